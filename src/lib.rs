@@ -1,0 +1,7 @@
+//! Bidirectional recurrent text classification on Candle.
+
+pub mod data;
+pub mod error;
+pub mod rng;
+
+pub use error::{Error, Result};
