@@ -1,0 +1,74 @@
+//! The CPU kernel: one graph node for a whole layer, both directions and all lengths, with its own
+//! backward pass. Single precision.
+//!
+//! The two directions are two tasks. Within a direction everything runs in one thread, in one
+//! order, so results do not depend on the number of threads.
+
+mod cells;
+mod math;
+mod matrix;
+mod op;
+mod scan;
+
+use super::{Kernel, Layer, State};
+use crate::error::Result;
+use candle_core::{DType, Device, Tensor};
+
+/// The CPU kernel; see the module's documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct CpuKernel;
+
+impl Kernel for CpuKernel {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn supports(&self, device: &Device, dtype: DType) -> bool {
+        device.is_cpu() && dtype == DType::F32
+    }
+
+    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let input = layer.input.contiguous()?;
+        let mut parts = Vec::new();
+        for direction in layer.weights {
+            parts.push(direction.input.flatten_all()?);
+            parts.push(direction.hidden.flatten_all()?);
+            if let Some((input_bias, hidden_bias)) = &direction.bias {
+                parts.extend([input_bias.clone(), hidden_bias.clone()]);
+            }
+        }
+        let weights = Tensor::cat(&parts, 0)?;
+        let start = match &initial.c {
+            Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
+            None => initial.h.flatten_all()?.contiguous()?,
+        };
+
+        let tracked = input.track_op() || weights.track_op() || start.track_op();
+        let op = op::RecurrentOp::new(layer.mode, layer.packing.clone(), sizes, tracked);
+        let flat = if tracked {
+            input.apply_op3(&weights, &start, op)?
+        } else {
+            input.apply_op3_no_bwd(&weights, &start, &op)?
+        };
+
+        // The node's one result holds output, h and c, one after the other.
+        let (rows, batch) = (layer.packing.rows(), layer.packing.batch());
+        let (hidden, directions) = (sizes.hidden, sizes.directions);
+        let output_len = rows * directions * hidden;
+        let state_len = directions * batch * hidden;
+        let state = |offset| -> Result<Tensor> {
+            let part = flat.narrow(0, offset, state_len)?;
+            Ok(part.reshape((directions, batch, hidden))?)
+        };
+        let output = flat.narrow(0, 0, output_len)?;
+        let output = output.reshape((rows, directions * hidden))?;
+        let h = state(output_len)?;
+        let c = match layer.mode.has_cell() {
+            true => Some(state(output_len + state_len)?),
+            false => None,
+        };
+        Ok((output, State { h, c }))
+    }
+}

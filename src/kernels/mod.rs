@@ -1,0 +1,231 @@
+//! One interface for every way to run a recurrent layer.
+//!
+//! A kernel runs one layer, one or both directions, over all steps of a ragged batch. Every kernel
+//! computes the same function; the tests run each of them against recorded PyTorch values and
+//! against [`reference`], the slow twin that is written for reading.
+//!
+//! Shapes, with N packed rows, B sequences, I inputs, H hidden units, G gates, D directions:
+//!
+//! | tensor | shape | order |
+//! |---|---|---|
+//! | input | [N, I] | packed rows, see [`Packing`] |
+//! | `weight_ih` | [G*H, I] | gates stacked: LSTM i, f, g, o; GRU r, z, n |
+//! | `weight_hh` | [G*H, H] | likewise |
+//! | `bias_ih`, `bias_hh` | [G*H] | likewise |
+//! | state `h`, `c` | [D, B, H] | directions forward, reverse; sequences in sorted order |
+//! | output | [N, D*H] | packed rows; forward half first |
+
+pub mod cpu;
+pub mod equations;
+pub mod reference;
+
+use crate::error::{Error, Result};
+use crate::packing::Packing;
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// The recurrence: which equations turn an input and a state into the next state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Elman network with tanh.
+    #[serde(rename = "rnn")]
+    RnnTanh,
+    /// Elman network with a rectifier.
+    #[serde(rename = "rnn-relu")]
+    RnnRelu,
+    /// Gated recurrent unit, in PyTorch's variant (reset gate applied after the product).
+    #[serde(rename = "gru")]
+    Gru,
+    /// Long short-term memory.
+    #[serde(rename = "lstm")]
+    Lstm,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Gru, Self::Lstm];
+
+    /// Number of gates, G: the row blocks of the weights.
+    pub fn gates(self) -> usize {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => 1,
+            Self::Gru => 3,
+            Self::Lstm => 4,
+        }
+    }
+
+    /// Whether the state has a cell `c` beside `h`.
+    pub fn has_cell(self) -> bool {
+        self == Self::Lstm
+    }
+}
+
+/// The parameters of one layer in one direction.
+#[derive(Debug, Clone)]
+pub struct DirectionWeights {
+    /// `weight_ih`, [G*H, I].
+    pub input: Tensor,
+    /// `weight_hh`, [G*H, H].
+    pub hidden: Tensor,
+    /// `bias_ih` and `bias_hh`, [G*H] each; `None` for a layer without bias.
+    pub bias: Option<(Tensor, Tensor)>,
+}
+
+/// The state of a recurrent layer or stack.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Hidden state, [layers * directions, B, H].
+    pub h: Tensor,
+    /// Cell state of an LSTM, of the same shape.
+    pub c: Option<Tensor>,
+}
+
+/// What a kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// The recurrence.
+    pub mode: Mode,
+    /// Where each sequence's steps are.
+    pub packing: &'a Arc<Packing>,
+    /// Packed input rows, [N, I].
+    pub input: &'a Tensor,
+    /// One entry for a forward layer, two (forward, reverse) for a bidirectional one.
+    pub weights: &'a [DirectionWeights],
+    /// Initial state, [D, B, H] in sorted order; zeros if absent.
+    pub initial: Option<&'a State>,
+}
+
+/// A way to run a recurrent layer.
+pub trait Kernel: Send + Sync {
+    /// A short name for people: `cpu`.
+    fn name(&self) -> &'static str;
+
+    /// Whether this kernel runs tensors of this type on this device.
+    fn supports(&self, device: &Device, dtype: DType) -> bool;
+
+    /// Runs the layer: packed output [N, D*H] and final state [D, B, H], both differentiable with
+    /// respect to input, weights and initial state.
+    ///
+    /// # Errors
+    /// Tensors whose shapes disagree, or a failing tensor operation.
+    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)>;
+}
+
+impl fmt::Debug for dyn Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.name())
+    }
+}
+
+/// Every kernel of this build, the preferred ones first.
+pub fn all() -> [&'static dyn Kernel; 2] {
+    [&cpu::CpuKernel, &reference::ReferenceKernel]
+}
+
+/// The preferred kernel for tensors of this type on this device. The reference kernel takes
+/// whatever no other kernel does.
+pub fn select(device: &Device, dtype: DType) -> &'static dyn Kernel {
+    all()
+        .into_iter()
+        .find(|kernel| kernel.supports(device, dtype))
+        .unwrap_or(&reference::ReferenceKernel)
+}
+
+/// The sizes of a layer, checked against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) input: usize,
+    pub(crate) hidden: usize,
+    pub(crate) directions: usize,
+    pub(crate) bias: bool,
+}
+
+impl Layer<'_> {
+    /// The initial state, or zeros.
+    pub(crate) fn initial_or_zeros(&self, sizes: &Sizes) -> Result<State> {
+        if let Some(state) = self.initial {
+            return Ok(state.clone());
+        }
+        let shape = (sizes.directions, self.packing.batch(), sizes.hidden);
+        let zeros = Tensor::zeros(shape, self.input.dtype(), self.input.device())?;
+        Ok(State {
+            c: self.mode.has_cell().then(|| zeros.clone()),
+            h: zeros,
+        })
+    }
+
+    /// Checks every shape against every other.
+    pub(crate) fn sizes(&self) -> Result<Sizes> {
+        let (rows, input) = self.input.dims2()?;
+        if rows != self.packing.rows() {
+            return Err(Error::argument(
+                "input",
+                format!(
+                    "{rows} packed rows, but the lengths sum up to {}",
+                    self.packing.rows()
+                ),
+            ));
+        }
+        let directions = self.weights.len();
+        let first = match self.weights {
+            [first] | [first, _] => first,
+            _ => {
+                return Err(Error::argument(
+                    "weights",
+                    format!("{directions} directions, but a layer has one or two"),
+                ));
+            }
+        };
+        let (gates_hidden, hidden) = first.hidden.dims2()?;
+        let gates = self.mode.gates();
+        let check = |argument, tensor: &Tensor, expected: &[usize]| {
+            if tensor.dims() == expected {
+                return Ok(());
+            }
+            Err(Error::argument(
+                argument,
+                format!("shape {:?}, expected {expected:?}", tensor.dims()),
+            ))
+        };
+        check("weight_hh", &first.hidden, &[gates * hidden, hidden])?;
+        for direction in self.weights {
+            check("weight_ih", &direction.input, &[gates_hidden, input])?;
+            check("weight_hh", &direction.hidden, &[gates_hidden, hidden])?;
+            if direction.bias.is_some() != first.bias.is_some() {
+                return Err(Error::argument(
+                    "weights",
+                    "one direction has biases, the other none",
+                ));
+            }
+            if let Some((input_bias, hidden_bias)) = &direction.bias {
+                check("bias_ih", input_bias, &[gates_hidden])?;
+                check("bias_hh", hidden_bias, &[gates_hidden])?;
+            }
+        }
+        if let Some(state) = self.initial {
+            let expected = [directions, self.packing.batch(), hidden];
+            check("initial h", &state.h, &expected)?;
+            match (&state.c, self.mode.has_cell()) {
+                (Some(c), true) => check("initial c", c, &expected)?,
+                (None, false) => {}
+                (Some(_), false) => {
+                    return Err(Error::argument(
+                        "initial c",
+                        format!("{:?} has no cell state", self.mode),
+                    ));
+                }
+                (None, true) => {
+                    return Err(Error::argument("initial c", "an LSTM needs one beside h"));
+                }
+            }
+        }
+        Ok(Sizes {
+            input,
+            hidden,
+            directions,
+            bias: first.bias.is_some(),
+        })
+    }
+}

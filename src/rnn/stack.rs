@@ -1,0 +1,363 @@
+//! Layers upon layers, each in one or both directions.
+
+use crate::dropout::{Dropout, Phase};
+use crate::error::{Error, Result};
+use crate::kernels::{self, DirectionWeights, Kernel, Layer, Mode, State};
+use crate::packing::Packing;
+use candle_core::Tensor;
+use candle_nn::{Init, VarBuilder};
+use std::sync::Arc;
+
+/// PyTorch's parameters of `RNN`, `GRU` and `LSTM`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecurrentConfig {
+    /// The recurrence.
+    pub mode: Mode,
+    /// Features of the input, I.
+    pub input_size: usize,
+    /// Features of the hidden state, H.
+    pub hidden_size: usize,
+    /// Layers, each fed with the output of the one below, L.
+    pub num_layers: usize,
+    /// Whether the layers have the biases `bias_ih` and `bias_hh`.
+    pub bias: bool,
+    /// Whether inputs and outputs are [B, T, ..] rather than [T, B, ..].
+    pub batch_first: bool,
+    /// Probability of dropout on the output of each layer but the last.
+    pub dropout: f64,
+    /// Whether each layer also runs in reverse.
+    pub bidirectional: bool,
+}
+
+impl RecurrentConfig {
+    /// PyTorch's defaults: one layer, one direction, biases, time-major, no dropout.
+    pub fn new(mode: Mode, input_size: usize, hidden_size: usize) -> Self {
+        Self {
+            mode,
+            input_size,
+            hidden_size,
+            num_layers: 1,
+            bias: true,
+            batch_first: false,
+            dropout: 0.0,
+            bidirectional: false,
+        }
+    }
+
+    /// Number of directions, D.
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+}
+
+/// A stack of recurrent layers.
+///
+/// Parameter names are PyTorch's: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then
+/// the same with `_reverse`, then `_l1` and so on; the default initial values as well, uniform in
+/// `±1/sqrt(hidden_size)`.
+#[derive(Debug, Clone)]
+pub struct Recurrent {
+    /// By layer, then direction.
+    layers: Vec<Vec<DirectionWeights>>,
+    dropouts: Vec<Dropout>,
+    mode: Mode,
+    input_size: usize,
+    batch_first: bool,
+    kernel: &'static dyn Kernel,
+}
+
+/// PyTorch's initial values of recurrent layers.
+pub(super) fn uniform(hidden_size: usize) -> Init {
+    let bound = 1.0 / (hidden_size as f64).sqrt();
+    Init::Uniform {
+        lo: -bound,
+        up: bound,
+    }
+}
+
+impl Recurrent {
+    /// Builds the stack from the builder's parameters, with the preferred kernel of its device.
+    ///
+    /// # Errors
+    /// A size of 0, a dropout outside [0, 1), or a parameter that the builder does not have in
+    /// the right shape.
+    pub fn new(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
+        for (argument, size) in [
+            ("input_size", config.input_size),
+            ("hidden_size", config.hidden_size),
+            ("num_layers", config.num_layers),
+        ] {
+            if size == 0 {
+                return Err(Error::argument(argument, "0, but at least 1 is needed"));
+            }
+        }
+        let init = uniform(config.hidden_size);
+        let width = config.mode.gates() * config.hidden_size;
+        let direction = |layer: usize, suffix: &str| -> Result<DirectionWeights> {
+            let input_size = match layer {
+                0 => config.input_size,
+                _ => config.directions() * config.hidden_size,
+            };
+            let get = |name: &str, columns: Option<usize>| -> Result<Tensor> {
+                let name = format!("{name}_l{layer}{suffix}");
+                Ok(match columns {
+                    Some(columns) => vb.get_with_hints((width, columns), &name, init)?,
+                    None => vb.get_with_hints(width, &name, init)?,
+                })
+            };
+            Ok(DirectionWeights {
+                input: get("weight_ih", Some(input_size))?,
+                hidden: get("weight_hh", Some(config.hidden_size))?,
+                bias: match config.bias {
+                    true => Some((get("bias_ih", None)?, get("bias_hh", None)?)),
+                    false => None,
+                },
+            })
+        };
+        let suffixes = &["", "_reverse"][..config.directions()];
+        let layers = (0..config.num_layers)
+            .map(|layer| {
+                suffixes
+                    .iter()
+                    .map(|suffix| direction(layer, suffix))
+                    .collect()
+            })
+            .collect::<Result<Vec<Vec<_>>>>()?;
+        let dropouts = (1..config.num_layers)
+            .map(|layer| Dropout::new(config.dropout, layer as u64))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            layers,
+            dropouts,
+            mode: config.mode,
+            input_size: config.input_size,
+            batch_first: config.batch_first,
+            kernel: kernels::select(vb.device(), vb.dtype()),
+        })
+    }
+
+    /// The same stack on another kernel.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// Number of directions, D.
+    pub fn directions(&self) -> usize {
+        self.layers[0].len()
+    }
+
+    /// Runs the stack over a padded batch.
+    ///
+    /// `lengths` are the numbers of valid steps of the rows, in any order; without them every row
+    /// has all steps. What stands behind a row's end is ignored, and the output there is 0.
+    /// `initial` is the state before the first step (for the reverse direction: after the last
+    /// one), zeros if absent. Returns the output and the state after each row's last step; see the
+    /// [module's documentation](super) for shapes.
+    ///
+    /// # Errors
+    /// An input of another shape, a length of 0 or beyond T, an initial state of another shape.
+    pub fn forward(
+        &self,
+        input: &Tensor,
+        lengths: Option<&[usize]>,
+        initial: Option<&State>,
+        phase: Phase,
+    ) -> Result<(Tensor, State)> {
+        let (first, second, features) = input.dims3()?;
+        let (batch, steps) = match self.batch_first {
+            true => (first, second),
+            false => (second, first),
+        };
+        if features != self.input_size {
+            return Err(Error::argument(
+                "input",
+                format!(
+                    "{features} features in shape {:?}, but input_size is {}",
+                    input.dims(),
+                    self.input_size
+                ),
+            ));
+        }
+        let packing = match lengths {
+            None => Packing::full(batch, steps)?,
+            Some(lengths) => {
+                check_lengths(lengths, batch, steps)?;
+                Packing::new(lengths)?
+            }
+        };
+        let padded = Padded {
+            packing: Arc::new(packing),
+            batch,
+            steps,
+            batch_first: self.batch_first,
+        };
+        let initial = match initial {
+            Some(state) => Some(padded.sort(state)?),
+            None => None,
+        };
+        let packed = padded.pack(input)?;
+        let (output, state) =
+            self.forward_packed(&packed, &padded.packing, initial.as_ref(), phase)?;
+        Ok((padded.unpack(&output)?, padded.unsort(&state)?))
+    }
+
+    /// Runs the stack over packed rows: [N, I] to [N, D*H], states [L*D, B, H] in sorted order.
+    ///
+    /// # Errors
+    /// Shapes that do not fit the packing or the parameters.
+    pub fn forward_packed(
+        &self,
+        input: &Tensor,
+        packing: &Arc<Packing>,
+        initial: Option<&State>,
+        phase: Phase,
+    ) -> Result<(Tensor, State)> {
+        let directions = self.directions();
+        let mut output = input.clone();
+        let mut states = Vec::with_capacity(self.layers.len());
+        for (index, weights) in self.layers.iter().enumerate() {
+            if index > 0 {
+                output = self.dropouts[index - 1].forward(&output, phase)?;
+            }
+            let initial = match initial {
+                Some(state) => Some(rows(state, index * directions, directions)?),
+                None => None,
+            };
+            let layer = Layer {
+                mode: self.mode,
+                packing,
+                input: &output,
+                weights,
+                initial: initial.as_ref(),
+            };
+            let (next, state) = self.kernel.forward(&layer)?;
+            output = next;
+            states.push(state);
+        }
+        let h: Vec<&Tensor> = states.iter().map(|state| &state.h).collect();
+        let c: Option<Vec<&Tensor>> = states.iter().map(|state| state.c.as_ref()).collect();
+        let state = State {
+            h: Tensor::cat(&h, 0)?,
+            c: match c {
+                Some(c) => Some(Tensor::cat(&c, 0)?),
+                None => None,
+            },
+        };
+        Ok((output, state))
+    }
+}
+
+fn check_lengths(lengths: &[usize], batch: usize, steps: usize) -> Result<()> {
+    if lengths.len() != batch {
+        return Err(Error::argument(
+            "lengths",
+            format!("{} of them, but the batch has {batch} rows", lengths.len()),
+        ));
+    }
+    match lengths.iter().position(|&length| length > steps) {
+        Some(row) => Err(Error::argument(
+            "lengths",
+            format!(
+                "row {row} has length {}, but the input has {steps} steps",
+                lengths[row]
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `count` layer-directions of a state.
+fn rows(state: &State, start: usize, count: usize) -> Result<State> {
+    each(state, |tensor| Ok(tensor.narrow(0, start, count)?))
+}
+
+fn each(state: &State, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<State> {
+    Ok(State {
+        h: f(&state.h)?,
+        c: match &state.c {
+            Some(c) => Some(f(c)?),
+            None => None,
+        },
+    })
+}
+
+/// The way from a padded batch to packed rows and back.
+struct Padded {
+    packing: Arc<Packing>,
+    batch: usize,
+    steps: usize,
+    batch_first: bool,
+}
+
+impl Padded {
+    /// The place of a step in the padded batch, its first two dimensions flattened.
+    fn place(&self, step: usize, position: usize) -> usize {
+        let row = self.packing.order()[position];
+        match self.batch_first {
+            true => row * self.steps + step,
+            false => step * self.batch + row,
+        }
+    }
+
+    fn pack(&self, input: &Tensor) -> Result<Tensor> {
+        let width = input.dim(2)?;
+        if self.packing.is_full() && self.packing.steps() == self.steps {
+            let time_major = match self.batch_first {
+                true => input.transpose(0, 1)?.contiguous()?,
+                false => input.clone(),
+            };
+            return Ok(time_major.reshape((self.packing.rows(), width))?);
+        }
+        let places = self
+            .packing
+            .iter()
+            .map(|(step, row)| self.place(step, row) as u32);
+        let places = Tensor::from_iter(places, input.device())?;
+        let flat = input.reshape((self.batch * self.steps, width))?;
+        Ok(flat.index_select(&places, 0)?)
+    }
+
+    fn unpack(&self, output: &Tensor) -> Result<Tensor> {
+        let width = output.dim(1)?;
+        if self.packing.is_full() && self.packing.steps() == self.steps {
+            let time_major = output.reshape((self.steps, self.batch, width))?;
+            return Ok(match self.batch_first {
+                true => time_major.transpose(0, 1)?.contiguous()?,
+                false => time_major,
+            });
+        }
+        // One more row, of zeros, stands for every padded place.
+        let zeros = Tensor::zeros((1, width), output.dtype(), output.device())?;
+        let mut rows = vec![self.packing.rows() as u32; self.batch * self.steps];
+        for (step, position) in self.packing.iter() {
+            rows[self.place(step, position)] = self.packing.row(step, position) as u32;
+        }
+        let rows = Tensor::new(rows, output.device())?;
+        let flat = Tensor::cat(&[output, &zeros], 0)?.index_select(&rows, 0)?;
+        Ok(match self.batch_first {
+            true => flat.reshape((self.batch, self.steps, width))?,
+            false => flat.reshape((self.steps, self.batch, width))?,
+        })
+    }
+
+    fn sort(&self, state: &State) -> Result<State> {
+        self.reorder(state, self.packing.order())
+    }
+
+    fn unsort(&self, state: &State) -> Result<State> {
+        self.reorder(state, &self.packing.positions())
+    }
+
+    fn reorder(&self, state: &State, rows: &[usize]) -> Result<State> {
+        if self.packing.is_sorted() || state.h.dim(1)? != rows.len() {
+            // A wrong number of rows is reported by the kernel's check.
+            return Ok(state.clone());
+        }
+        let rows = Tensor::from_iter(rows.iter().map(|&row| row as u32), state.h.device())?;
+        each(state, |tensor| {
+            Ok(tensor.contiguous()?.index_select(&rows, 1)?)
+        })
+    }
+}

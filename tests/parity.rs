@@ -1,0 +1,201 @@
+//! Every kernel against values recorded from PyTorch: outputs, states and every gradient.
+//!
+//! The references and the seeded script that made them are in `tests/fixtures`.
+
+mod support;
+
+use birnn::dropout::Phase;
+use birnn::kernels::{self, Kernel};
+use birnn::rnn::{GruCell, LstmCell, Mode, Recurrent, RecurrentConfig, RnnCell, State};
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
+use std::collections::{BTreeMap, HashMap};
+use support::{Fixture, assert_close};
+
+/// PyTorch's own error against double precision is 3e-7 for outputs and 2e-6 for gradients.
+const OUTPUT_TOLERANCE: f32 = 2e-6;
+const GRADIENT_TOLERANCE: f32 = 1e-5;
+
+/// Runs the case under `prefix` on `kernel` and compares everything that was recorded.
+fn check_case(
+    fixture: &Fixture,
+    prefix: &str,
+    config: &RecurrentConfig,
+    kernel: &'static dyn Kernel,
+) {
+    let context = format!("{prefix} on {}", kernel.name());
+    let get = |name: &str| fixture.get(&format!("{prefix}/{name}"));
+    let var = |name: &str| Var::from_tensor(&get(name)).unwrap();
+
+    let parameters: BTreeMap<String, Var> = fixture
+        .names_under(&format!("{prefix}/parameters/"))
+        .into_iter()
+        .map(|name| (name.clone(), var(&format!("parameters/{name}"))))
+        .collect();
+    let tensors: HashMap<String, Tensor> = parameters
+        .iter()
+        .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+        .collect();
+    let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let stack = Recurrent::new(config, builder).unwrap().with_kernel(kernel);
+
+    let has_cell = config.mode == Mode::Lstm;
+    let (input, h_0) = (var("input"), var("h_0"));
+    let c_0 = has_cell.then(|| var("c_0"));
+    let lengths: Vec<i64> = get("lengths").to_vec1().unwrap();
+    let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
+    let initial = State {
+        h: h_0.as_tensor().clone(),
+        c: c_0.as_ref().map(|c| c.as_tensor().clone()),
+    };
+    let (output, state) = stack
+        .forward(&input, Some(&lengths), Some(&initial), Phase::Inference)
+        .unwrap();
+    assert_close(
+        &output,
+        &get("output"),
+        OUTPUT_TOLERANCE,
+        &format!("{context}: output"),
+    );
+    assert_close(
+        &state.h,
+        &get("h_n"),
+        OUTPUT_TOLERANCE,
+        &format!("{context}: h_n"),
+    );
+
+    let weighted = |tensor: &Tensor, name| (tensor * get(name)).unwrap().sum_all().unwrap();
+    let mut loss = (weighted(&output, "loss/output") + weighted(&state.h, "loss/h_n")).unwrap();
+    if let Some(c) = &state.c {
+        assert_close(c, &get("c_n"), OUTPUT_TOLERANCE, &format!("{context}: c_n"));
+        loss = (loss + weighted(c, "loss/c_n")).unwrap();
+    }
+    let gradients = loss.backward().unwrap();
+    let check = |var: &Var, name: &str| {
+        let gradient = gradients.get(var).expect(name);
+        let expected = get(&format!("gradients/{name}"));
+        let context = format!("{context}: gradient of {name}");
+        assert_close(gradient, &expected, GRADIENT_TOLERANCE, &context);
+    };
+    check(&input, "input");
+    check(&h_0, "h_0");
+    if let Some(c_0) = &c_0 {
+        check(c_0, "c_0");
+    }
+    for (name, var) in &parameters {
+        check(var, &format!("parameters/{name}"));
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::RnnTanh => "rnn_tanh",
+        Mode::RnnRelu => "rnn_relu",
+        Mode::Gru => "gru",
+        Mode::Lstm => "lstm",
+    }
+}
+
+fn check_mode(mode: Mode) {
+    let fixture = Fixture::load("recurrent.safetensors");
+    let mut cases = 0;
+    for kernel in kernels::all() {
+        for num_layers in 1..=3 {
+            for bidirectional in [false, true] {
+                for bias in [true, false] {
+                    for lengths in ["full", "ragged"] {
+                        let config = RecurrentConfig {
+                            num_layers,
+                            bidirectional,
+                            bias,
+                            batch_first: true,
+                            ..RecurrentConfig::new(mode, 3, 4)
+                        };
+                        let prefix = format!(
+                            "{}.l{num_layers}.d{}.{}.{lengths}",
+                            mode_name(mode),
+                            config.directions(),
+                            if bias { "bias" } else { "nobias" },
+                        );
+                        check_case(&fixture, &prefix, &config, kernel);
+                        cases += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(cases, 24 * kernels::all().len());
+}
+
+#[test]
+fn rnn_tanh() {
+    check_mode(Mode::RnnTanh);
+}
+
+#[test]
+fn rnn_relu() {
+    check_mode(Mode::RnnRelu);
+}
+
+#[test]
+fn gru() {
+    check_mode(Mode::Gru);
+}
+
+#[test]
+fn lstm() {
+    check_mode(Mode::Lstm);
+}
+
+/// Sizes that fit no vector register: 19 hidden units, 13 steps, 9 rows.
+#[test]
+fn odd_sizes() {
+    let fixture = Fixture::load("recurrent.safetensors");
+    for kernel in kernels::all() {
+        for mode in [Mode::Gru, Mode::Lstm] {
+            let config = RecurrentConfig {
+                num_layers: 2,
+                bidirectional: true,
+                batch_first: true,
+                ..RecurrentConfig::new(mode, 7, 19)
+            };
+            let prefix = format!("{}.wide", mode_name(mode));
+            check_case(&fixture, &prefix, &config, kernel);
+        }
+    }
+}
+
+/// A cell unrolled over the steps of (2, 3, 4), step by step.
+#[test]
+fn cells() {
+    let fixture = Fixture::load("cells.safetensors");
+    let zeros = Tensor::zeros((3, 3), DType::F32, &Device::Cpu).unwrap();
+    for name in ["rnn_tanh", "rnn_relu", "gru", "lstm"] {
+        let builder = fixture.builder(&format!("{name}/parameters/"));
+        let input = fixture.get(&format!("{name}/input"));
+        let expected_h = fixture.get(&format!("{name}/h"));
+        let (mut h, mut c) = (zeros.clone(), zeros.clone());
+        for step in 0..2 {
+            let x = input.get(step).unwrap();
+            match name {
+                "lstm" => {
+                    let cell = LstmCell::new(4, 3, true, builder.clone()).unwrap();
+                    (h, c) = cell.forward(&x, &h, &c).unwrap();
+                    let expected = fixture.get("lstm/c").get(step).unwrap();
+                    assert_close(&c, &expected, OUTPUT_TOLERANCE, "lstm cell: c");
+                }
+                "gru" => {
+                    let cell = GruCell::new(4, 3, true, builder.clone()).unwrap();
+                    h = cell.forward(&x, &h).unwrap();
+                }
+                _ => {
+                    let rectifier = name == "rnn_relu";
+                    let cell = RnnCell::new(4, 3, true, rectifier, builder.clone()).unwrap();
+                    h = cell.forward(&x, &h).unwrap();
+                }
+            }
+            let expected = expected_h.get(step).unwrap();
+            assert_close(&h, &expected, OUTPUT_TOLERANCE, &format!("{name} cell: h"));
+        }
+    }
+}
