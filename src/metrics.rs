@@ -1,0 +1,116 @@
+//! Counts of an evaluation and what follows from them.
+
+use serde::Serialize;
+
+/// How often each class was predicted for each class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Confusion {
+    /// `counts[label][prediction]`.
+    counts: Vec<Vec<u64>>,
+}
+
+/// Precision, recall and F1 of one class. A ratio whose denominator is 0 is undefined.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ClassScores {
+    /// Share of the predictions of this class that are right.
+    pub precision: Option<f64>,
+    /// Share of the texts of this class that are found.
+    pub recall: Option<f64>,
+    /// Harmonic mean of both; undefined if the class neither occurs nor is predicted.
+    pub f1: Option<f64>,
+    /// Number of texts of this class.
+    pub support: u64,
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+impl Confusion {
+    /// No texts yet.
+    pub fn new(classes: usize) -> Self {
+        Self {
+            counts: vec![vec![0; classes]; classes],
+        }
+    }
+
+    /// Counts one text. Class numbers are below the number of classes.
+    pub fn add(&mut self, label: usize, prediction: usize) {
+        self.counts[label][prediction] += 1;
+    }
+
+    /// `counts()[label][prediction]`.
+    pub fn counts(&self) -> &[Vec<u64>] {
+        &self.counts
+    }
+
+    /// Number of texts.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// Number of texts whose class was predicted.
+    pub fn correct(&self) -> u64 {
+        (0..self.counts.len()).map(|i| self.counts[i][i]).sum()
+    }
+
+    /// Share of right predictions; undefined without texts.
+    pub fn accuracy(&self) -> Option<f64> {
+        ratio(self.correct(), self.total())
+    }
+
+    /// The scores of a class.
+    pub fn class(&self, class: usize) -> ClassScores {
+        let right = self.counts[class][class];
+        let support = self.counts[class].iter().sum();
+        let predicted = self.counts.iter().map(|row| row[class]).sum();
+        ClassScores {
+            precision: ratio(right, predicted),
+            recall: ratio(right, support),
+            f1: ratio(2 * right, support + predicted),
+            support,
+        }
+    }
+
+    /// Mean F1 of the classes that occur or are predicted.
+    pub fn macro_f1(&self) -> Option<f64> {
+        let scores = (0..self.counts.len()).filter_map(|class| self.class(class).f1);
+        let (sum, count) = scores.fold((0.0, 0), |(sum, count), f1| (sum + f1, count + 1));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worked_out_by_hand() {
+        let mut confusion = Confusion::new(3);
+        for (label, prediction) in [(0, 0), (0, 0), (0, 1), (1, 1), (1, 0)] {
+            confusion.add(label, prediction);
+        }
+        assert_eq!(confusion.accuracy(), Some(0.6));
+        let first = confusion.class(0);
+        assert_eq!(first.precision, Some(2. / 3.));
+        assert_eq!(first.recall, Some(2. / 3.));
+        assert_eq!(first.f1, Some(2. / 3.));
+        assert_eq!(first.support, 3);
+        assert_eq!(confusion.class(1).f1, Some(0.5));
+        // The third class neither occurs nor is predicted.
+        assert_eq!(confusion.class(2).f1, None);
+        assert_eq!(confusion.macro_f1(), Some((2. / 3. + 0.5) / 2.));
+    }
+
+    #[test]
+    fn ratios_of_nothing_are_undefined() {
+        let confusion = Confusion::new(2);
+        assert_eq!(confusion.accuracy(), None);
+        assert_eq!(confusion.macro_f1(), None);
+        let mut confusion = Confusion::new(2);
+        confusion.add(0, 0);
+        assert_eq!(confusion.class(1).precision, None);
+        assert_eq!(confusion.class(1).recall, None);
+    }
+}

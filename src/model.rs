@@ -1,0 +1,223 @@
+//! The classifier: embedding -> recurrent stack -> pooling -> dropout -> linear.
+
+use crate::batch::Batch;
+use crate::dropout::{Dropout, Phase};
+use crate::error::{Error, Result};
+use crate::kernels::{Kernel, Mode};
+use crate::packing::Packing;
+use crate::pooling::{Pooling, pool};
+use crate::rnn::{Recurrent, RecurrentConfig};
+use candle_core::Tensor;
+use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The architecture of a [`BiRnn`], and its dropouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
+    pub cell: Mode,
+    /// Features of a token's embedding, E.
+    pub embedding_size: usize,
+    /// Features of the hidden state of each direction, H.
+    pub num_hiddens: usize,
+    /// Recurrent layers.
+    pub num_layers: usize,
+    /// Whether each layer also reads from the end.
+    pub bidirectional: bool,
+    /// Whether the recurrent layers have biases.
+    pub bias: bool,
+    /// What the decoder sees of the outputs: one or more of `ends`, `final`, `mean`, `max`.
+    pub pooling: Vec<Pooling>,
+    /// Dropout on the embedded tokens.
+    pub embedding_dropout: f64,
+    /// Dropout between recurrent layers.
+    pub encoder_dropout: f64,
+    /// Dropout before the decoder.
+    pub dropout: f64,
+}
+
+impl Default for ModelConfig {
+    /// The textbook's model: a bidirectional LSTM of two layers of 100 units, read at both ends.
+    fn default() -> Self {
+        Self {
+            cell: Mode::Lstm,
+            embedding_size: 100,
+            num_hiddens: 100,
+            num_layers: 2,
+            bidirectional: true,
+            bias: true,
+            pooling: vec![Pooling::Ends],
+            embedding_dropout: 0.0,
+            encoder_dropout: 0.0,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// The first key, below `model.`, whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        for (key, size) in [
+            ("embedding_size", self.embedding_size),
+            ("num_hiddens", self.num_hiddens),
+            ("num_layers", self.num_layers),
+        ] {
+            if size == 0 || size > 65_536 {
+                return Err(Error::config(
+                    format!("model.{key}"),
+                    format!("{size} is out of range"),
+                    "use a number from 1 to 65536",
+                ));
+            }
+        }
+        for (key, probability) in [
+            ("embedding_dropout", self.embedding_dropout),
+            ("encoder_dropout", self.encoder_dropout),
+            ("dropout", self.dropout),
+        ] {
+            if !(0.0..1.0).contains(&probability) {
+                return Err(Error::config(
+                    format!("model.{key}"),
+                    format!("{probability} is not a probability below 1"),
+                    "use a number from 0 to below 1",
+                ));
+            }
+        }
+        if self.pooling.is_empty() {
+            return Err(Error::config(
+                "model.pooling",
+                "the list is empty",
+                "name at least one of ends, final, mean, max",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Number of directions, D.
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
+    /// Features that the decoder sees: for `ends` and two directions 4 * num_hiddens.
+    pub fn pooled_size(&self) -> usize {
+        let output = self.directions() * self.num_hiddens;
+        self.pooling.iter().map(|kind| kind.width(output)).sum()
+    }
+}
+
+/// A bidirectional recurrent text classifier.
+///
+/// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
+/// [classes, pooled], `decoder.bias` [classes]: the names of the textbook's PyTorch module.
+#[derive(Debug, Clone)]
+pub struct BiRnn {
+    embedding: Embedding,
+    encoder: Recurrent,
+    decoder: Linear,
+    pooling: Vec<Pooling>,
+    embedding_dropout: Dropout,
+    dropout: Dropout,
+}
+
+/// The name of the embedding table among the parameters.
+pub const EMBEDDING: &str = "embedding.weight";
+
+/// Numbers of the model's dropouts; those between recurrent layers count from 1.
+const EMBEDDING_DROPOUT: u64 = 0;
+const DECODER_DROPOUT: u64 = u64::MAX;
+
+impl BiRnn {
+    /// Builds the model for `vocabulary_size` tokens and `classes` classes.
+    ///
+    /// # Errors
+    /// A config that cannot be used, or a parameter that the builder does not have in the right
+    /// shape.
+    pub fn new(
+        config: &ModelConfig,
+        vocabulary_size: usize,
+        classes: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        config.validate()?;
+        let table = vb.get_with_hints(
+            (vocabulary_size, config.embedding_size),
+            EMBEDDING,
+            Init::Randn {
+                mean: 0.0,
+                stdev: 1.0,
+            },
+        )?;
+        let encoder = RecurrentConfig {
+            num_layers: config.num_layers,
+            bias: config.bias,
+            dropout: config.encoder_dropout,
+            bidirectional: config.bidirectional,
+            ..RecurrentConfig::new(config.cell, config.embedding_size, config.num_hiddens)
+        };
+        let pooled = config.pooled_size();
+        let bound = 1.0 / (pooled as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        let decoder = vb.pp("decoder");
+        Ok(Self {
+            embedding: Embedding::new(table, config.embedding_size),
+            encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
+            decoder: Linear::new(
+                decoder.get_with_hints((classes, pooled), "weight", init)?,
+                Some(decoder.get_with_hints(classes, "bias", init)?),
+            ),
+            pooling: config.pooling.clone(),
+            embedding_dropout: Dropout::new(config.embedding_dropout, EMBEDDING_DROPOUT)?,
+            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
+        })
+    }
+
+    /// The same model with its recurrent layers on another kernel.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {
+        self.encoder = self.encoder.with_kernel(kernel);
+        self
+    }
+
+    /// The logits [B, classes], rows in the order in which the batch was made.
+    ///
+    /// # Errors
+    /// A token id outside the vocabulary, or a failing tensor operation.
+    pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
+        let ids = batch.ids(self.embedding.embeddings().device())?;
+        let embedded = self.embedding.forward(&ids)?;
+        self.forward_embedded(&embedded, batch.packing(), phase)
+    }
+
+    /// The logits from packed embedded tokens [N, E]: all of [`BiRnn::forward`] but the lookup.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or a failing tensor operation.
+    pub fn forward_embedded(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<Tensor> {
+        let embedded = self.embedding_dropout.forward(embedded, phase)?;
+        let (output, _) = self
+            .encoder
+            .forward_packed(&embedded, packing, None, phase)?;
+        let pooled = pool(&self.pooling, &output, self.encoder.directions(), packing)?;
+        let pooled = self.dropout.forward(&pooled, phase)?;
+        let logits = self.decoder.forward(&pooled)?;
+        if packing.is_sorted() {
+            return Ok(logits);
+        }
+        let positions = packing.positions().into_iter().map(|row| row as u32);
+        let positions = Tensor::from_iter(positions, logits.device())?;
+        Ok(logits.index_select(&positions, 0)?)
+    }
+}

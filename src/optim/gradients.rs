@@ -1,0 +1,225 @@
+//! Gradients by parameter name, dense or by rows.
+
+use crate::error::{Error, Result};
+use candle_core::{Tensor, Var};
+use std::collections::BTreeMap;
+
+/// The gradient of one parameter.
+#[derive(Debug, Clone)]
+pub enum Gradient {
+    /// A tensor of the parameter's shape.
+    Dense(Tensor),
+    /// The rows of a table that have a gradient; it is zero elsewhere.
+    Rows {
+        /// Row numbers, ascending, each once.
+        rows: Vec<u32>,
+        /// Their gradients, [rows, columns].
+        values: Tensor,
+    },
+}
+
+impl Gradient {
+    /// The elements that are not known to be zero.
+    pub(super) fn values(&self) -> &Tensor {
+        match self {
+            Self::Dense(values) | Self::Rows { values, .. } => values,
+        }
+    }
+
+    fn add(self, other: Self) -> Result<Self> {
+        match (self, other) {
+            (Self::Dense(a), Self::Dense(b)) => Ok(Self::Dense((a + b)?)),
+            (
+                Self::Rows { rows, values },
+                Self::Rows {
+                    rows: more,
+                    values: added,
+                },
+            ) => {
+                let mut union = rows.clone();
+                union.extend(&more);
+                union.sort_unstable();
+                union.dedup();
+                let place = |row: &u32| union.binary_search(row).unwrap_or_default() as u32;
+                let places =
+                    |rows: &[u32]| Tensor::from_iter(rows.iter().map(place), values.device());
+                let sum = Tensor::zeros(
+                    (union.len(), values.dim(1)?),
+                    values.dtype(),
+                    values.device(),
+                )?
+                .index_add(&places(&rows)?, &values, 0)?
+                .index_add(&places(&more)?, &added, 0)?;
+                Ok(Self::Rows {
+                    rows: union,
+                    values: sum,
+                })
+            }
+            _ => Err(Error::argument(
+                "gradients",
+                "a dense one cannot be added to one by rows",
+            )),
+        }
+    }
+}
+
+/// Gradients by parameter name.
+#[derive(Debug, Clone, Default)]
+pub struct Gradients(BTreeMap<String, Gradient>);
+
+impl Gradients {
+    /// Sets the gradient of a parameter.
+    pub fn insert(&mut self, name: impl Into<String>, gradient: Gradient) {
+        self.0.insert(name.into(), gradient);
+    }
+
+    /// Adds the gradients of another batch.
+    ///
+    /// # Errors
+    /// Gradients of one parameter that differ in kind or shape.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        for (name, gradient) in other.0 {
+            let sum = match self.0.remove(&name) {
+                Some(present) => present.add(gradient)?,
+                None => gradient,
+            };
+            self.0.insert(name, sum);
+        }
+        Ok(())
+    }
+
+    /// Names and gradients, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Gradient)> {
+        self.0
+            .iter()
+            .map(|(name, gradient)| (name.as_str(), gradient))
+    }
+
+    /// The Euclidean norm over all elements of all gradients.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn norm(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for (_, gradient) in self.iter() {
+            let squares = gradient.values().sqr()?.sum_all()?;
+            sum += f64::from(squares.to_scalar::<f32>()?);
+        }
+        Ok(sum.sqrt())
+    }
+}
+
+/// The rows of a table that a batch uses, as a small table of their own: its gradient is as large
+/// as the batch, not as the vocabulary.
+#[derive(Debug, Clone)]
+pub struct RowTable {
+    /// The rows used, ascending, each once.
+    rows: Vec<u32>,
+    /// Their values, [rows, columns].
+    table: Var,
+    /// For each id of the batch its row in `table`.
+    places: Tensor,
+}
+
+impl RowTable {
+    /// The rows of `table` that stand in `ids`.
+    ///
+    /// # Errors
+    /// An id outside the table.
+    pub fn new(table: &Tensor, ids: &[u32]) -> Result<Self> {
+        let mut rows = ids.to_vec();
+        rows.sort_unstable();
+        rows.dedup();
+        if let Some(&last) = rows.last()
+            && last as usize >= table.dim(0)?
+        {
+            return Err(Error::argument(
+                "ids",
+                format!("token {last}, but the vocabulary has {}", table.dim(0)?),
+            ));
+        }
+        let mut place_of = vec![0u32; rows.last().map_or(0, |&last| last as usize + 1)];
+        for (place, &row) in rows.iter().enumerate() {
+            place_of[row as usize] = place as u32;
+        }
+        let device = table.device();
+        let places = ids.iter().map(|&id| place_of[id as usize]);
+        let places = Tensor::from_iter(places, device)?;
+        let used = table
+            .detach()
+            .index_select(&Tensor::new(rows.as_slice(), device)?, 0)?;
+        Ok(Self {
+            rows,
+            table: Var::from_tensor(&used)?,
+            places,
+        })
+    }
+
+    /// The row of every id, [ids, columns].
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn lookup(&self) -> Result<Tensor> {
+        let columns = self.table.dim(1)?;
+        let embedding = candle_nn::Embedding::new(self.table.as_tensor().clone(), columns);
+        Ok(candle_nn::Module::forward(&embedding, &self.places)?)
+    }
+
+    /// The gradient of the rows after a backward pass.
+    pub fn gradient(self, store: &mut candle_core::backprop::GradStore) -> Option<Gradient> {
+        let values = store.remove(&self.table)?;
+        Some(Gradient::Rows {
+            rows: self.rows,
+            values,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn a_row_table_has_the_gradient_of_the_whole_table() {
+        let whole = Var::randn(0f32, 1., (10, 3), &Device::Cpu).unwrap();
+        let ids = [7, 2, 2, 9, 7, 2];
+        let upstream = Tensor::randn(0f32, 1., (6, 3), &Device::Cpu).unwrap();
+        let loss = |rows: &Tensor| (rows * &upstream).unwrap().sum_all().unwrap();
+
+        let selected = whole.index_select(&Tensor::new(&ids, &Device::Cpu).unwrap(), 0);
+        let dense = loss(&selected.unwrap()).backward().unwrap();
+        let dense: Vec<Vec<f32>> = dense.get(&whole).unwrap().to_vec2().unwrap();
+
+        let table = RowTable::new(&whole, &ids).unwrap();
+        let mut store = loss(&table.lookup().unwrap()).backward().unwrap();
+        let Some(Gradient::Rows { rows, values }) = table.gradient(&mut store) else {
+            panic!("no gradient by rows");
+        };
+        assert_eq!(rows, [2, 7, 9]);
+        for (row, values) in rows.iter().zip(values.to_vec2::<f32>().unwrap()) {
+            assert_eq!(values, dense[*row as usize]);
+        }
+        assert!(RowTable::new(&whole, &[10]).is_err());
+    }
+
+    #[test]
+    fn gradients_by_rows_add_up() {
+        let rows = |rows: &[u32], values: &[[f32; 1]]| {
+            let mut gradients = Gradients::default();
+            let values = Tensor::from_iter(values.iter().map(|row| row[0]), &Device::Cpu);
+            let values = values.unwrap().unsqueeze(1).unwrap();
+            let rows = rows.to_vec();
+            gradients.insert("table", Gradient::Rows { rows, values });
+            gradients
+        };
+        let mut sum = rows(&[1, 4], &[[1.], [2.]]);
+        sum.add(rows(&[0, 4], &[[3.], [4.]])).unwrap();
+        let (_, Gradient::Rows { rows, values }) = sum.iter().next().unwrap() else {
+            panic!("not by rows");
+        };
+        assert_eq!(rows, &[0, 1, 4]);
+        assert_eq!(values.to_vec2::<f32>().unwrap(), [[3.], [1.], [6.]]);
+        assert!((sum.norm().unwrap() - 46f64.sqrt()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,241 @@
+//! Named parameters with seeded initial values.
+
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Stream};
+use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The parameters of a model by name, in alphabetical order.
+///
+/// Unlike `candle_nn::VarMap` it has one order, and initial values that depend on a seed and the
+/// parameter's name alone.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    variables: BTreeMap<String, Var>,
+    device: Device,
+}
+
+impl Parameters {
+    /// Runs `build` with a builder that makes every parameter it is asked for, and keeps them.
+    ///
+    /// # Errors
+    /// Whatever `build` returns.
+    pub fn create<M>(
+        seed: u64,
+        device: &Device,
+        build: impl FnOnce(VarBuilder) -> Result<M>,
+    ) -> Result<(M, Self)> {
+        let variables = Arc::new(Mutex::new(BTreeMap::new()));
+        let backend = Creator {
+            seed,
+            variables: variables.clone(),
+        };
+        let model = build(VarBuilder::from_backend(
+            Box::new(backend),
+            DType::F32,
+            device.clone(),
+        ))?;
+        let variables = std::mem::take(&mut *lock(&variables));
+        let parameters = Self {
+            variables,
+            device: device.clone(),
+        };
+        Ok((model, parameters))
+    }
+
+    /// A builder over the same memory without gradients: a model built from it sees every update
+    /// and records no graph.
+    pub fn detached(&self) -> VarBuilder<'static> {
+        builder(
+            self.iter()
+                .map(|(name, var)| (name.to_owned(), var.as_detached_tensor())),
+            &self.device,
+        )
+    }
+
+    /// Names and variables, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.variables
+            .iter()
+            .map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The variable of that name.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.variables.get(name)
+    }
+
+    /// Number of scalar parameters.
+    pub fn count(&self) -> usize {
+        self.iter().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// The values, sharing memory with the parameters.
+    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+        self.iter()
+            .map(|(name, var)| (name.to_owned(), var.as_detached_tensor()))
+            .collect()
+    }
+
+    /// Overwrites every parameter. Either all of them change or none.
+    ///
+    /// # Errors
+    /// A missing name or another shape.
+    pub fn assign(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, var) in self.iter() {
+            let found = values.get(name).ok_or_else(|| {
+                Error::argument("parameters", format!("there is no value for {name}"))
+            })?;
+            if found.shape() != var.shape() {
+                return Err(Error::argument(
+                    "parameters",
+                    format!(
+                        "{name} has shape {:?}, expected {:?}",
+                        found.dims(),
+                        var.dims()
+                    ),
+                ));
+            }
+        }
+        for (name, var) in self.iter() {
+            var.set(&values[name].to_dtype(DType::F32)?.to_device(&self.device)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A builder over given single-precision tensors.
+pub fn builder(
+    tensors: impl IntoIterator<Item = (String, Tensor)>,
+    device: &Device,
+) -> VarBuilder<'static> {
+    let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
+    VarBuilder::from_tensors(tensors, DType::F32, device)
+}
+
+/// The builder's backend that makes what it is asked for.
+struct Creator {
+    seed: u64,
+    variables: Arc<Mutex<BTreeMap<String, Var>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // The map is whole whatever happened to another holder of the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SimpleBackend for Creator {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let mut variables = lock(&self.variables);
+        if let Some(var) = variables.get(name) {
+            if *var.shape() != shape {
+                candle_core::bail!("{name} is wanted in two shapes");
+            }
+            return Ok(var.as_tensor().clone());
+        }
+        let values = initial_values(self.seed, name, shape.elem_count(), init)?;
+        let tensor = Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?;
+        let var = Var::from_tensor(&tensor)?;
+        let tensor = var.as_tensor().clone();
+        variables.insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name}: a new parameter needs a shape")
+    }
+
+    fn contains_tensor(&self, _name: &str) -> bool {
+        // Whatever is asked for is made.
+        true
+    }
+}
+
+/// `count` initial values for the parameter `name`.
+fn initial_values(
+    seed: u64,
+    name: &str,
+    count: usize,
+    init: Init,
+) -> candle_core::Result<Vec<f32>> {
+    // FNV-1a: a fixed number for the name.
+    let layer = name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    let mut rng = Rng::new(seed, Stream::Initialisation, 0, layer);
+    Ok(match init {
+        Init::Const(value) => vec![value as f32; count],
+        Init::Uniform { lo, up } => (0..count)
+            .map(|_| (lo + (up - lo) * rng.uniform()) as f32)
+            .collect(),
+        Init::Randn { mean, stdev } => (0..count)
+            .map(|_| (mean + stdev * rng.normal()) as f32)
+            .collect(),
+        Init::Kaiming { .. } => {
+            candle_core::bail!("{name}: give bounds instead of a Kaiming initialisation")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(seed: u64, names: &[&str]) -> Parameters {
+        let init = Init::Uniform { lo: -1., up: 1. };
+        let build = |vb: VarBuilder| -> Result<()> {
+            for name in names {
+                vb.get_with_hints((2, 3), name, init)?;
+            }
+            Ok(())
+        };
+        Parameters::create(seed, &Device::Cpu, build).unwrap().1
+    }
+
+    fn values(parameters: &Parameters, name: &str) -> Vec<f32> {
+        let tensor = parameters.get(name).unwrap().flatten_all().unwrap();
+        tensor.to_vec1().unwrap()
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_but_not_on_order() {
+        let (first, second) = (make(1, &["a", "b"]), make(1, &["b", "a"]));
+        assert_eq!(values(&first, "a"), values(&second, "a"));
+        assert_ne!(values(&first, "a"), values(&first, "b"));
+        assert_ne!(values(&first, "a"), values(&make(2, &["a"]), "a"));
+        assert_eq!(first.count(), 12);
+    }
+
+    #[test]
+    fn detached_tensors_see_updates_and_track_nothing() {
+        let parameters = make(1, &["a"]);
+        let detached = parameters.detached().get((2, 3), "a").unwrap();
+        assert!(!detached.track_op());
+        let ones = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
+        parameters.get("a").unwrap().set(&ones).unwrap();
+        assert_eq!(detached.sum_all().unwrap().to_scalar::<f32>().unwrap(), 6.);
+    }
+
+    #[test]
+    fn assignment_is_all_or_nothing() {
+        let parameters = make(1, &["a", "b"]);
+        let before = values(&parameters, "a");
+        let ones = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
+        let mut new = BTreeMap::from([("a".to_owned(), ones.clone())]);
+        assert!(parameters.assign(&new).is_err());
+        new.insert("b".to_owned(), ones.t().unwrap());
+        let message = parameters.assign(&new).unwrap_err().to_string();
+        assert_eq!(message, "parameters: b has shape [3, 2], expected [2, 3]");
+        assert_eq!(values(&parameters, "a"), before);
+    }
+}
