@@ -151,7 +151,7 @@ impl Source {
             return Err(missing(source));
         };
         Ok(Self {
-            name: source.to_owned(),
+            name: source.trim_end_matches('/').to_owned(),
             options,
             splits,
         })
