@@ -3,10 +3,45 @@
 //! A *source* (a file, a folder, a hub id, standard input, the bundled sample) is read into
 //! [`Record`]s: a text and its label as written. [`Labels`] then turns label names into class
 //! numbers. Nothing here knows of tokens or tensors.
+//!
+//! ```
+//! use birnn::data::{Labels, Source, SourceOptions, hold_out};
+//!
+//! let source = Source::open("sample", SourceOptions::default())?;
+//! let train = source.split("train", &mut ())?;
+//! let labels = Labels::of_split(&train)?;
+//! let (train, validation) = hold_out(train, 0.25, 7)?;
+//! assert_eq!(labels.names(), ["neg", "pos"]);
+//! assert!(labels.encode(&train)?.len() > labels.encode(&validation)?.len());
+//! # Ok::<(), birnn::Error>(())
+//! ```
+//!
+//! From the outside in: `source` finds the splits of a source (`folder` and `layout` by its
+//! files' names, `hub` by asking the server), and hands each file to the reader of its `format`:
+//! `table`, `jsonl` and `fasttext` read an `input`, `parquet` a file. All of them collect `rows`.
 
+mod fasttext;
+mod folder;
+mod format;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(not(feature = "hub"))]
+#[path = "no_hub.rs"]
+mod hub;
+mod input;
+mod jsonl;
 mod labels;
+mod layout;
+mod parquet;
+mod rows;
+mod source;
+mod split;
+mod table;
 
+pub use format::Format;
 pub use labels::Labels;
+pub use source::{HubOptions, Progress, Source, SourceOptions, read_rows};
+pub use split::hold_out;
 
 /// One row of a source as it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,249 @@
+//! From file names to splits: `plain_text/train-00000-of-00001.parquet` is a shard of `train`.
+
+use std::collections::BTreeMap;
+
+use super::format::FileName;
+use crate::error::{Error, Result};
+
+/// A split and the paths of its files, in order.
+pub(super) type Plan = Vec<(String, Vec<String>)>;
+
+/// The name that this crate gives to a split with a well-known name: `dev` is `validation`.
+pub(super) fn known_split(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "train" | "training" => Some("train"),
+        "validation" | "valid" | "val" | "dev" => Some("validation"),
+        "test" | "testing" => Some("test"),
+        "unsupervised" | "unsup" => Some("unsupervised"),
+        _ => None,
+    }
+}
+
+/// A split's name in this crate's spelling, where it has one.
+pub(super) fn split_name(name: &str) -> String {
+    known_split(name).map_or_else(|| name.to_owned(), str::to_owned)
+}
+
+/// Where a split stands in a listing: the order of work, then the alphabet.
+pub(super) fn split_order(name: &str) -> (usize, &str) {
+    let known = ["train", "validation", "test"];
+    let rank = known.iter().position(|&known| known == name);
+    (rank.unwrap_or(known.len()), name)
+}
+
+/// What a path within a data set says.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// The folders above, which tell subsets apart: `plain_text`, or nothing.
+    subset: String,
+    split: String,
+    /// For one file of several: how many there are, where the name tells.
+    shard: Option<Option<usize>>,
+}
+
+/// Takes a path with `/` between its parts apart; `None` where it is no data file.
+fn place(path: &str) -> Option<Place> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = FileName::parse(name)?.stem;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // `refs/convert/parquet` on the hub: `plain_text/train/0000.parquet`.
+    if digits(stem) && !folders.is_empty() {
+        let (subset, split) = folders.rsplit_once('/').unwrap_or(("", folders));
+        return Some(Place {
+            subset: subset.to_owned(),
+            split: split_name(split.strip_prefix("partial-").unwrap_or(split)),
+            shard: Some(None),
+        });
+    }
+    // `train-00000-of-00002`, on older pages followed by `-` and a hash.
+    let parts: Vec<&str> = stem.split('-').collect();
+    let of = parts.iter().rposition(|&part| part == "of");
+    if let Some(of) = of
+        && let (2.., Some(total)) = (of, parts.get(of + 1))
+        && digits(parts[of - 1])
+        && digits(total)
+        && parts.len() <= of + 3
+    {
+        return Some(Place {
+            subset: folders.to_owned(),
+            split: split_name(&parts[..of - 1].join("-")),
+            shard: Some(total.parse().ok()),
+        });
+    }
+    Some(Place {
+        subset: folders.to_owned(),
+        split: split_name(stem),
+        shard: None,
+    })
+}
+
+/// Groups data files by split, in the order train, validation, test, then the rest.
+///
+/// Files in several folders are several subsets: the one asked for is taken, else the only one,
+/// else one with a usual name. Paths that are no data files are passed over; without any, there
+/// are no splits.
+///
+/// # Errors
+/// The subset is not there or has to be chosen; shards are missing; two files claim one split.
+pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Result<Plan> {
+    let mut places: Vec<(Place, &String)> = paths
+        .iter()
+        .filter_map(|path| Some((place(path)?, path)))
+        .collect();
+    if places.is_empty() {
+        return Ok(Plan::new());
+    }
+    places.sort_by(|a, b| a.1.cmp(b.1));
+    let mut subsets: Vec<&str> = places.iter().map(|(place, _)| &*place.subset).collect();
+    subsets.sort_unstable();
+    subsets.dedup();
+    let has = |name: &str| subsets.contains(&name);
+    let usual = ["", "default", "plain_text", "data"];
+    let chosen = match (subset, &subsets[..]) {
+        (Some(name), _) => Some(name).filter(|name| has(name)),
+        (None, [only]) => Some(*only),
+        (None, _) => usual.into_iter().find(|name| has(name)),
+    };
+    let Some(chosen) = chosen.map(str::to_owned) else {
+        let problem = match subset {
+            Some(name) => format!("there is no subset {name:?}"),
+            None => "there are several subsets".to_owned(),
+        };
+        return Err(Error::data(
+            origin,
+            format!("{problem}; the subsets are: {}", subsets.join(", ")),
+            "choose one with the option subset",
+        ));
+    };
+    places.retain(|(place, _)| place.subset == chosen);
+
+    let mut splits: BTreeMap<String, (Vec<String>, Vec<Option<Option<usize>>>)> = BTreeMap::new();
+    for (place, path) in places {
+        let (files, shards) = splits.entry(place.split).or_default();
+        files.push(path.clone());
+        shards.push(place.shard);
+    }
+    for (split, (files, shards)) in &splits {
+        if files.len() > 1 && shards.contains(&None) {
+            return Err(Error::data(
+                origin,
+                format!(
+                    "several files claim the split {split:?}: {}",
+                    files.join(", ")
+                ),
+                "keep one of them, or give the file itself",
+            ));
+        }
+        if let Some(Some(total)) = shards[0]
+            && total != files.len()
+        {
+            return Err(Error::data(
+                origin,
+                format!(
+                    "{} of {total} files of the split {split:?} are there",
+                    files.len()
+                ),
+                "fetch the missing ones",
+            ));
+        }
+    }
+    let mut plan: Plan = splits
+        .into_iter()
+        .map(|(split, (files, _))| (split, files))
+        .collect();
+    plan.sort_by(|a, b| split_order(&a.0).cmp(&split_order(&b.0)));
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(paths: &[&str], subset: Option<&str>) -> std::result::Result<Plan, String> {
+        let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+        plan(&paths, subset, "here").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_are_taken_apart() {
+        let told = |path| {
+            let place = place(path)?;
+            Some((place.subset, place.split, place.shard))
+        };
+        let expect = |subset: &str, split: &str, shard| Some((subset.into(), split.into(), shard));
+        assert_eq!(
+            told("plain_text/train-00000-of-00002.parquet"),
+            expect("plain_text", "train", Some(Some(2)))
+        );
+        assert_eq!(
+            told("data/test-00000-of-00001-2f0a.parquet"),
+            expect("data", "test", Some(Some(1)))
+        );
+        assert_eq!(
+            told("default/partial-train/0003.parquet"),
+            expect("default", "train", Some(None))
+        );
+        assert_eq!(told("dev.tsv.gz"), expect("", "validation", None));
+        assert_eq!(told("0001.csv"), expect("", "0001", None));
+        assert_eq!(told("best-of-2020.csv"), expect("", "best-of-2020", None));
+        assert_eq!(told("README.md"), None);
+    }
+
+    #[test]
+    fn splits_and_shards_are_in_order() {
+        let plan = told(
+            &[
+                "README.md",
+                "p/unsupervised-00000-of-00001.parquet",
+                "p/test-00000-of-00001.parquet",
+                "p/train-00001-of-00002.parquet",
+                "p/train-00000-of-00002.parquet",
+            ],
+            None,
+        )
+        .unwrap();
+        let names: Vec<&str> = plan.iter().map(|(split, _)| &**split).collect();
+        assert_eq!(names, ["train", "test", "unsupervised"]);
+        assert_eq!(
+            plan[0].1,
+            [
+                "p/train-00000-of-00002.parquet",
+                "p/train-00001-of-00002.parquet"
+            ]
+        );
+    }
+
+    #[test]
+    fn subsets_are_chosen() {
+        let paths = ["cola/train.parquet", "sst2/train.parquet"];
+        assert_eq!(
+            told(&paths, Some("sst2")).unwrap()[0].1,
+            ["sst2/train.parquet"]
+        );
+        assert_eq!(
+            told(&paths, None).unwrap_err(),
+            "here: there are several subsets; the subsets are: cola, sst2; choose one with the \
+             option subset"
+        );
+        assert!(
+            told(&paths, Some("x"))
+                .unwrap_err()
+                .contains("no subset \"x\"")
+        );
+        let usual = ["data/train.parquet", "other/train.parquet"];
+        assert_eq!(told(&usual, None).unwrap()[0].1, ["data/train.parquet"]);
+    }
+
+    #[test]
+    fn doubtful_files_are_refused() {
+        assert_eq!(
+            told(&["train-00001-of-00002.parquet"], None).unwrap_err(),
+            "here: 1 of 2 files of the split \"train\" are there; fetch the missing ones"
+        );
+        assert_eq!(
+            told(&["train.csv", "train.tsv"], None).unwrap_err(),
+            "here: several files claim the split \"train\": train.csv, train.tsv; keep one of \
+             them, or give the file itself"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Which columns hold the text and the label, and what a label means.
+
+use super::{Record, SourceOptions};
+use crate::error::{Error, Result};
+
+/// The columns taken for the text where none is named, the first that is there.
+const TEXT_COLUMNS: [&str; 4] = ["text", "sentence", "review", "content"];
+
+/// The columns taken for the label where none is named, the first that is there.
+const LABEL_COLUMNS: [&str; 4] = ["label", "sentiment", "class", "category"];
+
+/// The columns of a file that are read, as indices into its list of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub text: usize,
+    /// `None` for a file without labels, where the options allow it.
+    pub label: Option<usize>,
+}
+
+impl Columns {
+    /// Finds the columns among those of a file.
+    ///
+    /// # Errors
+    /// A named column, or every one of the usual names, is missing.
+    pub fn find<S: AsRef<str>>(
+        columns: &[S],
+        options: &SourceOptions,
+        place: &str,
+    ) -> Result<Self> {
+        let position = |name: &str| columns.iter().position(|column| column.as_ref() == name);
+        let find = |role: &str, named: Option<&str>, usual: &[&str]| match named {
+            Some(name) => position(name).ok_or_else(|| format!("there is no column {name:?}")),
+            None => usual
+                .iter()
+                .find_map(|name| position(name))
+                .ok_or_else(|| format!("there is no {role} column (none of {})", usual.join(", "))),
+        };
+        let fail = |role: &str, problem: String| {
+            let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+            Error::data(
+                place,
+                format!("{problem}; the columns are: {}", columns.join(", ")),
+                format!("name the right one with the option {role}_column"),
+            )
+        };
+        let text = find("text", options.text_column.as_deref(), &TEXT_COLUMNS)
+            .map_err(|problem| fail("text", problem))?;
+        let label = match find("label", options.label_column.as_deref(), &LABEL_COLUMNS) {
+            Ok(column) => Some(column),
+            Err(_) if options.unlabelled && options.label_column.is_none() => None,
+            Err(problem) => return Err(fail("label", problem)),
+        };
+        Ok(Self { text, label })
+    }
+}
+
+/// Collects the rows of one file.
+pub(super) struct Rows<'a> {
+    origin: &'a str,
+    names: Option<&'a [String]>,
+    records: Vec<Record>,
+}
+
+impl<'a> Rows<'a> {
+    /// No rows yet. With `names`, a label that is an integer stands for the name at that index.
+    pub fn new(origin: &'a str, names: Option<&'a [String]>) -> Self {
+        Self {
+            origin,
+            names,
+            records: Vec::new(),
+        }
+    }
+
+    /// Where the next row stands: `reviews.csv, row 12`.
+    pub fn place(&self) -> String {
+        format!("{}, row {}", self.origin, self.records.len() + 1)
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// There are label names, and the label is none of them.
+    pub fn push(&mut self, text: String, label: Option<&str>) -> Result<()> {
+        let label = match label {
+            Some(written) => self.label(written.trim())?,
+            None => None,
+        };
+        let row = self.records.len() + 1;
+        self.records.push(Record { text, label, row });
+        Ok(())
+    }
+
+    /// The label that a value stands for. The empty text and the hub's `-1` stand for none.
+    fn label(&self, written: &str) -> Result<Option<String>> {
+        if written.is_empty() || written == "-1" {
+            return Ok(None);
+        }
+        let Some(names) = self.names else {
+            return Ok(Some(written.to_owned()));
+        };
+        let index = names
+            .iter()
+            .position(|name| name == written)
+            .or_else(|| written.parse().ok().filter(|&index| index < names.len()));
+        match index {
+            Some(index) => Ok(Some(names[index].clone())),
+            None => Err(Error::data(
+                self.place(),
+                format!(
+                    "the label {written:?} is neither one of the label names {names:?} nor an index into them"
+                ),
+                "correct the row or the label names",
+            )),
+        }
+    }
+
+    /// The rows.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn finish(self) -> Result<Vec<Record>> {
+        if self.records.is_empty() {
+            return Err(Error::data(
+                self.origin,
+                "there are no rows",
+                "check that the file was written completely",
+            ));
+        }
+        Ok(self.records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_names_are_found_in_order() {
+        let find = |columns: &[&str]| Columns::find(columns, &SourceOptions::default(), "x");
+        let columns = find(&["id", "review", "sentiment", "text"]).unwrap();
+        assert_eq!((columns.text, columns.label), (3, Some(2)));
+        assert_eq!(
+            find(&["id", "text"]).unwrap_err().to_string(),
+            "x: there is no label column (none of label, sentiment, class, category); the columns \
+             are: id, text; name the right one with the option label_column"
+        );
+    }
+
+    #[test]
+    fn named_columns_win_and_must_be_there() {
+        let options = SourceOptions {
+            text_column: Some("body".into()),
+            unlabelled: true,
+            ..SourceOptions::default()
+        };
+        let columns = Columns::find(&["text", "body"], &options, "x").unwrap();
+        assert_eq!((columns.text, columns.label), (1, None));
+        let message = Columns::find(&["text"], &options, "x")
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with("x: there is no column \"body\"; the columns are: text;"));
+    }
+
+    #[test]
+    fn labels_are_trimmed_named_and_checked() {
+        let names = ["neg".to_owned(), "pos".to_owned()];
+        let mut rows = Rows::new("x", Some(&names));
+        for label in [Some(" 1"), Some("neg "), Some("-1"), Some(" "), None] {
+            rows.push(String::new(), label).unwrap();
+        }
+        let message = rows.push(String::new(), Some("2")).unwrap_err().to_string();
+        assert!(message.starts_with("x, row 6: the label \"2\" is neither one of"));
+        let labels: Vec<_> = rows
+            .finish()
+            .unwrap()
+            .into_iter()
+            .map(|r| r.label)
+            .collect();
+        assert_eq!(
+            labels,
+            [Some("pos".into()), Some("neg".into()), None, None, None]
+        );
+    }
+}

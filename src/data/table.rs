@@ -1,0 +1,83 @@
+//! CSV and TSV: a header, then rows; quoted where needed.
+
+use csv::{ErrorKind, ReaderBuilder, StringRecord};
+
+use super::input::{Input, fail, not_utf8};
+use super::rows::{Columns, Rows};
+use super::{Record, SourceOptions};
+use crate::error::{Error, Result};
+
+/// Reads a table whose fields end at `delimiter`.
+pub(super) fn read(
+    input: Input<'_>,
+    delimiter: u8,
+    options: &SourceOptions,
+) -> Result<Vec<Record>> {
+    let (reader, origin) = input.into_parts();
+    let mut reader = ReaderBuilder::new()
+        .delimiter(delimiter)
+        .from_reader(reader);
+    let header: Vec<String> = reader
+        .headers()
+        .map_err(|error| explain(error, &origin, &origin))?
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    if header.is_empty() {
+        return Err(Error::data(
+            &origin,
+            "there is no header",
+            "the first line must name the columns, such as label and text",
+        ));
+    }
+    let columns = Columns::find(&header, options, &origin)?;
+    let mut rows = Rows::new(&origin, options.label_names.as_deref());
+    let mut record = StringRecord::new();
+    while reader
+        .read_record(&mut record)
+        .map_err(|error| explain(error, &origin, &rows.place()))?
+    {
+        // Files written without quoting have stray quotes, and such a quote at the start of a
+        // field swallows whole rows.
+        if delimiter == b'\t' && record.iter().any(|f| f.contains('\t') && f.contains('\n')) {
+            return Err(Error::data(
+                at_line(&rows.place(), record.position()),
+                "a quoted field runs on over a tab and the end of the line",
+                "close the quote, or put the field in quotes and double those inside",
+            ));
+        }
+        let label = columns.label.and_then(|column| record.get(column));
+        let text = record.get(columns.text).unwrap_or_default();
+        rows.push(text.to_owned(), label)?;
+    }
+    rows.finish()
+}
+
+fn at_line(place: &str, position: Option<&csv::Position>) -> String {
+    match position {
+        Some(position) => format!("{place} (line {})", position.line()),
+        None => place.to_owned(),
+    }
+}
+
+/// An error of the `csv` crate in our words.
+fn explain(error: csv::Error, origin: &str, place: &str) -> Error {
+    match error.into_kind() {
+        ErrorKind::Io(error) => fail(origin, error),
+        ErrorKind::Utf8 { pos, .. } => not_utf8(at_line(place, pos.as_ref())),
+        ErrorKind::UnequalLengths {
+            pos,
+            expected_len,
+            len,
+        } => Error::data(
+            at_line(place, pos.as_ref()),
+            format!("the row has {len} fields, but the header has {expected_len}"),
+            "put texts that hold the separator in double quotes, and double the quotes inside",
+        ),
+        other => Error::data(
+            place,
+            format!("the row cannot be read ({other:?})"),
+            "correct it",
+        ),
+    }
+}
