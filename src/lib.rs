@@ -15,5 +15,7 @@ pub mod pooling;
 pub mod rng;
 pub mod rnn;
 pub mod schedule;
+pub mod text;
+pub mod vectors;
 
 pub use error::{Error, Result};

@@ -1,0 +1,224 @@
+//! What the tokens are: the settings of the text stage.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The largest number of tokens that a tokenizer may have: 2^24, about 16.8 million. Ids lie
+/// below it.
+pub const MAX_VOCABULARY: usize = 1 << 24;
+
+/// What the tokens are.
+///
+/// Written as one string: `"word"`, `"bpe"`, `"character"`, or the path of a `tokenizer.json`
+/// (a string that ends in `.json` or holds a `/` or `\`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum TokenKind {
+    /// Words and punctuation marks, the most frequent ones of the training texts. For languages
+    /// that put spaces between words.
+    #[default]
+    Word,
+    /// Pieces of words, learnt by byte-pair encoding over characters. For any language, and for
+    /// texts whose rare words matter.
+    Bpe,
+    /// Single characters. For any language; sequences are long.
+    Character,
+    /// A Hugging Face `tokenizer.json`, used as it is.
+    File(PathBuf),
+}
+
+impl FromStr for TokenKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "word" => Ok(Self::Word),
+            "bpe" => Ok(Self::Bpe),
+            "character" => Ok(Self::Character),
+            path if path.ends_with(".json") || path.contains(['/', '\\']) => {
+                Ok(Self::File(PathBuf::from(path)))
+            }
+            other => Err(Error::config(
+                "text.tokenizer",
+                format!("{other:?} is not a kind of token"),
+                "use \"word\", \"bpe\", \"character\" or the path of a tokenizer.json",
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for TokenKind {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<TokenKind> for String {
+    fn from(kind: TokenKind) -> Self {
+        kind.to_string()
+    }
+}
+
+impl fmt::Display for TokenKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word => f.write_str("word"),
+            Self::Bpe => f.write_str("bpe"),
+            Self::Character => f.write_str("character"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Which tokens of a text longer than [`TextConfig::max_tokens`] are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Truncate {
+    /// The first ones.
+    #[default]
+    Head,
+    /// The last ones.
+    Tail,
+    /// Both ends in equal shares; of an odd number the beginning gets one more.
+    Middle,
+}
+
+impl Truncate {
+    /// Shortens `ids` to at most `max_tokens`; 0 stands for no limit.
+    pub(super) fn apply(self, ids: &mut Vec<u32>, max_tokens: usize) {
+        let length = ids.len();
+        if max_tokens == 0 || length <= max_tokens {
+            return;
+        }
+        let front = match self {
+            Self::Head => max_tokens,
+            Self::Tail => 0,
+            Self::Middle => max_tokens.div_ceil(2),
+        };
+        let back = max_tokens - front;
+        ids.copy_within(length - back.., front);
+        ids.truncate(max_tokens);
+    }
+}
+
+/// The settings of the text stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextConfig {
+    /// What the tokens are.
+    pub tokenizer: TokenKind,
+    /// The most tokens that training may put into the vocabulary, `<pad>` and `<unk>` included.
+    pub vocabulary_size: usize,
+    /// Words, characters and pairs of pieces that occur less often in the training texts are left
+    /// out of the vocabulary.
+    pub min_frequency: u64,
+    /// Whether training puts "write everything in lower case" into the tokenizer.
+    pub lowercase: bool,
+    /// The most tokens of one text that are used; 0 stands for no limit.
+    pub max_tokens: usize,
+    /// Which tokens are kept of a text that has more.
+    pub truncate: Truncate,
+}
+
+impl Default for TextConfig {
+    fn default() -> Self {
+        Self {
+            tokenizer: TokenKind::Word,
+            vocabulary_size: 30_000,
+            min_frequency: 2,
+            lowercase: true,
+            max_tokens: 500,
+            truncate: Truncate::Head,
+        }
+    }
+}
+
+impl TextConfig {
+    /// Refuses values that no tokenizer can be trained with.
+    ///
+    /// # Errors
+    /// A vocabulary without room for a token beside `<pad>` and `<unk>`, or one beyond
+    /// [`MAX_VOCABULARY`].
+    pub fn validate(&self) -> Result<()> {
+        if (3..=MAX_VOCABULARY).contains(&self.vocabulary_size) {
+            return Ok(());
+        }
+        Err(Error::config(
+            "text.vocabulary_size",
+            format!("{} tokens", self.vocabulary_size),
+            format!("choose from 3 (<pad>, <unk> and one word) to {MAX_VOCABULARY}"),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(truncate: Truncate, max_tokens: usize) -> Vec<u32> {
+        let mut ids = vec![1, 2, 3, 4, 5, 6];
+        truncate.apply(&mut ids, max_tokens);
+        ids
+    }
+
+    #[test]
+    fn truncation_keeps_the_named_end() {
+        assert_eq!(cut(Truncate::Head, 4), [1, 2, 3, 4]);
+        assert_eq!(cut(Truncate::Tail, 4), [3, 4, 5, 6]);
+        assert_eq!(cut(Truncate::Middle, 4), [1, 2, 5, 6]);
+        assert_eq!(cut(Truncate::Middle, 5), [1, 2, 3, 5, 6]);
+        assert_eq!(cut(Truncate::Middle, 1), [1]);
+        assert_eq!(cut(Truncate::Tail, 1), [6]);
+        for truncate in [Truncate::Head, Truncate::Tail, Truncate::Middle] {
+            assert_eq!(cut(truncate, 0), [1, 2, 3, 4, 5, 6]);
+            assert_eq!(cut(truncate, 6), [1, 2, 3, 4, 5, 6]);
+            assert_eq!(cut(truncate, 7), [1, 2, 3, 4, 5, 6]);
+        }
+    }
+
+    #[test]
+    fn the_configuration_reads_what_it_writes() {
+        let text = "tokenizer = \"bpe\"\nmax_tokens = 0\ntruncate = \"middle\"\n";
+        let config: TextConfig = toml::from_str(text).unwrap();
+        assert_eq!(config.tokenizer, TokenKind::Bpe);
+        assert_eq!(config.truncate, Truncate::Middle);
+        assert_eq!((config.max_tokens, config.vocabulary_size), (0, 30_000));
+        let again: TextConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn a_path_is_a_tokenizer_and_a_typing_error_is_not() {
+        assert_eq!(
+            "my/tokenizer.json".parse::<TokenKind>().unwrap(),
+            TokenKind::File("my/tokenizer.json".into())
+        );
+        assert_eq!(
+            "words".parse::<TokenKind>().unwrap_err().to_string(),
+            "configuration, text.tokenizer: \"words\" is not a kind of token; use \"word\", \
+             \"bpe\", \"character\" or the path of a tokenizer.json"
+        );
+        assert!(toml::from_str::<TextConfig>("vocabulary = 5").is_err());
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let sized = |vocabulary_size| TextConfig {
+            vocabulary_size,
+            ..TextConfig::default()
+        };
+        assert!(sized(3).validate().is_ok());
+        assert!(sized(MAX_VOCABULARY).validate().is_ok());
+        assert_eq!(
+            sized(2).validate().unwrap_err().to_string(),
+            "configuration, text.vocabulary_size: 2 tokens; choose from 3 (<pad>, <unk> and one \
+             word) to 16777216"
+        );
+        assert!(sized(MAX_VOCABULARY + 1).validate().is_err());
+    }
+}

@@ -1,0 +1,687 @@
+//! Pretrained word vectors in text form, for the words of a vocabulary.
+//!
+//! One word and its numbers per line, separated by single spaces or tabs: GloVe files as they are,
+//! word2vec and fastText files with their first line `count dimension`, each of them plain or
+//! gzip-compressed (told by the content, not by the name). The file streams by; only the rows of
+//! words in the vocabulary are parsed and kept.
+//!
+//! # Which vector a word gets
+//! The one of the same spelling. Where the file has none, the first one whose spelling agrees in
+//! lower case: `Paris` takes the vector of `paris`, and `paris` that of `Paris`. Of a word that
+//! stands twice in the file, the first vector counts.
+
+use crate::error::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::rc::Rc;
+
+/// The longest line, in bytes; a text file of vectors stays far below it.
+const MAX_LINE: u64 = 1 << 20;
+/// How many lines are read between two calls of the progress callback.
+const LINES_PER_REPORT: usize = 8192;
+
+/// The vectors of those words of a vocabulary that a file holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorTable {
+    /// The numbers per word.
+    pub dimension: usize,
+    /// How many words of the vocabulary have a vector.
+    pub found: usize,
+    /// How many words the vocabulary has, special tokens included.
+    pub vocabulary_size: usize,
+    /// The row of each id that has one.
+    rows: HashMap<u32, usize>,
+    /// `(found, dimension)`, row after row.
+    values: Vec<f32>,
+}
+
+impl VectorTable {
+    /// The share of the vocabulary that has a vector, from 0 to 1.
+    #[must_use]
+    pub fn coverage(&self) -> f64 {
+        self.found as f64 / self.vocabulary_size as f64
+    }
+
+    /// The vector of the word with this id.
+    #[must_use]
+    pub fn row(&self, id: u32) -> Option<&[f32]> {
+        let start = self.rows.get(&id)? * self.dimension;
+        self.values.get(start..start + self.dimension)
+    }
+}
+
+/// Reads the vectors of the words in `vocabulary`, pairs of a word and its id.
+///
+/// `progress` is told how many bytes of the file have been read and how many it has; if it breaks
+/// off, the result is `None`.
+///
+/// # Errors
+/// The file cannot be read; it is no text file of vectors, is damaged or ends early, with the line
+/// where that shows; or it holds none of the words. Every line must have the right number of
+/// values, but only those of words in the vocabulary are read as numbers, which must be finite.
+pub fn read_vectors(
+    path: &Path,
+    vocabulary: &[(String, u32)],
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Option<VectorTable>> {
+    let mut lines = Lines::open(path)?;
+    let (header, dimension) = lines.first()?;
+    let mut search = Search::new(vocabulary, dimension);
+    let mut words = 0;
+    loop {
+        if !lines.text.is_empty() {
+            let (word, values) = lines.split(dimension)?;
+            words += 1;
+            search.offer(word, || lines.numbers(values, dimension))?;
+        }
+        if lines.number % LINES_PER_REPORT == 0
+            && progress(lines.bytes_read(), lines.size).is_break()
+        {
+            return Ok(None);
+        }
+        if !lines.advance()? {
+            break;
+        }
+    }
+    if progress(lines.size, lines.size).is_break() {
+        return Ok(None);
+    }
+    if let Some(count) = header.filter(|&count| words < count) {
+        return Err(Error::data(
+            lines.file(),
+            format!("holds {words} words, but its first line says {count}"),
+            "the file ends early: download it again",
+        ));
+    }
+    search.finish(&lines).map(Some)
+}
+
+/// The lines of a file of vectors.
+struct Lines {
+    path: String,
+    reader: Box<dyn BufRead>,
+    read: Rc<Cell<u64>>,
+    size: u64,
+    /// The current line without its end and without white space at its end.
+    text: Vec<u8>,
+    /// Its number, from 1.
+    number: usize,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let size = file.metadata().map_err(Error::io("read", path))?.len();
+        let read = Rc::new(Cell::new(0));
+        let mut file = Counted {
+            file,
+            read: Rc::clone(&read),
+        };
+        let mut start = Vec::new();
+        let read_start = file.by_ref().take(4).read_to_end(&mut start);
+        read_start.map_err(Error::io("read", path))?;
+        let name = path.display().to_string();
+        let refuse = |problem: &str, remedy: &str| Err(Error::data(&name, problem, remedy));
+        let is_gzip = match start.as_slice() {
+            [] => return refuse("the file is empty", "download it again"),
+            [0x1f, 0x8b, ..] => true,
+            [b'P', b'K', 3, 4] => {
+                return refuse(
+                    "this is a zip archive",
+                    "unpack it and give the text file in it",
+                );
+            }
+            [0xba, 0x16, 0x4f, 0x2f] => {
+                return refuse(
+                    "this looks like the binary format of fastText",
+                    "give the text file (.vec) or convert it to text",
+                );
+            }
+            _ => false,
+        };
+        let file: Chain<Cursor<Vec<u8>>, Counted> = Cursor::new(start).chain(file);
+        let reader: Box<dyn BufRead> = if is_gzip {
+            let file = BufReader::with_capacity(1 << 18, file);
+            Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file)))
+        } else {
+            Box::new(BufReader::with_capacity(1 << 18, file))
+        };
+        Ok(Self {
+            path: name,
+            reader,
+            read,
+            size,
+            text: Vec::new(),
+            number: 0,
+        })
+    }
+
+    fn file(&self) -> &str {
+        &self.path
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.read.get().min(self.size)
+    }
+
+    /// An error about the current line.
+    fn refuse(&self, problem: impl Into<String>, remedy: &str) -> Error {
+        let place = format!("{}, line {}", self.path, self.number);
+        Error::data(place, problem, remedy)
+    }
+
+    fn binary(&self) -> Error {
+        self.refuse(
+            "this looks like the binary format of word2vec",
+            "convert it to text",
+        )
+    }
+
+    /// Reads the next line; false at the end.
+    fn advance(&mut self) -> Result<bool> {
+        self.text.clear();
+        self.number += 1;
+        let mut line = self.reader.by_ref().take(MAX_LINE);
+        let length =
+            line.read_until(b'\n', &mut self.text)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        self.refuse("the compressed file ends early", "download it again")
+                    }
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => self.refuse(
+                        format!("the compressed file is damaged ({error})"),
+                        "download it again",
+                    ),
+                    _ => Error::io("read", &self.path)(error),
+                })?;
+        if length as u64 == MAX_LINE {
+            return Err(self.binary());
+        }
+        let end = self.text.trim_ascii_end().len();
+        self.text.truncate(end);
+        Ok(length > 0)
+    }
+
+    /// Reads the first lines: the number of words, if there is a header, and the dimension. The
+    /// current line is then the first one with a vector.
+    fn first(&mut self) -> Result<(Option<usize>, usize)> {
+        const REMEDY: &str = "give word vectors as text: a word and its numbers on each line";
+        while self.text.is_empty() {
+            if !self.advance()? {
+                self.number = 1;
+                return Err(self.refuse("the file holds no line", "download it again"));
+            }
+        }
+        let line = std::str::from_utf8(&self.text).map_err(|_| self.binary())?;
+        let fields: Vec<&str> = line.split([' ', '\t']).collect();
+        if let [count, dimension] = fields[..]
+            && let (Ok(count), Ok(dimension)) = (count.parse(), dimension.parse())
+        {
+            if dimension == 0 {
+                return Err(self.refuse("the first line says 0 numbers per word", REMEDY));
+            }
+            self.text.clear();
+            while self.text.is_empty() {
+                if !self.advance()? {
+                    return Err(self.refuse(
+                        format!("the file ends here, but its first line says {count} words"),
+                        "download it again",
+                    ));
+                }
+            }
+            let numbers = self.spaces();
+            if numbers != dimension {
+                return Err(if std::str::from_utf8(&self.text).is_err() {
+                    self.binary()
+                } else {
+                    self.wrong_count(numbers, dimension)
+                });
+            }
+            return Ok((Some(count), dimension));
+        }
+        let numbers = fields.iter().skip(1);
+        if fields.len() < 3 || !numbers.clone().all(|field| field.parse::<f32>().is_ok()) {
+            return Err(self.refuse("not a word and its numbers", REMEDY));
+        }
+        Ok((None, numbers.len()))
+    }
+
+    /// Where the word of the current line ends, and the values begin.
+    ///
+    /// Words may hold spaces, so the line is read from its end.
+    fn split(&self, dimension: usize) -> Result<(&str, &[u8])> {
+        let bytes = self.text.iter().enumerate().rev();
+        let mut spaces = bytes.filter(|(_, byte)| is_space(byte));
+        let Some((end, _)) = spaces.nth(dimension - 1) else {
+            if self.text.contains(&0) {
+                return Err(self.binary());
+            }
+            return Err(self.wrong_count(self.spaces(), dimension));
+        };
+        let (word, values) = (&self.text[..end], &self.text[end + 1..]);
+        let Ok(word) = std::str::from_utf8(word) else {
+            return Err(
+                if std::str::from_utf8(values).is_err() || word.contains(&0) {
+                    self.binary()
+                } else {
+                    self.refuse(
+                        "the word is not UTF-8",
+                        "convert the file to UTF-8, or from the binary format to text",
+                    )
+                },
+            );
+        };
+        // `the 0.1 0.2 0.3` in a table of two numbers is no word `the 0.1`.
+        if let Some((_, last)) = word.rsplit_once([' ', '\t'])
+            && last.contains('.')
+            && last.parse::<f32>().is_ok()
+        {
+            return Err(self.wrong_count(self.spaces(), dimension));
+        }
+        Ok((word, values))
+    }
+
+    /// How many numbers the current line holds if its word holds no space.
+    fn spaces(&self) -> usize {
+        self.text.iter().filter(|byte| is_space(byte)).count()
+    }
+
+    fn wrong_count(&self, values: usize, dimension: usize) -> Error {
+        self.refuse(
+            format!("{values} numbers, but the lines before say {dimension}"),
+            "the file is damaged or ends early: download it again",
+        )
+    }
+
+    fn numbers(&self, values: &[u8], dimension: usize) -> Result<Vec<f32>> {
+        let mut row = Vec::with_capacity(dimension);
+        for field in values.split(is_space) {
+            let Ok(field) = std::str::from_utf8(field) else {
+                return Err(self.binary());
+            };
+            match field.parse::<f32>() {
+                Ok(value) if value.is_finite() => row.push(value),
+                Ok(value) => {
+                    return Err(self.refuse(
+                        format!("{field:?} reads as {value}, which no vector may hold"),
+                        "remove the line, or take the vectors from another source",
+                    ));
+                }
+                Err(_) => {
+                    return Err(self.refuse(
+                        format!("{field:?} is not a number"),
+                        "remove the line, or take the vectors from another source",
+                    ));
+                }
+            }
+        }
+        Ok(row)
+    }
+}
+
+/// Whether this byte separates a word from its numbers and these from each other.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// A file that counts the bytes read from it.
+struct Counted {
+    file: File,
+    read: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read.set(self.read.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// How well a vector fits the word that it was kept for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// The spelling agrees in lower case only.
+    LowerCase,
+    /// The spelling agrees.
+    Exact,
+}
+
+/// The rows found so far.
+struct Search<'a> {
+    dimension: usize,
+    vocabulary_size: usize,
+    exact: HashMap<&'a str, u32>,
+    lower: HashMap<String, Vec<u32>>,
+    rows: HashMap<u32, (Fit, usize)>,
+    values: Vec<f32>,
+    /// The word at hand in lower case; kept for its memory.
+    folded: String,
+}
+
+impl<'a> Search<'a> {
+    fn new(vocabulary: &'a [(String, u32)], dimension: usize) -> Self {
+        let mut lower: HashMap<String, Vec<u32>> = HashMap::with_capacity(vocabulary.len());
+        for (word, id) in vocabulary {
+            lower.entry(word.to_lowercase()).or_default().push(*id);
+        }
+        Self {
+            dimension,
+            vocabulary_size: vocabulary.len(),
+            exact: vocabulary.iter().map(|(w, id)| (w.as_str(), *id)).collect(),
+            lower,
+            rows: HashMap::new(),
+            values: Vec::new(),
+            folded: String::new(),
+        }
+    }
+
+    /// Keeps the vector of `word` for every word of the vocabulary that it fits better than what
+    /// is there.
+    fn offer(&mut self, word: &str, numbers: impl FnOnce() -> Result<Vec<f32>>) -> Result<()> {
+        self.folded.clear();
+        if word.is_ascii() {
+            self.folded.push_str(word);
+            self.folded.make_ascii_lowercase();
+        } else {
+            self.folded.push_str(&word.to_lowercase());
+        }
+        let Some(ids) = self.lower.get(&self.folded) else {
+            return Ok(());
+        };
+        let exact = self.exact.get(word).copied();
+        let fit = |id| match exact {
+            Some(exact) if exact == id => Fit::Exact,
+            _ => Fit::LowerCase,
+        };
+        let rows = &self.rows;
+        let wanted = |&&id: &&u32| rows.get(&id).is_none_or(|&(there, _)| there < fit(id));
+        let wanted: Vec<u32> = ids.iter().filter(wanted).copied().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let numbers = numbers()?;
+        for id in wanted {
+            let next = self.values.len() / self.dimension;
+            match self.rows.get_mut(&id) {
+                Some((there, row)) => {
+                    *there = fit(id);
+                    let start = *row * self.dimension;
+                    self.values[start..start + self.dimension].copy_from_slice(&numbers);
+                }
+                None => {
+                    self.rows.insert(id, (fit(id), next));
+                    self.values.extend_from_slice(&numbers);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, lines: &Lines) -> Result<VectorTable> {
+        if self.rows.is_empty() {
+            return Err(Error::data(
+                lines.file(),
+                format!(
+                    "holds none of the {} words of the vocabulary",
+                    self.vocabulary_size
+                ),
+                "take vectors of the language of the texts, and words as tokens",
+            ));
+        }
+        Ok(VectorTable {
+            dimension: self.dimension,
+            found: self.rows.len(),
+            vocabulary_size: self.vocabulary_size,
+            rows: self
+                .rows
+                .into_iter()
+                .map(|(id, (_, row))| (id, row))
+                .collect(),
+            values: self.values,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    const WORDS: [(&str, u32); 5] = [
+        ("<pad>", 0),
+        ("<unk>", 1),
+        ("good", 2),
+        ("Paris", 3),
+        ("at home", 4),
+    ];
+
+    fn read(bytes: &[u8]) -> Result<Option<VectorTable>> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let words = WORDS.map(|(word, id)| (word.to_owned(), id));
+        let result = read_vectors(file.path(), &words, &mut |read, size| {
+            assert!(read <= size && size == bytes.len() as u64);
+            ControlFlow::Continue(())
+        });
+        // Messages are compared without the random name.
+        let name = file.path().display().to_string();
+        result.map_err(|error| match error {
+            Error::Data {
+                place,
+                problem,
+                remedy,
+            } => Error::data(place.replace(&name, "V"), problem, remedy),
+            other => other,
+        })
+    }
+
+    fn table(text: &str) -> VectorTable {
+        read(text.as_bytes()).unwrap().unwrap()
+    }
+
+    fn message(bytes: impl AsRef<[u8]>) -> String {
+        read(bytes.as_ref()).unwrap_err().to_string()
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn glove() {
+        let table = table("the 1 2 3\ngood 0.5 -1.5e-1 2\nParis 4 5 6\n");
+        assert_eq!(
+            (table.dimension, table.found, table.vocabulary_size),
+            (3, 2, 5)
+        );
+        assert_eq!(table.coverage(), 0.4);
+        assert_eq!(table.row(2), Some(&[0.5, -0.15, 2.0][..]));
+        assert_eq!(table.row(3), Some(&[4.0, 5.0, 6.0][..]));
+        assert_eq!(table.row(1), None);
+        assert_eq!(table.row(99), None);
+    }
+
+    #[test]
+    fn a_header_spaces_at_line_ends_blank_lines_and_no_last_newline() {
+        let fast_text = table("2 2\ngood 1 2 \r\n\nParis 3 4");
+        assert_eq!((fast_text.dimension, fast_text.found), (2, 2));
+        assert_eq!(fast_text.row(3), Some(&[3.0, 4.0][..]));
+    }
+
+    #[test]
+    fn gzip_is_told_by_the_content() {
+        let text = b"2 2\ngood 1 2\nParis 3 4\n";
+        let plain = read(text).unwrap();
+        assert_eq!(read(&gzip(text)).unwrap(), plain);
+        // Two members, as `cat a.gz b.gz` makes them.
+        let members = [gzip(&text[..11]), gzip(&text[11..])].concat();
+        assert_eq!(read(&members).unwrap(), plain);
+    }
+
+    #[test]
+    fn words_may_hold_spaces() {
+        let table = table("good 1 2\nat home 3 4\n. . . 5 6\n");
+        assert_eq!(table.row(4), Some(&[3.0, 4.0][..]));
+        assert_eq!(table.found, 2);
+    }
+
+    #[test]
+    fn the_same_spelling_comes_before_the_lower_case() {
+        let only_lower = table("x 0 0\nparis 1 1\nPARIS 2 2\n");
+        assert_eq!(only_lower.row(3), Some(&[1.0, 1.0][..]));
+        let both = table("x 0 0\nparis 1 1\nParis 3 3\nGOOD 4 4\n");
+        assert_eq!(both.row(3), Some(&[3.0, 3.0][..]));
+        assert_eq!(both.row(2), Some(&[4.0, 4.0][..]));
+        assert_eq!(both.found, 2);
+        let exact_first = table("x 0 0\nParis 3 3\nparis 1 1\n");
+        assert_eq!(exact_first.row(3), Some(&[3.0, 3.0][..]));
+    }
+
+    #[test]
+    fn of_a_word_that_stands_twice_the_first_counts() {
+        let table = table("good 1 2\ngood 3 4\n");
+        assert_eq!(table.row(2), Some(&[1.0, 2.0][..]));
+        assert_eq!(table.found, 1);
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        let again = "the file is damaged or ends early: download it again";
+        assert_eq!(
+            message("the 1 2 3\ngood 1 2\n"),
+            format!("V, line 2: 2 numbers, but the lines before say 3; {again}")
+        );
+        assert_eq!(
+            message("the 1 2\ngood 1.5 2.5 3.5\n"),
+            format!("V, line 2: 3 numbers, but the lines before say 2; {again}")
+        );
+        assert_eq!(
+            message("2 4\ngood 1 2 3\nParis 1 2 3\n"),
+            format!("V, line 2: 3 numbers, but the lines before say 4; {again}")
+        );
+        assert_eq!(
+            message("2 2\ngood 1 2 3\nParis 1 2 3\n"),
+            format!("V, line 2: 3 numbers, but the lines before say 2; {again}")
+        );
+        let remove = "remove the line, or take the vectors from another source";
+        assert_eq!(
+            message("the 1 2\ngood 1 two\n"),
+            format!("V, line 2: \"two\" is not a number; {remove}")
+        );
+        assert_eq!(
+            message("the 1 2\n\ngood NaN 2\n"),
+            format!("V, line 3: \"NaN\" reads as NaN, which no vector may hold; {remove}")
+        );
+        assert_eq!(
+            message("the 1 2\ngood 1 -1e99\n"),
+            format!("V, line 2: \"-1e99\" reads as -inf, which no vector may hold; {remove}")
+        );
+        assert_eq!(
+            message(b"the 1 2\ng\xffod 1 2\n"),
+            "V, line 2: the word is not UTF-8; convert the file to UTF-8, or from the binary \
+             format to text"
+        );
+    }
+
+    #[test]
+    fn files_that_end_early_are_refused() {
+        assert_eq!(
+            message("3 2\ngood 1 2\nParis 3 4\n"),
+            "V: holds 2 words, but its first line says 3; the file ends early: download it again"
+        );
+        assert_eq!(
+            message("3 2\n"),
+            "V, line 2: the file ends here, but its first line says 3 words; download it again"
+        );
+        let whole = gzip("good 0.123 0.456\n".repeat(500).as_bytes());
+        let cut = message(&whole[..whole.len() - 12]);
+        assert!(cut.starts_with("V, line "), "{cut}");
+        assert!(
+            cut.ends_with(": the compressed file ends early; download it again"),
+            "{cut}"
+        );
+        let mut bent = whole;
+        let checksum = bent.len() - 6;
+        bent[checksum] ^= 1;
+        let bent = message(&bent);
+        assert!(bent.contains("the compressed file is damaged"), "{bent}");
+    }
+
+    #[test]
+    fn other_files_are_named_for_what_they_are() {
+        assert_eq!(message(""), "V: the file is empty; download it again");
+        assert_eq!(
+            message("\n \n"),
+            "V, line 1: the file holds no line; download it again"
+        );
+        assert_eq!(
+            message("PK\u{3}\u{4}rest"),
+            "V: this is a zip archive; unpack it and give the text file in it"
+        );
+        assert_eq!(
+            message(b"\xba\x16\x4f\x2f rest"),
+            "V: this looks like the binary format of fastText; give the text file (.vec) or \
+             convert it to text"
+        );
+        assert_eq!(
+            message("A story about vectors\n"),
+            "V, line 1: not a word and its numbers; give word vectors as text: a word and its \
+             numbers on each line"
+        );
+        assert_eq!(
+            message("the 1 2\nbad 3 4\n"),
+            "V: holds none of the 5 words of the vocabulary; take vectors of the language of \
+             the texts, and words as tokens"
+        );
+        // word2vec's own format: a text header, then words each with raw 32-bit floats.
+        let mut binary = b"2 3\n".to_vec();
+        for word in ["good ", "Paris "] {
+            binary.extend_from_slice(word.as_bytes());
+            for value in [0.125f32, -3.7, 1e-9] {
+                binary.extend_from_slice(&value.to_le_bytes());
+            }
+            binary.push(b'\n');
+        }
+        assert_eq!(
+            message(&binary),
+            "V, line 2: this looks like the binary format of word2vec; convert it to text"
+        );
+        let mut endless = b"2 3\n".to_vec();
+        endless.resize(3 << 20, b'a');
+        assert_eq!(
+            message(&endless),
+            "V, line 2: this looks like the binary format of word2vec; convert it to text"
+        );
+        let missing = read_vectors(Path::new("/no/such/file"), &[], &mut |_, _| {
+            ControlFlow::Continue(())
+        });
+        assert_eq!(
+            missing.unwrap_err().to_string(),
+            "cannot read /no/such/file"
+        );
+    }
+
+    #[test]
+    fn reading_can_be_broken_off() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all("good 1 2\n".repeat(20_000).as_bytes())
+            .unwrap();
+        let words = [("good".to_owned(), 0)];
+        let mut calls = 0;
+        let result = read_vectors(file.path(), &words, &mut |_, _| {
+            calls += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((result.unwrap(), calls), (None, 1));
+    }
+}
