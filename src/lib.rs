@@ -1,6 +1,8 @@
 //! Bidirectional recurrent text classification on Candle.
 
 pub mod batch;
+pub mod config;
+pub mod corpus;
 pub mod data;
 pub mod dropout;
 pub mod error;

@@ -1,0 +1,8 @@
+//! What is written to disk: model directories and the folder of a training run.
+
+mod atomic;
+mod model_directory;
+mod run_directory;
+
+pub use model_directory::{ModelDirectory, ModelFile};
+pub use run_directory::{Progress, RunDirectory, Snapshot};

@@ -1,0 +1,281 @@
+//! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
+
+use super::atomic;
+use crate::data::Labels;
+use crate::error::{Error, Result};
+use crate::model::{BiRnn, EMBEDDING, ModelConfig};
+use crate::text::{TextConfig, TextEncoder, Truncate};
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The name of each file.
+pub(super) const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+
+/// The version that this code writes, and the newest one that it reads.
+const FORMAT_VERSION: u32 = 1;
+
+/// The content of `config.json`. Only `labels` is required; everything else has the defaults of
+/// training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// The version of the format; 1 if absent.
+    #[serde(default = "format_version")]
+    pub format_version: u32,
+    /// The architecture.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// How long texts are cut.
+    #[serde(default)]
+    pub text: TextLimits,
+    /// The classes, by number.
+    pub labels: Labels,
+}
+
+fn format_version() -> u32 {
+    FORMAT_VERSION
+}
+
+/// What a model needs to know of its texts beside the tokenizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextLimits {
+    /// The most tokens of a text that are read; 0 for all.
+    pub max_tokens: usize,
+    /// Which tokens of a longer text are kept.
+    pub truncate: Truncate,
+}
+
+impl Default for TextLimits {
+    fn default() -> Self {
+        Self::of(&TextConfig::default())
+    }
+}
+
+impl TextLimits {
+    fn of(config: &TextConfig) -> Self {
+        Self {
+            max_tokens: config.max_tokens,
+            truncate: config.truncate,
+        }
+    }
+}
+
+impl ModelFile {
+    /// The description of a model.
+    pub fn new(model: ModelConfig, text: &TextConfig, labels: Labels) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            model,
+            text: TextLimits::of(text),
+            labels,
+        }
+    }
+}
+
+/// A model directory that has been read and checked.
+#[derive(Debug)]
+pub struct ModelDirectory {
+    /// The content of `config.json`.
+    pub file: ModelFile,
+    /// The tokenizer.
+    pub encoder: TextEncoder,
+    /// The model, without gradients.
+    pub model: BiRnn,
+    /// Where its tensors are.
+    pub device: Device,
+}
+
+impl ModelDirectory {
+    /// Reads a model directory.
+    ///
+    /// # Errors
+    /// A missing or broken file, a newer format, weights that do not fit the architecture, the
+    /// tokenizer or the classes, or that are not finite.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        if !path.is_dir() {
+            return Err(Error::model(
+                path,
+                "there is no such folder",
+                "give the folder of a trained model (see `birnn train --out`)",
+            ));
+        }
+        let file = read_model_file(&present(path, CONFIG)?)?;
+        let text = TextConfig {
+            max_tokens: file.text.max_tokens,
+            truncate: file.text.truncate,
+            ..TextConfig::default()
+        };
+        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &text)?;
+        let weights = present(path, WEIGHTS)?;
+        let tensors = read_weights(&weights, device)?;
+        check_weights(&weights, &tensors, &file, &encoder)?;
+        let vocabulary_size = tensors[EMBEDDING].dim(0)?;
+        let builder = crate::parameters::builder(tensors, device);
+        let model = BiRnn::new(&file.model, vocabulary_size, file.labels.len(), builder)?;
+        Ok(Self {
+            file,
+            encoder,
+            model,
+            device: device.clone(),
+        })
+    }
+
+    /// Writes what does not change during training: `config.json` and `tokenizer.json`.
+    ///
+    /// # Errors
+    /// What the operating system refuses.
+    pub fn write_description(path: &Path, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
+        atomic::write_file(&path.join(CONFIG), to_json(file)?.as_bytes())?;
+        atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
+    }
+
+    /// Writes `model.safetensors`. The same tensors always give the same bytes.
+    ///
+    /// # Errors
+    /// What the operating system refuses.
+    pub fn write_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+        atomic::write_file(&path.join(WEIGHTS), &to_safetensors(tensors)?)
+    }
+}
+
+/// A file of the directory, which must be there.
+fn present(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let remedy = if name == WEIGHTS && folder.join("checkpoints").is_dir() {
+        "this run has not finished an epoch yet: let it go on with `birnn train --resume --out`"
+    } else {
+        "a model directory holds config.json, tokenizer.json and model.safetensors"
+    };
+    Err(Error::model(&path, "the file is missing", remedy))
+}
+
+fn read_model_file(path: &Path) -> Result<ModelFile> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
+    // The version first: a newer file may have keys that this code does not know.
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+    if let Some(version) = version
+        && version > u64::from(FORMAT_VERSION)
+    {
+        return Err(Error::model(
+            path,
+            format!("format version {version}, but this birnn reads up to {FORMAT_VERSION}"),
+            "use a newer birnn",
+        ));
+    }
+    let file: ModelFile = serde_path_to_error::deserialize(value)
+        .map_err(|error| broken(format!("{}: {}", error.path(), error.inner())))?;
+    // A list of labels read from a file has not been checked yet.
+    let labels = Labels::new(file.labels.names().to_vec());
+    labels.map_err(|error| broken(error.to_string()))?;
+    file.model.validate().map_err(|error| broken(error.to_string()))?;
+    Ok(file)
+}
+
+/// The tensors of a safetensors file as single precision on `device`.
+pub(super) fn read_weights(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(|error| {
+        Error::model(
+            path,
+            format!("not a whole safetensors file: {error}"),
+            "replace it by an intact copy, or train again",
+        )
+    })?;
+    let single = |(name, tensor): (String, Tensor)| -> Result<(String, Tensor)> {
+        Ok((name, tensor.to_dtype(DType::F32)?))
+    };
+    tensors.into_iter().map(single).collect()
+}
+
+/// The weights must fit the architecture, the classes and the tokenizer, and be finite.
+fn check_weights(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    file: &ModelFile,
+    encoder: &TextEncoder,
+) -> Result<()> {
+    let wrong = |problem: String| {
+        let remedy = "config.json and tokenizer.json must be those that the weights were made with";
+        Error::model(path, problem, remedy)
+    };
+    let expected = expected_shapes(file)?;
+    for (name, shape) in &expected {
+        let Some(tensor) = tensors.get(name) else {
+            return Err(wrong(format!("the tensor {name} is missing")));
+        };
+        let fits = match shape {
+            Some(shape) => tensor.dims() == shape,
+            None => tensor.rank() == 2 && tensor.dim(1)? == file.model.embedding_size,
+        };
+        if !fits {
+            let expected = match shape {
+                Some(shape) => format!("{shape:?}"),
+                None => format!("[vocabulary, {}]", file.model.embedding_size),
+            };
+            return Err(wrong(format!(
+                "{name} has shape {:?}, but config.json asks for {expected}",
+                tensor.dims()
+            )));
+        }
+        let sum = tensor.abs()?.sum_all()?.to_scalar::<f32>()?;
+        if !sum.is_finite() {
+            return Err(Error::model(
+                path,
+                format!("{name} holds numbers that are not finite"),
+                "train again, with a lower learning rate",
+            ));
+        }
+    }
+    if let Some(name) = tensors.keys().find(|name| !expected.contains_key(*name)) {
+        return Err(wrong(format!(
+            "the tensor {name} has no place in the model of config.json"
+        )));
+    }
+    let rows = tensors[EMBEDDING].dim(0)?;
+    if encoder.vocabulary_size() > rows {
+        return Err(wrong(format!(
+            "{EMBEDDING} has {rows} rows, but tokenizer.json has ids up to {}",
+            encoder.vocabulary_size() - 1
+        )));
+    }
+    Ok(())
+}
+
+/// Every parameter of a model with its shape; `None` for the embedding table, whose number of rows
+/// is not in `config.json`.
+fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, Option<Vec<usize>>>> {
+    let build = |vb| BiRnn::new(&file.model, 1, file.labels.len(), vb);
+    let (_, parameters) = crate::parameters::Parameters::create(0, &Device::Cpu, build)?;
+    let shape = |name: &str, dims: &[usize]| (name != EMBEDDING).then(|| dims.to_vec());
+    Ok(parameters
+        .iter()
+        .map(|(name, var)| (name.to_owned(), shape(name, var.dims())))
+        .collect())
+}
+
+pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    text.map(|text| text + "\n")
+        .map_err(|error| Error::argument("value", format!("cannot be written as JSON: {error}")))
+}
+
+/// Tensors as the bytes of a safetensors file, ordered by name.
+pub(super) fn to_safetensors(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let host: BTreeMap<&str, Tensor> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
+        .collect::<Result<_>>()?;
+    safetensors::serialize(&host, None)
+        .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))
+}
