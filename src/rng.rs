@@ -20,6 +20,8 @@ pub enum Stream {
     Dropout = 3,
     /// Splitting a data set.
     Split = 4,
+    /// Tokens that are replaced by the unknown one.
+    WordDropout = 5,
 }
 
 /// A counter-based generator for one key.

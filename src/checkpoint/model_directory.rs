@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{BiRnn, EMBEDDING, ModelConfig};
 use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -255,7 +256,7 @@ fn check_weights(
 /// Every parameter of a model with its shape; `None` for the embedding table, whose number of rows
 /// is not in `config.json`.
 fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, Option<Vec<usize>>>> {
-    let build = |vb| BiRnn::new(&file.model, 1, file.labels.len(), vb);
+    let build = |vb: VarBuilder| BiRnn::new(&file.model, 1, file.labels.len(), vb);
     let (_, parameters) = crate::parameters::Parameters::create(0, &Device::Cpu, build)?;
     let shape = |name: &str, dims: &[usize]| (name != EMBEDDING).then(|| dims.to_vec());
     Ok(parameters

@@ -1,7 +1,7 @@
 //! Exponential moving average of the weights.
 
 use super::{elements, elements_mut};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use std::collections::BTreeMap;
@@ -35,6 +35,23 @@ impl Ema {
     /// The averages by parameter name.
     pub fn values(&self) -> &BTreeMap<String, Tensor> {
         &self.values
+    }
+
+    /// Goes on with these averages.
+    ///
+    /// # Errors
+    /// A parameter without average, or one of another shape.
+    pub fn restore(&mut self, values: BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, present) in &self.values {
+            if values.get(name).map(Tensor::dims) != Some(present.dims()) {
+                return Err(Error::argument(
+                    "averages",
+                    format!("{name} is missing or has another shape"),
+                ));
+            }
+        }
+        self.values = values;
+        Ok(())
     }
 
     /// Moves the averages towards the parameters after optimizer step `step` (from 1).
