@@ -177,10 +177,7 @@ impl Config {
     ///
     /// # Errors
     /// Text that is not TOML, an unknown key, a value of another type or out of range.
-    pub fn from_toml(
-        file: Option<(&Path, &str)>,
-        overrides: &[(String, String)],
-    ) -> Result<Self> {
+    pub fn from_toml(file: Option<(&Path, &str)>, overrides: &[(String, String)]) -> Result<Self> {
         let mut table = toml::Table::new();
         if let Some((path, text)) = file {
             table = text.parse().map_err(|error: toml::de::Error| {
@@ -199,10 +196,14 @@ impl Config {
             set(&mut table, key, value)?;
         }
         check_keys(&table)?;
-        let config: Self = serde_path_to_error::deserialize(toml::Value::Table(table))
-            .map_err(|error| {
+        let config: Self =
+            serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
                 let inner = error.inner().to_string();
-                Error::config(error.path().to_string(), inner.trim_end(), "correct the value")
+                Error::config(
+                    error.path().to_string(),
+                    inner.trim_end(),
+                    "correct the value",
+                )
             })?;
         config.validate()?;
         Ok(config)
@@ -213,9 +214,8 @@ impl Config {
     /// # Errors
     /// None that is known of: every config can be written.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| {
-            Error::config("the config", error.to_string(), "report this as a bug")
-        })
+        toml::to_string(self)
+            .map_err(|error| Error::config("the config", error.to_string(), "report this as a bug"))
     }
 
     fn validate(&self) -> Result<()> {
@@ -242,7 +242,11 @@ impl Config {
             ("train.epsilon", train.epsilon > 0.0, "a number above 0"),
             ("train.clip_norm", train.clip_norm >= 0.0, "a number from 0"),
             ("train.ema_decay", is_share(train.ema_decay), SHARE),
-            ("train.label_smoothing", is_share(train.label_smoothing), SHARE),
+            (
+                "train.label_smoothing",
+                is_share(train.label_smoothing),
+                SHARE,
+            ),
             ("train.word_dropout", is_share(train.word_dropout), SHARE),
             ("train.log_every", train.log_every >= 1, "at least 1"),
             (
@@ -295,9 +299,9 @@ fn check_keys(table: &toml::Table) -> Result<()> {
             key,
             "there is no such key",
             match nearest {
-                Some(nearest) => format!(
-                    "did you mean {nearest}? `birnn train --print-config` lists every key"
-                ),
+                Some(nearest) => {
+                    format!("did you mean {nearest}? `birnn train --print-config` lists every key")
+                }
                 None => "`birnn train --print-config` lists every key".into(),
             },
         )
@@ -317,7 +321,11 @@ fn check_keys(table: &toml::Table) -> Result<()> {
 }
 
 fn names(value: &serde_json::Value) -> impl Iterator<Item = &str> {
-    value.as_object().into_iter().flatten().map(|(name, _)| name.as_str())
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
 }
 
 /// All dotted keys, sections included.
@@ -418,15 +426,17 @@ mod tests {
     fn what_is_written_reads_back_the_same() {
         let config = read("", &[("train.vectors", "a b.txt"), ("seed", "7")]).unwrap();
         let text = config.to_toml().unwrap();
-        assert_eq!(Config::from_toml(Some((Path::new("x"), &text)), &[]).unwrap(), config);
+        assert_eq!(
+            Config::from_toml(Some((Path::new("x"), &text)), &[]).unwrap(),
+            config
+        );
     }
 
     #[test]
     fn an_unknown_key_names_the_nearest_one() {
-        assert!(
-            message("[model]\nnum_hidden = 3\n", &[])
-                .starts_with("configuration, model.num_hidden: there is no such key; did you mean model.num_hiddens?")
-        );
+        assert!(message("[model]\nnum_hidden = 3\n", &[]).starts_with(
+            "configuration, model.num_hidden: there is no such key; did you mean model.num_hiddens?"
+        ));
         assert!(message("", &[("trian.epochs", "3")]).contains("did you mean train.epochs?"));
         assert!(message("", &[("epochs", "3")]).contains("did you mean train.epochs?"));
         assert!(message("sede = 3", &[]).contains("did you mean seed?"));

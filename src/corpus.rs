@@ -79,8 +79,14 @@ impl Encoded {
         progress: &mut dyn Progress,
     ) -> Result<Option<Self>> {
         let examples = labels.encode(split)?;
-        let texts: Vec<&str> = examples.iter().map(|example| example.text.as_str()).collect();
-        let labels = examples.iter().map(|example| example.label as u32).collect();
+        let texts: Vec<&str> = examples
+            .iter()
+            .map(|example| example.text.as_str())
+            .collect();
+        let labels = examples
+            .iter()
+            .map(|example| example.label as u32)
+            .collect();
         let ids = encode_texts(encoder, &texts, progress)?;
         Ok(ids.map(|ids| Self { ids, labels }))
     }
@@ -95,7 +101,10 @@ impl Encoded {
             }
             hash.update(label.to_le_bytes());
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -121,6 +130,11 @@ pub fn encode_texts(
 }
 
 impl Corpus {
+    /// A SHA-256 over both splits: tells whether two runs see the same.
+    pub fn fingerprint(&self) -> String {
+        self.train.fingerprint() + &self.validation.fingerprint()
+    }
+
     /// Reads the splits of a config's source, finds the classes, makes or loads the tokenizer and
     /// tokenises. `None` if `progress` ended it.
     ///
@@ -176,7 +190,10 @@ pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
 }
 
 /// The training and the validation split; the latter cut from the former where there is none.
-fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Split, Split)> {
+///
+/// # Errors
+/// A split cannot be read, or the training split is too small to be cut.
+pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Split, Split)> {
     let data = &config.data;
     let source = open_source(data)?;
     // A file whose name says `test` or `validation` is still what the user wants to train on.

@@ -38,7 +38,10 @@ pub fn evaluate(
     let mut confusion = Confusion::new(classes);
     let (mut loss, mut done) = (0.0, 0);
     for texts in BATCHING.by_length(&data.lengths()) {
-        let ids: Vec<&[u32]> = texts.iter().map(|&text| data.ids[text].as_slice()).collect();
+        let ids: Vec<&[u32]> = texts
+            .iter()
+            .map(|&text| data.ids[text].as_slice())
+            .collect();
         let labels: Vec<u32> = texts.iter().map(|&text| data.labels[text]).collect();
         let logits = model.forward(&Batch::new(&ids)?, Phase::Inference)?;
         let mean = cross_entropy(&logits, &labels, 0.0)?.to_scalar::<f32>()?;

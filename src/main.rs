@@ -1,1 +1,9 @@
-fn main() {}
+//! The command line of birnn: parses arguments, calls the library, prints.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -21,7 +21,10 @@ pub struct Prediction {
 impl Prediction {
     fn new(logits: Vec<f32>) -> Self {
         let highest_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f32> = logits.iter().map(|logit| (logit - highest_logit).exp()).collect();
+        let powers: Vec<f32> = logits
+            .iter()
+            .map(|logit| (logit - highest_logit).exp())
+            .collect();
         let sum: f32 = powers.iter().sum();
         Self {
             class: highest(&logits),
@@ -52,7 +55,9 @@ pub fn predict(
     let mut predictions = vec![None; texts.len()];
     for batch in BATCHING.by_length(&lengths) {
         let rows: Vec<&[u32]> = batch.iter().map(|&text| ids[text].as_slice()).collect();
-        let logits = directory.model.forward(&Batch::new(&rows)?, Phase::Inference)?;
+        let logits = directory
+            .model
+            .forward(&Batch::new(&rows)?, Phase::Inference)?;
         for (text, logits) in batch.into_iter().zip(logits.to_vec2::<f32>()?) {
             predictions[text] = Some(Prediction::new(logits));
         }

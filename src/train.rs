@@ -172,7 +172,10 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// No texts, or a snapshot of another model.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a run, made by the caller")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a run, made by the caller"
+    )]
     pub fn new(
         config: &'a Config,
         (model, parameters): (BiRnn, Parameters),
@@ -263,8 +266,8 @@ impl<'a> Trainer<'a> {
                 if step.is_multiple_of(settings.log_every) || epoch_is_done {
                     self.run.log(&Event::Step(report))?;
                 }
-                let due = settings.checkpoint_every > 0
-                    && step.is_multiple_of(settings.checkpoint_every);
+                let due =
+                    settings.checkpoint_every > 0 && step.is_multiple_of(settings.checkpoint_every);
                 let stop = observer.stop();
                 if (due && !epoch_is_done) || stop {
                     self.save_last(&clock)?;
@@ -350,7 +353,9 @@ impl<'a> Trainer<'a> {
             true => table.lookup()?.detach(),
             false => table.lookup()?,
         };
-        let logits = self.model.forward_embedded(&embedded, batch.packing(), phase)?;
+        let logits = self
+            .model
+            .forward_embedded(&embedded, batch.packing(), phase)?;
         let loss = cross_entropy(&logits, &labels, settings.label_smoothing)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         self.check_finite("loss", value)?;

@@ -164,7 +164,9 @@ fn read_model_file(path: &Path) -> Result<ModelFile> {
     // The version first: a newer file may have keys that this code does not know.
     let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
-    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+    let version = value
+        .get("format_version")
+        .and_then(serde_json::Value::as_u64);
     if let Some(version) = version
         && version > u64::from(FORMAT_VERSION)
     {
@@ -179,7 +181,9 @@ fn read_model_file(path: &Path) -> Result<ModelFile> {
     // A list of labels read from a file has not been checked yet.
     let labels = Labels::new(file.labels.names().to_vec());
     labels.map_err(|error| broken(error.to_string()))?;
-    file.model.validate().map_err(|error| broken(error.to_string()))?;
+    file.model
+        .validate()
+        .map_err(|error| broken(error.to_string()))?;
     Ok(file)
 }
 

@@ -225,7 +225,9 @@ impl RunDirectory {
             (TENSORS, to_safetensors(&snapshot.tensors)?),
             (STATE, to_json(&state)?.into_bytes()),
         ];
-        let files = files.each_ref().map(|(name, content)| (*name, content.as_slice()));
+        let files = files
+            .each_ref()
+            .map(|(name, content)| (*name, content.as_slice()));
         atomic::write_folder(&self.path.join(LAST), &files)
     }
 

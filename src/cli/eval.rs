@@ -1,0 +1,151 @@
+//! `birnn eval`: how good a model is on labelled texts.
+
+use super::progress::Terminal;
+use super::source::DataArguments;
+use super::table::{percent, table};
+use super::{Ending, Usage};
+use anyhow::Context;
+use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::config::Config;
+use birnn::corpus::{Encoded, open_source, read_splits};
+use birnn::data::{Labels, Split};
+use birnn::device::device;
+use birnn::evaluate::{Evaluation, evaluate};
+use serde::Serialize;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Evaluate a model on labelled texts.
+///
+/// Without --data, the texts are the validation split of the run that made the model. With it, the
+/// split is `test` if there is one, else `validation`, else the only one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    birnn eval --model runs/sample\n  \
+    birnn eval --model runs/imdb --data imdb --split test\n  \
+    birnn eval --model runs/imdb --data reviews.csv --text-column review --json")]
+pub(super) struct Arguments {
+    /// The folder of a model or a run.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
+    /// The split to evaluate on.
+    #[arg(long, value_name = "NAME", requires = "data")]
+    split: Option<String>,
+    /// cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The object that `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    examples: u64,
+    accuracy: Option<f64>,
+    loss: f64,
+    macro_f1: Option<f64>,
+    /// `confusion[label][prediction]`.
+    confusion: &'a [Vec<u64>],
+    /// Names of the classes, in the order of `confusion`.
+    labels: &'a [String],
+    seconds: f64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    let started = Instant::now();
+    let directory = ModelDirectory::load(&arguments.model, &device(&arguments.device)?)?;
+    let labels = &directory.file.labels;
+    let mut terminal = Terminal::new(None);
+    let split = read_split(arguments, &mut terminal)?;
+    let data = Encoded::new(&split, labels, &directory.encoder, &mut terminal)?;
+    let mut told = |done, total| {
+        birnn::train::Observer::evaluating(&mut terminal, done, total);
+        ControlFlow::Continue(())
+    };
+    let evaluation = match &data {
+        Some(data) => evaluate(&directory.model, data, labels.len(), &mut told)?,
+        None => None,
+    };
+    let evaluation = evaluation.context("the evaluation was ended")?;
+    let seconds = started.elapsed().as_secs_f64();
+    let text = match arguments.json {
+        true => json(&evaluation, labels, seconds)?,
+        false => plain(&evaluation, labels, &split, seconds),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(Ending::Done)
+}
+
+fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<Split> {
+    if arguments.data.data.is_none() {
+        let config = RunDirectory::config_of(&arguments.model).map_err(|_| {
+            Usage(format!(
+                "{} does not say which texts it was validated on: give --data",
+                arguments.model.display()
+            ))
+        })?;
+        return Ok(read_splits(&config, terminal)?.1);
+    }
+    let mut config = Config::default().data;
+    arguments.data.apply(&mut config);
+    let source = open_source(&config)?;
+    let names: Vec<&str> = source.split_names().collect();
+    let preferred = ["test", "validation"];
+    let name = match (&arguments.split, &names[..]) {
+        (Some(name), _) => name.as_str(),
+        (None, [only]) => only,
+        (None, _) => match preferred.into_iter().find(|name| source.has_split(name)) {
+            Some(name) => name,
+            None => {
+                let message = format!("choose a split with --split: {}", names.join(", "));
+                return Err(Usage(message).into());
+            }
+        },
+    };
+    Ok(source.split(name, terminal)?)
+}
+
+fn json(evaluation: &Evaluation, labels: &Labels, seconds: f64) -> anyhow::Result<String> {
+    let confusion = &evaluation.confusion;
+    let report = Report {
+        examples: confusion.total(),
+        accuracy: confusion.accuracy(),
+        loss: evaluation.loss,
+        macro_f1: confusion.macro_f1(),
+        confusion: confusion.counts(),
+        labels: labels.names(),
+        seconds,
+    };
+    Ok(serde_json::to_string(&report)? + "\n")
+}
+
+fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) -> String {
+    let confusion = &evaluation.confusion;
+    let head = ["class", "precision %", "recall %", "F1 %", "texts"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (class, name) in labels.names().iter().enumerate() {
+        let scores = confusion.class(class);
+        rows.push(vec![
+            name.clone(),
+            percent(scores.precision),
+            percent(scores.recall),
+            percent(scores.f1),
+            scores.support.to_string(),
+        ]);
+    }
+    format!(
+        "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %\n\n{}",
+        split.origin,
+        confusion.total(),
+        percent(confusion.accuracy()),
+        evaluation.loss,
+        percent(confusion.macro_f1()),
+        table(&rows)
+    )
+}

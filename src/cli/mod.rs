@@ -1,0 +1,112 @@
+//! Subcommands, exit codes, and how errors reach a person.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong
+//! usage, 101 a bug, 130 interrupted, 143 terminated.
+
+mod completions;
+mod eval;
+mod interrupt;
+mod predict;
+mod progress;
+mod source;
+mod table;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bidirectional recurrent text classification: train, evaluate, predict.
+#[derive(Debug, Parser)]
+#[command(
+    name = "birnn",
+    version,
+    max_term_width = 100,
+    after_help = "Start here:\n  \
+        birnn train                                     train on the bundled sample, about a minute\n  \
+        birnn predict --model runs/sample \"Not bad at all!\"\n  \
+        birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
+        birnn eval --model runs/imdb --data imdb --split test"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Arguments),
+    Eval(eval::Arguments),
+    Predict(predict::Arguments),
+    Completions(completions::Arguments),
+}
+
+/// How a command ended when nothing failed.
+enum Ending {
+    Done,
+    /// A signal ended it; the number is the exit code.
+    Signal(u8),
+}
+
+pub(crate) fn main() -> ExitCode {
+    // A panic is a bug, except those of a parser that the library contains: print only what gets
+    // this far.
+    let panic = Arc::new(Mutex::new(String::new()));
+    let noted = panic.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        *noted.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
+    }));
+    match catch_unwind(AssertUnwindSafe(|| run(Arguments::parse().command))) {
+        Ok(Ok(Ending::Done)) => ExitCode::SUCCESS,
+        Ok(Ok(Ending::Signal(code))) => ExitCode::from(code),
+        // Whoever reads our output has seen enough.
+        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+        }
+        Err(_) => {
+            let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("error: this is a bug in birnn, please report it: {panic}");
+            ExitCode::from(101)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Ending> {
+    match command {
+        Command::Train(arguments) => train::run(arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Whether the user can mend the error on the command line or in the config.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>()
+        || matches!(
+            error.downcast_ref(),
+            Some(birnn::Error::Config { .. } | birnn::Error::Device { .. })
+        )
+}
+
+/// Arguments that do not go together.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}

@@ -1,0 +1,160 @@
+//! `birnn predict`: classes for texts.
+
+use super::progress::Terminal;
+use super::{Ending, Usage};
+use anyhow::Context;
+use birnn::checkpoint::ModelDirectory;
+use birnn::device::device;
+use birnn::predict::{Prediction, predict};
+use serde::Serialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+/// Predict the class of texts: one line each, with class, probability and text.
+///
+/// Texts are arguments, or the lines of --file or of standard input.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    birnn predict --model runs/sample \"Not bad at all!\" \"I want my money back.\"\n  \
+    birnn predict --model runs/sample --file reviews.txt\n  \
+    echo \"What a film.\" | birnn predict --model runs/sample --json")]
+pub(super) struct Arguments {
+    /// The texts.
+    #[arg(value_name = "TEXT", conflicts_with = "file")]
+    texts: Vec<String>,
+    /// The folder of a model or a run.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A file with one text a line; `-` for standard input.
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Print one JSON object a line instead, with the scores and logits of every class.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The object that `--json` prints for a text.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    text: &'a str,
+    label: &'a str,
+    score: f32,
+    scores: serde_json::Map<String, serde_json::Value>,
+    logits: &'a [f32],
+}
+
+/// Texts are read and predicted in portions, so that any number of lines fits in memory.
+const PORTION: usize = 8192;
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    let mut input = Input::open(arguments)?;
+    let directory = ModelDirectory::load(&arguments.model, &device(&arguments.device)?)?;
+    let names = directory.file.labels.names();
+    let mut terminal = Terminal::new(None);
+    let mut output = BufWriter::new(std::io::stdout().lock());
+    loop {
+        let texts = input.next(PORTION)?;
+        if texts.is_empty() {
+            break;
+        }
+        let views: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let predictions = predict(&directory, &views, &mut terminal)?;
+        for (text, prediction) in texts.iter().zip(predictions.iter().flatten()) {
+            match arguments.json {
+                true => write_json(&mut output, text, prediction, names)?,
+                false => {
+                    let (label, score) = (&names[prediction.class], prediction.score());
+                    writeln!(output, "{label}\t{score:.4}\t{text}")?;
+                }
+            }
+        }
+        output.flush()?;
+    }
+    Ok(Ending::Done)
+}
+
+fn write_json(
+    output: &mut impl Write,
+    text: &str,
+    prediction: &Prediction,
+    names: &[String],
+) -> anyhow::Result<()> {
+    let scores = names.iter().zip(&prediction.scores);
+    let report = Report {
+        text,
+        label: &names[prediction.class],
+        score: prediction.score(),
+        scores: scores
+            .map(|(name, score)| (name.clone(), (*score).into()))
+            .collect(),
+        logits: &prediction.logits,
+    };
+    serde_json::to_writer(&mut *output, &report)?;
+    output.write_all(b"\n")?;
+    Ok(())
+}
+
+/// Where the texts come from.
+enum Input {
+    Arguments(Vec<String>),
+    Lines {
+        name: String,
+        reader: Box<dyn BufRead>,
+        line: usize,
+    },
+}
+
+impl Input {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let stdin = || Self::Lines {
+            name: "standard input".into(),
+            reader: Box::new(std::io::stdin().lock()),
+            line: 0,
+        };
+        match &arguments.file {
+            Some(path) if path.as_os_str() == "-" => Ok(stdin()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+                Ok(Self::Lines {
+                    name,
+                    reader: Box::new(BufReader::new(file)),
+                    line: 0,
+                })
+            }
+            None if !arguments.texts.is_empty() => Ok(Self::Arguments(arguments.texts.clone())),
+            None if !std::io::stdin().is_terminal() => Ok(stdin()),
+            None => Err(Usage(
+                "there is no text: give one as an argument, or --file PATH, or --file -".into(),
+            )
+            .into()),
+        }
+    }
+
+    /// The next texts, at most `most`; none at the end.
+    fn next(&mut self, most: usize) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Arguments(texts) => Ok(std::mem::take(texts)),
+            Self::Lines { name, reader, line } => {
+                let mut texts = Vec::new();
+                while texts.len() < most {
+                    let mut bytes = Vec::new();
+                    *line += 1;
+                    let place = || format!("{name}, line {line}");
+                    if reader.read_until(b'\n', &mut bytes).with_context(place)? == 0 {
+                        break;
+                    }
+                    let text = String::from_utf8(bytes)
+                        .ok()
+                        .with_context(|| format!("{}: not valid UTF-8; convert it", place()))?;
+                    texts.push(text.trim_end_matches(['\n', '\r']).to_owned());
+                }
+                Ok(texts)
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
+
+use super::interrupt::Interrupt;
+use birnn::corpus::Stage;
+use birnn::train::{EpochReport, Observer, StepReport};
+use birnn::{corpus, data};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Plain lines come at most this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Shows how far a command is.
+pub(super) struct Terminal {
+    interrupt: Option<Interrupt>,
+    bar: ProgressBar,
+    /// Whether stderr is a terminal.
+    interactive: bool,
+    /// What the bar counts at present.
+    task: String,
+    last_line: Instant,
+    /// Steps of training that the present bar began with.
+    first_step: u64,
+}
+
+impl Terminal {
+    pub(super) fn new(interrupt: Option<Interrupt>) -> Self {
+        Self {
+            interrupt,
+            bar: ProgressBar::hidden(),
+            interactive: std::io::stderr().is_terminal(),
+            task: String::new(),
+            last_line: Instant::now(),
+            first_step: 0,
+        }
+    }
+
+    /// A line for people, above the bar if there is one.
+    pub(super) fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn clear(&mut self) {
+        self.bar.finish_and_clear();
+        self.task.clear();
+    }
+
+    /// Counts `done` of `total` for `task`; `unit` names what is counted.
+    fn count(&mut self, task: &str, done: u64, total: Option<u64>, unit: &str) {
+        if self.task != task {
+            self.begin(task, total, unit);
+        }
+        if let Some(total) = total {
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+        if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
+            self.last_line = Instant::now();
+            match total {
+                Some(total) => eprintln!("{task}: {done} of {total} {unit}"),
+                None => eprintln!("{task}: {done} {unit}"),
+            }
+        }
+        if total == Some(done) {
+            self.clear();
+        }
+    }
+
+    fn begin(&mut self, task: &str, total: Option<u64>, unit: &str) {
+        self.clear();
+        self.task = task.to_owned();
+        self.last_line = Instant::now();
+        if !self.interactive {
+            return;
+        }
+        let template = match (unit, total) {
+            ("bytes", Some(_)) => {
+                "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left"
+            }
+            (_, Some(_)) => "{prefix} [{bar:30}] {pos} of {len} {msg}, {eta} left",
+            _ => "{prefix} {spinner} {pos} {msg}",
+        };
+        self.bar = bar(total, template);
+        self.bar.set_prefix(task.to_owned());
+        self.bar.set_message(unit.to_owned());
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(|i| i.code().is_some())
+    }
+}
+
+fn bar(total: Option<u64>, template: &str) -> ProgressBar {
+    let bar = match total {
+        Some(total) => ProgressBar::new(total),
+        None => ProgressBar::new_spinner(),
+    };
+    let style = ProgressStyle::with_template(template);
+    bar.with_style(
+        style
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> "),
+    )
+}
+
+impl data::Progress for Terminal {
+    fn download(&mut self, file: &str, done: u64, total: Option<u64>) {
+        self.count(&format!("downloading {file}"), done, total, "bytes");
+    }
+}
+
+impl corpus::Progress for Terminal {
+    fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()> {
+        let task = match stage {
+            Stage::Vocabulary => "building the vocabulary",
+            Stage::Tokens => "tokenizing",
+        };
+        self.count(task, done as u64, Some(total as u64), "texts");
+        match self.interrupted() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Observer for Terminal {
+    fn step(&mut self, report: &StepReport) {
+        let task = "training";
+        let state = format!(
+            "loss {:.4}, accuracy {:.2} %, {:.0} tokens/s",
+            report.loss,
+            100.0 * report.accuracy,
+            report.tokens_per_second
+        );
+        if self.task != task {
+            self.clear();
+            self.task = task.to_owned();
+            self.last_line = Instant::now();
+            if self.interactive {
+                self.bar = bar(
+                    Some(report.steps),
+                    "{prefix} [{bar:30}] {pos} of {len} steps, {msg}, {eta} left",
+                );
+                // The estimate counts from here, also in a run that was resumed.
+                self.bar.set_position(report.step.saturating_sub(1));
+                self.bar.reset_eta();
+            }
+            self.first_step = report.step;
+        }
+        self.bar.set_prefix(format!("epoch {}", report.epoch));
+        self.bar.set_message(state.clone());
+        self.bar.set_position(report.step);
+        if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
+            self.last_line = Instant::now();
+            eprintln!(
+                "epoch {}: step {} of {}, {state}",
+                report.epoch, report.step, report.steps
+            );
+        }
+    }
+
+    fn evaluating(&mut self, done: usize, total: usize) {
+        self.count("evaluating", done as u64, Some(total as u64), "texts");
+    }
+
+    fn epoch(&mut self, report: &EpochReport) {
+        self.say(&format!(
+            "epoch {}: training loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy \
+             {:.2} %{}; {:.0} s",
+            report.epoch,
+            report.loss,
+            100.0 * report.accuracy,
+            report.validation_loss,
+            100.0 * report.validation_accuracy,
+            if report.best { " (best)" } else { "" },
+            report.seconds,
+        ));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.interrupted()
+    }
+}

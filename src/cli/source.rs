@@ -1,0 +1,34 @@
+//! Options that say where texts come from; shared by `train` and `eval`.
+
+use birnn::config::DataConfig;
+
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataArguments {
+    /// `sample`, a hub id (`imdb`, `owner/name`), a folder (aclImdb, one folder per class, or
+    /// split files), or a file: .parquet .csv .tsv .jsonl .txt (`__label__`), each also .gz; `-`
+    /// reads standard input.
+    #[arg(long, value_name = "SOURCE")]
+    pub(super) data: Option<String>,
+    /// The column with the texts [default: text, sentence, review or content].
+    #[arg(long, value_name = "NAME")]
+    pub(super) text_column: Option<String>,
+    /// The column with the labels [default: label, sentiment, class or category].
+    #[arg(long, value_name = "NAME")]
+    pub(super) label_column: Option<String>,
+}
+
+impl DataArguments {
+    /// Puts what was given on the command line over a config.
+    pub(super) fn apply(&self, config: &mut DataConfig) {
+        if let Some(source) = &self.data {
+            config.source = source.clone();
+        }
+        if let Some(column) = &self.text_column {
+            config.text_column = Some(column.clone());
+        }
+        if let Some(column) = &self.label_column {
+            config.label_column = Some(column.clone());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Tables for people.
+
+/// Rows of cells in aligned columns: the first one left, the others right. The first row is the
+/// head.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let widths = rows.iter().filter_map(|row| row.get(column));
+        widths
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells =
+            row.iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| match column {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
+        let line: Vec<String> = cells.collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A share as a percentage, or a dash where it is undefined.
+pub(super) fn percent(share: Option<f64>) -> String {
+    match share {
+        Some(share) => format!("{:.2}", 100.0 * share),
+        None => "-".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [
+            vec!["class".into(), "n".into()],
+            vec!["a".into(), "100".into()],
+        ];
+        assert_eq!(table(&rows), "class    n\na      100\n");
+        assert_eq!(percent(Some(0.5)), "50.00");
+        assert_eq!(percent(None), "-");
+    }
+}

@@ -1,0 +1,326 @@
+//! `birnn train`: from labelled texts to a model directory.
+
+use super::Ending;
+use super::interrupt::Interrupt;
+use super::progress::Terminal;
+use super::source::DataArguments;
+use anyhow::Context;
+use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
+use birnn::config::Config;
+use birnn::corpus::Corpus;
+use birnn::device::device;
+use birnn::predict::predict;
+use birnn::train::{Outcome, Trainer, initial_model};
+use birnn::vectors::{VectorTable, read_vectors};
+use candle_core::Device;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// Train a model; without arguments on the bundled sample.
+///
+/// The folder --out receives the best epoch's model (config.json, tokenizer.json,
+/// model.safetensors), the log (metrics.jsonl) and a checkpoint to go on from. Ctrl-C saves and
+/// says how to go on; a second one ends at once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    birnn train\n  \
+    birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
+    birnn train --data reviews.csv --label-column stars --set train.epochs=5\n  \
+    birnn train --resume --out runs/imdb\n  \
+    birnn train --config configs/d2l.toml --set model.num_hiddens=64 --print-config")]
+pub(super) struct Arguments {
+    /// A TOML file; without it, configs/sample.toml for the sample and configs/text.toml for
+    /// other data (both are part of this program).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArguments,
+    /// The folder of the run [default: runs/NAME, where NAME is that of the data].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in --out, to the same result as if it had not been interrupted.
+    #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
+        "text_column", "label_column", "print_config"])]
+    resume: bool,
+    /// Overwrite a run that is in --out.
+    #[arg(long)]
+    force: bool,
+    /// cpu, cuda, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// The seed of everything random.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Override a key of the config: --set model.num_hiddens=64.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Print the complete config as TOML and end.
+    #[arg(long)]
+    print_config: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        None => Err("write KEY=VALUE, as in model.num_hiddens=64".into()),
+    }
+}
+
+/// The configs that are part of the program.
+const SAMPLE_CONFIG: (&str, &str) = (
+    "configs/sample.toml",
+    include_str!("../../configs/sample.toml"),
+);
+const TEXT_CONFIG: (&str, &str) = ("configs/text.toml", include_str!("../../configs/text.toml"));
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
+    let config = effective_config(&arguments)?;
+    if arguments.print_config {
+        std::io::Write::write_all(&mut std::io::stdout(), config.to_toml()?.as_bytes())?;
+        return Ok(Ending::Done);
+    }
+    let device = device(&arguments.device)?;
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None => free_folder(&config.data.source),
+    };
+    if !arguments.resume {
+        RunDirectory::check_free(&out, arguments.force)?;
+    }
+    let interrupt = Interrupt::install()?;
+    let mut terminal = Terminal::new(Some(interrupt.clone()));
+
+    let corpus = Corpus::load(&config, &mut terminal)?;
+    terminal.clear();
+    let Some(corpus) = corpus else {
+        return Ok(stopped_early(&interrupt));
+    };
+    let vectors = match &config.train.vectors {
+        None => None,
+        Some(path) => match load_vectors(path, &corpus, &interrupt, &terminal)? {
+            Some(vectors) => Some(vectors),
+            None => return Ok(stopped_early(&interrupt)),
+        },
+    };
+    describe(&config, &corpus, &out, &terminal);
+
+    let (vocabulary_size, classes) = (corpus.encoder.vocabulary_size(), corpus.labels.len());
+    let model = initial_model(&config, vocabulary_size, classes, vectors.as_ref(), &device)?;
+    terminal.say(&format!("{} parameters", grouped(model.1.count())));
+    let (run, snapshot) = open_run(&arguments, &config, &corpus, &out, &device)?;
+    let mut trainer = Trainer::new(
+        &config,
+        model,
+        &corpus.train,
+        &corpus.validation,
+        classes,
+        corpus.encoder.unknown_id().unwrap_or(0),
+        run,
+        snapshot,
+    )?;
+    let outcome = trainer.run(&mut terminal)?;
+    terminal.clear();
+    match outcome {
+        Outcome::Interrupted { step } => {
+            terminal.say(&format!(
+                "interrupted at step {step}; everything is saved. Go on with:\n  {} train --resume --out {}",
+                program(),
+                quoted(&out)
+            ));
+            Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
+        }
+        Outcome::Finished {
+            best_epoch,
+            best_accuracy,
+            early,
+        } => {
+            if early {
+                terminal.say("no better epoch for a while: training ends here");
+            }
+            conclude(&out, &corpus, best_epoch, best_accuracy, &device)?;
+            Ok(Ending::Done)
+        }
+    }
+}
+
+/// The config of the run: the interrupted one's, or file and command line.
+fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
+    if let (true, Some(out)) = (arguments.resume, &arguments.out) {
+        return Ok(RunDirectory::config_of(out)?);
+    }
+    let mut overrides = arguments.set.clone();
+    if let Some(seed) = arguments.seed {
+        overrides.push(("seed".into(), seed.to_string()));
+    }
+    let is_sample = arguments.data.data.as_deref().unwrap_or("sample") == "sample";
+    let sets_source = overrides.iter().any(|(key, _)| key == "data.source");
+    let text;
+    let file = match &arguments.config {
+        Some(path) => {
+            text = std::fs::read_to_string(path)
+                .map_err(birnn::Error::io("read", path))
+                .context("the config file")?;
+            (path.as_path(), text.as_str())
+        }
+        None if is_sample && !sets_source => (Path::new(SAMPLE_CONFIG.0), SAMPLE_CONFIG.1),
+        None => (Path::new(TEXT_CONFIG.0), TEXT_CONFIG.1),
+    };
+    let mut config = Config::from_toml(Some(file), &overrides)?;
+    arguments.data.apply(&mut config.data);
+    Ok(config)
+}
+
+/// `runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, ... that holds no run.
+fn free_folder(source: &str) -> PathBuf {
+    let name = match source {
+        "-" => "stdin",
+        source => Path::new(source)
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or("run"),
+    };
+    let folder = |suffix: String| Path::new("runs").join(format!("{name}{suffix}"));
+    let free = |folder: &PathBuf| RunDirectory::check_free(folder, false).is_ok();
+    std::iter::once(folder(String::new()))
+        .chain((2..10_000).map(|number| folder(format!("-{number}"))))
+        .find(free)
+        .unwrap_or_else(|| folder(String::new()))
+}
+
+fn load_vectors(
+    path: &Path,
+    corpus: &Corpus,
+    interrupt: &Interrupt,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<VectorTable>> {
+    let mut told = |_, _| match interrupt.code() {
+        Some(_) => ControlFlow::Break(()),
+        None => ControlFlow::Continue(()),
+    };
+    let vectors = read_vectors(path, &corpus.encoder.vocabulary(), &mut told)?;
+    if let Some(vectors) = &vectors {
+        terminal.say(&format!(
+            "{}: vectors for {} of {} words of the vocabulary ({:.1} %)",
+            path.display(),
+            grouped(vectors.found),
+            grouped(vectors.vocabulary_size),
+            100.0 * vectors.coverage()
+        ));
+    }
+    Ok(vectors)
+}
+
+fn open_run(
+    arguments: &Arguments,
+    config: &Config,
+    corpus: &Corpus,
+    out: &Path,
+    device: &Device,
+) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
+    let data = corpus.fingerprint();
+    if arguments.resume {
+        let (run, snapshot) = RunDirectory::resume(out, data, device)?;
+        return Ok((run, Some(snapshot)));
+    }
+    let model = ModelFile::new(config.model.clone(), &config.text, corpus.labels.clone());
+    let run = RunDirectory::create(out, config, &model, &corpus.encoder, data, arguments.force)?;
+    Ok((run, None))
+}
+
+/// What is about to be trained on what.
+fn describe(config: &Config, corpus: &Corpus, out: &Path, terminal: &Terminal) {
+    let tokens: usize = corpus.train.lengths().iter().sum();
+    terminal.say(&format!(
+        "{}: {} texts to train on ({} tokens), {} to validate; classes {}; vocabulary {}; run in {}",
+        config.data.source,
+        grouped(corpus.train.len()),
+        grouped(tokens),
+        grouped(corpus.validation.len()),
+        corpus.labels.names().join(", "),
+        grouped(corpus.encoder.vocabulary_size()),
+        out.display()
+    ));
+}
+
+/// The result, some examples, and what to do next.
+fn conclude(
+    out: &Path,
+    corpus: &Corpus,
+    best_epoch: u64,
+    best_accuracy: f64,
+    device: &Device,
+) -> anyhow::Result<()> {
+    let directory = ModelDirectory::load(out, device)?;
+    // The shortest validation texts that have a few words: they fit on a line.
+    let mut examples: Vec<usize> = (0..corpus.validation.len())
+        .filter(|&text| corpus.validation.ids[text].len() >= 5)
+        .collect();
+    examples.sort_by_key(|&text| (corpus.validation_texts[text].len(), text));
+    examples.truncate(5);
+    let texts: Vec<&str> = examples
+        .iter()
+        .map(|&text| corpus.validation_texts[text].as_str())
+        .collect();
+    let predictions = predict(&directory, &texts, &mut ())?.unwrap_or_default();
+    println!(
+        "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)",
+        100.0 * best_accuracy,
+        grouped(corpus.validation.len())
+    );
+    if !predictions.is_empty() {
+        println!("\nsome validation texts:");
+    }
+    let names = corpus.labels.names();
+    for ((text, prediction), example) in texts.iter().zip(&predictions).zip(&examples) {
+        let label = corpus.validation.labels[*example] as usize;
+        let verdict = match prediction.class == label {
+            true => String::new(),
+            false => format!("   (it is {})", names[label]),
+        };
+        let short: String = text.chars().take(70).collect();
+        println!(
+            "  {:<10} {:.2}   {short}{verdict}",
+            names[prediction.class],
+            prediction.score()
+        );
+    }
+    let (program, out) = (program(), quoted(out));
+    println!(
+        "\nnext:\n  {program} predict --model {out} \"a sentence of yours\"\n  \
+         {program} eval --model {out}"
+    );
+    Ok(())
+}
+
+fn stopped_early(interrupt: &Interrupt) -> Ending {
+    eprintln!("interrupted before the first step: nothing to save");
+    Ending::Signal(interrupt.code().unwrap_or(130))
+}
+
+/// How this program was called.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "birnn".into())
+}
+
+/// A path for a shell.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-:\\".contains(c);
+    match path.chars().all(plain) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
+}
+
+/// A number with commas between groups of three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
