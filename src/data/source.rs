@@ -17,11 +17,12 @@ pub struct SourceOptions {
     /// `content` that is there.
     pub text_column: Option<String>,
     /// The column that holds the labels. Without it: the first of `label`, `sentiment`, `class`
-    /// and `category` that is there.
+    /// and `category` that is there. An empty label and, as on the hub, `-1` stand for none.
     pub label_column: Option<String>,
     /// The names of the classes: a label that is an integer becomes the name at that index, and
     /// any other must be one of the names. Without it, Parquet files that declare class names
-    /// (those of the hub do) are read with these, and all other labels stay as written.
+    /// (those of the hub do) are read with these, and all other labels stay as written. Folders of
+    /// classes are called as they are in any case.
     pub label_names: Option<Vec<String>>,
     /// Whether a label column may be missing; the rows are then unlabelled.
     pub unlabelled: bool,
