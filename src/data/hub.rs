@@ -141,9 +141,8 @@ impl Repository {
                     Err(_) => break,
                 }
             }
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let panicked = |_| Err(HFError::Other("it panicked".to_owned()));
+            worker.join().unwrap_or_else(panicked)
         })
     }
 
