@@ -94,8 +94,15 @@ pub(super) fn open(id: &str, options: &SourceOptions) -> Result<(Repository, Pla
 }
 
 impl Repository {
-    /// Brings a file of the data set into the cache unless it is there; returns where it lies.
-    pub fn fetch(&self, file: &str, progress: &mut dyn Progress) -> Result<PathBuf> {
+    /// Brings files of the data set into the cache unless they are there; returns where they lie.
+    pub fn fetch(&self, files: &[String], progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+        files
+            .iter()
+            .map(|file| self.fetch_one(file, progress))
+            .collect()
+    }
+
+    fn fetch_one(&self, file: &str, progress: &mut dyn Progress) -> Result<PathBuf> {
         let path = self
             .download(file, progress)
             .map_err(|error| explain(&self.id, error))?;

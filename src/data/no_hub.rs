@@ -12,7 +12,7 @@ pub(super) enum Repository {}
 
 impl Repository {
     /// Never called.
-    pub fn fetch(&self, _file: &str, _progress: &mut dyn Progress) -> Result<PathBuf> {
+    pub fn fetch(&self, _files: &[String], _progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
         match *self {}
     }
 }

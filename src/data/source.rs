@@ -197,10 +197,7 @@ impl Source {
                 folder::read_classes(classes, origin)
             }
             Location::Hub(repository, files) => {
-                let files = files
-                    .iter()
-                    .map(|file| repository.fetch(file, progress))
-                    .collect::<Result<Vec<_>>>()?;
+                let files = repository.fetch(files, progress)?;
                 let records = self.read_files(&files, origin.clone())?.records;
                 Ok(Split { origin, records })
             }
