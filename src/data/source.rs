@@ -90,8 +90,7 @@ enum Location {
     Bundled(&'static str),
     StandardInput,
     Local(folder::Rows),
-    /// In these files of the hub's data set.
-    Hub(hub::Repository, Vec<String>),
+    Hub(hub::Files),
 }
 
 /// The reviews that come with this crate, written for it.
@@ -144,9 +143,9 @@ impl Source {
             let rows = folder::Rows::Files(vec![path.to_owned()]);
             vec![(own_split(path).to_owned(), Location::Local(rows))]
         } else if let Some(id) = hub_id(source) {
-            let (repository, plan) = hub::open(id, &options)?;
-            plan.into_iter()
-                .map(|(name, files)| (name, Location::Hub(repository.clone(), files)))
+            hub::open(id, &options)?
+                .into_iter()
+                .map(|(name, files)| (name, Location::Hub(files)))
                 .collect()
         } else {
             return Err(missing(source));
@@ -196,8 +195,8 @@ impl Source {
             Location::Local(folder::Rows::Classes(classes)) => {
                 folder::read_classes(classes, origin)
             }
-            Location::Hub(repository, files) => {
-                let files = repository.fetch(files, progress)?;
+            Location::Hub(files) => {
+                let files = files.fetch(progress)?;
                 let records = self.read_files(&files, origin.clone())?.records;
                 Ok(Split { origin, records })
             }
