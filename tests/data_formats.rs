@@ -322,6 +322,14 @@ fn broken_tables_are_refused() {
          are: id, label; name the right one with the option text_column",
     );
     fails(
+        "a.csv",
+        b"label,text\n1,\"two\nlines\"\n0,\"open\n1,more\n",
+        "a.csv, row 2 (line 4): a quote is opened and never closed: the field runs on to the end \
+         of the file; close the quote, or put",
+    );
+    folder.file("a.csv", "label,text\n1,\"two\nlines\"\r\n");
+    assert_eq!(told(&folder.read("a.csv").unwrap()), [("two\nlines", "1")]);
+    fails(
         "a.tsv",
         b"label\ttext\n1\tfine\n0\t\"quoted\n1\tmore\n0\tend\"\n",
         "a.tsv, row 2 (line 3): a quoted field runs on over a tab and the end of the line; close \

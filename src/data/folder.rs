@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::format::EXTENSIONS;
 use super::input::not_utf8;
-use super::layout::{self, known_split, split_name, split_order};
+use super::layout::{self, known_split, known_split_of_file, split_name, split_order};
 use super::{Record, Split};
 use crate::error::{Error, Result};
 
@@ -186,9 +186,10 @@ fn in_folder(folder: &Path, plan: layout::Plan) -> Vec<(String, Rows)> {
 
 /// The split that a file or folder is by its own name; `train` unless that is a known one.
 pub(super) fn own_split(path: &Path) -> &'static str {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let stem = name.map(|name| super::format::FileName::parse(name).map_or(name, |file| file.stem));
-    stem.and_then(known_split).unwrap_or("train")
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| known_split(name).or_else(|| known_split_of_file(name)))
+        .unwrap_or("train")
 }
 
 /// The class folders in `folder`: those with a label, and those without.
@@ -276,5 +277,6 @@ mod tests {
         assert_eq!(own("x/dev.tsv.gz"), "validation");
         assert_eq!(own("aclImdb/test"), "test");
         assert_eq!(own("reviews.csv"), "train");
+        assert_eq!(own("test-00000-of-00001.parquet"), "test");
     }
 }

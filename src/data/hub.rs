@@ -16,7 +16,7 @@ use hf_hub::repository::RepoTreeEntry;
 use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoTypeDataset, split_id};
 use sha2::{Digest, Sha256};
 
-use super::layout::{self, Plan};
+use super::layout;
 use super::{Progress, SourceOptions};
 use crate::error::{Error, Result};
 
@@ -27,9 +27,16 @@ const REVISIONS: [&str; 2] = ["main", "refs/convert/parquet"];
 /// How often a request is repeated when the hub is busy.
 const RETRIES: usize = 3;
 
+/// The files of one split of a data set on the hub.
+#[derive(Debug)]
+pub(super) struct Files {
+    repository: Repository,
+    paths: Vec<String>,
+}
+
 /// A revision of a data set on the hub.
 #[derive(Debug, Clone)]
-pub(super) struct Repository {
+struct Repository {
     id: String,
     revision: String,
     repository: HFRepositorySync<RepoTypeDataset>,
@@ -37,7 +44,7 @@ pub(super) struct Repository {
 }
 
 /// Finds the splits of a data set: one request to the hub, or a look into the cache.
-pub(super) fn open(id: &str, options: &SourceOptions) -> Result<(Repository, Plan)> {
+pub(super) fn open(id: &str, options: &SourceOptions) -> Result<Vec<(String, Files)>> {
     let hub = &options.hub;
     let offline = hub.offline.unwrap_or_else(offline_by_environment);
     let mut builder = HFClient::builder().retry_max_attempts(RETRIES);
@@ -76,7 +83,13 @@ pub(super) fn open(id: &str, options: &SourceOptions) -> Result<(Repository, Pla
                 repository,
                 offline,
             };
-            return Ok((repository, plan));
+            return Ok(plan
+                .into_iter()
+                .map(|(split, paths)| {
+                    let repository = repository.clone();
+                    (split, Files { repository, paths })
+                })
+                .collect());
         }
     }
     Err(if offline {
@@ -93,9 +106,19 @@ pub(super) fn open(id: &str, options: &SourceOptions) -> Result<(Repository, Pla
     })
 }
 
+impl Files {
+    /// Brings the files into the cache unless they are there; returns where they lie.
+    pub fn fetch(&self, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+        self.paths
+            .iter()
+            .map(|path| self.repository.fetch(path, progress))
+            .collect()
+    }
+}
+
 impl Repository {
     /// Brings a file of the data set into the cache unless it is there; returns where it lies.
-    pub fn fetch(&self, file: &str, progress: &mut dyn Progress) -> Result<PathBuf> {
+    fn fetch(&self, file: &str, progress: &mut dyn Progress) -> Result<PathBuf> {
         let path = self
             .download(file, progress)
             .map_err(|error| explain(&self.id, error))?;
@@ -141,9 +164,8 @@ impl Repository {
                     Err(_) => break,
                 }
             }
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let panicked = |_| Err(HFError::Other("it panicked".to_owned()));
+            worker.join().unwrap_or_else(panicked)
         })
     }
 

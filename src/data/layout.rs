@@ -19,6 +19,11 @@ pub(super) fn known_split(name: &str) -> Option<&'static str> {
     }
 }
 
+/// The well-known split that a data file is by its name, whole or a shard.
+pub(super) fn known_split_of_file(name: &str) -> Option<&'static str> {
+    known_split(&place(name)?.split)
+}
+
 /// A split's name in this crate's spelling, where it has one.
 pub(super) fn split_name(name: &str) -> String {
     known_split(name).map_or_else(|| name.to_owned(), str::to_owned)
@@ -37,8 +42,17 @@ struct Place {
     /// The folders above, which tell subsets apart: `plain_text`, or nothing.
     subset: String,
     split: String,
-    /// For one file of several: how many there are, where the name tells.
-    shard: Option<Option<usize>>,
+    shard: Shard,
+}
+
+/// How much of its split a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shard {
+    Whole,
+    /// One of some files.
+    Part,
+    /// One of so many files.
+    PartOf(usize),
 }
 
 /// Takes a path with `/` between its parts apart; `None` where it is no data file.
@@ -52,7 +66,7 @@ fn place(path: &str) -> Option<Place> {
         return Some(Place {
             subset: subset.to_owned(),
             split: split_name(split.strip_prefix("partial-").unwrap_or(split)),
-            shard: Some(None),
+            shard: Shard::Part,
         });
     }
     // `train-00000-of-00002`, on older pages followed by `-` and a hash.
@@ -67,13 +81,13 @@ fn place(path: &str) -> Option<Place> {
         return Some(Place {
             subset: folders.to_owned(),
             split: split_name(&parts[..of - 1].join("-")),
-            shard: Some(total.parse().ok()),
+            shard: total.parse().map_or(Shard::Part, Shard::PartOf),
         });
     }
     Some(Place {
         subset: folders.to_owned(),
         split: split_name(stem),
-        shard: None,
+        shard: Shard::Whole,
     })
 }
 
@@ -117,14 +131,14 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
     };
     places.retain(|(place, _)| place.subset == chosen);
 
-    let mut splits: BTreeMap<String, (Vec<String>, Vec<Option<Option<usize>>>)> = BTreeMap::new();
+    let mut splits: BTreeMap<String, Vec<(Shard, &String)>> = BTreeMap::new();
     for (place, path) in places {
-        let (files, shards) = splits.entry(place.split).or_default();
-        files.push(path.clone());
-        shards.push(place.shard);
+        let files = splits.entry(place.split).or_default();
+        files.push((place.shard, path));
     }
-    for (split, (files, shards)) in &splits {
-        if files.len() > 1 && shards.contains(&None) {
+    for (split, files) in &splits {
+        if files.len() > 1 && files.iter().any(|(shard, _)| *shard == Shard::Whole) {
+            let files: Vec<&str> = files.iter().map(|(_, path)| path.as_str()).collect();
             return Err(Error::data(
                 origin,
                 format!(
@@ -134,9 +148,8 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
                 "keep one of them, or give the file itself",
             ));
         }
-        if let Some(Some(total)) = shards[0]
-            && total != files.len()
-        {
+        let incomplete = |shard| matches!(shard, Shard::PartOf(total) if total != files.len());
+        if let Some(&(Shard::PartOf(total), _)) = files.iter().find(|file| incomplete(file.0)) {
             return Err(Error::data(
                 origin,
                 format!(
@@ -149,7 +162,12 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
     }
     let mut plan: Plan = splits
         .into_iter()
-        .map(|(split, (files, _))| (split, files))
+        .map(|(split, files)| {
+            (
+                split,
+                files.into_iter().map(|(_, path)| path.clone()).collect(),
+            )
+        })
         .collect();
     plan.sort_by(|a, b| split_order(&a.0).cmp(&split_order(&b.0)));
     Ok(plan)
@@ -173,19 +191,22 @@ mod tests {
         let expect = |subset: &str, split: &str, shard| Some((subset.into(), split.into(), shard));
         assert_eq!(
             told("plain_text/train-00000-of-00002.parquet"),
-            expect("plain_text", "train", Some(Some(2)))
+            expect("plain_text", "train", Shard::PartOf(2))
         );
         assert_eq!(
             told("data/test-00000-of-00001-2f0a.parquet"),
-            expect("data", "test", Some(Some(1)))
+            expect("data", "test", Shard::PartOf(1))
         );
         assert_eq!(
             told("default/partial-train/0003.parquet"),
-            expect("default", "train", Some(None))
+            expect("default", "train", Shard::Part)
         );
-        assert_eq!(told("dev.tsv.gz"), expect("", "validation", None));
-        assert_eq!(told("0001.csv"), expect("", "0001", None));
-        assert_eq!(told("best-of-2020.csv"), expect("", "best-of-2020", None));
+        assert_eq!(told("dev.tsv.gz"), expect("", "validation", Shard::Whole));
+        assert_eq!(told("0001.csv"), expect("", "0001", Shard::Whole));
+        assert_eq!(
+            told("best-of-2020.csv"),
+            expect("", "best-of-2020", Shard::Whole)
+        );
         assert_eq!(told("README.md"), None);
     }
 

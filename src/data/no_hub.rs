@@ -2,23 +2,22 @@
 
 use std::path::PathBuf;
 
-use super::layout::Plan;
 use super::{Progress, SourceOptions};
 use crate::error::{Error, Result};
 
-/// A data set on the hub; in this build there is none.
-#[derive(Debug, Clone)]
-pub(super) enum Repository {}
+/// The files of one split of a data set on the hub; in this build there are none.
+#[derive(Debug)]
+pub(super) enum Files {}
 
-impl Repository {
+impl Files {
     /// Never called.
-    pub fn fetch(&self, _file: &str, _progress: &mut dyn Progress) -> Result<PathBuf> {
+    pub fn fetch(&self, _progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
         match *self {}
     }
 }
 
 /// Says how to build with the hub.
-pub(super) fn open(id: &str, _options: &SourceOptions) -> Result<(Repository, Plan)> {
+pub(super) fn open(id: &str, _options: &SourceOptions) -> Result<Vec<(String, Files)>> {
     Err(Error::data(
         id,
         "there is no such file or folder, and this build cannot fetch data sets from the hub",

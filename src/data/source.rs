@@ -17,11 +17,12 @@ pub struct SourceOptions {
     /// `content` that is there.
     pub text_column: Option<String>,
     /// The column that holds the labels. Without it: the first of `label`, `sentiment`, `class`
-    /// and `category` that is there.
+    /// and `category` that is there. An empty label and, as on the hub, `-1` stand for none.
     pub label_column: Option<String>,
     /// The names of the classes: a label that is an integer becomes the name at that index, and
     /// any other must be one of the names. Without it, Parquet files that declare class names
-    /// (those of the hub do) are read with these, and all other labels stay as written.
+    /// (those of the hub do) are read with these, and all other labels stay as written. Folders of
+    /// classes are called as they are in any case.
     pub label_names: Option<Vec<String>>,
     /// Whether a label column may be missing; the rows are then unlabelled.
     pub unlabelled: bool,
@@ -89,8 +90,7 @@ enum Location {
     Bundled(&'static str),
     StandardInput,
     Local(folder::Rows),
-    /// In these files of the hub's data set.
-    Hub(hub::Repository, Vec<String>),
+    Hub(hub::Files),
 }
 
 /// The reviews that come with this crate, written for it.
@@ -143,9 +143,9 @@ impl Source {
             let rows = folder::Rows::Files(vec![path.to_owned()]);
             vec![(own_split(path).to_owned(), Location::Local(rows))]
         } else if let Some(id) = hub_id(source) {
-            let (repository, plan) = hub::open(id, &options)?;
-            plan.into_iter()
-                .map(|(name, files)| (name, Location::Hub(repository.clone(), files)))
+            hub::open(id, &options)?
+                .into_iter()
+                .map(|(name, files)| (name, Location::Hub(files)))
                 .collect()
         } else {
             return Err(missing(source));
@@ -195,11 +195,8 @@ impl Source {
             Location::Local(folder::Rows::Classes(classes)) => {
                 folder::read_classes(classes, origin)
             }
-            Location::Hub(repository, files) => {
-                let files = files
-                    .iter()
-                    .map(|file| repository.fetch(file, progress))
-                    .collect::<Result<Vec<_>>>()?;
+            Location::Hub(files) => {
+                let files = files.fetch(progress)?;
                 let records = self.read_files(&files, origin.clone())?.records;
                 Ok(Split { origin, records })
             }

@@ -1,5 +1,7 @@
 //! CSV and TSV: a header, then rows; quoted where needed.
 
+use std::io::{self, Read};
+
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 use super::input::{Input, fail, not_utf8};
@@ -16,7 +18,7 @@ pub(super) fn read(
     let (reader, origin) = input.into_parts();
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)
-        .from_reader(reader);
+        .from_reader(Tail { reader, last: 0 });
     let header: Vec<String> = reader
         .headers()
         .map_err(|error| explain(error, &origin, &origin))?
@@ -33,6 +35,8 @@ pub(super) fn read(
     let columns = Columns::find(&header, options, &origin)?;
     let mut rows = Rows::new(&origin, options.label_names.as_deref());
     let mut record = StringRecord::new();
+    // Where the last row stands, if its last field runs over several lines.
+    let mut long_end = None;
     while reader
         .read_record(&mut record)
         .map_err(|error| explain(error, &origin, &rows.place()))?
@@ -46,11 +50,41 @@ pub(super) fn read(
                 "close the quote, or put the field in quotes and double those inside",
             ));
         }
+        let last = record.iter().next_back();
+        long_end = last
+            .is_some_and(|field| field.contains('\n'))
+            .then(|| at_line(&rows.place(), record.position()));
         let label = columns.label.and_then(|column| record.get(column));
         let text = record.get(columns.text).unwrap_or_default();
         rows.push(text.to_owned(), label)?;
     }
+    if let Some(place) = long_end
+        && reader.get_ref().last != b'"'
+    {
+        return Err(Error::data(
+            place,
+            "a quote is opened and never closed: the field runs on to the end of the file",
+            "close the quote, or put the field in quotes and double those inside",
+        ));
+    }
     rows.finish()
+}
+
+/// Remembers the last byte that does not end a line.
+struct Tail<R> {
+    reader: R,
+    last: u8,
+}
+
+impl<R: Read> Read for Tail<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        let ends_line = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+        if let Some(last) = buffer[..read].iter().rev().find(|byte| !ends_line(byte)) {
+            self.last = *last;
+        }
+        Ok(read)
+    }
 }
 
 fn at_line(place: &str, position: Option<&csv::Position>) -> String {
