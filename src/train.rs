@@ -12,6 +12,7 @@ use crate::corpus::Encoded;
 use crate::dropout::Phase;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, classes_of, evaluate};
+use crate::kernels::Mode;
 use crate::loss::cross_entropy;
 use crate::model::{BiRnn, EMBEDDING};
 use crate::optim::{AdamW, Ema, Gradient, Gradients, RowTable};
@@ -145,7 +146,14 @@ pub fn initial_model(
 ) -> Result<(BiRnn, Parameters)> {
     let build = |vb: VarBuilder| BiRnn::new(&config.model, vocabulary_size, classes, vb);
     let (model, parameters) = Parameters::create(config.seed, device, build)?;
-    if let (Some(vectors), Some(table)) = (vectors, parameters.get(EMBEDDING)) {
+    let Some(table) = parameters.get(EMBEDDING) else {
+        return Err(Error::argument("parameters", "there is no embedding"));
+    };
+    table.set(&(table.as_detached_tensor() * config.train.embedding_deviation)?)?;
+    if config.model.cell == Mode::Lstm && config.model.bias {
+        add_forget_bias(&parameters, config.model.num_hiddens, config.train.forget_bias)?;
+    }
+    if let Some(vectors) = vectors {
         if vectors.dimension != config.model.embedding_size {
             return Err(Error::config(
                 "model.embedding_size",
@@ -165,6 +173,21 @@ pub fn initial_model(
         table.set(&Tensor::from_vec(rows.concat(), table.shape(), device)?)?;
     }
     Ok((model, parameters))
+}
+
+/// Adds to the forget gate's block, the second one, of every `bias_ih`.
+fn add_forget_bias(parameters: &Parameters, hidden: usize, amount: f64) -> Result<()> {
+    for (name, var) in parameters.iter() {
+        if amount == 0.0 || !name.starts_with("encoder.bias_ih_") {
+            continue;
+        }
+        let mut values: Vec<f32> = var.to_vec1()?;
+        for value in &mut values[hidden..2 * hidden] {
+            *value += amount as f32;
+        }
+        var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+    }
+    Ok(())
 }
 
 impl<'a> Trainer<'a> {
