@@ -93,7 +93,8 @@ fn write_json(
             .collect(),
         logits: &prediction.logits,
     };
-    serde_json::to_writer(&mut *output, &report)?;
+    // As an I/O error, so that a reader who has seen enough is told from a failure.
+    serde_json::to_writer(&mut *output, &report).map_err(std::io::Error::from)?;
     output.write_all(b"\n")?;
     Ok(())
 }
