@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// The seed of everything random.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     seed: Option<u64>,
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -60,6 +60,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     print_config: bool,
 }
+
+/// The largest integer of a TOML file.
+const MAX_SEED: u64 = i64::MAX as u64;
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
