@@ -128,9 +128,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     match outcome {
         Outcome::Interrupted { step } => {
             terminal.say(&format!(
-                "interrupted at step {step}; everything is saved. Go on with:\n  {} train --resume --out {}",
+                "interrupted at step {step}; everything is saved. Go on with:\n  {} train --resume --out {}{}",
                 program(),
-                quoted(&out)
+                quoted(&out),
+                match arguments.device.as_str() {
+                    "cpu" => String::new(),
+                    device => format!(" --device {device}"),
+                }
             ));
             Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
         }
@@ -305,9 +309,11 @@ fn stopped_early(interrupt: &Interrupt) -> Ending {
     Ending::Signal(interrupt.code().unwrap_or(130))
 }
 
-/// How this program was called.
+/// How this program was called, for a shell.
 fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "birnn".into())
+    std::env::args()
+        .next()
+        .map_or_else(|| "birnn".into(), |program| quoted(Path::new(&program)))
 }
 
 /// A path for a shell.
