@@ -206,12 +206,13 @@ impl Config {
         check_keys(&table)?;
         let config: Self =
             serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
-                let inner = error.inner().to_string();
-                Error::config(
-                    error.path().to_string(),
-                    inner.trim_end(),
-                    "correct the value",
-                )
+                let (key, problem) = (error.path().to_string(), error.inner().message());
+                // An error of ours within a value already names key and remedy.
+                let ours = problem.strip_prefix(&format!("configuration, {key}: "));
+                match ours.and_then(|ours| ours.split_once("; ")) {
+                    Some((problem, remedy)) => Error::config(key, problem, remedy),
+                    None => Error::config(key, problem, "correct the value"),
+                }
             })?;
         config.validate()?;
         Ok(config)
@@ -247,7 +248,11 @@ impl Config {
             ),
             ("train.beta1", is_share(train.beta1), SHARE),
             ("train.beta2", is_share(train.beta2), SHARE),
-            ("train.epsilon", train.epsilon > 0.0, "a number above 0"),
+            (
+                "train.epsilon",
+                train.epsilon > 0.0 && train.epsilon.is_finite(),
+                "a number above 0",
+            ),
             ("train.clip_norm", train.clip_norm >= 0.0, "a number from 0"),
             ("train.ema_decay", is_share(train.ema_decay), SHARE),
             (

@@ -189,7 +189,8 @@ pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
     Source::open(&config.source, options)
 }
 
-/// The training and the validation split; the latter cut from the former where there is none.
+/// The training and the validation split; the latter cut from the former where there is none or
+/// where both have the same name.
 ///
 /// # Errors
 /// A split cannot be read, or the training split is too small to be cut.
@@ -203,7 +204,8 @@ pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Spli
         _ => data.train_split.as_str(),
     };
     let train = source.split(train_split, progress)?;
-    if names.len() > 1 && source.has_split(&data.validation_split) {
+    let is_other = data.validation_split != train_split;
+    if is_other && source.has_split(&data.validation_split) {
         let validation = source.split(&data.validation_split, progress)?;
         return Ok((train, validation));
     }

@@ -77,7 +77,7 @@ pub enum Error {
     /// Training met a number that is not finite.
     #[error("{quantity} is {value} at step {step}; {remedy}")]
     NotFinite {
-        /// `loss` or `gradient norm`.
+        /// `loss`, `gradient norm`, `validation loss` or `a parameter`.
         quantity: &'static str,
         /// The value.
         value: f64,

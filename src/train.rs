@@ -327,7 +327,7 @@ impl<'a> Trainer<'a> {
             clock.tokens += tokens;
         }
         let gradient_norm = gradients.norm()?;
-        self.check_finite("gradient norm", gradient_norm)?;
+        self.check_finite("gradient norm", gradient_norm, self.progress.step + 1)?;
         let clip = self.config.train.clip_norm;
         let scale = match clip > 0.0 && gradient_norm > clip {
             true => clip / gradient_norm,
@@ -381,7 +381,7 @@ impl<'a> Trainer<'a> {
             .forward_embedded(&embedded, batch.packing(), phase)?;
         let loss = cross_entropy(&logits, &labels, settings.label_smoothing)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-        self.check_finite("loss", value)?;
+        self.check_finite("loss", value, self.progress.step + 1)?;
 
         let mut store = (loss * weight)?.backward()?;
         let mut gradients = Gradients::default();
@@ -437,6 +437,7 @@ impl<'a> Trainer<'a> {
         let Some(Evaluation { loss, confusion }) = self.evaluate(&values, observer)? else {
             return Ok(ControlFlow::Break(()));
         };
+        self.check_finite("validation loss", loss, self.progress.step)?;
         let accuracy = confusion.accuracy().unwrap_or_default();
         let progress = &mut self.progress;
         let best = match (progress.best_accuracy, progress.best_loss) {
@@ -492,7 +493,13 @@ impl<'a> Trainer<'a> {
         evaluate(&model, self.validation, self.classes, &mut told)
     }
 
+    /// Saves where to go on; nothing that is not finite takes the place of a good checkpoint.
     fn save_last(&mut self, clock: &Clock) -> Result<()> {
+        for (_, var) in self.parameters.iter() {
+            let sum = var.as_detached_tensor().abs()?.sum_all()?;
+            let sum = f64::from(sum.to_scalar::<f32>()?);
+            self.check_finite("a parameter", sum, self.progress.step)?;
+        }
         self.progress.seconds = clock.seconds();
         let mut tensors = BTreeMap::new();
         let mut add = |prefix: &str, values: &BTreeMap<String, Tensor>| {
@@ -526,14 +533,14 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
+    fn check_finite(&self, quantity: &'static str, value: f64, step: u64) -> Result<()> {
         if value.is_finite() {
             return Ok(());
         }
         Err(Error::NotFinite {
             quantity,
             value,
-            step: self.progress.step + 1,
+            step,
             remedy: format!(
                 "try a lower train.learning_rate (now {}), a train.clip_norm (now {}) or another \
                  seed; the last good checkpoint is kept in {}",

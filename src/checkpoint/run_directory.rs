@@ -126,8 +126,15 @@ impl RunDirectory {
     /// Checks that a run may start in a folder: before any work is done.
     ///
     /// # Errors
-    /// The folder holds a run or a model, and `force` is not given.
+    /// It is a file, or it holds a run or a model and `force` is not given.
     pub fn check_free(path: &Path, force: bool) -> Result<()> {
+        if path.exists() && !path.is_dir() {
+            return Err(Error::model(
+                path,
+                "this is a file, not a folder",
+                "choose another --out",
+            ));
+        }
         let names = [CONFIG, WEIGHTS, METRICS, "checkpoints"];
         let found = names.into_iter().find(|name| path.join(name).exists());
         match found {

@@ -13,7 +13,7 @@ mod table;
 mod train;
 
 use clap::{Parser, Subcommand};
-use std::io;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,12 +64,14 @@ pub(crate) fn main() -> ExitCode {
         // Whoever reads our output has seen enough.
         Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("error: {error:#}");
+            tell(&format!("error: {error:#}"));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
         Err(_) => {
             let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("error: this is a bug in birnn, please report it: {panic}");
+            tell(&format!(
+                "error: this is a bug in birnn, please report it: {panic}"
+            ));
             ExitCode::from(101)
         }
     }
@@ -82,6 +84,11 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
+}
+
+/// A line on stderr. Unlike `eprintln!` it does not panic where nobody reads any more.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

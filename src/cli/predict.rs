@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 /// Predict the class of texts: one line each, with class, probability and text.
 ///
-/// Texts are arguments, or the lines of --file or of standard input.
+/// Texts are arguments, or the lines of --file or of standard input. An argument of several lines
+/// is printed as one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn predict --model runs/sample \"Not bad at all!\" \"I want my money back.\"\n  \
@@ -43,8 +44,18 @@ struct Report<'a> {
     text: &'a str,
     label: &'a str,
     score: f32,
-    scores: serde_json::Map<String, serde_json::Value>,
+    scores: Scores<'a>,
     logits: &'a [f32],
+}
+
+/// The probability of each class, in the order of the classes.
+#[derive(Debug)]
+struct Scores<'a>(&'a [String], &'a [f32]);
+
+impl Serialize for Scores<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().zip(self.1))
+    }
 }
 
 /// Texts are read and predicted in portions, so that any number of lines fits in memory.
@@ -68,6 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
                 true => write_json(&mut output, text, prediction, names)?,
                 false => {
                     let (label, score) = (&names[prediction.class], prediction.score());
+                    let text = text.replace(['\n', '\r'], " ");
                     writeln!(output, "{label}\t{score:.4}\t{text}")?;
                 }
             }
@@ -83,17 +95,15 @@ fn write_json(
     prediction: &Prediction,
     names: &[String],
 ) -> anyhow::Result<()> {
-    let scores = names.iter().zip(&prediction.scores);
     let report = Report {
         text,
         label: &names[prediction.class],
         score: prediction.score(),
-        scores: scores
-            .map(|(name, score)| (name.clone(), (*score).into()))
-            .collect(),
+        scores: Scores(names, &prediction.scores),
         logits: &prediction.logits,
     };
-    serde_json::to_writer(&mut *output, &report)?;
+    // As an I/O error, so that a reader who has seen enough is told from a failure.
+    serde_json::to_writer(&mut *output, &report).map_err(std::io::Error::from)?;
     output.write_all(b"\n")?;
     Ok(())
 }
@@ -151,6 +161,9 @@ impl Input {
                     let text = String::from_utf8(bytes)
                         .ok()
                         .with_context(|| format!("{}: not valid UTF-8; convert it", place()))?;
+                    // Some editors mark a file as UTF-8 like this; data files are read the same way.
+                    let mark = if *line == 1 { "\u{feff}" } else { "" };
+                    let text = text.strip_prefix(mark).unwrap_or(&text);
                     texts.push(text.trim_end_matches(['\n', '\r']).to_owned());
                 }
                 Ok(texts)

@@ -1,6 +1,7 @@
 //! Progress on stderr: a bar on a terminal, plain lines elsewhere.
 
 use super::interrupt::Interrupt;
+use super::tell;
 use birnn::corpus::Stage;
 use birnn::train::{EpochReport, Observer, StepReport};
 use birnn::{corpus, data};
@@ -39,7 +40,7 @@ impl Terminal {
 
     /// A line for people, above the bar if there is one.
     pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| tell(line));
     }
 
     /// Takes the bar off the screen.
@@ -60,8 +61,8 @@ impl Terminal {
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
             match total {
-                Some(total) => eprintln!("{task}: {done} of {total} {unit}"),
-                None => eprintln!("{task}: {done} {unit}"),
+                Some(total) => tell(&format!("{task}: {done} of {total} {unit}")),
+                None => tell(&format!("{task}: {done} {unit}")),
             }
         }
         if total == Some(done) {
@@ -155,10 +156,10 @@ impl Observer for Terminal {
         self.bar.set_position(report.step);
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
-            eprintln!(
+            tell(&format!(
                 "epoch {}: step {} of {}, {state}",
                 report.epoch, report.step, report.steps
-            );
+            ));
         }
     }
 

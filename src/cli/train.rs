@@ -4,6 +4,7 @@ use super::Ending;
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::source::DataArguments;
+use super::tell;
 use anyhow::Context;
 use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
 use birnn::config::Config;
@@ -13,6 +14,7 @@ use birnn::predict::predict;
 use birnn::train::{Outcome, Trainer, initial_model};
 use birnn::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +51,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// The seed of everything random.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     seed: Option<u64>,
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -58,6 +60,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     print_config: bool,
 }
+
+/// The largest integer of a TOML file.
+const MAX_SEED: u64 = i64::MAX as u64;
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -76,7 +81,7 @@ const TEXT_CONFIG: (&str, &str) = ("configs/text.toml", include_str!("../../conf
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let config = effective_config(&arguments)?;
     if arguments.print_config {
-        std::io::Write::write_all(&mut std::io::stdout(), config.to_toml()?.as_bytes())?;
+        std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
         return Ok(Ending::Done);
     }
     let device = device(&arguments.device)?;
@@ -123,9 +128,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     match outcome {
         Outcome::Interrupted { step } => {
             terminal.say(&format!(
-                "interrupted at step {step}; everything is saved. Go on with:\n  {} train --resume --out {}",
+                "interrupted at step {step}; everything is saved. Go on with:\n  {} train --resume --out {}{}",
                 program(),
-                quoted(&out)
+                quoted(&out),
+                match arguments.device.as_str() {
+                    "cpu" => String::new(),
+                    device => format!(" --device {device}"),
+                }
             ));
             Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
         }
@@ -262,44 +271,49 @@ fn conclude(
         .map(|&text| corpus.validation_texts[text].as_str())
         .collect();
     let predictions = predict(&directory, &texts, &mut ())?.unwrap_or_default();
-    println!(
-        "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)",
+    let mut text = format!(
+        "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)\n",
         100.0 * best_accuracy,
         grouped(corpus.validation.len())
     );
     if !predictions.is_empty() {
-        println!("\nsome validation texts:");
+        text.push_str("\nsome validation texts:\n");
     }
     let names = corpus.labels.names();
-    for ((text, prediction), example) in texts.iter().zip(&predictions).zip(&examples) {
+    for ((example_text, prediction), example) in texts.iter().zip(&predictions).zip(&examples) {
         let label = corpus.validation.labels[*example] as usize;
         let verdict = match prediction.class == label {
             true => String::new(),
             false => format!("   (it is {})", names[label]),
         };
-        let short: String = text.chars().take(70).collect();
-        println!(
-            "  {:<10} {:.2}   {short}{verdict}",
+        let words: Vec<&str> = example_text.split_whitespace().collect();
+        let short: String = words.join(" ").chars().take(70).collect();
+        text.push_str(&format!(
+            "  {:<10} {:.2}   {short}{verdict}\n",
             names[prediction.class],
             prediction.score()
-        );
+        ));
     }
     let (program, out) = (program(), quoted(out));
-    println!(
+    text.push_str(&format!(
         "\nnext:\n  {program} predict --model {out} \"a sentence of yours\"\n  \
-         {program} eval --model {out}"
-    );
+         {program} eval --model {out}\n"
+    ));
+    // Not `println!`: it panics where nobody reads any more.
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
 fn stopped_early(interrupt: &Interrupt) -> Ending {
-    eprintln!("interrupted before the first step: nothing to save");
+    tell("interrupted before the first step: nothing to save");
     Ending::Signal(interrupt.code().unwrap_or(130))
 }
 
-/// How this program was called.
+/// How this program was called, for a shell.
 fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "birnn".into())
+    std::env::args()
+        .next()
+        .map_or_else(|| "birnn".into(), |program| quoted(Path::new(&program)))
 }
 
 /// A path for a shell.
