@@ -30,10 +30,10 @@ const FORMATS: [(Format, &str, &str); 5] = [
     (Format::FastText, "fasttext", "txt"),
 ];
 
-/// The extensions that are read, as a sentence lists them.
 /// What a label begins with in fastText's format.
 pub(super) const LABEL_PREFIX: &str = "__label__";
 
+/// The extensions that are read, as a sentence lists them.
 pub(super) const EXTENSIONS: &str = ".parquet, .csv, .tsv, .jsonl and .txt, each also with .gz";
 
 /// What the name of a data file says.
