@@ -14,14 +14,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// (B, T, H, L), the textbook's first.
-const SHAPES: [(usize, usize, usize, usize); 4] =
-    [(64, 500, 100, 2), (64, 256, 128, 1), (16, 100, 64, 1), (1, 20, 100, 2)];
+const SHAPES: [(usize, usize, usize, usize); 4] = [
+    (64, 500, 100, 2),
+    (64, 256, 128, 1),
+    (16, 100, 64, 1),
+    (1, 20, 100, 2),
+];
 
 fn recurrent(criterion: &mut Criterion) {
     for mode in [Mode::Lstm, Mode::Gru, Mode::RnnTanh] {
         let name = format!("{mode:?}").to_lowercase();
         let mut group = criterion.benchmark_group(name);
-        group.sample_size(10).measurement_time(Duration::from_secs(5));
+        group
+            .sample_size(10)
+            .measurement_time(Duration::from_secs(5));
         for (batch, steps, hidden, num_layers) in SHAPES {
             let config = RecurrentConfig {
                 num_layers,

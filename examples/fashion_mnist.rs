@@ -82,7 +82,10 @@ fn train(data: &Dataset, epochs: u64) -> anyhow::Result<Vec<f64>> {
 
 /// The share of test images classified right.
 fn accuracy(mlp: &Mlp, data: &Dataset) -> anyhow::Result<f64> {
-    let predictions: Vec<u32> = mlp.forward(&data.test_images)?.argmax(D::Minus1)?.to_vec1()?;
+    let predictions: Vec<u32> = mlp
+        .forward(&data.test_images)?
+        .argmax(D::Minus1)?
+        .to_vec1()?;
     let labels: Vec<u8> = data.test_labels.to_vec1()?;
     let pairs = predictions.iter().zip(&labels);
     let right = pairs.filter(|(prediction, label)| **prediction == u32::from(**label));
@@ -94,9 +97,16 @@ fn main() -> anyhow::Result<()> {
         Some(folder) => mnist::load_dir(&folder).with_context(|| folder.clone())?,
         None => fashion_mnist::load().context("the hub; or give a folder of IDX files")?,
     };
-    ensure!(data.train_images.dim(1)? == IMAGE, "the images are not 28 x 28");
+    ensure!(
+        data.train_images.dim(1)? == IMAGE,
+        "the images are not 28 x 28"
+    );
     for (epoch, accuracy) in train(&data, 10)?.iter().enumerate() {
-        println!("epoch {}: test accuracy {:.2} %", epoch + 1, 100.0 * accuracy);
+        println!(
+            "epoch {}: test accuracy {:.2} %",
+            epoch + 1,
+            100.0 * accuracy
+        );
     }
     Ok(())
 }

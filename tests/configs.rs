@@ -32,6 +32,9 @@ fn d2l_is_the_textbooks_model() {
     let config = Config::from_toml(Some((&path, &text)), &[]).unwrap();
     let (_, parameters) = initial_model(&config, 1, 2, None, &Device::Cpu).unwrap();
     let layer = |input: usize| 2 * (400 * input + 400 * 100 + 800);
-    assert_eq!(parameters.count(), 100 + layer(100) + layer(200) + 2 * 400 + 2);
+    assert_eq!(
+        parameters.count(),
+        100 + layer(100) + layer(200) + 2 * 400 + 2
+    );
     assert_eq!(config.text.max_tokens, 500);
 }
