@@ -454,7 +454,15 @@ fn a_toy_problem_is_learnt() {
     let loss: Vec<f64> = watch.epochs.iter().map(|epoch| epoch.loss).collect();
     assert!(loss[0] > 0.6 && loss[14] < 0.05, "{loss:?}");
     match outcome {
-        Outcome::Finished { best_accuracy, .. } => assert!(best_accuracy >= 0.8, "{best_accuracy}"),
+        Outcome::Finished {
+            best_accuracy,
+            best_epoch,
+            ..
+        } => {
+            let best = &watch.epochs[best_epoch as usize - 1];
+            assert_eq!(best_accuracy, best.validation_accuracy);
+            assert!(best.best);
+        }
         Outcome::Interrupted { .. } => panic!("interrupted"),
     }
 }
@@ -619,7 +627,9 @@ fn patience_ends_a_run_early() {
 fn assert_good_checkpoint(toy: &Toy, config: &Config, path: &Path) {
     let (run, snapshot) = RunDirectory::resume(path, DATA.into(), &CPU).unwrap();
     for (name, tensor) in &snapshot.tensors {
-        let finite = support::values(tensor).iter().all(|value| value.is_finite());
+        let finite = support::values(tensor)
+            .iter()
+            .all(|value| value.is_finite());
         assert!(finite, "{name}");
     }
     toy.trainer(config, run, Some(snapshot)).unwrap();
@@ -697,7 +707,10 @@ fn a_loss_that_is_not_a_number_is_named_at_its_step() {
     let (train, validation) = (&toy.train, &toy.validation);
     let mut trainer = Trainer::new(&config, parts, train, validation, 2, 1, run, None).unwrap();
     let error = trainer.run(&mut Watch::default()).unwrap_err();
-    assert!(matches!(error, Error::NotFinite { step: 0 | 1, .. }), "{error}");
+    assert!(
+        matches!(error, Error::NotFinite { step: 0 | 1, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -709,10 +722,7 @@ fn an_empty_split_is_refused() {
     let none = Encoded::default();
     let parts = toy.parts(&config);
     let error = Trainer::new(&config, parts, &toy.train, &none, 2, 1, run, None).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "train, validation: a split has no texts"
-    );
+    assert_eq!(error.to_string(), "train, validation: a split has no texts");
 }
 
 /// An interrupted run in a new folder.
