@@ -103,6 +103,12 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Probability with which a token of a training text is replaced by the unknown one.
     pub word_dropout: f64,
+    /// Standard deviation of the initial embeddings. PyTorch's is 1; a smaller one lets what is
+    /// learnt of a word outweigh what it began with.
+    pub embedding_deviation: f64,
+    /// Added to the initial forget-gate bias of an LSTM. PyTorch adds nothing; 1 keeps long
+    /// memories from the first step on (Jozefowicz et al. 2015).
+    pub forget_bias: f64,
     /// Pretrained word vectors in text format (GloVe, fastText, word2vec), gzip too.
     pub vectors: Option<PathBuf>,
     /// Whether the embeddings keep their initial values.
@@ -139,6 +145,8 @@ impl Default for TrainConfig {
             ema_decay: 0.0,
             label_smoothing: 0.0,
             word_dropout: 0.0,
+            embedding_deviation: 1.0,
+            forget_bias: 0.0,
             vectors: None,
             freeze_embeddings: false,
             patience: 0,
@@ -253,6 +261,16 @@ impl Config {
                 SHARE,
             ),
             ("train.word_dropout", is_share(train.word_dropout), SHARE),
+            (
+                "train.embedding_deviation",
+                train.embedding_deviation > 0.0 && train.embedding_deviation.is_finite(),
+                "a number above 0",
+            ),
+            (
+                "train.forget_bias",
+                train.forget_bias.is_finite(),
+                "a finite number",
+            ),
             ("train.log_every", train.log_every >= 1, "at least 1"),
             (
                 "data.validation_fraction",

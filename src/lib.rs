@@ -1,28 +1,88 @@
-//! Bidirectional recurrent text classification on Candle.
+//! Bidirectional recurrent text classification on [Candle](candle_core): recurrent layers with
+//! PyTorch's parameters and a fast CPU kernel, a classifier built from them, and everything
+//! between a file of labelled texts and a prediction.
+//!
+//! # The flow
+//! Data flows down; nothing points back up.
+//!
+//! ```text
+//!  data         files, folders, the hub            -> rows: text, label
+//!  text         tokenizer                          -> token ids
+//!  corpus       both for a whole run               -> token lists with classes
+//!  batch        packing: only valid steps          -> packed token ids [N]
+//!  model        embedding                          -> [N, E]
+//!    rnn          layers x directions              -> [N, D*H]
+//!      kernels      one graph node a layer
+//!    pooling      first and last step, ...         -> [B, 4*num_hiddens]
+//!               linear                             -> logits [B, classes]
+//!  loss, metrics
+//!  optim        AdamW, averages of the weights
+//!  train, evaluate, predict
+//!  checkpoint   model directories and runs on disk
+//! ```
+//!
+//! # Only the layers
+//! [`rnn::Recurrent`] is RNN, GRU and LSTM as PyTorch has them: stacked, bidirectional, ragged;
+//! it needs nothing of the rest.
+//!
+//! # The whole way
+//! ```
+//! use birnn::{batch::Batch, data::{Labels, Source, SourceOptions}, dropout::Phase};
+//! use birnn::{model::{BiRnn, ModelConfig}, parameters::Parameters};
+//! use birnn::text::{TextConfig, TextEncoder};
+//! use candle_core::Device;
+//!
+//! let split = Source::open("sample", SourceOptions::default())?.split("train", &mut ())?;
+//! let labels = Labels::of_split(&split)?;
+//! let texts: Vec<&str> = split.records.iter().map(|row| row.text.as_str()).collect();
+//! let encoder = TextEncoder::train(&texts, &TextConfig::default(), &mut |_, _| ())?;
+//!
+//! let config = ModelConfig { num_hiddens: 16, ..ModelConfig::default() };
+//! let build = |vb: candle_nn::VarBuilder| {
+//!     BiRnn::new(&config, encoder.vocabulary_size(), labels.len(), vb)
+//! };
+//! let (model, parameters) = Parameters::create(0, &Device::Cpu, build)?;
+//!
+//! let ids = [encoder.encode(texts[0])?, encoder.encode(texts[1])?];
+//! let batch = Batch::new(&[&ids[0], &ids[1]])?;
+//! let logits = model.forward(&batch, Phase::Inference)?;
+//! assert_eq!(logits.dims(), [2, labels.len()]);
+//! assert!(parameters.get("encoder.weight_ih_l0").is_some());
+//! # Ok::<(), birnn::Error>(())
+//! ```
 
-pub mod batch;
-pub mod checkpoint;
+// In the order of the flow.
+pub mod data;
+pub mod text;
+
 pub mod config;
 pub mod corpus;
-pub mod data;
-pub mod device;
-pub mod dropout;
-pub mod error;
-pub mod evaluate;
-pub mod kernels;
-pub mod loss;
-pub mod metrics;
-pub mod model;
-pub mod optim;
+
+pub mod batch;
 pub mod packing;
+
+pub mod dropout;
+pub mod kernels;
+pub mod model;
 pub mod parameters;
 pub mod pooling;
-pub mod predict;
-pub mod rng;
 pub mod rnn;
-pub mod schedule;
-pub mod text;
-pub mod train;
 pub mod vectors;
+
+pub mod loss;
+pub mod metrics;
+pub mod optim;
+pub mod schedule;
+
+pub mod evaluate;
+pub mod predict;
+pub mod train;
+
+pub mod checkpoint;
+
+// Used everywhere.
+pub mod device;
+pub mod error;
+pub mod rng;
 
 pub use error::{Error, Result};

@@ -274,13 +274,14 @@ impl CustomOp1 for PoolOp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Var};
+    use crate::rng::normal_tensor;
+    use candle_core::Var;
 
     /// The fast and the slow pooling agree, gradients included, for every kind and together.
     #[test]
     fn agrees_with_its_slow_twin() {
         let packing = Arc::new(Packing::new(&[3, 6, 1, 4]).unwrap());
-        let output = Var::randn(0f32, 1., (packing.rows(), 6), &Device::Cpu).unwrap();
+        let output = Var::from_tensor(&normal_tensor(1, &[packing.rows(), 6])).unwrap();
         let all = [Pooling::Max, Pooling::Ends, Pooling::Mean, Pooling::Final];
         for directions in [1, 2] {
             for kinds in [&all[..], &all[..1], &all[1..2], &all[2..3], &all[3..]] {
@@ -292,7 +293,7 @@ mod tests {
                     assert!(error.to_scalar::<f32>().unwrap() < 1e-6, "{kinds:?}");
                 };
                 close(&fast, &slow);
-                let upstream = Tensor::randn(0f32, 1., fast.shape(), &Device::Cpu).unwrap();
+                let upstream = normal_tensor(2, fast.dims());
                 let gradient = |pooled: &Tensor| {
                     let loss = (pooled * &upstream).unwrap().sum_all().unwrap();
                     loss.backward().unwrap().remove(&output).unwrap()

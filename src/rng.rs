@@ -91,6 +91,16 @@ impl Rng {
     }
 }
 
+/// Standard normal numbers for tests, the same ones at every run.
+#[cfg(test)]
+pub(crate) fn normal_tensor(seed: u64, shape: &[usize]) -> candle_core::Tensor {
+    let mut rng = Rng::new(seed, Stream::Initialisation, 0, 0);
+    let count = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| rng.normal() as f32).collect();
+    candle_core::Tensor::from_vec(values, shape, &candle_core::Device::Cpu)
+        .expect("as many values as the shape has")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,18 +3,17 @@
 use birnn::config::DataConfig;
 
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Data")]
 pub(super) struct DataArguments {
     /// `sample`, a hub id (`imdb`, `owner/name`), a folder (aclImdb, one folder per class, or
     /// split files), or a file: .parquet .csv .tsv .jsonl .txt (`__label__`), each also .gz; `-`
     /// reads standard input.
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, help_heading = "Data", value_name = "SOURCE")]
     pub(super) data: Option<String>,
     /// The column with the texts [default: text, sentence, review or content].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) text_column: Option<String>,
     /// The column with the labels [default: label, sentiment, class or category].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) label_column: Option<String>,
 }
 

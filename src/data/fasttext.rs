@@ -1,12 +1,10 @@
 //! fastText's training format: labels with a prefix, then the text, on one line.
 
+use super::format::LABEL_PREFIX;
 use super::input::Input;
 use super::rows::Rows;
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
-
-/// What a label begins with.
-pub(super) const PREFIX: &str = "__label__";
 
 /// Reads one text a line, with its label in front; a line without one is unlabelled. Blank lines
 /// are skipped.
@@ -36,7 +34,7 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
 
 /// Splits `__label__pos some text` into `pos` and `some text`.
 fn take_label(line: &str) -> Option<(&str, &str)> {
-    let rest = line.trim_start().strip_prefix(PREFIX)?;
+    let rest = line.trim_start().strip_prefix(LABEL_PREFIX)?;
     let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let (label, text) = rest.split_at(end);
     Some((label, text.trim_start()))

@@ -30,6 +30,9 @@ const FORMATS: [(Format, &str, &str); 5] = [
     (Format::FastText, "fasttext", "txt"),
 ];
 
+/// What a label begins with in fastText's format.
+pub(super) const LABEL_PREFIX: &str = "__label__";
+
 /// The extensions that are read, as a sentence lists them.
 pub(super) const EXTENSIONS: &str = ".parquet, .csv, .tsv, .jsonl and .txt, each also with .gz";
 
@@ -71,7 +74,7 @@ impl Format {
         let line = first_line.trim_start_matches('\u{feff}').trim_start();
         if line.starts_with('{') {
             Self::Jsonl
-        } else if line.starts_with(super::fasttext::PREFIX) {
+        } else if line.starts_with(LABEL_PREFIX) {
             Self::FastText
         } else if line.contains('\t') {
             Self::Tsv

@@ -292,6 +292,7 @@ impl InplaceOp2 for ParameterUpdate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::normal_tensor;
     use candle_core::Device;
     use candle_nn::Init;
 
@@ -364,14 +365,14 @@ mod tests {
             };
             let mut fast_moments = Tensor::zeros((2, 4, 3), DType::F32, &Device::Cpu).unwrap();
             let mut slow_moments = fast_moments.copy().unwrap();
-            for _ in 0..3 {
+            for seed in 0..3 {
                 let gradient = if by_rows {
                     Gradient::Rows {
                         rows: vec![1, 3],
-                        values: Tensor::randn(0f32, 1., (2, 3), &Device::Cpu).unwrap(),
+                        values: normal_tensor(seed, &[2, 3]),
                     }
                 } else {
-                    Gradient::Dense(Tensor::randn(0f32, 1., (4, 3), &Device::Cpu).unwrap())
+                    Gradient::Dense(normal_tensor(seed, &[4, 3]))
                 };
                 update_in_place(fast, &fast_moments, &gradient, scalars).unwrap();
                 slow_moments =

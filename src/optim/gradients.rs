@@ -178,13 +178,14 @@ impl RowTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::normal_tensor;
     use candle_core::Device;
 
     #[test]
     fn a_row_table_has_the_gradient_of_the_whole_table() {
-        let whole = Var::randn(0f32, 1., (10, 3), &Device::Cpu).unwrap();
+        let whole = Var::from_tensor(&normal_tensor(1, &[10, 3])).unwrap();
         let ids = [7, 2, 2, 9, 7, 2];
-        let upstream = Tensor::randn(0f32, 1., (6, 3), &Device::Cpu).unwrap();
+        let upstream = normal_tensor(2, &[6, 3]);
         let loss = |rows: &Tensor| (rows * &upstream).unwrap().sum_all().unwrap();
 
         let selected = whole.index_select(&Tensor::new(&ids, &Device::Cpu).unwrap(), 0);

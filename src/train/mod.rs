@@ -5,6 +5,12 @@
 //! random is keyed by seed and position, so a resumed run ends with the bytes of an uninterrupted
 //! one.
 
+mod initial;
+mod report;
+
+pub use initial::initial_model;
+pub use report::{EpochReport, Event, Observer, Outcome, StepReport};
+
 use crate::batch::{Batch, Batching};
 use crate::checkpoint::{Progress, RunDirectory, Snapshot};
 use crate::config::Config;
@@ -18,96 +24,10 @@ use crate::optim::{AdamW, Ema, Gradient, Gradients, RowTable};
 use crate::parameters::{Parameters, builder};
 use crate::rng::{Rng, Stream};
 use crate::schedule::Schedule;
-use crate::vectors::VectorTable;
-use candle_core::{Device, Tensor};
-use candle_nn::VarBuilder;
-use serde::Serialize;
+use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
-
-/// What a trainer reports.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-pub enum Event {
-    /// Some optimizer steps have been taken.
-    Step(StepReport),
-    /// An epoch has been trained and evaluated.
-    Epoch(EpochReport),
-}
-
-/// The state after an optimizer step; loss and accuracy are of the epoch so far.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepReport {
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Optimizer steps taken.
-    pub step: u64,
-    /// Optimizer steps of the whole run.
-    pub steps: u64,
-    /// Mean training loss, with its label smoothing.
-    pub loss: f64,
-    /// Share of training texts classified right, with dropout.
-    pub accuracy: f64,
-    /// Norm of the last gradient before clipping.
-    pub gradient_norm: f64,
-    /// Learning rate of the last step.
-    pub learning_rate: f64,
-    /// Tokens per second since the run was started or resumed.
-    pub tokens_per_second: f64,
-}
-
-/// The result of an epoch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EpochReport {
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Optimizer steps taken.
-    pub step: u64,
-    /// Mean training loss of the epoch.
-    pub loss: f64,
-    /// Training accuracy of the epoch.
-    pub accuracy: f64,
-    /// Mean validation loss.
-    pub validation_loss: f64,
-    /// Validation accuracy.
-    pub validation_accuracy: f64,
-    /// Whether this is the best epoch so far.
-    pub best: bool,
-    /// Seconds of training so far, evaluations included.
-    pub seconds: f64,
-}
-
-/// Is told what happens, and may end a run.
-pub trait Observer {
-    /// After every optimizer step.
-    fn step(&mut self, report: &StepReport);
-    /// While the validation split is evaluated: texts done and in all.
-    fn evaluating(&mut self, done: usize, total: usize);
-    /// After every epoch.
-    fn epoch(&mut self, report: &EpochReport);
-    /// Asked after every step and during evaluations: whether to save and end.
-    fn stop(&mut self) -> bool;
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// All epochs are done, or no epoch was better for too long.
-    Finished {
-        /// The best epoch, from 1.
-        best_epoch: u64,
-        /// Its validation accuracy.
-        best_accuracy: f64,
-        /// Whether `train.patience` ended the run.
-        early: bool,
-    },
-    /// The observer ended it; the state is saved.
-    Interrupted {
-        /// Optimizer steps taken.
-        step: u64,
-    },
-}
 
 /// Names of a checkpoint's tensors begin with one of these.
 const PARAMETERS: &str = "parameters/";
@@ -129,42 +49,6 @@ pub struct Trainer<'a> {
     averages: Option<Ema>,
     progress: Progress,
     run: RunDirectory,
-}
-
-/// The model of a run with its initial values: seeded, or from pretrained vectors where there are
-/// some.
-///
-/// # Errors
-/// Vectors of another size than the embedding.
-pub fn initial_model(
-    config: &Config,
-    vocabulary_size: usize,
-    classes: usize,
-    vectors: Option<&VectorTable>,
-    device: &Device,
-) -> Result<(BiRnn, Parameters)> {
-    let build = |vb: VarBuilder| BiRnn::new(&config.model, vocabulary_size, classes, vb);
-    let (model, parameters) = Parameters::create(config.seed, device, build)?;
-    if let (Some(vectors), Some(table)) = (vectors, parameters.get(EMBEDDING)) {
-        if vectors.dimension != config.model.embedding_size {
-            return Err(Error::config(
-                "model.embedding_size",
-                format!(
-                    "{}, but the vectors have {} numbers each",
-                    config.model.embedding_size, vectors.dimension
-                ),
-                format!("set it to {}", vectors.dimension),
-            ));
-        }
-        let mut rows: Vec<Vec<f32>> = table.to_vec2()?;
-        for (id, row) in rows.iter_mut().enumerate() {
-            if let Some(vector) = vectors.row(id as u32) {
-                row.copy_from_slice(vector);
-            }
-        }
-        table.set(&Tensor::from_vec(rows.concat(), table.shape(), device)?)?;
-    }
-    Ok((model, parameters))
 }
 
 impl<'a> Trainer<'a> {

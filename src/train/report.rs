@@ -1,0 +1,86 @@
+//! What a trainer tells, and whom.
+
+use serde::Serialize;
+
+/// What a trainer reports.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event {
+    /// Some optimizer steps have been taken.
+    Step(StepReport),
+    /// An epoch has been trained and evaluated.
+    Epoch(EpochReport),
+}
+
+/// The state after an optimizer step; loss and accuracy are of the epoch so far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReport {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Optimizer steps taken.
+    pub step: u64,
+    /// Optimizer steps of the whole run.
+    pub steps: u64,
+    /// Mean training loss, with its label smoothing.
+    pub loss: f64,
+    /// Share of training texts classified right, with dropout.
+    pub accuracy: f64,
+    /// Norm of the last gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// Tokens per second since the run was started or resumed.
+    pub tokens_per_second: f64,
+}
+
+/// The result of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Optimizer steps taken.
+    pub step: u64,
+    /// Mean training loss of the epoch.
+    pub loss: f64,
+    /// Training accuracy of the epoch.
+    pub accuracy: f64,
+    /// Mean validation loss.
+    pub validation_loss: f64,
+    /// Validation accuracy.
+    pub validation_accuracy: f64,
+    /// Whether this is the best epoch so far.
+    pub best: bool,
+    /// Seconds of training so far, evaluations included.
+    pub seconds: f64,
+}
+
+/// Is told what happens, and may end a run.
+pub trait Observer {
+    /// After every optimizer step.
+    fn step(&mut self, report: &StepReport);
+    /// While the validation split is evaluated: texts done and in all.
+    fn evaluating(&mut self, done: usize, total: usize);
+    /// After every epoch.
+    fn epoch(&mut self, report: &EpochReport);
+    /// Asked after every step and during evaluations: whether to save and end.
+    fn stop(&mut self) -> bool;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All epochs are done, or no epoch was better for too long.
+    Finished {
+        /// The best epoch, from 1.
+        best_epoch: u64,
+        /// Its validation accuracy.
+        best_accuracy: f64,
+        /// Whether `train.patience` ended the run.
+        early: bool,
+    },
+    /// The observer ended it; the state is saved.
+    Interrupted {
+        /// Optimizer steps taken.
+        step: u64,
+    },
+}

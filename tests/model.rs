@@ -1,0 +1,198 @@
+//! The classifier: names, poolings, invariants, and a directory made by hand from PyTorch weights.
+
+mod support;
+
+use birnn::batch::Batch;
+use birnn::checkpoint::ModelDirectory;
+use birnn::dropout::Phase;
+use birnn::kernels::{self, Mode};
+use birnn::model::{BiRnn, ModelConfig};
+use birnn::packing::Packing;
+use birnn::parameters::Parameters;
+use birnn::pooling::{Pooling, pool};
+use birnn::predict::predict;
+use candle_core::{Device, Tensor, Var};
+use std::sync::Arc;
+use support::{Fixture, assert_close, fixture_path, values};
+
+const CPU: Device = Device::Cpu;
+
+fn small(cell: Mode, pooling: &[Pooling]) -> ModelConfig {
+    ModelConfig {
+        cell,
+        embedding_size: 5,
+        num_hiddens: 4,
+        pooling: pooling.to_vec(),
+        ..ModelConfig::default()
+    }
+}
+
+fn build(config: &ModelConfig) -> (BiRnn, Parameters) {
+    let build = |vb: candle_nn::VarBuilder| BiRnn::new(config, 30, 3, vb);
+    Parameters::create(1, &CPU, build).unwrap()
+}
+
+/// The textbook's PyTorch module has exactly these parameters.
+#[test]
+fn parameter_names_and_shapes() {
+    let config = ModelConfig {
+        embedding_size: 5,
+        num_hiddens: 4,
+        ..ModelConfig::default()
+    };
+    let (_, parameters) = build(&config);
+    let found: Vec<(&str, Vec<usize>)> = parameters
+        .iter()
+        .map(|(name, var)| (name, var.dims().to_vec()))
+        .collect();
+    let expected: [(&str, &[usize]); 19] = [
+        ("decoder.bias", &[3]),
+        ("decoder.weight", &[3, 16]),
+        ("embedding.weight", &[30, 5]),
+        ("encoder.bias_hh_l0", &[16]),
+        ("encoder.bias_hh_l0_reverse", &[16]),
+        ("encoder.bias_hh_l1", &[16]),
+        ("encoder.bias_hh_l1_reverse", &[16]),
+        ("encoder.bias_ih_l0", &[16]),
+        ("encoder.bias_ih_l0_reverse", &[16]),
+        ("encoder.bias_ih_l1", &[16]),
+        ("encoder.bias_ih_l1_reverse", &[16]),
+        ("encoder.weight_hh_l0", &[16, 4]),
+        ("encoder.weight_hh_l0_reverse", &[16, 4]),
+        ("encoder.weight_hh_l1", &[16, 4]),
+        ("encoder.weight_hh_l1_reverse", &[16, 4]),
+        ("encoder.weight_ih_l0", &[16, 5]),
+        ("encoder.weight_ih_l0_reverse", &[16, 5]),
+        ("encoder.weight_ih_l1", &[16, 8]),
+        ("encoder.weight_ih_l1_reverse", &[16, 8]),
+    ];
+    let expected = expected.map(|(name, shape)| (name, shape.to_vec()));
+    assert_eq!(found, expected);
+}
+
+/// `ends` of a bidirectional model is the textbook's 4 * num_hiddens.
+#[test]
+fn pooled_sizes() {
+    let size = |pooling: &[Pooling]| small(Mode::Lstm, pooling).pooled_size();
+    assert_eq!(size(&[Pooling::Ends]), 16);
+    assert_eq!(size(&[Pooling::Final]), 8);
+    assert_eq!(size(&[Pooling::Mean, Pooling::Max, Pooling::Ends]), 32);
+    let one_direction = ModelConfig {
+        bidirectional: false,
+        ..small(Mode::Lstm, &[Pooling::Ends])
+    };
+    assert_eq!(one_direction.pooled_size(), 8);
+}
+
+/// Poolings and their gradients as recorded from PyTorch.
+#[test]
+fn poolings_are_pytorchs() {
+    let fixture = Fixture::load("decoder_pooling.safetensors");
+    let lengths: Vec<i64> = fixture.get("lengths").to_vec1().unwrap();
+    let lengths: Vec<usize> = lengths.iter().map(|&length| length as usize).collect();
+    let packing = Arc::new(Packing::new(&lengths).unwrap());
+    let output = Var::from_tensor(&fixture.get("output")).unwrap();
+    let (batch, steps, width) = output.dims3().unwrap();
+    let places = packing
+        .iter()
+        .map(|(step, position)| (packing.order()[position] * steps + step) as u32);
+    let places = Tensor::from_iter(places, &CPU).unwrap();
+    let packed = output.reshape((batch * steps, width)).unwrap();
+    let packed = packed.index_select(&places, 0).unwrap();
+    let positions = packing.positions().into_iter().map(|row| row as u32);
+    let positions = Tensor::from_iter(positions, &CPU).unwrap();
+    for (name, kind) in [
+        ("ends", Pooling::Ends),
+        ("mean", Pooling::Mean),
+        ("max", Pooling::Max),
+    ] {
+        let pooled = pool(&[kind], &packed, 2, &packing).unwrap();
+        let pooled = pooled.index_select(&positions, 0).unwrap();
+        assert_close(&pooled, &fixture.get(name), 1e-6, name);
+        let upstream = fixture.get(&format!("upstream_{name}"));
+        let loss = (pooled * upstream).unwrap().sum_all().unwrap();
+        let gradients = loss.backward().unwrap();
+        let expected = fixture.get(&format!("gradient_{name}"));
+        assert_close(gradients.get(&output).unwrap(), &expected, 1e-6, name);
+    }
+}
+
+/// The logits of a text do not depend on the batch it is in, nor on its place there, whatever the
+/// cell, the pooling and the kernel.
+#[test]
+fn a_text_in_a_batch_is_the_text_alone() {
+    let texts: [&[u32]; 4] = [&[3, 4], &[29], &[1, 2, 3, 4, 5, 6, 7], &[9, 9, 9]];
+    let every = [Pooling::Ends, Pooling::Final, Pooling::Mean, Pooling::Max];
+    for cell in Mode::ALL {
+        for kernel in kernels::all() {
+            let (model, _) = build(&small(cell, &every));
+            let model = model.with_kernel(kernel);
+            let logits = |texts: &[&[u32]]| {
+                let batch = Batch::new(texts).unwrap();
+                model.forward(&batch, Phase::Inference).unwrap()
+            };
+            let together = logits(&texts);
+            for (row, text) in texts.iter().enumerate() {
+                let alone = logits(&[text]);
+                let row = together.narrow(0, row, 1).unwrap();
+                assert_close(&row, &alone, 1e-6, "logits");
+            }
+        }
+    }
+}
+
+/// Inference records no graph, whether the model is tracked or not gives the same numbers.
+#[test]
+fn inference_records_no_graph() {
+    let config = small(Mode::Lstm, &[Pooling::Ends]);
+    let (tracked, parameters) = build(&config);
+    let detached = BiRnn::new(&config, 30, 3, parameters.detached()).unwrap();
+    let batch = Batch::new(&[&[1, 2, 3], &[4]]).unwrap();
+    let with_graph = tracked.forward(&batch, Phase::Inference).unwrap();
+    let without = detached.forward(&batch, Phase::Inference).unwrap();
+    assert!(with_graph.track_op());
+    assert!(!without.track_op());
+    assert_eq!(values(&with_graph), values(&without));
+}
+
+#[test]
+fn a_token_outside_the_vocabulary_is_an_error() {
+    let (model, _) = build(&small(Mode::Gru, &[Pooling::Max]));
+    let batch = Batch::new(&[&[30]]).unwrap();
+    assert!(model.forward(&batch, Phase::Inference).is_err());
+}
+
+/// A directory of a PyTorch state dict, a tokenizer and a hand-written config gives PyTorch's
+/// logits.
+#[test]
+fn a_hand_made_directory_gives_pytorchs_logits() {
+    let path = fixture_path("textbook");
+    let directory = ModelDirectory::load(&path, &CPU).unwrap();
+    let expected = std::fs::read(path.join("expected.json")).unwrap();
+    let expected: Vec<serde_json::Value> = serde_json::from_slice(&expected).unwrap();
+    assert_eq!(expected.len(), 8);
+    let texts: Vec<&str> = expected
+        .iter()
+        .map(|row| row["text"].as_str().unwrap())
+        .collect();
+    for (text, row) in texts.iter().zip(&expected) {
+        let ids: Vec<u64> = row["ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_u64().unwrap())
+            .collect();
+        let ours = directory.encoder.encode(text).unwrap();
+        assert_eq!(
+            ours.iter().map(|&id| u64::from(id)).collect::<Vec<_>>(),
+            ids
+        );
+    }
+    let predictions = predict(&directory, &texts, &mut ()).unwrap().unwrap();
+    for (prediction, row) in predictions.iter().zip(&expected) {
+        for (class, logit) in prediction.logits.iter().enumerate() {
+            let expected = row["logits"][class].as_f64().unwrap() as f32;
+            assert!((logit - expected).abs() < 1e-4, "{}: {logit}", row["text"]);
+        }
+    }
+}
