@@ -10,8 +10,17 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A model that is trained in a blink.
-const SMALL: [&str; 6] = [
+/// A model that is trained in a blink; everything that the tests count is set, so that they do not
+/// depend on the recipes.
+const SMALL: [&str; 14] = [
+    "--set",
+    "text.vocabulary_size=1000",
+    "--set",
+    "text.min_frequency=1",
+    "--set",
+    "train.batch_size=16",
+    "--set",
+    "train.log_every=10",
     "--set",
     "model.num_hiddens=8",
     "--set",
@@ -186,9 +195,9 @@ fn training_prints_the_result_and_leaves_a_run() {
     assert_eq!(
         progress[0],
         "sample: 640 texts to train on (45,380 tokens), 160 to validate; classes negative, \
-         positive; vocabulary 2,570; run in run"
+         positive; vocabulary 1,000; run in run"
     );
-    assert_eq!(progress[1], "21,778 parameters");
+    assert_eq!(progress[1], "9,218 parameters");
     assert!(progress[2].starts_with("epoch 1: training loss 0."));
     assert!(progress[2].contains(" (best); "));
     assert_eq!(progress.len(), 3, "{progress:?}");
@@ -1009,7 +1018,7 @@ fn weights_that_do_not_fit_the_tokenizer_or_are_not_finite_are_named() {
     safetensors::save(&tensors, &path).unwrap();
     assert_eq!(
         refused_model(model.path(), "model.safetensors"),
-        "embedding.weight has 100 rows, but tokenizer.json has ids up to 2569; config.json and \
+        "embedding.weight has 100 rows, but tokenizer.json has ids up to 999; config.json and \
          tokenizer.json must be those that the weights were made with"
     );
 
@@ -1183,8 +1192,10 @@ mod signals {
     use super::*;
 
     /// Enough steps for a signal to arrive in their middle; every one is logged.
-    const LONG: [&str; 10] = [
+    const LONG: [&str; 12] = [
         "train",
+        "--set",
+        "train.batch_size=16",
         "--set",
         "model.num_hiddens=8",
         "--set",
