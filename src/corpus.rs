@@ -101,11 +101,13 @@ impl Encoded {
             }
             hash.update(label.to_le_bytes());
         }
-        hash.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hexadecimal(hash)
     }
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    let bytes = hash.finalize();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The token ids of texts. A text without tokens is read as one unknown token, so that it has a
@@ -130,9 +132,21 @@ pub fn encode_texts(
 }
 
 impl Corpus {
-    /// A SHA-256 over both splits: tells whether two runs see the same.
-    pub fn fingerprint(&self) -> String {
-        self.train.fingerprint() + &self.validation.fingerprint()
+    /// A SHA-256 over both splits, the tokenizer and the names of the classes: tells whether two
+    /// runs see the same. The ids alone do not, as other words can have the same ids.
+    ///
+    /// # Errors
+    /// The tokenizer cannot be written as JSON.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(self.train.fingerprint());
+        hash.update(self.validation.fingerprint());
+        hash.update(self.encoder.to_json()?);
+        for name in self.labels.names() {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+        }
+        Ok(hexadecimal(hash))
     }
 
     /// Reads the splits of a config's source, finds the classes, makes or loads the tokenizer and

@@ -226,7 +226,7 @@ fn open_run(
     out: &Path,
     device: &Device,
 ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
-    let data = corpus.fingerprint();
+    let data = corpus.fingerprint()?;
     if arguments.resume {
         let (run, snapshot) = RunDirectory::resume(out, data, device)?;
         return Ok((run, Some(snapshot)));

@@ -403,7 +403,7 @@ impl<'a> Trainer<'a> {
             value,
             step,
             remedy: format!(
-                "try a lower train.learning_rate (now {}), a train.clip_norm (now {}) or another \
+                "try a lower train.learning_rate (now {:?}), a train.clip_norm (now {:?}) or another \
                  seed; the last good checkpoint is kept in {}",
                 self.config.train.learning_rate,
                 self.config.train.clip_norm,

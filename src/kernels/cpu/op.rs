@@ -37,6 +37,9 @@ struct Lengths {
     weights: usize,
 }
 
+/// Gradients of input, weights and initial state, flat; the input's only where it is wanted.
+type FlatGradients = (Option<Vec<f32>>, Vec<f32>, Vec<f32>);
+
 impl RecurrentOp {
     pub(super) fn new(mode: Mode, packing: Arc<Packing>, sizes: Sizes, tracked: bool) -> Self {
         Self {
@@ -118,7 +121,7 @@ impl RecurrentOp {
         result: &[f32],
         d_result: &[f32],
         wanted: bool,
-    ) -> Result<(Option<Vec<f32>>, Vec<f32>, Vec<f32>)> {
+    ) -> Result<FlatGradients> {
         let [input, weights, start] = arguments;
         let Sizes {
             input: input_size,
