@@ -30,66 +30,13 @@ const FORMAT_VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 struct StateFile<S> {
     format_version: u32,
-    /// The complete config of the run, as `--print-config` prints it.
-    #[serde(with = "as_toml")]
+    /// The complete config of the run.
     config: Config,
     /// Fingerprint of the tokenised training and validation texts.
     data: String,
     /// Length of `metrics.jsonl` at this moment: what follows is from after the checkpoint.
     metrics_bytes: u64,
     progress: S,
-}
-
-/// A config as TOML within JSON: as exact as `exact`.
-mod as_toml {
-    use super::{Config, Path};
-    use serde::{Deserialize, Deserializer, Serializer, de, ser};
-
-    pub(super) fn serialize<S: Serializer>(config: &Config, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&config.to_toml().map_err(ser::Error::custom)?)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Config, D::Error> {
-        let text = String::deserialize(from)?;
-        Config::from_toml(Some((Path::new(""), &text)), &[]).map_err(de::Error::custom)
-    }
-}
-
-/// Numbers as strings. `serde_json` reads a number to within a unit in its last place only; a
-/// resumed run needs the very number that was written.
-mod exact {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(de::Error::custom)
-    }
-
-    pub(super) mod option {
-        use super::{Deserialize, Deserializer, Serializer, de};
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            value: &Option<f64>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            match value {
-                Some(value) => to.collect_str(value),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<f64>, D::Error> {
-            let text = Option::<String>::deserialize(from)?;
-            let number = text.map(|text| text.parse().map_err(de::Error::custom));
-            number.transpose()
-        }
-    }
 }
 
 /// Where a run stands, as far as it is numbers.
@@ -104,7 +51,6 @@ pub struct Progress {
     /// Batches of the present epoch that are done.
     pub batch_in_epoch: u64,
     /// Sum over the texts of the present epoch of their loss.
-    #[serde(with = "exact")]
     pub epoch_loss: f64,
     /// Texts of the present epoch that were classified right.
     pub epoch_correct: u64,
@@ -113,10 +59,8 @@ pub struct Progress {
     /// Seconds of training so far.
     pub seconds: f64,
     /// The best validation accuracy.
-    #[serde(with = "exact::option")]
     pub best_accuracy: Option<f64>,
     /// The validation loss of that epoch.
-    #[serde(with = "exact::option")]
     pub best_loss: Option<f64>,
     /// That epoch, from 1.
     pub best_epoch: u64,
