@@ -300,47 +300,46 @@ fn known_keys() -> serde_json::Value {
     serde_json::to_value(Config::default()).unwrap_or_default()
 }
 
+/// Finds the first key that no config has.
 fn check_keys(table: &toml::Table) -> Result<()> {
     let known = known_keys();
-    let unknown = |key: &str| {
-        let (section, known) = match key.split_once('.') {
-            Some((section, _)) if known.get(section).is_some_and(|v| v.is_object()) => {
-                (Some(section), known[section].clone())
-            }
-            _ => (None, known.clone()),
-        };
-        let candidates = match (&section, all_keys()) {
-            (None, all) => all,
-            (Some(_), _) => names(&known)
-                .map(|name| format!("{}.{name}", section.unwrap_or_default()))
-                .collect(),
-        };
-        let nearest = candidates
-            .into_iter()
-            .min_by_key(|candidate| strsim::damerau_levenshtein(candidate, key));
-        Error::config(
-            key,
-            "there is no such key",
-            match nearest {
-                Some(nearest) => {
-                    format!("did you mean {nearest}? `birnn train --print-config` lists every key")
-                }
-                None => "`birnn train --print-config` lists every key".into(),
-            },
-        )
-    };
     for (section, value) in table {
+        let first_key = |table: &toml::Table| {
+            let key = table.keys().next()?;
+            Some(format!("{section}.{key}"))
+        };
         let Some(known) = known.get(section) else {
-            return Err(unknown(section));
+            let key = value.as_table().and_then(first_key);
+            return Err(unknown_key(&key.unwrap_or_else(|| section.clone())));
         };
         let (Some(known), Some(table)) = (known.as_object(), value.as_table()) else {
             continue;
         };
         if let Some(key) = table.keys().find(|key| !known.contains_key(*key)) {
-            return Err(unknown(&format!("{section}.{key}")));
+            return Err(unknown_key(&format!("{section}.{key}")));
         }
     }
     Ok(())
+}
+
+fn unknown_key(key: &str) -> Error {
+    let distance = |known: &String| {
+        let whole = strsim::damerau_levenshtein(known, key);
+        // Whoever leaves out the section means the key within it.
+        match known.split_once('.') {
+            Some((_, name)) => whole.min(strsim::damerau_levenshtein(name, key)),
+            None => whole,
+        }
+    };
+    let guess = match all_keys().into_iter().min_by_key(distance) {
+        Some(nearest) => format!("did you mean {nearest}? "),
+        None => String::new(),
+    };
+    Error::config(
+        key,
+        "there is no such key",
+        format!("{guess}`birnn train --print-config` lists every key"),
+    )
 }
 
 fn names(value: &serde_json::Value) -> impl Iterator<Item = &str> {

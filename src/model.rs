@@ -62,16 +62,17 @@ impl ModelConfig {
     /// # Errors
     /// The first key, below `model.`, whose value cannot be used.
     pub fn validate(&self) -> Result<()> {
-        for (key, size) in [
-            ("embedding_size", self.embedding_size),
-            ("num_hiddens", self.num_hiddens),
-            ("num_layers", self.num_layers),
+        // The upper bounds keep a slip of the finger from asking for terabytes.
+        for (key, size, most) in [
+            ("embedding_size", self.embedding_size, 8192),
+            ("num_hiddens", self.num_hiddens, 8192),
+            ("num_layers", self.num_layers, 64),
         ] {
-            if size == 0 || size > 65_536 {
+            if size == 0 || size > most {
                 return Err(Error::config(
                     format!("model.{key}"),
                     format!("{size} is out of range"),
-                    "use a number from 1 to 65536",
+                    format!("use a number from 1 to {most}"),
                 ));
             }
         }

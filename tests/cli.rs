@@ -898,7 +898,7 @@ fn data_that_cannot_be_trained_on_are_named() {
         (
             &["--data", "good.csv", "--text-column", "body"],
             "good.csv: there is no column \"body\"; the columns are: text, label; name the right \
-             one with the option text_column",
+             one with --text-column (key data.text_column)",
         ),
         (
             &["--data", "gap.csv"],

@@ -319,7 +319,7 @@ fn broken_tables_are_refused() {
         "a.csv",
         b"id,label\n1,2\n",
         "a.csv: there is no text column (none of text, sentence, review, content); the columns \
-         are: id, label; name the right one with the option text_column",
+         are: id, label; name the right one with --text-column (key data.text_column)",
     );
     fails(
         "a.csv",
@@ -359,7 +359,7 @@ fn columns_and_label_names_can_be_chosen() {
     assert_eq!(
         folder.read_with("a.csv", options).unwrap_err(),
         "a.csv: there is no column \"star\"; the columns are: text, body, stars; name the right \
-         one with the option label_column"
+         one with --label-column (key data.label_column)"
     );
 }
 

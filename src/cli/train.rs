@@ -11,6 +11,7 @@ use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
 use birnn::predict::predict;
+use birnn::text::TokenKind;
 use birnn::train::{Outcome, Trainer, initial_model};
 use birnn::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
@@ -179,13 +180,31 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// The config as a run keeps it: files by their whole paths, so that the run can be resumed and
+/// evaluated from any folder.
+fn kept_config(config: &Config) -> anyhow::Result<Config> {
+    let mut config = config.clone();
+    let source = Path::new(&config.data.source);
+    if source.exists() && config.data.source != "sample" {
+        config.data.source = std::path::absolute(source)?.display().to_string();
+    }
+    if let Some(vectors) = &mut config.train.vectors {
+        *vectors = std::path::absolute(&vectors)?;
+    }
+    if let TokenKind::File(path) = &mut config.text.tokenizer {
+        *path = std::path::absolute(&path)?;
+    }
+    Ok(config)
+}
+
 /// `runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, ... that holds no run.
 fn free_folder(source: &str) -> PathBuf {
     let name = match source {
         "-" => "stdin",
+        // `reviews.csv.gz` and `owner/reviews` are both `reviews`.
         source => Path::new(source)
-            .file_stem()
-            .and_then(|stem| stem.to_str())
+            .file_name()
+            .and_then(|name| name.to_str()?.split('.').find(|part| !part.is_empty()))
             .unwrap_or("run"),
     };
     let folder = |suffix: String| Path::new("runs").join(format!("{name}{suffix}"));
@@ -232,7 +251,8 @@ fn open_run(
         return Ok((run, Some(snapshot)));
     }
     let model = ModelFile::new(config.model.clone(), &config.text, corpus.labels.clone());
-    let run = RunDirectory::create(out, config, &model, &corpus.encoder, data, arguments.force)?;
+    let kept = kept_config(config)?;
+    let run = RunDirectory::create(out, &kept, &model, &corpus.encoder, data, arguments.force)?;
     Ok((run, None))
 }
 

@@ -45,7 +45,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         return Err(Error::data(
             origin,
             format!("the column {:?} does not hold strings", text_column.name()),
-            "name the column with the texts with the option text_column",
+            "name the column with the texts with --text-column",
         ));
     }
     let label_column = columns.label.map(|column| schema.column(column));
@@ -166,7 +166,7 @@ fn check_flat(column: &ColumnDescriptor, origin: &str) -> Result<()> {
     Err(Error::data(
         origin,
         format!("the column {:?} is nested", column.path().string()),
-        "name plain columns with the options text_column and label_column",
+        "name plain columns with --text-column and --label-column",
     ))
 }
 

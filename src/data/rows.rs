@@ -40,7 +40,7 @@ impl Columns {
             Error::data(
                 place,
                 format!("{problem}; the columns are: {}", columns.join(", ")),
-                format!("name the right one with the option {role}_column"),
+                format!("name the right one with --{role}-column (key data.{role}_column)"),
             )
         };
         let text = find("text", options.text_column.as_deref(), &TEXT_COLUMNS)
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(
             find(&["id", "text"]).unwrap_err().to_string(),
             "x: there is no label column (none of label, sentiment, class, category); the columns \
-             are: id, text; name the right one with the option label_column"
+             are: id, text; name the right one with --label-column (key data.label_column)"
         );
     }
 
