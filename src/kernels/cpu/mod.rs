@@ -4,6 +4,7 @@
 //! The two directions are two tasks. Within a direction everything runs in one thread, in one
 //! order, so results do not depend on the number of threads.
 
+mod buffer;
 mod cells;
 mod math;
 mod matrix;

@@ -5,6 +5,7 @@
 //! gradient and the product with `W_hh`; then one product each for the weights' gradients. The
 //! product for the input's gradient is left to the caller, who sums it over the directions.
 
+use super::buffer::Buffer;
 use super::cells::{BackwardRow, Cell, ForwardRow};
 use super::matrix::{ColumnBlock, Matrix, product};
 use crate::packing::Packing;
@@ -24,16 +25,16 @@ pub(super) struct Weights<'a> {
 #[derive(Debug)]
 pub(super) struct Saved {
     /// Values of the gates, [N, G*H].
-    gates: Vec<f32>,
+    gates: Buffer,
     /// The cell's extra values, [N, H], or empty.
-    extra: Vec<f32>,
+    extra: Buffer,
 }
 
 /// The gradients that one direction computes.
 #[derive(Debug)]
 pub(super) struct Gradients {
     /// Of the input part of the gates, [N, G*H].
-    pub(super) d_input: Vec<f32>,
+    pub(super) d_input: Buffer,
     /// Of the flat weights, in their order.
     pub(super) weights: Vec<f32>,
     /// Of the initial hidden state, [B, H].
@@ -86,7 +87,7 @@ impl<C: Cell> Scan<'_, C> {
     ) -> Saved {
         let (hidden, width, rows) = (self.hidden, self.gates(), self.packing.rows());
         let mut gates = self.input_products(input);
-        let mut extra = vec![0.0; if keep && C::EXTRA { rows * hidden } else { 0 }];
+        let mut extra = Buffer::new(if keep && C::EXTRA { rows * hidden } else { 0 });
         let mut products = vec![
             0.0;
             if C::JOINED {
@@ -149,9 +150,9 @@ impl<C: Cell> Scan<'_, C> {
     }
 
     /// `W_ih x + b_ih` (+ `b_hh` for joined cells) for all packed rows, [N, G*H].
-    fn input_products(&self, input: &[f32]) -> Vec<f32> {
+    fn input_products(&self, input: &[f32]) -> Buffer {
         let (width, rows) = (self.gates(), self.packing.rows());
-        let mut gates = vec![0.0; rows * width];
+        let mut gates = Buffer::new(rows * width);
         let accumulate = self.weights.bias.is_some();
         if let Some((input_bias, hidden_bias)) = self.weights.bias {
             let mut bias = input_bias.to_vec();
@@ -187,10 +188,10 @@ impl<C: Cell> Scan<'_, C> {
     ) -> Gradients {
         let (hidden, width) = (self.hidden, self.gates());
         let (rows, batch) = (self.packing.rows(), self.packing.batch());
-        let mut d_input = vec![0.0; rows * width];
-        let mut d_hidden = vec![0.0; if C::JOINED { 0 } else { rows * width }];
+        let mut d_input = Buffer::new(rows * width);
+        let mut d_hidden = Buffer::new(if C::JOINED { 0 } else { rows * width });
         // h before each packed row, for the gradient of W_hh.
-        let mut h_previous = vec![0.0; rows * hidden];
+        let mut h_previous = Buffer::new(rows * hidden);
         let hidden_weights = Matrix::new(self.weights.hidden, width, hidden);
         let instructions = pulp::Arch::new();
 
