@@ -53,7 +53,7 @@ impl Batch {
         self.ids.len()
     }
 
-    /// Token ids in packed order, as a tensor [N].
+    /// Token ids in packed order, as a tensor `[N]`.
     ///
     /// # Errors
     /// A failing transfer to the device.

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, bail};
+use crate::storage::elements;
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 /// Whether a forward pass is part of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +106,7 @@ impl CustomOp1 for Mask {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Some((from, to)) = layout.contiguous_offsets() else {
-            bail!("dropout: the argument is not contiguous");
-        };
-        let out = self.apply(&storage.as_slice::<f32>()?[from..to]);
+        let out = self.apply(elements(storage, layout)?);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 

@@ -84,5 +84,6 @@ pub mod checkpoint;
 pub mod device;
 pub mod error;
 pub mod rng;
+mod storage;
 
 pub use error::{Error, Result};

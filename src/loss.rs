@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use candle_core::Tensor;
 
-/// Mean cross-entropy of logits [B, classes] against class numbers [B], in nats.
+/// Mean cross-entropy of logits [B, classes] against class numbers `[B]`, in nats.
 ///
 /// With label smoothing `s` the target puts `1 - s` on the label and spreads `s` evenly over all
 /// classes (Szegedy et al. 2016; PyTorch's `CrossEntropyLoss(label_smoothing=s)`).

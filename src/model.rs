@@ -114,7 +114,7 @@ impl ModelConfig {
 /// A bidirectional recurrent text classifier.
 ///
 /// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
-/// [classes, pooled], `decoder.bias` [classes]: the names of the textbook's PyTorch module.
+/// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module.
 #[derive(Debug, Clone)]
 pub struct BiRnn {
     embedding: Embedding,

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::packing::Packing;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
+use crate::storage::elements;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 
@@ -250,10 +251,7 @@ impl CustomOp1 for PoolOp {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Some((from, to)) = layout.contiguous_offsets() else {
-            bail!("pool: the argument is not contiguous");
-        };
-        let pooled = self.forward(&storage.as_slice::<f32>()?[from..to]);
+        let pooled = self.forward(elements(storage, layout)?);
         let batch = self.packing.batch();
         let shape = Shape::from((batch, pooled.len() / batch));
         Ok((CpuStorage::F32(pooled), shape))

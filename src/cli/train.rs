@@ -85,6 +85,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
         return Ok(Ending::Done);
     }
+    birnn::kernels::cpu::keep_freed_memory();
     let device = device(&arguments.device)?;
     let out = match &arguments.out {
         Some(out) => out.clone(),

@@ -2,7 +2,7 @@
 //!
 //! A kernel runs one layer, one or both directions, over all steps of a ragged batch. Every kernel
 //! computes the same function; the tests run each of them against recorded PyTorch values and
-//! against [`reference`], the slow twin that is written for reading.
+//! against [`mod@reference`], the slow twin that is written for reading.
 //!
 //! Shapes, with N packed rows, B sequences, I inputs, H hidden units, G gates, D directions:
 //!
@@ -11,7 +11,7 @@
 //! | input | [N, I] | packed rows, see [`Packing`] |
 //! | `weight_ih` | [G*H, I] | gates stacked: LSTM i, f, g, o; GRU r, z, n |
 //! | `weight_hh` | [G*H, H] | likewise |
-//! | `bias_ih`, `bias_hh` | [G*H] | likewise |
+//! | `bias_ih`, `bias_hh` | `[G*H]` | likewise |
 //! | state `h`, `c` | [D, B, H] | directions forward, reverse; sequences in sorted order |
 //! | output | [N, D*H] | packed rows; forward half first |
 
@@ -69,7 +69,7 @@ pub struct DirectionWeights {
     pub input: Tensor,
     /// `weight_hh`, [G*H, H].
     pub hidden: Tensor,
-    /// `bias_ih` and `bias_hh`, [G*H] each; `None` for a layer without bias.
+    /// `bias_ih` and `bias_hh`, `[G*H]` each; `None` for a layer without bias.
     pub bias: Option<(Tensor, Tensor)>,
 }
 

@@ -1,8 +1,9 @@
 //! AdamW with named moments and lazy rows.
 
-use super::{Gradient, Gradients, elements, elements_mut};
+use super::{Gradient, Gradients};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
+use crate::storage::{elements, elements_mut};
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Exponential moving average of the weights.
 
-use super::{elements, elements_mut};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
+use crate::storage::{elements, elements_mut};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use std::collections::BTreeMap;
 

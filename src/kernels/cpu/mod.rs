@@ -8,8 +8,11 @@ mod buffer;
 mod cells;
 mod math;
 mod matrix;
+mod memory;
 mod op;
 mod scan;
+
+pub use memory::keep_freed_memory;
 
 use super::{Kernel, Layer, State};
 use crate::error::Result;

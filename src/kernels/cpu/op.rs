@@ -5,6 +5,7 @@ use super::matrix::{ColumnBlock, Matrix, product};
 use super::scan::{Gradients, Saved, Scan, Strided, Weights};
 use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
+use crate::storage::elements;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 use std::marker::PhantomData;
@@ -205,15 +206,6 @@ fn run_directions<T: Send>(mut tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> 
         }
         (Some(only), None) => vec![only()],
         _ => Vec::new(),
-    }
-}
-
-/// The elements of a contiguous single-precision tensor.
-fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let data = storage.as_slice::<f32>()?;
-    match layout.contiguous_offsets() {
-        Some((from, to)) => Ok(&data[from..to]),
-        None => bail!("recurrent layer: an argument is not contiguous"),
     }
 }
 
