@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
     version,
     max_term_width = 100,
     after_help = "Start here:\n  \
-        birnn train                                     train on the bundled sample, about a minute\n  \
+        birnn train                                     train on the bundled sample, a few seconds\n  \
         birnn predict --model runs/sample \"Not bad at all!\"\n  \
         birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
         birnn eval --model runs/imdb --data imdb --split test"
