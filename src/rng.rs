@@ -6,7 +6,7 @@
 //! number of threads changes nothing.
 //!
 //! The generator is SplitMix64 (Steele, Lea, Flood 2014) read at a counter: the finaliser is
-//! applied to `key + counter * golden`. It passes BigCrush and vectorises; it is not for secrets.
+//! applied to `key + counter * golden`. It is not for secrets.
 
 /// What a generator is used for. Two streams never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Sigmoid and tanh without branches, tables or library calls, so that loops over them vectorise.
 //!
-//! Both rest on one function, `expm1` of a number that is not positive, computed in single
-//! precision to within 2 units in the last place. Only additions and multiplications in a fixed
+//! Both rest on one function, `expm1` of a number that is not positive. Only additions and multiplications in a fixed
 //! order are used (no fused ones), so every instruction set gives the same bits.
 
 /// `exp(x) - 1` for `x <= 0`.
