@@ -103,11 +103,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         return Ok(stopped_early(&interrupt));
     };
     let vectors = match &config.train.vectors {
-        None => None,
-        Some(path) => match load_vectors(path, &corpus, &interrupt, &terminal)? {
-            Some(vectors) => Some(vectors),
-            None => return Ok(stopped_early(&interrupt)),
-        },
+        // A resumed run has its embeddings in the checkpoint.
+        Some(path) if !arguments.resume => {
+            match load_vectors(path, &corpus, &interrupt, &terminal)? {
+                Some(vectors) => Some(vectors),
+                None => return Ok(stopped_early(&interrupt)),
+            }
+        }
+        _ => None,
     };
     describe(&config, &corpus, &out, &terminal);
 

@@ -123,7 +123,8 @@ impl<'a> Trainer<'a> {
             texts: settings.batch_size,
             tokens: settings.batch_tokens,
         };
-        let plan = |epoch: u64| batching.epoch(&lengths, self.config.seed, epoch);
+        let seed = self.config.seed;
+        let plan = |epoch: u64| batching.epoch(&lengths, seed, epoch);
         // The number of batches can differ a little between epochs if tokens are counted.
         let steps_of = |batches: usize| batches.div_ceil(settings.accumulate) as u64;
         let steps = (0..settings.epochs)
@@ -139,7 +140,7 @@ impl<'a> Trainer<'a> {
             if self.out_of_patience() {
                 return Ok(self.outcome(true));
             }
-            let batches = batching.epoch(&lengths, self.config.seed, self.progress.epoch);
+            let batches = plan(self.progress.epoch);
             while (self.progress.batch_in_epoch as usize) < batches.len() {
                 let from = self.progress.batch_in_epoch as usize;
                 let to = batches.len().min(from + settings.accumulate);
