@@ -364,7 +364,7 @@ fn initial_values_are_pytorchs() {
 
 #[test]
 fn wrong_arguments_are_named() {
-    let [stack, _] = stacks(&bidirectional(Mode::Lstm)).try_into().unwrap();
+    let stack = stacks(&bidirectional(Mode::Lstm)).swap_remove(0);
     let message = |input: &[usize], lengths: Option<&[usize]>, initial: Option<&State>| {
         let input = random(input);
         let result = stack.forward(&input, lengths, initial, Phase::Inference);
@@ -409,7 +409,7 @@ fn wrong_arguments_are_named() {
 /// One node per layer: a long sequence does not overflow the stack of the backward pass.
 #[test]
 fn long_sequences() {
-    let [cpu, _] = stacks(&bidirectional(Mode::Lstm)).try_into().unwrap();
+    let cpu = stacks(&bidirectional(Mode::Lstm)).swap_remove(0);
     let input = Var::from_tensor(&random(&[1, 20_000, 5])).unwrap();
     let (output, _) = cpu.forward(&input, None, None, Phase::Inference).unwrap();
     let gradients = output.sum_all().unwrap().backward().unwrap();

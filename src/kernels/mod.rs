@@ -99,7 +99,7 @@ pub struct Layer<'a> {
 
 /// A way to run a recurrent layer.
 pub trait Kernel: Send + Sync {
-    /// A short name for people: `cpu`.
+    /// A short name for people: `avx512`.
     fn name(&self) -> &'static str;
 
     /// Whether this kernel runs tensors of this type on this device.
@@ -119,9 +119,11 @@ impl fmt::Debug for dyn Kernel {
     }
 }
 
-/// Every kernel of this build, the preferred ones first.
-pub fn all() -> [&'static dyn Kernel; 2] {
-    [&cpu::CpuKernel, &reference::ReferenceKernel]
+/// Every kernel that runs on this machine, the preferred ones first.
+pub fn all() -> Vec<&'static dyn Kernel> {
+    let cpu = cpu::kernels().iter().map(|kernel| kernel as &dyn Kernel);
+    cpu.chain([&reference::ReferenceKernel as &dyn Kernel])
+        .collect()
 }
 
 /// The preferred kernel for tensors of this type on this device. The reference kernel takes

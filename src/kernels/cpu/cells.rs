@@ -1,195 +1,169 @@
-//! The equations of each cell for one row of one step, forward and backward.
+//! The equations of each cell for a register of hidden units, forward and backward.
 //!
-//! Gate positions are the order of the row blocks in PyTorch's weights. Everything here is a loop
-//! over the H hidden units of a row, written so that it vectorises; the matrix products are
-//! elsewhere ([`super::scan`]).
+//! The scan keeps the gates of a row as blocks of H numbers. An LSTM has PyTorch's four. A GRU's
+//! new gate needs the sums over input and over state apart, so it has four as well, in such an
+//! order that the blocks with a sum over the input are neighbours, and those with a sum over the
+//! state are:
+//!
+//! | mode | blocks | `W_ih x + b_ih` goes into | `W_hh h + b_hh` goes into |
+//! |---|---|---|---|
+//! | RNN | h | h | h |
+//! | LSTM | i, f, g, o | i, f, g, o | i, f, g, o |
+//! | GRU | n, r, z, m | n, r, z | r, z, m |
+//!
+//! where `m = W_hn h + b_hn`.
 
+use super::lanes::Lanes;
 use super::math::{sigmoid, tanh};
+use pulp::Simd;
 
-/// Positions of the LSTM's gates.
-mod lstm {
-    pub(super) const INPUT: usize = 0;
-    pub(super) const FORGET: usize = 1;
-    pub(super) const CELL: usize = 2;
-    pub(super) const OUTPUT: usize = 3;
+/// The most blocks that a cell has.
+pub(super) const MOST_BLOCKS: usize = 4;
+
+/// A register of each block. A cell leaves those that it does not have alone.
+pub(super) type Blocks<S> = [Lanes<S>; MOST_BLOCKS];
+
+/// What a step makes of the sums in its blocks.
+pub(super) struct Stepped<S: Simd> {
+    /// The values of the gates, kept for the backward pass.
+    pub(super) gates: Blocks<S>,
+    /// The next hidden state.
+    pub(super) h: Lanes<S>,
+    /// The next cell state; without meaning if the mode has none.
+    pub(super) c: Lanes<S>,
 }
 
-/// Positions of the GRU's gates.
-mod gru {
-    pub(super) const RESET: usize = 0;
-    pub(super) const UPDATE: usize = 1;
-    pub(super) const NEW: usize = 2;
+/// What the gradient of a step depends on.
+pub(super) struct Kept<S: Simd> {
+    /// The values of the gates.
+    pub(super) gates: Blocks<S>,
+    /// The hidden state before the step.
+    pub(super) h_previous: Lanes<S>,
+    /// The hidden state after the step.
+    pub(super) h: Lanes<S>,
+    /// The cell state before the step.
+    pub(super) c_previous: Lanes<S>,
+    /// The cell state after the step.
+    pub(super) c: Lanes<S>,
 }
 
-/// One row of a forward step. H elements each, `gates` G*H.
-pub(super) struct ForwardRow<'a> {
-    /// In: `W_ih x + b_ih`, for [joined](Cell::JOINED) cells plus `W_hh h + b_hh`.
-    /// Out: the values of the gates.
-    pub(super) gates: &'a mut [f32],
-    /// `W_hh h + b_hh` for cells that are not joined, otherwise empty.
-    pub(super) hidden: &'a [f32],
-    /// In: the previous hidden state. Out: the next one.
-    pub(super) h: &'a mut [f32],
-    /// In: the previous cell state. Out: the next one. Empty unless the mode has a cell state.
-    pub(super) c: &'a mut [f32],
-    /// Out: what the backward pass needs beside the gates; see [`Cell::EXTRA`].
-    pub(super) extra: &'a mut [f32],
-}
-
-/// One row of a backward step. H elements each, `gates` and the two gradients of them G*H.
-pub(super) struct BackwardRow<'a> {
-    /// The values of the gates, from the forward pass.
-    pub(super) gates: &'a [f32],
-    /// What the forward pass left in [`ForwardRow::extra`].
-    pub(super) extra: &'a [f32],
-    /// The previous hidden state.
-    pub(super) h_previous: &'a [f32],
-    /// The previous cell state, or empty.
-    pub(super) c_previous: &'a [f32],
-    /// The hidden state that the step produced.
-    pub(super) h: &'a [f32],
-    /// In: the gradient of `h`. Out: the part of the gradient of `h_previous` that does not pass
-    /// through `W_hh`; untouched by joined cells, which have no such part.
-    pub(super) dh: &'a mut [f32],
-    /// In: the gradient of the next cell state. Out: of the previous one. May be empty.
-    pub(super) dc: &'a mut [f32],
-    /// Out: the gradient of `W_ih x + b_ih`.
-    pub(super) d_input: &'a mut [f32],
-    /// Out: the gradient of `W_hh h + b_hh`, for cells that are not joined.
-    pub(super) d_hidden: &'a mut [f32],
+/// The gradients that a step passes on.
+pub(super) struct Gradients<S: Simd> {
+    /// Of the sums in the blocks.
+    pub(super) sums: Blocks<S>,
+    /// Of the hidden state before the step, without the part that passes through `W_hh`.
+    pub(super) h: Lanes<S>,
+    /// Of the cell state before the step.
+    pub(super) c: Lanes<S>,
 }
 
 /// A recurrence, as the scan needs it.
 pub(super) trait Cell: Send + Sync {
-    /// Number of gates.
-    const GATES: usize;
-    /// Whether input and hidden products are only ever added, so that they can share a buffer and
-    /// a gradient.
-    const JOINED: bool;
+    /// For each block with a sum over the input, the first ones, its gate in PyTorch's order.
+    const INPUT: &'static [usize];
+    /// For each block with a sum over the state, the last ones, its gate in PyTorch's order.
+    const HIDDEN: &'static [usize];
+    /// Number of blocks.
+    const BLOCKS: usize;
     /// Whether the state has a cell beside `h`.
     const HAS_CELL: bool;
-    /// Whether the backward pass needs H values a row beside the gates.
-    const EXTRA: bool;
+    /// Whether the gradient needs the values of the gates.
+    const KEEPS_GATES: bool;
+    /// Whether a part of `h` reaches the next step beside `W_hh`.
+    const CARRIES: bool;
 
-    /// The step of one row.
-    fn forward(row: ForwardRow);
-    /// The gradient of the step of one row.
-    fn backward(row: BackwardRow);
+    /// A step.
+    fn forward<S: Simd>(sums: Blocks<S>, h: Lanes<S>, c: Lanes<S>) -> Stepped<S>;
+
+    /// The gradient of a step, from those of the states after it.
+    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S>;
 }
 
-/// The block of gate `index` in a row of gates.
+/// `x (1 - x)`: the derivative of the sigmoid whose value is `x`.
 #[inline(always)]
-fn gate(gates: &[f32], index: usize, hidden: usize) -> &[f32] {
-    &gates[index * hidden..(index + 1) * hidden]
+fn sigmoid_slope<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+    x * (x.constant(1.0) - x)
 }
 
-/// The blocks of a row of `N` gates.
+/// `1 - x x`: the derivative of the tanh whose value is `x`.
 #[inline(always)]
-fn blocks<const N: usize>(gates: &mut [f32], hidden: usize) -> [&mut [f32]; N] {
-    let mut rest = gates;
-    std::array::from_fn(|_| {
-        let (block, tail) = std::mem::take(&mut rest).split_at_mut(hidden);
-        rest = tail;
-        block
-    })
+fn tanh_slope<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+    x.constant(1.0) - x * x
 }
 
-/// `i, f, o = sigmoid(.)`, `g = tanh(.)`, `c' = f c + i g`, `h' = o tanh(c')`. Extra: `c'`.
+/// `i, f, o = sigmoid(.)`, `g = tanh(.)`, `c' = f c + i g`, `h' = o tanh(c')`.
 pub(super) struct Lstm;
 
 impl Cell for Lstm {
-    const GATES: usize = 4;
-    const JOINED: bool = true;
+    const INPUT: &'static [usize] = &[0, 1, 2, 3];
+    const HIDDEN: &'static [usize] = &[0, 1, 2, 3];
+    const BLOCKS: usize = 4;
     const HAS_CELL: bool = true;
-    const EXTRA: bool = true;
+    const KEEPS_GATES: bool = true;
+    const CARRIES: bool = false;
 
     #[inline(always)]
-    fn forward(row: ForwardRow) {
-        let hidden = row.h.len();
-        let [i, f, g, o] = blocks::<4>(row.gates, hidden);
-        let (h, c) = (&mut row.h[..hidden], &mut row.c[..hidden]);
-        for j in 0..hidden {
-            i[j] = sigmoid(i[j]);
-            f[j] = sigmoid(f[j]);
-            g[j] = tanh(g[j]);
-            o[j] = sigmoid(o[j]);
-            c[j] = f[j] * c[j] + i[j] * g[j];
-            h[j] = o[j] * tanh(c[j]);
-        }
-        if !row.extra.is_empty() {
-            row.extra.copy_from_slice(c);
+    fn forward<S: Simd>([i, f, g, o]: Blocks<S>, _h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+        let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
+        let c = f.mul_add(c, i * g);
+        Stepped {
+            gates: [i, f, g, o],
+            h: o * tanh(c),
+            c,
         }
     }
 
     #[inline(always)]
-    fn backward(row: BackwardRow) {
-        let hidden = row.dh.len();
-        let i = gate(row.gates, lstm::INPUT, hidden);
-        let f = gate(row.gates, lstm::FORGET, hidden);
-        let g = gate(row.gates, lstm::CELL, hidden);
-        let o = gate(row.gates, lstm::OUTPUT, hidden);
-        let [di, df, dg, d_o] = blocks::<4>(row.d_input, hidden);
-        let (c, c_previous) = (&row.extra[..hidden], &row.c_previous[..hidden]);
-        let (dh, dc) = (&row.dh[..hidden], &mut row.dc[..hidden]);
-        for j in 0..hidden {
-            let tanh_c = tanh(c[j]);
-            let dc_next = dc[j] + dh[j] * o[j] * (1.0 - tanh_c * tanh_c);
-            di[j] = dc_next * g[j] * (i[j] * (1.0 - i[j]));
-            df[j] = dc_next * c_previous[j] * (f[j] * (1.0 - f[j]));
-            dg[j] = dc_next * i[j] * (1.0 - g[j] * g[j]);
-            d_o[j] = dh[j] * tanh_c * (o[j] * (1.0 - o[j]));
-            dc[j] = dc_next * f[j];
+    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+        let [i, f, g, o] = kept.gates;
+        let tanh_c = tanh(kept.c);
+        let dc = (dh * o).mul_add(tanh_slope(tanh_c), dc);
+        Gradients {
+            sums: [
+                dc * g * sigmoid_slope(i),
+                dc * kept.c_previous * sigmoid_slope(f),
+                dc * i * tanh_slope(g),
+                dh * tanh_c * sigmoid_slope(o),
+            ],
+            h: dh,
+            c: dc * f,
         }
     }
 }
 
-/// `r, z = sigmoid(.)`, `n = tanh(input_n + r hidden_n)`, `h' = (1 - z) n + z h`.
-/// Extra: `hidden_n`.
+/// `r, z = sigmoid(.)`, `n = tanh(. + r m)`, `h' = (1 - z) n + z h`.
 pub(super) struct Gru;
 
 impl Cell for Gru {
-    const GATES: usize = 3;
-    const JOINED: bool = false;
+    // PyTorch's order is r, z, n.
+    const INPUT: &'static [usize] = &[2, 0, 1];
+    const HIDDEN: &'static [usize] = &[0, 1, 2];
+    const BLOCKS: usize = 4;
     const HAS_CELL: bool = false;
-    const EXTRA: bool = true;
+    const KEEPS_GATES: bool = true;
+    const CARRIES: bool = true;
 
     #[inline(always)]
-    fn forward(row: ForwardRow) {
-        let hidden = row.h.len();
-        let [r, z, n] = blocks::<3>(row.gates, hidden);
-        let hidden_r = gate(row.hidden, gru::RESET, hidden);
-        let hidden_z = gate(row.hidden, gru::UPDATE, hidden);
-        let hidden_n = gate(row.hidden, gru::NEW, hidden);
-        let h = &mut row.h[..hidden];
-        for j in 0..hidden {
-            r[j] = sigmoid(r[j] + hidden_r[j]);
-            z[j] = sigmoid(z[j] + hidden_z[j]);
-            n[j] = tanh(n[j] + r[j] * hidden_n[j]);
-            h[j] = n[j] + z[j] * (h[j] - n[j]);
-        }
-        if !row.extra.is_empty() {
-            row.extra.copy_from_slice(hidden_n);
+    fn forward<S: Simd>([n, r, z, m]: Blocks<S>, h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+        let (r, z) = (sigmoid(r), sigmoid(z));
+        let n = tanh(r.mul_add(m, n));
+        Stepped {
+            gates: [n, r, z, m],
+            h: z.mul_add(h - n, n),
+            c,
         }
     }
 
     #[inline(always)]
-    fn backward(row: BackwardRow) {
-        let hidden = row.dh.len();
-        let r = gate(row.gates, gru::RESET, hidden);
-        let z = gate(row.gates, gru::UPDATE, hidden);
-        let n = gate(row.gates, gru::NEW, hidden);
-        let [dr, dz, dn] = blocks::<3>(row.d_input, hidden);
-        let [dr_hidden, dz_hidden, dn_hidden] = blocks::<3>(row.d_hidden, hidden);
-        let (hidden_n, h_previous) = (&row.extra[..hidden], &row.h_previous[..hidden]);
-        let dh = &mut row.dh[..hidden];
-        for j in 0..hidden {
-            dn[j] = dh[j] * (1.0 - z[j]) * (1.0 - n[j] * n[j]);
-            dz[j] = dh[j] * (h_previous[j] - n[j]) * (z[j] * (1.0 - z[j]));
-            dr[j] = dn[j] * hidden_n[j] * (r[j] * (1.0 - r[j]));
-            dr_hidden[j] = dr[j];
-            dz_hidden[j] = dz[j];
-            dn_hidden[j] = dn[j] * r[j];
-            dh[j] *= z[j];
+    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+        let [n, r, z, m] = kept.gates;
+        let dn = dh * (z.constant(1.0) - z) * tanh_slope(n);
+        let dr = dn * m * sigmoid_slope(r);
+        let dz = dh * (kept.h_previous - n) * sigmoid_slope(z);
+        Gradients {
+            sums: [dn, dr, dz, dn * r],
+            h: dh * z,
+            c: dc,
         }
     }
 }
@@ -198,22 +172,28 @@ impl Cell for Gru {
 pub(super) struct RnnTanh;
 
 impl Cell for RnnTanh {
-    const GATES: usize = 1;
-    const JOINED: bool = true;
+    const INPUT: &'static [usize] = &[0];
+    const HIDDEN: &'static [usize] = &[0];
+    const BLOCKS: usize = 1;
     const HAS_CELL: bool = false;
-    const EXTRA: bool = false;
+    const KEEPS_GATES: bool = false;
+    const CARRIES: bool = false;
 
     #[inline(always)]
-    fn forward(row: ForwardRow) {
-        for (h, &gate) in row.h.iter_mut().zip(row.gates.iter()) {
-            *h = tanh(gate);
+    fn forward<S: Simd>(sums: Blocks<S>, _h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+        Stepped {
+            gates: sums,
+            h: tanh(sums[0]),
+            c,
         }
     }
 
     #[inline(always)]
-    fn backward(row: BackwardRow) {
-        for ((d, &dh), &h) in row.d_input.iter_mut().zip(row.dh.iter()).zip(row.h) {
-            *d = dh * (1.0 - h * h);
+    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+        Gradients {
+            sums: [dh * tanh_slope(kept.h); MOST_BLOCKS],
+            h: dh,
+            c: dc,
         }
     }
 }
@@ -222,23 +202,32 @@ impl Cell for RnnTanh {
 pub(super) struct RnnRelu;
 
 impl Cell for RnnRelu {
-    const GATES: usize = 1;
-    const JOINED: bool = true;
+    const INPUT: &'static [usize] = &[0];
+    const HIDDEN: &'static [usize] = &[0];
+    const BLOCKS: usize = 1;
     const HAS_CELL: bool = false;
-    const EXTRA: bool = false;
+    const KEEPS_GATES: bool = false;
+    const CARRIES: bool = false;
 
     #[inline(always)]
-    fn forward(row: ForwardRow) {
-        for (h, &gate) in row.h.iter_mut().zip(row.gates.iter()) {
-            // Not `max`: a NaN must stay one.
-            *h = if gate < 0.0 { 0.0 } else { gate };
+    fn forward<S: Simd>(sums: Blocks<S>, _h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+        let zero = c.constant(0.0);
+        Stepped {
+            gates: sums,
+            // Not a maximum: a NaN must stay one.
+            h: sums[0].if_below(0.0, zero, sums[0]),
+            c,
         }
     }
 
     #[inline(always)]
-    fn backward(row: BackwardRow) {
-        for ((d, &dh), &h) in row.d_input.iter_mut().zip(row.dh.iter()).zip(row.h) {
-            *d = if h > 0.0 { dh } else { 0.0 };
+    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+        let zero = dh.constant(0.0);
+        let negated = zero - kept.h;
+        Gradients {
+            sums: [negated.if_below(0.0, dh, zero); MOST_BLOCKS],
+            h: dh,
+            c: dc,
         }
     }
 }

@@ -1,30 +1,57 @@
 //! The CPU kernel: one graph node for a whole layer, both directions and all lengths, with its own
 //! backward pass. Single precision.
 //!
-//! The two directions are two tasks. Within a direction everything runs in one thread, in one
-//! order, so results do not depend on the number of threads.
+//! | module | what it holds |
+//! |---|---|
+//! | `instructions` | which instruction sets this machine has, and how to compile for each |
+//! | `lanes`, `math` | a register of numbers with the operators of one; sigmoid and tanh |
+//! | `tile` | the matrix product |
+//! | `cells` | the equations of each mode |
+//! | `weights` | weights rearranged for the products, their gradients put back |
+//! | `shards` | how the work is cut into tasks |
+//! | `forward`, `backward` | the passes of a layer |
+//! | `op` | the graph nodes |
 
+mod backward;
 mod buffer;
 mod cells;
+mod forward;
+mod instructions;
+mod lanes;
 mod math;
-mod matrix;
 mod memory;
 mod op;
-mod scan;
+mod prefetch;
+mod shards;
+mod shared;
+mod tile;
+mod weights;
 
 pub use memory::keep_freed_memory;
 
 use super::{Kernel, Layer, State};
 use crate::error::Result;
 use candle_core::{DType, Device, Tensor};
+use instructions::InstructionSet;
+use std::sync::{Arc, LazyLock, OnceLock};
 
-/// The CPU kernel; see the module's documentation.
+/// The CPU kernel for one instruction set; see the module's documentation.
 #[derive(Debug, Clone, Copy)]
-pub struct CpuKernel;
+pub struct CpuKernel(InstructionSet);
+
+static KERNELS: LazyLock<Vec<CpuKernel>> = LazyLock::new(|| {
+    let sets = InstructionSet::available().into_iter();
+    sets.map(CpuKernel).collect()
+});
+
+/// The kernel for each instruction set of this machine, the best first.
+pub fn kernels() -> &'static [CpuKernel] {
+    &KERNELS
+}
 
 impl Kernel for CpuKernel {
     fn name(&self) -> &'static str {
-        "cpu"
+        self.0.name()
     }
 
     fn supports(&self, device: &Device, dtype: DType) -> bool {
@@ -50,27 +77,35 @@ impl Kernel for CpuKernel {
         };
 
         let tracked = input.track_op() || weights.track_op() || start.track_op();
-        let op = op::RecurrentOp::new(layer.mode, layer.packing.clone(), sizes, tracked);
-        let flat = if tracked {
-            input.apply_op3(&weights, &start, op)?
-        } else {
-            input.apply_op3_no_bwd(&weights, &start, &op)?
+        let shared = Arc::new(op::StateSlot::default());
+        let op = op::RecurrentOp {
+            mode: layer.mode,
+            packing: layer.packing.clone(),
+            sizes,
+            instructions: self.0,
+            tracked,
+            shared: shared.clone(),
+            saved: OnceLock::new(),
         };
-
-        // The node's one result holds output, h and c, one after the other.
-        let (rows, batch) = (layer.packing.rows(), layer.packing.batch());
-        let (hidden, directions) = (sizes.hidden, sizes.directions);
-        let output_len = rows * directions * hidden;
-        let state_len = directions * batch * hidden;
-        let state = |offset| -> Result<Tensor> {
-            let part = flat.narrow(0, offset, state_len)?;
+        let final_state = op::FinalState(shared);
+        let (output, state) = if tracked {
+            let output = input.apply_op3(&weights, &start, op)?;
+            let state = output.apply_op1(final_state)?;
+            (output, state)
+        } else {
+            let output = input.apply_op3_no_bwd(&weights, &start, &op)?;
+            let state = output.apply_op1_no_bwd(&final_state)?;
+            (output, state)
+        };
+        let (batch, hidden, directions) = (layer.packing.batch(), sizes.hidden, sizes.directions);
+        let len = directions * batch * hidden;
+        let part = |offset| -> Result<Tensor> {
+            let part = state.narrow(0, offset, len)?;
             Ok(part.reshape((directions, batch, hidden))?)
         };
-        let output = flat.narrow(0, 0, output_len)?;
-        let output = output.reshape((rows, directions * hidden))?;
-        let h = state(output_len)?;
+        let h = part(0)?;
         let c = match layer.mode.has_cell() {
-            true => Some(state(output_len + state_len)?),
+            true => Some(part(len)?),
             false => None,
         };
         Ok((output, State { h, c }))

@@ -1,211 +1,96 @@
-//! The graph node: Candle's custom operation around the scans of both directions.
+//! The graph nodes: Candle's custom operations round the passes of a layer.
+//!
+//! A custom operation has one result. A layer has two, the output and the final state; so the
+//! second is a node of its own, whose argument is the output, and what passes between the two goes
+//! through memory that they share. The final state's backward pass comes before the output's, as
+//! its node depends on the output's.
 
+use super::backward::{ArgumentGradients, Backward};
 use super::cells::{Cell, Gru, Lstm, RnnRelu, RnnTanh};
-use super::matrix::{ColumnBlock, Matrix, product};
-use super::scan::{Gradients, Saved, Scan, Strided, Weights};
+use super::forward::{Arguments, Computed, Forward, Saved};
+use super::instructions::InstructionSet;
 use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
 use crate::storage::elements;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use gemm::Parallelism;
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// A recurrent layer as a function of (input [N, I], flat weights, flat initial state).
+/// A recurrent layer: output [N, D*H] as a function of (input [N, I], flat weights, flat initial
+/// state).
 ///
 /// The weights are those of each direction in turn: `weight_ih`, `weight_hh`, `bias_ih`,
-/// `bias_hh`. The initial state is `h` [D, B, H], then for an LSTM `c`. The result is flat: output
-/// [N, D*H], then the final state like the initial one.
+/// `bias_hh`. The initial state is `h` [D, B, H], then for an LSTM `c`.
 #[derive(Debug)]
 pub(super) struct RecurrentOp {
-    mode: Mode,
-    packing: Arc<Packing>,
-    sizes: Sizes,
+    pub(super) mode: Mode,
+    pub(super) packing: Arc<Packing>,
+    pub(super) sizes: Sizes,
+    pub(super) instructions: InstructionSet,
     /// Whether a backward pass may follow.
-    tracked: bool,
+    pub(super) tracked: bool,
+    pub(super) shared: Arc<StateSlot>,
     /// Per direction, what the forward pass kept.
-    saved: OnceLock<Vec<Saved>>,
+    pub(super) saved: OnceLock<Vec<Saved>>,
 }
 
-/// Where things are in the flat buffers.
-#[derive(Debug, Clone, Copy)]
-struct Lengths {
-    /// The output: N * D * H.
-    output: usize,
-    /// `h` or `c` of one direction: B * H.
-    state: usize,
-    /// The weights of one direction.
-    weights: usize,
+/// The final state and its gradient on their way between the two nodes, flat like the initial
+/// state.
+#[derive(Debug, Default)]
+pub(super) struct StateSlot {
+    state: Mutex<Vec<f32>>,
+    gradient: Mutex<Option<Vec<f32>>>,
 }
 
-/// Gradients of input, weights and initial state, flat; the input's only where it is wanted.
-type FlatGradients = (Option<Vec<f32>>, Vec<f32>, Vec<f32>);
+/// The final state of a layer as a function of its output.
+#[derive(Debug)]
+pub(super) struct FinalState(pub(super) Arc<StateSlot>);
+
+fn take<T: Default>(slot: &Mutex<T>) -> T {
+    std::mem::take(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 impl RecurrentOp {
-    pub(super) fn new(mode: Mode, packing: Arc<Packing>, sizes: Sizes, tracked: bool) -> Self {
-        Self {
-            mode,
-            packing,
-            sizes,
-            tracked,
-            saved: OnceLock::new(),
-        }
-    }
-
-    fn lengths(&self) -> Lengths {
-        let Sizes {
-            input,
-            hidden,
-            directions,
-            bias,
-        } = self.sizes;
-        let biases = if bias { 2 } else { 0 };
-        Lengths {
-            output: self.packing.rows() * directions * hidden,
-            state: self.packing.batch() * hidden,
-            weights: self.mode.gates() * hidden * (input + hidden + biases),
-        }
-    }
-
-    /// The scan of one direction over its part of the flat weights.
-    fn scan<'a, C: Cell>(&'a self, direction: usize, weights: &'a [f32]) -> Scan<'a, C> {
-        let Sizes { input, hidden, .. } = self.sizes;
-        let width = C::GATES * hidden;
-        let len = self.lengths().weights;
-        let weights = &weights[direction * len..(direction + 1) * len];
-        let (input_weights, rest) = weights.split_at(width * input);
-        let (hidden_weights, bias) = rest.split_at(width * hidden);
-        Scan {
+    fn arguments<'a>(
+        &'a self,
+        input: &'a [f32],
+        parameters: &'a [f32],
+        start: &'a [f32],
+    ) -> Arguments<'a> {
+        Arguments {
             packing: &self.packing,
-            input_size: input,
-            hidden,
-            reverse: direction == 1,
-            weights: Weights {
-                input: input_weights,
-                hidden: hidden_weights,
-                bias: self.sizes.bias.then(|| bias.split_at(width)),
-            },
-            cell: PhantomData,
+            sizes: self.sizes,
+            input,
+            parameters,
+            start,
         }
     }
 
-    fn forward<C: Cell>(&self, input: &[f32], weights: &[f32], start: &[f32]) -> Vec<f32> {
-        let Sizes {
-            hidden, directions, ..
-        } = self.sizes;
-        let lengths = self.lengths();
-        let mut flat = vec![0.0; lengths.output + start.len()];
-        let (output, state) = flat.split_at_mut(lengths.output);
-        state.copy_from_slice(start);
-        let (h, c) = state.split_at_mut(directions * lengths.state);
-        let tasks = ColumnBlock::split(output, directions, hidden)
-            .into_iter()
-            .zip(parts(h, lengths.state))
-            .zip(parts(c, lengths.state))
-            .enumerate()
-            .map(|(direction, ((output, h), c))| {
-                let scan = self.scan::<C>(direction, weights);
-                move || scan.forward(input, h, c, output, self.tracked)
-            });
-        let saved = run_directions(tasks.collect());
-        if self.tracked {
-            // A node's forward pass runs once.
-            let _ = self.saved.set(saved);
-        }
-        flat
+    fn forward<C: Cell>(&self, arguments: Arguments) -> Computed {
+        let pass = Forward::<C>::new(arguments, None, self.tracked);
+        self.instructions.run(pass)
     }
 
-    /// Gradients of (input, weights, start); the input's only if `wanted`.
     fn backward<C: Cell>(
         &self,
-        arguments: [&[f32]; 3],
-        result: &[f32],
-        d_result: &[f32],
-        wanted: bool,
-    ) -> Result<FlatGradients> {
-        let [input, weights, start] = arguments;
-        let Sizes {
-            input: input_size,
-            hidden,
-            directions,
-            ..
-        } = self.sizes;
+        arguments: Arguments,
+        output: &[f32],
+        d_output: &[f32],
+        input_gradient: bool,
+    ) -> Result<ArgumentGradients> {
         let Some(saved) = self.saved.get() else {
             bail!("recurrent layer: backward without a tracked forward pass");
         };
-        let lengths = self.lengths();
-        let row_stride = directions * hidden;
-        let part = |flat: &[f32], offset: usize, direction: usize| -> Vec<f32> {
-            let from = offset + direction * lengths.state;
-            flat[from..].iter().take(lengths.state).copied().collect()
-        };
-        let cell = directions * lengths.state;
-        let cell_part = |flat: &[f32], offset: usize, direction: usize| -> Vec<f32> {
-            if C::HAS_CELL {
-                part(flat, offset + cell, direction)
-            } else {
-                Vec::new()
-            }
-        };
-        let tasks = (0..directions).map(|direction| {
-            let scan = self.scan::<C>(direction, weights);
-            let columns = |data| Strided { data, row_stride };
-            move || {
-                scan.backward(
-                    &saved[direction],
-                    input,
-                    columns(&result[direction * hidden..]),
-                    columns(&d_result[direction * hidden..]),
-                    &part(start, 0, direction),
-                    &cell_part(start, 0, direction),
-                    part(d_result, lengths.output, direction),
-                    cell_part(d_result, lengths.output, direction),
-                )
-            }
-        });
-        let gradients = run_directions(tasks.collect());
-
-        let rows = self.packing.rows();
-        let width = C::GATES * hidden;
-        let d_input = wanted.then(|| {
-            let mut d_input = vec![0.0; input.len()];
-            for (direction, gradient) in gradients.iter().enumerate() {
-                product(
-                    &mut d_input,
-                    direction > 0,
-                    Matrix::new(&gradient.d_input, rows, width),
-                    Matrix::new(
-                        self.scan::<C>(direction, weights).weights.input,
-                        width,
-                        input_size,
-                    ),
-                    Parallelism::Rayon(0),
-                );
-            }
-            d_input
-        });
-        let join = |pick: fn(&Gradients) -> &Vec<f32>| gradients.iter().flat_map(pick).copied();
-        let d_weights = join(|gradient| &gradient.weights).collect();
-        let d_start = join(|gradient| &gradient.h).chain(join(|gradient| &gradient.c));
-        Ok((d_input, d_weights, d_start.collect()))
-    }
-}
-
-/// `len` elements for each direction; for an empty slice, endlessly nothing.
-fn parts(data: &mut [f32], len: usize) -> impl Iterator<Item = &mut [f32]> {
-    data.chunks_exact_mut(len)
-        .chain(std::iter::repeat_with(|| [].as_mut_slice()))
-}
-
-/// Runs one task, or two at the same time.
-fn run_directions<T: Send>(mut tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
-    match (tasks.pop(), tasks.pop()) {
-        (Some(second), Some(first)) => {
-            let (first, second) = rayon::join(first, second);
-            vec![first, second]
-        }
-        (Some(only), None) => vec![only()],
-        _ => Vec::new(),
+        let d_state = take(&self.shared.gradient);
+        Ok(self.instructions.run(Backward::<C> {
+            arguments,
+            saved,
+            output,
+            d_output,
+            d_state: d_state.as_deref(),
+            input_gradient,
+            cell: PhantomData,
+        }))
     }
 }
 
@@ -223,17 +108,35 @@ impl CustomOp3 for RecurrentOp {
         start: &CpuStorage,
         start_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let input = elements(input, input_layout)?;
-        let weights = elements(weights, weights_layout)?;
-        let start = elements(start, start_layout)?;
-        let flat = match self.mode {
-            Mode::RnnTanh => self.forward::<RnnTanh>(input, weights, start),
-            Mode::RnnRelu => self.forward::<RnnRelu>(input, weights, start),
-            Mode::Gru => self.forward::<Gru>(input, weights, start),
-            Mode::Lstm => self.forward::<Lstm>(input, weights, start),
+        let arguments = self.arguments(
+            elements(input, input_layout)?,
+            elements(weights, weights_layout)?,
+            elements(start, start_layout)?,
+        );
+        let Computed {
+            output,
+            state,
+            saved,
+        } = match self.mode {
+            Mode::RnnTanh => self.forward::<RnnTanh>(arguments),
+            Mode::RnnRelu => self.forward::<RnnRelu>(arguments),
+            Mode::Gru => self.forward::<Gru>(arguments),
+            Mode::Lstm => self.forward::<Lstm>(arguments),
         };
-        let len = flat.len();
-        Ok((CpuStorage::F32(flat), Shape::from(len)))
+        *self
+            .shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = state;
+        if self.tracked {
+            // A node's forward pass runs once.
+            let _ = self.saved.set(saved);
+        }
+        let columns = self.sizes.directions * self.sizes.hidden;
+        Ok((
+            CpuStorage::F32(output),
+            Shape::from((self.packing.rows(), columns)),
+        ))
     }
 
     fn bwd(
@@ -241,11 +144,11 @@ impl CustomOp3 for RecurrentOp {
         input: &Tensor,
         weights: &Tensor,
         start: &Tensor,
-        result: &Tensor,
-        d_result: &Tensor,
+        output: &Tensor,
+        d_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let d_result = d_result.contiguous()?;
-        let tensors = [input, weights, start, result, &d_result];
+        let d_output = d_output.contiguous()?;
+        let tensors = [input, weights, start, output, &d_output];
         let guards = tensors.map(|tensor| tensor.storage_and_layout());
         let mut slices = [[].as_slice(); 5];
         for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
@@ -254,37 +157,51 @@ impl CustomOp3 for RecurrentOp {
                 _ => bail!("recurrent layer: a tensor has left the CPU"),
             };
         }
-        let [
-            input_data,
-            weights_data,
-            start_data,
-            result_data,
-            d_result_data,
-        ] = slices;
-        let arguments = [input_data, weights_data, start_data];
+        let [input_data, weights_data, start_data, output, d_output_data] = slices;
+        let arguments = self.arguments(input_data, weights_data, start_data);
         let wanted = input.track_op();
-        let (d_input, d_weights, d_start) = match self.mode {
-            Mode::RnnTanh => {
-                self.backward::<RnnTanh>(arguments, result_data, d_result_data, wanted)
-            }
-            Mode::RnnRelu => {
-                self.backward::<RnnRelu>(arguments, result_data, d_result_data, wanted)
-            }
-            Mode::Gru => self.backward::<Gru>(arguments, result_data, d_result_data, wanted),
-            Mode::Lstm => self.backward::<Lstm>(arguments, result_data, d_result_data, wanted),
+        let gradients = match self.mode {
+            Mode::RnnTanh => self.backward::<RnnTanh>(arguments, output, d_output_data, wanted),
+            Mode::RnnRelu => self.backward::<RnnRelu>(arguments, output, d_output_data, wanted),
+            Mode::Gru => self.backward::<Gru>(arguments, output, d_output_data, wanted),
+            Mode::Lstm => self.backward::<Lstm>(arguments, output, d_output_data, wanted),
         }?;
         drop(guards);
-        let device = d_result.device();
-        let d_input = match d_input {
+        let device = d_output.device();
+        let d_input = match gradients.input {
             Some(gradient) => Some(Tensor::from_vec(gradient, input.shape(), device)?),
             None => None,
         };
-        let d_weights = Tensor::from_vec(d_weights, weights.shape(), device)?;
-        let d_start = Tensor::from_vec(d_start, start.shape(), device)?;
+        let d_weights = Tensor::from_vec(gradients.parameters, weights.shape(), device)?;
+        let d_start = Tensor::from_vec(gradients.start, start.shape(), device)?;
         Ok((
             d_input,
             weights.track_op().then_some(d_weights),
             start.track_op().then_some(d_start),
         ))
+    }
+}
+
+impl CustomOp1 for FinalState {
+    fn name(&self) -> &'static str {
+        "recurrent-final-state"
+    }
+
+    fn cpu_fwd(&self, _output: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let state = take(&self.0.state);
+        let shape = Shape::from(state.len());
+        Ok((CpuStorage::F32(state), shape))
+    }
+
+    fn bwd(&self, output: &Tensor, _state: &Tensor, d_state: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = d_state.flatten_all()?.to_vec1()?;
+        *self
+            .0
+            .gradient
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(gradient);
+        // The gradient reaches the layer through the slot. Zeros, so that its node is visited even
+        // if nothing else depends on its output.
+        Ok(Some(output.zeros_like()?))
     }
 }

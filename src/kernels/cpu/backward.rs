@@ -1,0 +1,458 @@
+//! The backward pass of a layer, in the tasks and chunks of the forward pass, the other way round.
+//!
+//! For every step of a chunk: the gradient of the gates, and through `W_hh` that of the state
+//! before. Then, while the gates' gradients of the chunk are in the cache, the products that add
+//! to the weights' gradients and make the input's.
+
+use super::buffer::Buffer;
+use super::cells::{Cell, Kept, MOST_BLOCKS};
+use super::forward::{Arguments, Saved};
+use super::lanes::Lanes;
+use super::prefetch::prefetch;
+use super::shards::{Chunk, Shard, run_tasks};
+use super::shared::Shared;
+use super::tile::{Left, Right, Start, product};
+use super::weights::{BackwardWeights, WeightGradients, Widths};
+use crate::kernels::Sizes;
+use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Rows whose gradients are multiplied at a time.
+const CHUNK_ROWS: usize = 256;
+
+/// Gradients of a layer's arguments, flat like them.
+#[derive(Debug)]
+pub(super) struct ArgumentGradients {
+    /// Only if it was wanted.
+    pub(super) input: Option<Vec<f32>>,
+    pub(super) parameters: Vec<f32>,
+    pub(super) start: Vec<f32>,
+}
+
+/// The backward pass of a layer whose cell is C.
+pub(super) struct Backward<'a, C> {
+    pub(super) arguments: Arguments<'a>,
+    pub(super) saved: &'a [Saved],
+    /// The layer's output, [N, D*H], and its gradient.
+    pub(super) output: &'a [f32],
+    pub(super) d_output: &'a [f32],
+    /// The gradient of the final state, like [`Arguments::start`]; none if it is not used.
+    pub(super) d_state: Option<&'a [f32]>,
+    /// Whether the input's gradient is wanted.
+    pub(super) input_gradient: bool,
+    pub(super) cell: PhantomData<C>,
+}
+
+impl<C: Cell> WithSimd for Backward<'_, C> {
+    type Output = ArgumentGradients;
+
+    fn with_simd<S: Simd>(self, simd: S) -> ArgumentGradients {
+        let arguments = self.arguments;
+        let Sizes {
+            input,
+            hidden,
+            directions,
+            bias,
+        } = arguments.sizes;
+        let widths = Widths::<S, C>::new(input, hidden);
+        let small = arguments.is_small();
+        let weights: Vec<OnceLock<BackwardWeights>> =
+            (0..directions).map(|_| OnceLock::new()).collect();
+        run_tasks(directions, small, |direction| {
+            let flat = arguments.flat(direction, widths);
+            weights[direction]
+                .get_or_init(|| BackwardWeights::new(flat, widths, self.input_gradient));
+        });
+
+        let shards = Shard::all(arguments.packing);
+        let tasks = shards.len() * directions;
+        let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
+        let d_input_len = match self.input_gradient {
+            true => arguments.input.len(),
+            false => 0,
+        };
+        let chunks: Vec<Vec<(Chunk, Mutex<bool>)>> = shards
+            .iter()
+            .map(|shard| {
+                let chunks = shard.chunks(CHUNK_ROWS).into_iter();
+                chunks.map(|chunk| (chunk, Mutex::new(false))).collect()
+            })
+            .collect();
+        let gradients: Vec<OnceLock<WeightGradients>> =
+            (0..tasks).map(|_| OnceLock::new()).collect();
+        {
+            let shared_input = Shared::unwritten(&mut d_input, d_input_len);
+            let shared_start = Shared::unwritten(&mut d_start, arguments.start.len());
+            run_tasks(tasks, small, |task| {
+                let (shard, direction) = (task / directions, task % directions);
+                let Some(weights) = weights[direction].get() else {
+                    return;
+                };
+                gradients[task].get_or_init(|| {
+                    simd.vectorize(ShardBackward::<C> {
+                        pass: &self,
+                        shard: shards[shard],
+                        chunks: &chunks[shard],
+                        direction,
+                        weights,
+                        d_input: &shared_input,
+                        d_start: &shared_start,
+                    })
+                });
+            });
+        }
+        // SAFETY: the tasks have written every row of both: shards cover all positions and steps.
+        unsafe {
+            d_input.set_len(d_input_len);
+            d_start.set_len(arguments.start.len());
+        }
+
+        // Over the shards in their order, whichever was ready first.
+        let mut parameters = vec![0.0; arguments.parameters.len()];
+        let of_directions: Vec<_> = parameters
+            .chunks_exact_mut(widths.parameters(bias))
+            .map(Mutex::new)
+            .collect();
+        run_tasks(directions, small, |direction| {
+            let lock = of_directions[direction].lock();
+            let mut parameters = lock.unwrap_or_else(PoisonError::into_inner);
+            for gradients in gradients.iter().skip(direction).step_by(directions) {
+                if let Some(gradients) = gradients.get() {
+                    gradients.add_to(&mut parameters, widths, bias);
+                }
+            }
+        });
+        ArgumentGradients {
+            input: self.input_gradient.then_some(d_input),
+            parameters,
+            start: d_start,
+        }
+    }
+}
+
+/// One direction over the rows of one shard.
+struct ShardBackward<'a, C> {
+    pass: &'a Backward<'a, C>,
+    shard: Shard<'a>,
+    /// Each with whether a direction has written its rows of `d_input`.
+    chunks: &'a [(Chunk, Mutex<bool>)],
+    direction: usize,
+    weights: &'a BackwardWeights,
+    d_input: &'a Shared<'a>,
+    d_start: &'a Shared<'a>,
+}
+
+impl<C: Cell> WithSimd for ShardBackward<'_, C> {
+    type Output = WeightGradients;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> WeightGradients {
+        let Backward {
+            arguments,
+            saved,
+            output,
+            d_output,
+            ..
+        } = *self.pass;
+        let (shard, direction) = (self.shard, self.direction);
+        let saved = &saved[direction];
+        let Sizes {
+            input: inputs,
+            hidden,
+            directions,
+            ..
+        } = arguments.sizes;
+        let widths = Widths::<S, C>::new(inputs, hidden);
+        let (row_len, state_row) = (widths.sums_row(), widths.state_row());
+        let (gates_row, hidden_start) = (widths.gates_row(), widths.hidden_start());
+        let mut gradients = WeightGradients::zeros(widths);
+        let mut dh = self.end_of::<S>(0, widths);
+        let mut dc = self.end_of::<S>(1, widths);
+
+        let most = self.chunks.iter().map(|(chunk, _)| chunk.rows()).max();
+        let most = most.unwrap_or(0);
+        let mut d_sums = Buffer::new(most * row_len);
+        let mut h_previous = Buffer::new(most * state_row);
+        let mut inputs_of_chunk = Vec::new();
+        let mut d_inputs = Buffer::new(match self.weights.input {
+            Some(_) => most * widths.input_row(),
+            None => 0,
+        });
+        let columns_of = |row: usize| {
+            let at = (row * directions + direction) * hidden;
+            at..at + hidden
+        };
+
+        let count = self.chunks.len();
+        for index in 0..count {
+            let (chunk, written) = match direction {
+                0 => &self.chunks[count - 1 - index],
+                _ => &self.chunks[index],
+            };
+            let steps = chunk.steps.len();
+            for index in 0..steps {
+                let step = match direction {
+                    0 => chunk.steps.end - 1 - index,
+                    _ => chunk.steps.start + index,
+                };
+                let live = shard.live(step);
+                let next_step = match direction {
+                    0 => step.checked_sub(1),
+                    _ => Some(step + 1).filter(|&step| step < shard.length(0)),
+                };
+                for row in 0..live {
+                    if let Some(next) = next_step
+                        && row < shard.live(next)
+                    {
+                        let packed = shard.row(next) + row;
+                        if C::KEEPS_GATES {
+                            prefetch(&saved.gates[packed * gates_row..(packed + 1) * gates_row]);
+                        }
+                        if C::HAS_CELL {
+                            prefetch(&saved.c[packed * state_row..(packed + 1) * state_row]);
+                        }
+                        prefetch(&output[columns_of(packed)]);
+                        prefetch(&d_output[columns_of(packed)]);
+                    }
+                    let packed = shard.row(step) + row;
+                    let previous = match direction {
+                        0 => (step > 0).then(|| shard.row(step - 1) + row),
+                        _ => (step + 1 < shard.length(row)).then(|| shard.row(step + 1) + row),
+                    };
+                    let position = shard.positions().start + row;
+                    let at = chunk.start(step) + row;
+                    let h_previous = &mut h_previous[at * state_row..(at + 1) * state_row];
+                    h_previous[..hidden].copy_from_slice(match previous {
+                        Some(previous) => &output[columns_of(previous)],
+                        None => arguments.start_row(0, direction, position),
+                    });
+                    let state = row * state_row..(row + 1) * state_row;
+                    let kept_row = |kept: &'_ Buffer, row: usize, width: usize| {
+                        let from = row * width;
+                        from..(from + width).min(kept.len())
+                    };
+                    step_row::<S, C>(
+                        simd,
+                        hidden,
+                        &StepRow {
+                            gates: match C::KEEPS_GATES {
+                                true => &saved.gates[kept_row(&saved.gates, packed, gates_row)],
+                                false => &[],
+                            },
+                            h_previous,
+                            h: &output[columns_of(packed)],
+                            c_previous: match (C::HAS_CELL, previous) {
+                                (false, _) => &[],
+                                (true, Some(row)) => &saved.c[kept_row(&saved.c, row, state_row)],
+                                (true, None) => arguments.start_row(1, direction, position),
+                            },
+                            c: match C::HAS_CELL {
+                                true => &saved.c[kept_row(&saved.c, packed, state_row)],
+                                false => &[],
+                            },
+                            d_output: &d_output[columns_of(packed)],
+                        },
+                        &mut dh[state.clone()],
+                        &mut dc[if C::HAS_CELL { state } else { 0..0 }],
+                        &mut d_sums[at * row_len..(at + 1) * row_len],
+                    );
+                }
+                let d_step = &d_sums[chunk.start(step) * row_len + hidden_start..];
+                product(
+                    simd,
+                    Left::rows(d_step, live, widths.hidden_columns(), row_len),
+                    Right::Panels(&self.weights.hidden),
+                    match C::CARRIES {
+                        true => Start::Present,
+                        false => Start::Zero,
+                    },
+                    &mut dh,
+                    state_row,
+                );
+            }
+
+            let rows = chunk.rows();
+            let d_sums = &d_sums[..rows * row_len];
+            let runs = shard.runs(chunk);
+            let from_input = match &runs[..] {
+                [(_, run)] => &arguments.input[run.start * inputs..run.end * inputs],
+                runs => {
+                    inputs_of_chunk.clear();
+                    for (_, run) in runs {
+                        let rows = &arguments.input[run.start * inputs..run.end * inputs];
+                        inputs_of_chunk.extend_from_slice(rows);
+                    }
+                    &inputs_of_chunk
+                }
+            };
+            product(
+                simd,
+                Left::columns(from_input, rows, inputs, inputs),
+                Right::Rows {
+                    data: d_sums,
+                    columns: widths.input_columns(),
+                    stride: row_len,
+                },
+                Start::Present,
+                &mut gradients.input,
+                row_len,
+            );
+            product(
+                simd,
+                Left::columns(&h_previous, rows, hidden, state_row),
+                Right::Rows {
+                    data: &d_sums[hidden_start..],
+                    columns: widths.hidden_columns(),
+                    stride: row_len,
+                },
+                Start::Present,
+                &mut gradients.hidden,
+                row_len,
+            );
+            if arguments.sizes.bias {
+                add_rows(simd, &mut gradients.bias, d_sums);
+            }
+            if let Some(weights) = &self.weights.input {
+                product(
+                    simd,
+                    Left::rows(d_sums, rows, widths.input_columns(), row_len),
+                    Right::Panels(weights),
+                    Start::Zero,
+                    &mut d_inputs,
+                    widths.input_row(),
+                );
+                // Of two numbers the sum is the same whichever comes first.
+                let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+                for (at, run) in runs {
+                    for (index, packed) in run.enumerate() {
+                        let row = &d_inputs[(at + index) * widths.input_row()..][..inputs];
+                        let to = packed * inputs;
+                        // SAFETY: only the two directions of this shard come to these rows, one
+                        // at a time as they hold the chunk's lock, and they are read only when
+                        // the other direction has written them.
+                        unsafe {
+                            if *written {
+                                add(simd, self.d_input.part(to, inputs), row);
+                            } else {
+                                self.d_input.write(to, row);
+                            }
+                        }
+                    }
+                }
+                *written = true;
+            }
+        }
+        for (row, position) in shard.positions().enumerate() {
+            let parts = [&dh, &dc];
+            for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
+                let at = arguments.state_at(part, direction, position);
+                // SAFETY: no other task has this direction of this sequence.
+                unsafe { self.d_start.write(at, &values[row * state_row..][..hidden]) };
+            }
+        }
+        gradients
+    }
+}
+
+impl<C: Cell> ShardBackward<'_, C> {
+    /// The gradient of the final `h` (`part` 0) or `c` (`part` 1) of the shard's rows.
+    fn end_of<S: Simd>(&self, part: usize, widths: Widths<S, C>) -> Vec<f32> {
+        let row_len = widths.state_row();
+        let mut state = vec![0.0; self.shard.batch() * row_len];
+        if let Some(gradient) = self.pass.d_state
+            && (part == 0 || C::HAS_CELL)
+        {
+            for (row, position) in state.chunks_exact_mut(row_len).zip(self.shard.positions()) {
+                let at = self.pass.arguments.state_at(part, self.direction, position);
+                row[..widths.hidden].copy_from_slice(&gradient[at..at + widths.hidden]);
+            }
+        }
+        state
+    }
+}
+
+/// What the gradient of a step of one row depends on; what the cell has not is empty.
+struct StepRow<'a> {
+    gates: &'a [f32],
+    h_previous: &'a [f32],
+    h: &'a [f32],
+    c_previous: &'a [f32],
+    c: &'a [f32],
+    d_output: &'a [f32],
+}
+
+/// The gradient of a step of one row: from those of the states after it to those before it and of
+/// its sums.
+#[inline(always)]
+fn step_row<S: Simd, C: Cell>(
+    simd: S,
+    hidden: usize,
+    row: &StepRow,
+    dh: &mut [f32],
+    dc: &mut [f32],
+    d_sums: &mut [f32],
+) {
+    let zero = Lanes::splat(simd, 0.0);
+    let state_row = dh.len();
+    for unit in (0..hidden).step_by(Lanes::<S>::WIDTH) {
+        let mut gates = [zero; MOST_BLOCKS];
+        if C::KEEPS_GATES {
+            for (block, gate) in gates.iter_mut().enumerate().take(C::BLOCKS) {
+                *gate = Lanes::load(simd, &row.gates[block * state_row + unit..]);
+            }
+        }
+        let of_cell = |values: &[f32]| match C::HAS_CELL {
+            true => Lanes::load_some(simd, &values[unit..]),
+            false => zero,
+        };
+        let kept = Kept {
+            gates,
+            h_previous: Lanes::load(simd, &row.h_previous[unit..]),
+            h: match C::KEEPS_GATES {
+                true => zero,
+                false => Lanes::load_some(simd, &row.h[unit..]),
+            },
+            c_previous: of_cell(row.c_previous),
+            c: of_cell(row.c),
+        };
+        let dh_here =
+            Lanes::load(simd, &dh[unit..]) + Lanes::load_some(simd, &row.d_output[unit..]);
+        let dc_here = match C::HAS_CELL {
+            true => Lanes::load(simd, &dc[unit..]),
+            false => zero,
+        };
+        let gradients = C::backward(kept, dh_here, dc_here);
+        if C::CARRIES {
+            gradients.h.store(&mut dh[unit..]);
+        }
+        if C::HAS_CELL {
+            gradients.c.store(&mut dc[unit..]);
+        }
+        for (block, sum) in gradients.sums.iter().enumerate().take(C::BLOCKS) {
+            sum.store_some(&mut d_sums[block * hidden + unit..(block + 1) * hidden]);
+        }
+    }
+}
+
+/// `sums += rows`, for all rows of a matrix of this width, which has whole registers.
+#[inline(always)]
+fn add_rows<S: Simd>(simd: S, sums: &mut [f32], rows: &[f32]) {
+    let width = sums.len();
+    for (register, sum) in sums.chunks_exact_mut(Lanes::<S>::WIDTH).enumerate() {
+        let mut total = Lanes::load(simd, sum);
+        for row in rows.chunks_exact(width) {
+            total = total + Lanes::load(simd, &row[register * Lanes::<S>::WIDTH..]);
+        }
+        total.store(sum);
+    }
+}
+
+/// `to += from`.
+#[inline(always)]
+fn add<S: Simd>(simd: S, to: &mut [f32], from: &[f32]) {
+    let chunks = to.chunks_mut(Lanes::<S>::WIDTH);
+    for (to, from) in chunks.zip(from.chunks(Lanes::<S>::WIDTH)) {
+        (Lanes::load_some(simd, to) + Lanes::load_some(simd, from)).store_some(to);
+    }
+}

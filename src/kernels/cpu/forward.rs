@@ -1,0 +1,375 @@
+//! The forward pass of a layer: its weights rearranged once, then every shard of rows in every
+//! direction a task of its own.
+//!
+//! A task goes through its steps in chunks. For a chunk, one product makes the sums over the
+//! input of all its rows; they stay in the cache until the steps add the sums over the state and
+//! turn them into gates and states.
+
+use super::buffer::Buffer;
+use super::cells::{Cell, MOST_BLOCKS};
+use super::lanes::Lanes;
+use super::shards::{Shard, run_tasks};
+use super::shared::Shared;
+use super::tile::{Left, Right, Start, product};
+use super::weights::{Flat, ForwardWeights, Widths};
+use crate::kernels::Sizes;
+use crate::packing::Packing;
+use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+/// Rows whose sums over the input are made at a time.
+const CHUNK_ROWS: usize = 128;
+
+/// Multiplications below which a task is not worth waking another thread.
+const SMALL: usize = 8_000_000;
+
+/// What a layer is a function of, flat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arguments<'a> {
+    pub(super) packing: &'a Packing,
+    pub(super) sizes: Sizes,
+    /// Packed rows, [N, I].
+    pub(super) input: &'a [f32],
+    /// Of each direction in turn: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
+    pub(super) parameters: &'a [f32],
+    /// `h` [D, B, H], then for an LSTM `c`.
+    pub(super) start: &'a [f32],
+}
+
+impl<'a> Arguments<'a> {
+    /// Whether the layer is so little work that one thread does it soonest.
+    pub(super) fn is_small(&self) -> bool {
+        self.packing.rows() * self.parameters.len() < SMALL
+    }
+
+    /// The parameters of one direction.
+    pub(super) fn flat<S: Simd, C: Cell>(
+        &self,
+        direction: usize,
+        widths: Widths<S, C>,
+    ) -> Flat<'a> {
+        let len = widths.parameters(self.sizes.bias);
+        let parameters = &self.parameters[direction * len..(direction + 1) * len];
+        Flat::new(parameters, widths, self.sizes.bias)
+    }
+
+    /// Row `position` of the initial `h` (`part` 0) or `c` (`part` 1).
+    pub(super) fn start_row(&self, part: usize, direction: usize, position: usize) -> &'a [f32] {
+        let at = self.state_at(part, direction, position);
+        &self.start[at..at + self.sizes.hidden]
+    }
+
+    /// Where that row is.
+    pub(super) fn state_at(&self, part: usize, direction: usize, position: usize) -> usize {
+        let directions = self.sizes.directions;
+        ((part * directions + direction) * self.packing.batch() + position) * self.sizes.hidden
+    }
+}
+
+/// What the forward pass keeps of one direction for the backward pass, by packed rows.
+#[derive(Debug)]
+pub(super) struct Saved {
+    /// Values of the gates, each block in whole registers.
+    pub(super) gates: Buffer,
+    /// Cell states, in whole registers.
+    pub(super) c: Buffer,
+}
+
+/// What a layer computes.
+#[derive(Debug)]
+pub(super) struct Computed {
+    /// [N, D*H].
+    pub(super) output: Vec<f32>,
+    /// Final `h` and `c`, like [`Arguments::start`].
+    pub(super) state: Vec<f32>,
+    /// By direction, if it was to be kept.
+    pub(super) saved: Vec<Saved>,
+}
+
+/// The weights of a layer, rearranged for one instruction set and cell.
+pub(super) fn pack<S: Simd, C: Cell>(arguments: &Arguments) -> Vec<ForwardWeights> {
+    let Sizes {
+        input,
+        hidden,
+        directions,
+        ..
+    } = arguments.sizes;
+    let widths = Widths::<S, C>::new(input, hidden);
+    let packed: Vec<OnceLock<ForwardWeights>> = (0..directions).map(|_| OnceLock::new()).collect();
+    run_tasks(directions, arguments.is_small(), |direction| {
+        let flat = arguments.flat(direction, widths);
+        packed[direction].get_or_init(|| ForwardWeights::new(flat, widths));
+    });
+    packed
+        .into_iter()
+        .filter_map(OnceLock::into_inner)
+        .collect()
+}
+
+/// Runs a layer whose cell is C.
+pub(super) struct Forward<'a, C> {
+    arguments: Arguments<'a>,
+    /// Its weights, if they have been rearranged before.
+    packed: Option<&'a [ForwardWeights]>,
+    keep: bool,
+    cell: PhantomData<C>,
+}
+
+impl<'a, C: Cell> Forward<'a, C> {
+    pub(super) fn new(
+        arguments: Arguments<'a>,
+        packed: Option<&'a [ForwardWeights]>,
+        keep: bool,
+    ) -> Self {
+        Self {
+            arguments,
+            packed,
+            keep,
+            cell: PhantomData,
+        }
+    }
+}
+
+impl<C: Cell> WithSimd for Forward<'_, C> {
+    type Output = Computed;
+
+    fn with_simd<S: Simd>(self, simd: S) -> Computed {
+        let arguments = self.arguments;
+        let Sizes {
+            input,
+            hidden,
+            directions,
+            ..
+        } = arguments.sizes;
+        let widths = Widths::<S, C>::new(input, hidden);
+        let packed_here;
+        let weights = match self.packed {
+            Some(weights) => weights,
+            None => {
+                packed_here = pack::<S, C>(&arguments);
+                &packed_here
+            }
+        };
+        let rows = arguments.packing.rows();
+        let kept_rows = |kept: bool, width| Buffer::new(if kept { rows * width } else { 0 });
+        let mut saved: Vec<Saved> = (0..directions)
+            .map(|_| Saved {
+                gates: kept_rows(self.keep && C::KEEPS_GATES, widths.gates_row()),
+                c: kept_rows(self.keep && C::HAS_CELL, widths.state_row()),
+            })
+            .collect();
+        let (mut output, mut state) = (Vec::new(), Vec::new());
+        let (output_len, state_len) = (rows * directions * hidden, arguments.start.len());
+        {
+            let shards = Shard::all(arguments.packing);
+            let shared_output = Shared::unwritten(&mut output, output_len);
+            let shared_state = Shared::unwritten(&mut state, state_len);
+            let shared_saved: Vec<_> = saved
+                .iter_mut()
+                .map(|saved| (Shared::new(&mut saved.gates), Shared::new(&mut saved.c)))
+                .collect();
+            let tasks = shards.len() * directions;
+            run_tasks(tasks, arguments.is_small(), |task| {
+                let (shard, direction) = (shards[task / directions], task % directions);
+                let (gates, c) = &shared_saved[direction];
+                simd.vectorize(ShardForward::<C> {
+                    arguments,
+                    shard,
+                    direction,
+                    weights: &weights[direction],
+                    output: &shared_output,
+                    state: &shared_state,
+                    gates,
+                    c,
+                    keep: self.keep,
+                    cell: PhantomData,
+                });
+            });
+        }
+        // SAFETY: the tasks have written every row of the output, both column blocks of it, and
+        // of the state: shards cover all positions and steps, directions all columns.
+        unsafe {
+            output.set_len(output_len);
+            state.set_len(state_len);
+        }
+        Computed {
+            output,
+            state,
+            saved,
+        }
+    }
+}
+
+/// One direction over the rows of one shard.
+struct ShardForward<'a, C> {
+    arguments: Arguments<'a>,
+    shard: Shard<'a>,
+    direction: usize,
+    weights: &'a ForwardWeights,
+    output: &'a Shared<'a>,
+    state: &'a Shared<'a>,
+    gates: &'a Shared<'a>,
+    c: &'a Shared<'a>,
+    keep: bool,
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell> WithSimd for ShardForward<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            arguments,
+            shard,
+            direction,
+            weights,
+            ..
+        } = self;
+        let Sizes {
+            input: inputs,
+            hidden,
+            directions,
+            ..
+        } = arguments.sizes;
+        let widths = Widths::<S, C>::new(inputs, hidden);
+        let (row_len, state_row) = (widths.sums_row(), widths.state_row());
+        let (input_columns, hidden_start) = (widths.input_columns(), widths.hidden_start());
+        let mut h = self.start_of::<S>(0, widths);
+        let mut c = self.start_of::<S>(usize::from(C::HAS_CELL), widths);
+
+        let mut chunks = shard.chunks(CHUNK_ROWS);
+        let most = chunks.iter().map(|chunk| chunk.rows()).max().unwrap_or(0);
+        let mut sums = Buffer::new(most * row_len);
+        if direction == 1 {
+            chunks.reverse();
+        }
+        for chunk in &chunks {
+            for (at, rows) in shard.runs(chunk) {
+                let from = &arguments.input[rows.start * inputs..];
+                product(
+                    simd,
+                    Left::rows(from, rows.len(), inputs, inputs),
+                    Right::Panels(&weights.input),
+                    Start::Row(&weights.bias),
+                    &mut sums[at * row_len..],
+                    row_len,
+                );
+            }
+            if hidden_start > 0 {
+                // The blocks that the input has no part in.
+                for row in sums[..chunk.rows() * row_len].chunks_exact_mut(row_len) {
+                    row[input_columns..].copy_from_slice(&weights.bias[input_columns..]);
+                }
+            }
+            let steps = chunk.steps.len();
+            for index in 0..steps {
+                let step = match direction {
+                    0 => chunk.steps.start + index,
+                    _ => chunk.steps.end - 1 - index,
+                };
+                let live = shard.live(step);
+                let sums = &mut sums[chunk.start(step) * row_len..][..live * row_len];
+                product(
+                    simd,
+                    Left::rows(&h, live, hidden, state_row),
+                    Right::Panels(&weights.hidden),
+                    Start::Present,
+                    &mut sums[hidden_start..],
+                    row_len,
+                );
+                for row in 0..live {
+                    let packed = shard.row(step) + row;
+                    let state = row * state_row..(row + 1) * state_row;
+                    let gates = if self.keep && C::KEEPS_GATES {
+                        let width = widths.gates_row();
+                        // SAFETY: no other task has this row of this direction, and a buffer
+                        // has been written since it was made.
+                        unsafe { self.gates.part(packed * width, width) }
+                    } else {
+                        &mut []
+                    };
+                    let kept_c = if self.keep && C::HAS_CELL {
+                        // SAFETY: as above.
+                        unsafe { self.c.part(packed * state_row, state_row) }
+                    } else {
+                        &mut []
+                    };
+                    step_row::<S, C>(
+                        simd,
+                        hidden,
+                        &sums[row * row_len..(row + 1) * row_len],
+                        &mut h[state.clone()],
+                        &mut c[if C::HAS_CELL { state.clone() } else { 0..0 }],
+                        gates,
+                        kept_c,
+                    );
+                    let at = (packed * directions + direction) * hidden;
+                    // SAFETY: no other task has these columns of this row.
+                    unsafe { self.output.write(at, &h[state][..hidden]) };
+                }
+            }
+        }
+        for (row, position) in shard.positions().enumerate() {
+            let parts = [&h, &c];
+            for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
+                let at = arguments.state_at(part, direction, position);
+                // SAFETY: no other task has this direction of this sequence.
+                unsafe { self.state.write(at, &values[row * state_row..][..hidden]) };
+            }
+        }
+    }
+}
+
+impl<C: Cell> ShardForward<'_, C> {
+    /// The initial `h` (`part` 0) or `c` (`part` 1) of the shard's rows, in whole registers.
+    fn start_of<S: Simd>(&self, part: usize, widths: Widths<S, C>) -> Vec<f32> {
+        let row_len = widths.state_row();
+        let mut state = vec![0.0; self.shard.batch() * row_len];
+        for (row, position) in state.chunks_exact_mut(row_len).zip(self.shard.positions()) {
+            let from = self.arguments.start_row(part, self.direction, position);
+            row[..widths.hidden].copy_from_slice(from);
+        }
+        state
+    }
+}
+
+/// A step of one row: from its sums to its next state. What is kept goes into `kept_gates` and
+/// `kept_c` unless they are empty.
+#[inline(always)]
+fn step_row<S: Simd, C: Cell>(
+    simd: S,
+    hidden: usize,
+    sums: &[f32],
+    h: &mut [f32],
+    c: &mut [f32],
+    kept_gates: &mut [f32],
+    kept_c: &mut [f32],
+) {
+    let zero = Lanes::splat(simd, 0.0);
+    let state_row = h.len();
+    for unit in (0..hidden).step_by(Lanes::<S>::WIDTH) {
+        let mut blocks = [zero; MOST_BLOCKS];
+        for (block, sum) in blocks.iter_mut().enumerate().take(C::BLOCKS) {
+            *sum = Lanes::load(simd, &sums[block * hidden + unit..]);
+        }
+        let c_before = match C::HAS_CELL {
+            true => Lanes::load(simd, &c[unit..]),
+            false => zero,
+        };
+        let stepped = C::forward(blocks, Lanes::load(simd, &h[unit..]), c_before);
+        stepped.h.store(&mut h[unit..]);
+        if C::HAS_CELL {
+            stepped.c.store(&mut c[unit..]);
+            if !kept_c.is_empty() {
+                stepped.c.store(&mut kept_c[unit..]);
+            }
+        }
+        if !kept_gates.is_empty() {
+            for (block, gate) in stepped.gates.iter().enumerate().take(C::BLOCKS) {
+                gate.store(&mut kept_gates[block * state_row + unit..]);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! How a layer's work is cut: rows of the batch into shards, and the steps of a shard into chunks.
+//!
+//! The rows of a batch do not depend on each other, so shards run at the same time. Where they are
+//! cut depends on the batch alone, and their gradients are added in order, so results do not depend
+//! on the number of threads.
+
+use crate::packing::Packing;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Rows of a shard: few enough that a usual batch keeps several cores busy, enough that the
+/// weights, which every step of every shard reads, come from the cache often enough.
+const SHARD_ROWS: usize = 32;
+
+/// Sequences at neighbouring sorted positions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shard<'a> {
+    packing: &'a Packing,
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Shard<'a> {
+    /// The shards of a batch, the longest sequences first.
+    pub(super) fn all(packing: &'a Packing) -> Vec<Self> {
+        let batch = packing.batch();
+        let cut = |from| Self {
+            packing,
+            from,
+            to: batch.min(from + SHARD_ROWS),
+        };
+        (0..batch).step_by(SHARD_ROWS).map(cut).collect()
+    }
+
+    /// The sorted positions.
+    pub(super) fn positions(&self) -> Range<usize> {
+        self.from..self.to
+    }
+
+    /// Number of sequences.
+    pub(super) fn batch(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// Length of the sequence at `row` of the shard.
+    pub(super) fn length(&self, row: usize) -> usize {
+        self.packing.lengths()[self.from + row]
+    }
+
+    /// Number of sequences that have this step: the first ones.
+    pub(super) fn live(&self, step: usize) -> usize {
+        self.packing.live(step).clamp(self.from, self.to) - self.from
+    }
+
+    /// The packed row of the shard's first sequence at this step; the others follow.
+    pub(super) fn row(&self, step: usize) -> usize {
+        self.packing.offset(step) + self.from
+    }
+
+    /// Consecutive steps whose rows together are at least `rows`, or all that are left.
+    pub(super) fn chunks(&self, rows: usize) -> Vec<Chunk> {
+        let steps = self.length(0);
+        let mut chunks = Vec::new();
+        let mut first = 0;
+        while first < steps {
+            let mut starts = vec![0];
+            let mut end = 0;
+            let mut step = first;
+            while step < steps && end < rows {
+                end += self.live(step);
+                starts.push(end);
+                step += 1;
+            }
+            chunks.push(Chunk {
+                steps: first..step,
+                starts,
+            });
+            first = step;
+        }
+        chunks
+    }
+
+    /// The chunk's packed rows as ranges, each with where it starts in the chunk.
+    pub(super) fn runs(&self, chunk: &Chunk) -> Vec<(usize, Range<usize>)> {
+        let mut runs: Vec<(usize, Range<usize>)> = Vec::new();
+        for step in chunk.steps.clone() {
+            let row = self.row(step);
+            let rows = row..row + self.live(step);
+            match runs.last_mut() {
+                Some((_, last)) if last.end == rows.start => last.end = rows.end,
+                _ => runs.push((chunk.start(step), rows)),
+            }
+        }
+        runs
+    }
+}
+
+/// Some consecutive steps of a shard.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// The steps.
+    pub(super) steps: Range<usize>,
+    /// The chunk's first row of each step, then their number.
+    starts: Vec<usize>,
+}
+
+impl Chunk {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.starts[self.starts.len() - 1]
+    }
+
+    /// The first row of a step in this chunk.
+    pub(super) fn start(&self, step: usize) -> usize {
+        self.starts[step - self.steps.start]
+    }
+}
+
+/// Runs tasks `0..count`, in this order on this thread if they are `small` or there is no other,
+/// else on all threads, each taking the next task when it is done with one.
+pub(super) fn run_tasks(count: usize, small: bool, task: impl Fn(usize) + Sync) {
+    let threads = rayon::current_num_threads().min(count);
+    if small || threads == 1 {
+        return (0..count).for_each(task);
+    }
+    let next = AtomicUsize::new(0);
+    rayon::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|_| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        break;
+                    }
+                    task(index);
+                }
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_and_runs_cover_every_packed_row_once() {
+        let lengths: Vec<usize> = (0..70).map(|row| 1 + (row * 37) % 23).collect();
+        let packing = Packing::new(&lengths).unwrap();
+        for rows in [1, 10, 64, 10_000] {
+            let mut seen = vec![0; packing.rows()];
+            let shards = Shard::all(&packing);
+            assert_eq!(shards.iter().map(Shard::batch).sum::<usize>(), 70);
+            for shard in shards {
+                let mut step = 0;
+                for chunk in shard.chunks(rows) {
+                    assert_eq!(chunk.steps.start, step);
+                    step = chunk.steps.end;
+                    let mut counted = 0;
+                    for (start, run) in shard.runs(&chunk) {
+                        assert_eq!(start, counted);
+                        counted += run.len();
+                        seen[run].iter_mut().for_each(|times| *times += 1);
+                    }
+                    assert_eq!(counted, chunk.rows());
+                    assert!(chunk.rows() >= rows || step == shard.length(0));
+                }
+                assert_eq!(step, shard.length(0));
+            }
+            assert!(seen.iter().all(|&times| times == 1));
+        }
+    }
+
+    #[test]
+    fn a_whole_batch_is_one_run() {
+        let packing = Packing::new(&[3, 5, 2]).unwrap();
+        let [shard] = Shard::all(&packing)[..] else {
+            panic!("three rows are one shard");
+        };
+        let chunk = &shard.chunks(100)[0];
+        assert_eq!(shard.runs(chunk), [(0, 0..10)]);
+    }
+
+    #[test]
+    fn every_task_runs_once() {
+        for small in [true, false] {
+            let counts: Vec<AtomicUsize> = (0..37).map(|_| AtomicUsize::new(0)).collect();
+            run_tasks(37, small, |index| {
+                counts[index].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(
+                counts
+                    .iter()
+                    .all(|count| count.load(Ordering::Relaxed) == 1)
+            );
+        }
+    }
+}

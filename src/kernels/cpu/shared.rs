@@ -1,0 +1,95 @@
+//! Memory that several tasks fill, each its own part.
+
+use std::marker::PhantomData;
+
+/// A matrix under construction: tasks on several threads write to it at the same time. What has
+/// not been written has no value yet.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: all access goes through unsafe functions whose callers keep the tasks apart.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    /// Shares a slice.
+    pub(super) fn new(data: &'a mut [f32]) -> Self {
+        Self {
+            start: data.as_mut_ptr(),
+            len: data.len(),
+            borrow: PhantomData,
+        }
+    }
+
+    /// Shares `len` numbers that are still to be written; `data` is empty and has the room.
+    pub(super) fn unwritten(data: &'a mut Vec<f32>, len: usize) -> Self {
+        data.clear();
+        data.reserve_exact(len);
+        Self {
+            start: data.as_mut_ptr(),
+            len,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Writes numbers from `at` on.
+    ///
+    /// # Safety
+    /// No other task reads or writes these elements at the same time.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self, at: usize, values: &[f32]) {
+        assert!(at <= self.len && values.len() <= self.len - at);
+        // SAFETY: the range is within the shared memory; `values` is a live borrow of other
+        // memory, as the shared memory is exclusively borrowed.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) }
+    }
+
+    /// Part of the memory, to be changed.
+    ///
+    /// # Safety
+    /// The part has been written, and no other task reads or writes it while the slice lives.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the caller keeps the tasks apart")]
+    pub(super) unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
+        assert!(at <= self.len && len <= self.len - at);
+        // SAFETY: the range is within the shared memory; the caller has it alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_fill_their_parts() {
+        let mut data = Vec::new();
+        let shared = Shared::unwritten(&mut data, 6);
+        std::thread::scope(|scope| {
+            for task in 0..3 {
+                let shared = &shared;
+                // SAFETY: each task has two elements of its own.
+                scope.spawn(move || unsafe {
+                    shared.write(2 * task, &[task as f32; 2]);
+                    shared.part(2 * task, 2)[1] += 0.5;
+                });
+            }
+        });
+        // SAFETY: the tasks have written all six.
+        unsafe { data.set_len(6) };
+        assert_eq!(data, [0., 0.5, 1., 1.5, 2., 2.5]);
+    }
+
+    #[test]
+    #[should_panic]
+    fn writing_past_the_end_is_refused() {
+        let mut data = [0.0; 3];
+        // SAFETY: there is no other task.
+        unsafe { Shared::new(&mut data).write(2, &[0.0; 2]) };
+    }
+}

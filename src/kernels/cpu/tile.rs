@@ -1,0 +1,486 @@
+//! The matrix product: small tiles of the result that stay in registers over the whole sum.
+//!
+//! A tile has [`tile_rows`] rows and up to [`TILE_REGISTERS`] registers of columns. For every
+//! summand it loads its columns of the right matrix once and multiplies them with one number of
+//! each row of the left one: with AVX-512, 24 multiplications for 11 loads, which keeps both
+//! multipliers busy as long as the operands come from the caches. Every element of the result is
+//! summed in one order, so a row does not depend on the rows beside it.
+
+use super::buffer::Buffer;
+use super::lanes::Lanes;
+use pulp::{Simd, WithSimd};
+
+/// Registers of columns in a tile.
+const TILE_REGISTERS: usize = 3;
+
+/// Rows of a tile: as many as leave registers for one row of the right matrix and one number.
+const fn tile_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+}
+
+/// `n` rounded up to whole registers.
+pub(super) const fn padded<S: Simd>(n: usize) -> usize {
+    n.div_ceil(S::F32_LANES) * S::F32_LANES
+}
+
+/// The left matrix of a product: element (row, summand) is
+/// `data[row * row_stride + summand * summand_stride]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left<'a> {
+    data: &'a [f32],
+    rows: usize,
+    summands: usize,
+    row_stride: usize,
+    summand_stride: usize,
+}
+
+impl<'a> Left<'a> {
+    /// The first `columns` columns of a matrix whose rows start `stride` apart.
+    pub(super) fn rows(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(rows > 0 && columns > 0 && (rows - 1) * stride + columns <= data.len());
+        Self {
+            data,
+            rows,
+            summands: columns,
+            row_stride: stride,
+            summand_stride: 1,
+        }
+    }
+
+    /// The transpose of such a matrix.
+    pub(super) fn columns(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        let matrix = Self::rows(data, rows, columns, stride);
+        Self {
+            rows: columns,
+            summands: rows,
+            row_stride: 1,
+            summand_stride: stride,
+            ..matrix
+        }
+    }
+}
+
+/// The right matrix of a product.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Right<'a> {
+    /// Rearranged for reading in order.
+    Panels(&'a Panels),
+    /// The first columns of a matrix whose rows start `stride` apart. What follows the columns, up
+    /// to a whole register, is read and of no effect.
+    Rows {
+        /// The matrix.
+        data: &'a [f32],
+        /// Its columns.
+        columns: usize,
+        /// From row to row.
+        stride: usize,
+    },
+}
+
+/// What a product is added to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start<'a> {
+    /// Nothing.
+    Zero,
+    /// In every row, the start of this row, which has whole registers.
+    Row(&'a [f32]),
+    /// What the result holds.
+    Present,
+}
+
+/// A right matrix [summands, columns], rearranged: for each group of [`TILE_REGISTERS`] registers
+/// of columns all its rows, one after the other. Lanes without a column are 0.
+#[derive(Debug)]
+pub(super) struct Panels {
+    data: Buffer,
+    summands: usize,
+    columns: usize,
+    /// Lanes of the registers it is made for.
+    lanes: usize,
+}
+
+impl Panels {
+    /// Rearranges the transpose of a row-major matrix: column `j` of the product is
+    /// `column(j)`, `summands` numbers.
+    pub(super) fn of_columns<'a, S: Simd>(
+        summands: usize,
+        columns: usize,
+        column: impl Fn(usize) -> &'a [f32],
+    ) -> Self {
+        let mut panels = Self::zeroed::<S>(summands, columns);
+        for (first, width, panel) in panels.parts_mut() {
+            for lane in 0..width.min(columns - first) {
+                let values = &column(first + lane)[..summands];
+                for (row, value) in panel.chunks_exact_mut(width).zip(values) {
+                    row[lane] = *value;
+                }
+            }
+        }
+        panels
+    }
+
+    /// Rearranges a matrix whose row `i` is `row(i)`, `columns` numbers.
+    pub(super) fn of_rows<'a, S: Simd>(
+        summands: usize,
+        columns: usize,
+        row: impl Fn(usize) -> &'a [f32],
+    ) -> Self {
+        let mut panels = Self::zeroed::<S>(summands, columns);
+        for (first, width, panel) in panels.parts_mut() {
+            let taken = width.min(columns - first);
+            for (i, to) in panel.chunks_exact_mut(width).enumerate() {
+                to[..taken].copy_from_slice(&row(i)[first..first + taken]);
+            }
+        }
+        panels
+    }
+
+    fn zeroed<S: Simd>(summands: usize, columns: usize) -> Self {
+        let mut data = Buffer::new(summands * padded::<S>(columns));
+        data.fill(0.0);
+        Self {
+            data,
+            summands,
+            columns,
+            lanes: S::F32_LANES,
+        }
+    }
+
+    /// First column, width and content of each panel.
+    fn parts_mut(&mut self) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
+        let (summands, columns) = (self.summands, self.columns);
+        let (lanes, full) = (self.lanes, TILE_REGISTERS * self.lanes);
+        let panels = self.data.chunks_mut((full * summands).max(1));
+        panels.enumerate().map(move |(index, panel)| {
+            let first = index * full;
+            let width = ((columns - first).div_ceil(lanes) * lanes).min(full);
+            (first, width, panel)
+        })
+    }
+}
+
+/// `out = start + left * right`, with the rows of `out` `stride` apart. After the columns of the
+/// product, up to a whole register, `out` is overwritten with numbers of no meaning.
+#[inline(always)]
+pub(super) fn product<S: Simd>(
+    simd: S,
+    left: Left,
+    right: Right,
+    start: Start,
+    out: &mut [f32],
+    stride: usize,
+) {
+    let lanes = Lanes::<S>::WIDTH;
+    let (data, columns, right_stride) = match right {
+        Right::Panels(panels) => {
+            assert_eq!(panels.summands, left.summands, "summands of a product");
+            assert_eq!(panels.lanes, lanes, "panels of another instruction set");
+            assert_eq!(
+                panels.data.len(),
+                panels.summands * padded::<S>(panels.columns)
+            );
+            (&*panels.data, panels.columns, None)
+        }
+        Right::Rows {
+            data,
+            columns,
+            stride,
+        } => {
+            assert!((left.summands - 1) * stride + padded::<S>(columns) <= data.len());
+            (data, columns, Some(stride))
+        }
+    };
+    assert!(
+        columns > 0 && padded::<S>(columns) <= stride,
+        "columns of a product"
+    );
+    assert!((left.rows - 1) * stride + padded::<S>(columns) <= out.len());
+    if let Start::Row(row) = start {
+        assert!(padded::<S>(columns) <= row.len());
+    }
+
+    let registers = columns.div_ceil(lanes);
+    let mut register = 0;
+    while register < registers {
+        let width = TILE_REGISTERS.min(registers - register);
+        let column = register * lanes;
+        let (from, right_stride) = match right_stride {
+            None => (column * left.summands, width * lanes),
+            Some(stride) => (column, stride),
+        };
+        let mut row = 0;
+        while row < left.rows {
+            let rows = tile_rows::<S>().min(left.rows - row);
+            // SAFETY: rows `row..row + rows` and `width` registers of columns from `column` on lie
+            // within left, right, start and out: `Left` is made with an assertion that its last
+            // element lies in its slice (transposing keeps the elements), the assertions above
+            // bound the other three, whole registers included, and panel `register / 3` starts
+            // after `column` columns of `summands` numbers each.
+            unsafe {
+                let tile = Tile {
+                    summands: left.summands,
+                    left: left.data.as_ptr().add(row * left.row_stride),
+                    left_row: left.row_stride,
+                    left_summand: left.summand_stride,
+                    right: data.as_ptr().add(from),
+                    right_summand: right_stride,
+                    start: match start {
+                        Start::Zero => TileStart::Zero,
+                        Start::Row(values) => TileStart::Row(values.as_ptr().add(column)),
+                        Start::Present => TileStart::Present,
+                    },
+                    out: out.as_mut_ptr().add(row * stride + column),
+                    out_row: stride,
+                };
+                tile.run(simd, rows, width);
+            }
+            row += rows;
+        }
+        register += width;
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum TileStart {
+    Zero,
+    Row(*const f32),
+    Present,
+}
+
+/// One tile of a product, by pointers to its first elements. Whoever runs one vouches that all
+/// elements of its rows, columns and summands are there, and that nobody else uses `out`.
+#[derive(Debug, Clone, Copy)]
+struct Tile {
+    summands: usize,
+    left: *const f32,
+    left_row: usize,
+    left_summand: usize,
+    right: *const f32,
+    right_summand: usize,
+    start: TileStart,
+    out: *mut f32,
+    out_row: usize,
+}
+
+/// A tile whose size the compiler knows.
+struct Sized<const ROWS: usize, const REGISTERS: usize>(Tile);
+
+impl Tile {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self, simd: S, rows: usize, registers: usize) {
+        match registers {
+            1 => self.run_columns::<S, 1>(simd, rows),
+            2 => self.run_columns::<S, 2>(simd, rows),
+            _ => self.run_columns::<S, 3>(simd, rows),
+        }
+    }
+
+    /// Each size is a function of its own, compiled for the instruction set.
+    #[inline(always)]
+    fn run_columns<S: Simd, const REGISTERS: usize>(self, simd: S, rows: usize) {
+        match rows {
+            1 => simd.vectorize(Sized::<1, REGISTERS>(self)),
+            2 => simd.vectorize(Sized::<2, REGISTERS>(self)),
+            3 => simd.vectorize(Sized::<3, REGISTERS>(self)),
+            4 => simd.vectorize(Sized::<4, REGISTERS>(self)),
+            5 => simd.vectorize(Sized::<5, REGISTERS>(self)),
+            6 => simd.vectorize(Sized::<6, REGISTERS>(self)),
+            7 => simd.vectorize(Sized::<7, REGISTERS>(self)),
+            _ => simd.vectorize(Sized::<8, REGISTERS>(self)),
+        }
+    }
+}
+
+impl<const ROWS: usize, const REGISTERS: usize> WithSimd for Sized<ROWS, REGISTERS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Tile {
+            summands,
+            left,
+            left_row,
+            left_summand,
+            right,
+            right_summand,
+            start,
+            out,
+            out_row,
+        } = self.0;
+        // SAFETY: `Tile` is only run over elements that exist, see there. Registers are read and
+        // written unaligned, and any bits are a number.
+        unsafe {
+            let load = |from: *const f32| from.cast::<S::f32s>().read_unaligned();
+            let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
+            let lanes = S::F32_LANES;
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (register, sum) in sums.iter_mut().enumerate() {
+                    match start {
+                        TileStart::Zero => {}
+                        TileStart::Row(values) => *sum = load(values.add(register * lanes)),
+                        TileStart::Present => {
+                            *sum = load(out.add(row * out_row + register * lanes));
+                        }
+                    }
+                }
+            }
+            let (mut left, mut right) = (left, right);
+            for _ in 0..summands {
+                let mut columns = [simd.splat_f32s(0.0); REGISTERS];
+                for (register, column) in columns.iter_mut().enumerate() {
+                    *column = load(right.add(register * lanes));
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let factor = simd.splat_f32s(*left.add(row * left_row));
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = simd.mul_add_e_f32s(factor, column, *sum);
+                    }
+                }
+                // The last steps may lead past the end of a matrix, where nothing is read.
+                left = left.wrapping_add(left_summand);
+                right = right.wrapping_add(right_summand);
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                for (register, sum) in sums.iter().enumerate() {
+                    let to = out.add(row * out_row + register * lanes);
+                    to.cast::<S::f32s>().write_unaligned(*sum);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::instructions::InstructionSet;
+
+    /// Small whole numbers, whose sums are exact in any order.
+    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len)
+            .map(|i| ((i * 7 + seed) % 11) as f32 - 5.0)
+            .collect()
+    }
+
+    /// All forms of a product of one size, against three plain loops.
+    struct Check {
+        rows: usize,
+        columns: usize,
+        summands: usize,
+    }
+
+    impl WithSimd for Check {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self {
+                rows,
+                columns,
+                summands,
+            } = self;
+            let whole = padded::<S>(columns);
+            let (stride, left_stride) = (whole + 5, summands + 3);
+            let left = numbers(rows * left_stride, 1);
+            let right = numbers(summands * stride + whole, 2);
+            let bias = numbers(whole, 3);
+            let before = numbers(rows * stride + whole, 4);
+
+            let transposed = numbers(summands * (rows + 2), 5);
+            let packed = Panels::of_rows::<S>(summands, columns, |i| {
+                &right[i * stride..i * stride + columns]
+            });
+            let by_column: Vec<Vec<f32>> = (0..columns)
+                .map(|j| (0..summands).map(|i| right[i * stride + j]).collect())
+                .collect();
+            let from_columns = Panels::of_columns::<S>(summands, columns, |j| &by_column[j]);
+            let in_place = Right::Rows {
+                data: &right,
+                columns,
+                stride,
+            };
+            let lefts = [
+                Left::rows(&left, rows, summands, left_stride),
+                Left::columns(&transposed, summands, rows, rows + 2),
+            ];
+            let rights = [
+                Right::Panels(&packed),
+                Right::Panels(&from_columns),
+                in_place,
+            ];
+            for (which, left) in lefts.into_iter().enumerate() {
+                for right_form in rights {
+                    for start in [Start::Zero, Start::Row(&bias), Start::Present] {
+                        let mut out = before.clone();
+                        product(simd, left, right_form, start, &mut out, stride);
+                        for row in 0..rows {
+                            for column in 0..columns {
+                                let element = |p: usize| match which {
+                                    0 => left.data[row * left_stride + p],
+                                    _ => transposed[p * (rows + 2) + row],
+                                };
+                                let expected: f32 = (0..summands)
+                                    .map(|p| element(p) * right[p * stride + column])
+                                    .sum::<f32>()
+                                    + match start {
+                                        Start::Zero => 0.0,
+                                        Start::Row(bias) => bias[column],
+                                        Start::Present => before[row * stride + column],
+                                    };
+                                assert_eq!(out[row * stride + column], expected);
+                            }
+                            // What lies after the last whole register is not touched.
+                            let rest = row * stride + whole..(row + 1) * stride;
+                            assert_eq!(out[rest.clone()], before[rest]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_size_and_form_agrees_with_plain_loops() {
+        for set in InstructionSet::available() {
+            for rows in (1..=9).chain([17]) {
+                for columns in [1, 3, 16, 17, 33, 48, 49, 64, 100] {
+                    for summands in [1, 2, 13] {
+                        set.run(Check {
+                            rows,
+                            columns,
+                            summands,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_left_matrix_outside_its_slice_is_refused() {
+        Left::rows(&[0.; 5], 2, 3, 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "summands of a product")]
+    fn sizes_that_disagree_are_refused() {
+        struct Wrong;
+        impl WithSimd for Wrong {
+            type Output = ();
+            fn with_simd<S: Simd>(self, simd: S) {
+                let panels = Panels::of_rows::<S>(2, 1, |_| &[1.0]);
+                let left = Left::rows(&[0.0; 3], 1, 3, 3);
+                let mut out = [0.0; 64];
+                product(
+                    simd,
+                    left,
+                    Right::Panels(&panels),
+                    Start::Zero,
+                    &mut out,
+                    64,
+                );
+            }
+        }
+        InstructionSet::available()[0].run(Wrong);
+    }
+}
