@@ -82,6 +82,7 @@ pub mod train;
 pub mod checkpoint;
 
 // Used everywhere.
+pub mod cache;
 pub mod device;
 pub mod error;
 pub mod rng;

@@ -151,6 +151,16 @@ impl TextEncoder {
         })
     }
 
+    /// Everything that the ids of a text depend on: the tokenizer as a `tokenizer.json`, and how
+    /// many tokens are kept.
+    ///
+    /// # Errors
+    /// The tokenizer cannot be written as JSON.
+    pub fn description(&self) -> Result<String> {
+        let limit = format!("\n{} {:?}", self.max_tokens, self.truncate);
+        Ok(self.to_json()? + &limit)
+    }
+
     /// The token ids of `text`, without added special tokens, shortened to the configured length.
     ///
     /// A text without a token (an empty one, or white space) gives no ids.

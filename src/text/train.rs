@@ -82,16 +82,19 @@ fn count(
         TokenKind::Character => Some(Pipeline::new(&config.tokenizer, config.lowercase)?),
         _ => None,
     };
-    let count_text = |mut counts: Counts, text: &&str| {
-        let take = |token: &str| match counts.get_mut(token) {
-            Some(count) => *count += 1,
-            None => {
-                counts.insert(token.to_owned(), 1);
+    let count_piece = |texts: &[&str]| {
+        let mut counts = Counts::new();
+        for text in texts {
+            let take = |token: &str| match counts.get_mut(token) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(token.to_owned(), 1);
+                }
+            };
+            match &characters {
+                Some(pipeline) => contain(|| pipeline.each(text, take))?,
+                None => words.each(text, take),
             }
-        };
-        match &characters {
-            Some(pipeline) => contain(|| pipeline.each(text, take))?,
-            None => words.each(text, take),
         }
         Ok::<_, String>(counts)
     };
@@ -99,8 +102,8 @@ fn count(
     let mut done = 0;
     for chunk in texts.chunks(CHUNK) {
         let found = chunk
-            .par_iter()
-            .try_fold(Counts::new, count_text)
+            .par_chunks(CHUNK / 8)
+            .map(count_piece)
             .try_reduce(Counts::new, |a, b| Ok(merge(a, b)))?;
         counts = merge(counts, found);
         done += chunk.len();
