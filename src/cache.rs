@@ -13,7 +13,8 @@ use std::time::SystemTime;
 /// The environment variable that names the folder; empty, it turns the cache off.
 pub const FOLDER_VARIABLE: &str = "BIRNN_CACHE";
 
-/// The first bytes of every file.
+/// The first bytes of every file; to be changed when something that is kept comes out otherwise
+/// than before within one version of this program.
 const MAGIC: &[u8; 8] = b"birnn 1\n";
 /// The bytes before the content: [`MAGIC`] and the checksum.
 const HEAD: usize = MAGIC.len() + 32;
