@@ -1,11 +1,13 @@
 //! From a source of texts to token lists: classes, tokenizer and both splits of a run.
 
+use crate::cache::{Cache, Key};
 use crate::config::Config;
 use crate::data::{Labels, Progress as Downloads, Source, SourceOptions, Split, hold_out};
 use crate::error::{Error, Result};
-use crate::text::TextEncoder;
+use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// Tokenised texts with their classes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub enum Stage {
 pub trait Progress: Downloads {
     /// `done` of `total` texts have passed this stage.
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()>;
+
+    /// Something that a person may want to know, as a line.
+    fn note(&mut self, _line: &str) {}
 }
 
 impl Progress for () {
@@ -68,11 +73,27 @@ impl Encoded {
         self.ids.iter().map(Vec::len).collect()
     }
 
-    /// Tokenises a split. `None` if `progress` ended it.
+    /// Tokenises a split, or finds its tokens in the cache. `None` if `progress` ended it.
     ///
     /// # Errors
     /// A row without a known label, or a text that the tokenizer cannot take.
     pub fn new(
+        split: &Split,
+        labels: &Labels,
+        encoder: &TextEncoder,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Self>> {
+        let mut reuse = Reuse::of(cache);
+        let encoded = Self::through(&mut reuse, "tokens", split, labels, encoder, progress)?;
+        reuse.tell(progress);
+        Ok(encoded)
+    }
+
+    /// As [`Encoded::new`]; `name` is what the tokens are called.
+    fn through(
+        reuse: &mut Reuse,
+        name: &'static str,
         split: &Split,
         labels: &Labels,
         encoder: &TextEncoder,
@@ -87,7 +108,26 @@ impl Encoded {
             .iter()
             .map(|example| example.label as u32)
             .collect();
-        let ids = encode_texts(encoder, &texts, progress)?;
+        let key = match reuse.key_of_texts(&texts) {
+            Some(texts) => {
+                let tokenizer = encoder.description()?;
+                Some(Key::new("tokens", &[tokenizer.as_bytes(), texts.bytes()]))
+            }
+            None => None,
+        };
+        let found = reuse.get(name, key.as_ref(), |bytes| {
+            ids_from_bytes(bytes).filter(|ids| ids.len() == texts.len())
+        });
+        let ids = match found {
+            Some(ids) => Some(ids),
+            None => {
+                let ids = encode_texts(encoder, &texts, progress)?;
+                if let Some(ids) = &ids {
+                    reuse.put(name, key.as_ref(), || ids_to_bytes(ids));
+                }
+                ids
+            }
+        };
         Ok(ids.map(|ids| Self { ids, labels }))
     }
 
@@ -150,32 +190,32 @@ impl Corpus {
     }
 
     /// Reads the splits of a config's source, finds the classes, makes or loads the tokenizer and
-    /// tokenises. `None` if `progress` ended it.
+    /// tokenises; the last two are looked for in the cache first. `None` if `progress` ended it.
     ///
     /// # Errors
     /// Whatever is wrong with the source, its rows, or a given tokenizer.
-    pub fn load(config: &Config, progress: &mut impl Progress) -> Result<Option<Self>> {
+    pub fn load(
+        config: &Config,
+        cache: &Cache,
+        progress: &mut impl Progress,
+    ) -> Result<Option<Self>> {
         let (train, validation) = read_splits(config, progress)?;
         let labels = match &config.data.label_names {
             Some(names) => Labels::new(names.clone())?,
             None => Labels::of_split(&train)?,
         };
         check_classes(&train, &labels)?;
-        let encoder = {
-            let texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
-            // Whoever wants to end the preparation says so again at the first tokenised texts.
-            let mut told = |done, total| {
-                let _ = progress.texts(Stage::Vocabulary, done, total);
-            };
-            TextEncoder::train(&texts, &config.text, &mut told)?
-        };
-        let Some(encoded_train) = Encoded::new(&train, &labels, &encoder, progress)? else {
+        let mut reuse = Reuse::of(cache);
+        let encoder = encoder_of(&mut reuse, &train, &config.text, progress)?;
+        let mut encode =
+            |name, split| Encoded::through(&mut reuse, name, split, &labels, &encoder, progress);
+        let Some(encoded_train) = encode("training tokens", &train)? else {
             return Ok(None);
         };
-        let Some(encoded_validation) = Encoded::new(&validation, &labels, &encoder, progress)?
-        else {
+        let Some(encoded_validation) = encode("validation tokens", &validation)? else {
             return Ok(None);
         };
+        reuse.tell(progress);
         let validation_texts = validation.records.into_iter().map(|row| row.text).collect();
         Ok(Some(Self {
             labels,
@@ -185,6 +225,149 @@ impl Corpus {
             validation_texts,
         }))
     }
+}
+
+/// The tokenizer that `config` asks for, learnt from a split.
+fn encoder_of(
+    reuse: &mut Reuse,
+    split: &Split,
+    config: &TextConfig,
+    progress: &mut dyn Progress,
+) -> Result<TextEncoder> {
+    const NAME: &str = "vocabulary";
+    let texts: Vec<&str> = split.records.iter().map(|row| row.text.as_str()).collect();
+    let key = match config.tokenizer {
+        TokenKind::File(_) => None,
+        _ => reuse.key_of_texts(&texts),
+    };
+    let key = key.map(|texts| {
+        // How texts are cut does not matter to the vocabulary.
+        let settings = TextConfig {
+            max_tokens: 0,
+            truncate: Truncate::Head,
+            ..config.clone()
+        };
+        let settings = format!("{settings:?}");
+        Key::new(NAME, &[settings.as_bytes(), texts.bytes()])
+    });
+    let found = reuse.get(NAME, key.as_ref(), |bytes| {
+        TextEncoder::from_bytes(bytes, Path::new("cached tokenizer"), config).ok()
+    });
+    if let Some(encoder) = found {
+        return Ok(encoder);
+    }
+    // Whoever wants to end the preparation says so again at the first tokenised texts.
+    let mut told = |done, total| {
+        let _ = progress.texts(Stage::Vocabulary, done, total);
+    };
+    let encoder = TextEncoder::train(&texts, config, &mut told)?;
+    if key.is_some() {
+        let json = encoder.to_json()?;
+        reuse.put(NAME, key.as_ref(), || json.into_bytes());
+    }
+    Ok(encoder)
+}
+
+/// Texts of fewer bytes than this are not worth a file.
+const WORTH_KEEPING: usize = 256 << 10;
+
+/// A cache, and what came of it so far.
+struct Reuse<'a> {
+    cache: &'a Cache,
+    found: Vec<&'static str>,
+    kept: Vec<&'static str>,
+    problem: Option<std::io::Error>,
+}
+
+impl<'a> Reuse<'a> {
+    fn of(cache: &'a Cache) -> Self {
+        Self {
+            cache,
+            found: Vec::new(),
+            kept: Vec::new(),
+            problem: None,
+        }
+    }
+
+    /// The key of texts for which the cache is worth while.
+    fn key_of_texts(&self, texts: &[&str]) -> Option<Key> {
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        (self.cache.folder().is_some() && bytes >= WORTH_KEEPING).then(|| Key::of_texts(texts))
+    }
+
+    /// What is kept under `key`, as `read` reads it.
+    fn get<T>(
+        &mut self,
+        name: &'static str,
+        key: Option<&Key>,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let found = read(&self.cache.get(key?)?)?;
+        self.found.push(name);
+        Some(found)
+    }
+
+    fn put(&mut self, name: &'static str, key: Option<&Key>, bytes: impl FnOnce() -> Vec<u8>) {
+        let Some(key) = key else { return };
+        match self.cache.put(key, &bytes()) {
+            Ok(()) => self.kept.push(name),
+            Err(error) => self.problem = Some(error),
+        }
+    }
+
+    /// One line each for what was found, what was kept and what could not be.
+    fn tell(&self, progress: &mut (impl Progress + ?Sized)) {
+        let Some(folder) = self.cache.folder() else {
+            return;
+        };
+        let folder = folder.display();
+        if !self.found.is_empty() {
+            progress.note(&format!(
+                "from the cache in {folder}: {}",
+                self.found.join(", ")
+            ));
+        }
+        if !self.kept.is_empty() {
+            progress.note(&format!(
+                "kept in the cache in {folder}: {}",
+                self.kept.join(", ")
+            ));
+        }
+        if let Some(problem) = &self.problem {
+            progress.note(&format!(
+                "nothing can be kept in the cache in {folder}: {problem}"
+            ));
+        }
+    }
+}
+
+/// Token lists as bytes: their number, their lengths, all ids; little-endian.
+fn ids_to_bytes(rows: &[Vec<u32>]) -> Vec<u8> {
+    let tokens: usize = rows.iter().map(Vec::len).sum();
+    let mut bytes = Vec::with_capacity(8 + 4 * (rows.len() + tokens));
+    bytes.extend((rows.len() as u64).to_le_bytes());
+    let lengths = rows.iter().map(|row| row.len() as u32);
+    for number in lengths.chain(rows.iter().flatten().copied()) {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes
+}
+
+/// The token lists of [`ids_to_bytes`].
+fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
+    let (count, rest) = bytes.split_first_chunk()?;
+    let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+    let (numbers, []) = rest.as_chunks() else {
+        return None;
+    };
+    let (lengths, mut ids) = numbers.split_at_checked(count)?;
+    let mut rows = Vec::with_capacity(count);
+    for length in lengths {
+        let (row, rest) = ids.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rows.push(row.iter().map(|id| u32::from_le_bytes(*id)).collect());
+        ids = rest;
+    }
+    ids.is_empty().then_some(rows)
 }
 
 /// Opens the source of a config.
@@ -239,5 +422,23 @@ fn check_classes(train: &Split, labels: &Labels) -> Result<()> {
             "add rows of that class or take it out of data.label_names",
         )),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_lists_are_read_as_they_were_written() {
+        let rows = vec![vec![1, u32::MAX, 3], vec![], vec![7]];
+        let bytes = ids_to_bytes(&rows);
+        assert_eq!(ids_from_bytes(&bytes), Some(rows));
+        assert_eq!(ids_from_bytes(&ids_to_bytes(&[])), Some(Vec::new()));
+        for end in 0..bytes.len() {
+            assert_eq!(ids_from_bytes(&bytes[..end]), None, "cut at {end}");
+        }
+        let longer = [&bytes[..], &[0; 4]].concat();
+        assert_eq!(ids_from_bytes(&longer), None);
     }
 }

@@ -62,6 +62,7 @@ pub mod batch;
 pub mod packing;
 
 pub mod dropout;
+pub mod embedding;
 pub mod kernels;
 pub mod model;
 pub mod parameters;
@@ -81,6 +82,7 @@ pub mod train;
 pub mod checkpoint;
 
 // Used everywhere.
+pub mod cache;
 pub mod device;
 pub mod error;
 pub mod rng;

@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use crate::dropout::{Dropout, Phase};
+use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Mode};
 use crate::packing::Packing;
@@ -117,7 +118,7 @@ impl ModelConfig {
 /// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module.
 #[derive(Debug, Clone)]
 pub struct BiRnn {
-    embedding: Embedding,
+    embedding: Arc<dyn EmbeddingTable>,
     encoder: Recurrent,
     decoder: Linear,
     pooling: Vec<Pooling>,
@@ -153,6 +154,22 @@ impl BiRnn {
                 stdev: 1.0,
             },
         )?;
+        let embedding = Arc::new(Embedding::new(table, config.embedding_size));
+        Self::with_embedding(config, embedding, classes, vb)
+    }
+
+    /// Builds the model over an embedding table that is kept elsewhere, with `classes` classes:
+    /// the builder is asked for every parameter but [`EMBEDDING`].
+    ///
+    /// # Errors
+    /// As [`BiRnn::new`].
+    pub fn with_embedding(
+        config: &ModelConfig,
+        embedding: Arc<dyn EmbeddingTable>,
+        classes: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        config.validate()?;
         let encoder = RecurrentConfig {
             num_layers: config.num_layers,
             bias: config.bias,
@@ -168,7 +185,7 @@ impl BiRnn {
         };
         let decoder = vb.pp("decoder");
         Ok(Self {
-            embedding: Embedding::new(table, config.embedding_size),
+            embedding,
             encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
             decoder: Linear::new(
                 decoder.get_with_hints((classes, pooled), "weight", init)?,
@@ -192,8 +209,7 @@ impl BiRnn {
     /// # Errors
     /// A token id outside the vocabulary, or a failing tensor operation.
     pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
-        let ids = batch.ids(self.embedding.embeddings().device())?;
-        let embedded = self.embedding.forward(&ids)?;
+        let embedded = self.embedding.embed(batch)?;
         self.forward_embedded(&embedded, batch.packing(), phase)
     }
 

@@ -116,6 +116,46 @@ pub fn builder(
     VarBuilder::from_tensors(tensors, DType::F32, device)
 }
 
+/// Runs `build` with a builder that only notes what it is asked for: the parameters of a model by
+/// name with their shapes, without the work of making any.
+///
+/// # Errors
+/// Whatever `build` returns.
+pub fn shapes<M>(
+    build: impl FnOnce(VarBuilder) -> Result<M>,
+) -> Result<BTreeMap<String, Vec<usize>>> {
+    let shapes = Arc::new(Mutex::new(BTreeMap::new()));
+    let backend = Box::new(Recorder(shapes.clone()));
+    build(VarBuilder::from_backend(backend, DType::F32, Device::Cpu))?;
+    Ok(std::mem::take(&mut *lock(&shapes)))
+}
+
+/// The builder's backend that notes names and shapes.
+struct Recorder(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
+
+impl SimpleBackend for Recorder {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        lock(&self.0).insert(name.to_owned(), shape.dims().to_vec());
+        // One number seen at every place: a tensor of that shape that takes no memory.
+        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name}: a new parameter needs a shape")
+    }
+
+    fn contains_tensor(&self, _name: &str) -> bool {
+        true
+    }
+}
+
 /// The builder's backend that makes what it is asked for.
 struct Creator {
     seed: u64,

@@ -36,7 +36,9 @@ fn birnn(folder: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .stdin(Stdio::null())
         // Nothing may reach the network, whatever a test gets wrong.
-        .env("HF_HUB_OFFLINE", "1");
+        .env("HF_HUB_OFFLINE", "1")
+        // Nor may anything be left behind.
+        .env("BIRNN_CACHE", "");
     command
 }
 

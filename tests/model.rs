@@ -3,7 +3,7 @@
 mod support;
 
 use birnn::batch::Batch;
-use birnn::checkpoint::ModelDirectory;
+use birnn::checkpoint::{ModelDirectory, ModelFile};
 use birnn::dropout::Phase;
 use birnn::kernels::{self, Mode};
 use birnn::model::{BiRnn, ModelConfig};
@@ -11,7 +11,8 @@ use birnn::packing::Packing;
 use birnn::parameters::Parameters;
 use birnn::pooling::{Pooling, pool};
 use birnn::predict::predict;
-use candle_core::{Device, Tensor, Var};
+use birnn::text::{TextConfig, TextEncoder};
+use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
 use support::{Fixture, assert_close, fixture_path, values};
 
@@ -193,6 +194,49 @@ fn a_hand_made_directory_gives_pytorchs_logits() {
         for (class, logit) in prediction.logits.iter().enumerate() {
             let expected = row["logits"][class].as_f64().unwrap() as f32;
             assert!((logit - expected).abs() < 1e-4, "{}: {logit}", row["text"]);
+        }
+    }
+}
+
+/// The embedding table of a directory stays in its file; what it gives is the same to the bit,
+/// also where the file is of a type that has to be converted.
+#[test]
+fn a_model_read_from_its_files_is_the_model() {
+    let text = TextConfig {
+        min_frequency: 1,
+        ..TextConfig::default()
+    };
+    let words = "a b c d e f g h i j k l m n o p q r s t u v w x y z 1 2";
+    let encoder = TextEncoder::train(&[words], &text, &mut |_, _| ()).unwrap();
+    let config = small(Mode::Lstm, &[Pooling::Ends]);
+    let (_, parameters) = build(&config);
+    let batch = Batch::new(&[&[1, 29, 0], &[7], &[3, 3, 3, 3]]).unwrap();
+    let labels = birnn::data::Labels::new(["x", "y", "z"].map(str::to_owned).to_vec()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = ModelFile::new(config.clone(), &text, labels);
+    ModelDirectory::write_description(folder.path(), &file, &encoder).unwrap();
+    for dtype in [DType::F32, DType::F16] {
+        let tensors = parameters.tensors().into_iter();
+        let tensors = tensors
+            .map(|(name, tensor)| (name, tensor.to_dtype(dtype).unwrap()))
+            .collect();
+        ModelDirectory::write_weights(folder.path(), &tensors).unwrap();
+        let builder = birnn::parameters::builder(tensors, &CPU);
+        let model = BiRnn::new(&config, 30, 3, builder.to_dtype(DType::F32)).unwrap();
+        let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+        let logits = |model: &BiRnn| model.forward(&batch, Phase::Inference).unwrap();
+        assert_eq!(values(&logits(&directory.model)), values(&logits(&model)));
+        let beyond = Batch::new(&[&[30]]).unwrap();
+        assert!(directory.model.forward(&beyond, Phase::Inference).is_err());
+        // A new file takes the place of the one in use, which stays what it was. (Windows lets no
+        // one replace a file in use.)
+        if cfg!(unix) {
+            let zeros = parameters.tensors().into_iter();
+            let zeros = zeros
+                .map(|(name, tensor)| (name, tensor.zeros_like().unwrap()))
+                .collect();
+            ModelDirectory::write_weights(folder.path(), &zeros).unwrap();
+            assert_eq!(values(&logits(&directory.model)), values(&logits(&model)));
         }
     }
 }

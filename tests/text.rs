@@ -650,6 +650,45 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
     );
 }
 
+/// A tokenizer for words does without the crate; a file that says the same in other words goes
+/// to it.
+#[test]
+fn words_are_the_same_through_the_crate() {
+    let texts = varied_texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for lowercase in [true, false] {
+        let config = TextConfig {
+            lowercase,
+            vocabulary_size: 900,
+            ..config(TokenKind::Word)
+        };
+        let trained = train(&texts, &config);
+        let written: Value = serde_json::from_str(&trained.to_json().unwrap()).unwrap();
+        let through_the_crate = |change: &dyn Fn(&mut Value)| {
+            let mut value = written.clone();
+            change(&mut value);
+            let encoder = loaded(&value).unwrap();
+            assert_eq!(encode_all(&encoder, &texts), encode_all(&trained, &texts));
+            assert_eq!(encoder.vocabulary(), trained.vocabulary());
+            assert_eq!(encoder.unknown_id(), trained.unknown_id());
+            assert_eq!(encoder.token(7), trained.token(7));
+            assert_eq!(encoder.id("good"), trained.id("good"));
+            encoder.to_json().unwrap()
+        };
+        // Composing twice is composing once.
+        through_the_crate(&|value| {
+            let steps = value["normalizer"]["normalizers"].as_array_mut().unwrap();
+            steps.insert(2, json!({"type": "NFC"}));
+        });
+        through_the_crate(&|value| value["decoder"] = json!({"type": "Fuse"}));
+        // A kind that is not named; it is saved as all are.
+        let saved = through_the_crate(&|value| {
+            value["model"].as_object_mut().unwrap().remove("type");
+        });
+        assert_eq!(saved, trained.to_json().unwrap());
+    }
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let missing = TextEncoder::load(Path::new("/no/such.json"), &TextConfig::default());

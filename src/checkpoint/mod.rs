@@ -3,6 +3,7 @@
 mod atomic;
 mod model_directory;
 mod run_directory;
+mod weights;
 
 pub use model_directory::{ModelDirectory, ModelFile};
 pub use run_directory::{Progress, RunDirectory, Snapshot};

@@ -1,15 +1,18 @@
 //! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
 
 use super::atomic;
+use super::weights::WeightFile;
 use crate::data::Labels;
+use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result};
 use crate::model::{BiRnn, EMBEDDING, ModelConfig};
 use crate::text::{TextConfig, TextEncoder, Truncate};
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{Device, Tensor};
+use candle_nn::{Embedding, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The name of each file.
 pub(super) const CONFIG: &str = "config.json";
@@ -92,7 +95,9 @@ pub struct ModelDirectory {
 }
 
 impl ModelDirectory {
-    /// Reads a model directory.
+    /// Reads a model directory. On the CPU the embedding table stays in its file, mapped into
+    /// memory: while the model is in use, `model.safetensors` may be replaced by another file or
+    /// removed, but must not be written to in place.
     ///
     /// # Errors
     /// A missing or broken file, a newer format, weights that do not fit the architecture, the
@@ -112,12 +117,16 @@ impl ModelDirectory {
             ..TextConfig::default()
         };
         let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &text)?;
-        let weights = present(path, WEIGHTS)?;
-        let tensors = read_weights(&weights, device)?;
-        check_weights(&weights, &tensors, &file, &encoder)?;
-        let vocabulary_size = tensors[EMBEDDING].dim(0)?;
-        let builder = crate::parameters::builder(tensors, device);
-        let model = BiRnn::new(&file.model, vocabulary_size, file.labels.len(), builder)?;
+        let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
+        check_weights(&weights, &file, &encoder)?;
+        let embedding = embedding(&weights, &file, device)?;
+        let others = weights.names().filter(|name| *name != EMBEDDING);
+        let others: Vec<(String, Tensor)> = others
+            .map(|name| Ok((name.to_owned(), weights.tensor(name, device)?)))
+            .collect::<Result<_>>()?;
+        let builder = crate::parameters::builder(others, device);
+        let classes = file.labels.len();
+        let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)?;
         Ok(Self {
             file,
             encoder,
@@ -187,41 +196,20 @@ fn read_model_file(path: &Path) -> Result<ModelFile> {
     Ok(file)
 }
 
-/// The tensors of a safetensors file as single precision on `device`.
-pub(super) fn read_weights(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(|error| {
-        Error::model(
-            path,
-            format!("not a whole safetensors file: {error}"),
-            "replace it by an intact copy, or train again",
-        )
-    })?;
-    let single = |(name, tensor): (String, Tensor)| -> Result<(String, Tensor)> {
-        Ok((name, tensor.to_dtype(DType::F32)?))
-    };
-    tensors.into_iter().map(single).collect()
-}
-
 /// The weights must fit the architecture, the classes and the tokenizer, and be finite.
-fn check_weights(
-    path: &Path,
-    tensors: &BTreeMap<String, Tensor>,
-    file: &ModelFile,
-    encoder: &TextEncoder,
-) -> Result<()> {
+fn check_weights(weights: &WeightFile, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
     let wrong = |problem: String| {
         let remedy = "config.json and tokenizer.json must be those that the weights were made with";
-        Error::model(path, problem, remedy)
+        Error::model(weights.path(), problem, remedy)
     };
     let expected = expected_shapes(file)?;
     for (name, shape) in &expected {
-        let Some(tensor) = tensors.get(name) else {
+        let Some(found) = weights.shape(name) else {
             return Err(wrong(format!("the tensor {name} is missing")));
         };
         let fits = match shape {
-            Some(shape) => tensor.dims() == shape,
-            None => tensor.rank() == 2 && tensor.dim(1)? == file.model.embedding_size,
+            Some(shape) => found == shape,
+            None => found.len() == 2 && found[1] == file.model.embedding_size,
         };
         if !fits {
             let expected = match shape {
@@ -229,25 +217,23 @@ fn check_weights(
                 None => format!("[vocabulary, {}]", file.model.embedding_size),
             };
             return Err(wrong(format!(
-                "{name} has shape {:?}, but config.json asks for {expected}",
-                tensor.dims()
+                "{name} has shape {found:?}, but config.json asks for {expected}"
             )));
         }
-        let sum = tensor.abs()?.sum_all()?.to_scalar::<f32>()?;
-        if !sum.is_finite() {
+        if !weights.is_finite(name)? {
             return Err(Error::model(
-                path,
+                weights.path(),
                 format!("{name} holds numbers that are not finite"),
                 "train again, with a lower learning rate",
             ));
         }
     }
-    if let Some(name) = tensors.keys().find(|name| !expected.contains_key(*name)) {
+    if let Some(name) = weights.names().find(|name| !expected.contains_key(*name)) {
         return Err(wrong(format!(
             "the tensor {name} has no place in the model of config.json"
         )));
     }
-    let rows = tensors[EMBEDDING].dim(0)?;
+    let rows = weights.shape(EMBEDDING).map_or(0, |shape| shape[0]);
     if encoder.vocabulary_size() > rows {
         return Err(wrong(format!(
             "{EMBEDDING} has {rows} rows, but tokenizer.json has ids up to {}",
@@ -261,12 +247,29 @@ fn check_weights(
 /// is not in `config.json`.
 fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, Option<Vec<usize>>>> {
     let build = |vb: VarBuilder| BiRnn::new(&file.model, 1, file.labels.len(), vb);
-    let (_, parameters) = crate::parameters::Parameters::create(0, &Device::Cpu, build)?;
-    let shape = |name: &str, dims: &[usize]| (name != EMBEDDING).then(|| dims.to_vec());
-    Ok(parameters
-        .iter()
-        .map(|(name, var)| (name.to_owned(), shape(name, var.dims())))
+    let shapes = crate::parameters::shapes(build)?.into_iter();
+    Ok(shapes
+        .map(|(name, shape)| {
+            let shape = (name != EMBEDDING).then_some(shape);
+            (name, shape)
+        })
         .collect())
+}
+
+/// The embedding table: on the CPU it stays in the file, where only the rows that are used are
+/// ever read.
+fn embedding(
+    weights: &WeightFile,
+    file: &ModelFile,
+    device: &Device,
+) -> Result<Arc<dyn EmbeddingTable>> {
+    if device.is_cpu()
+        && let Some(table) = weights.table(EMBEDDING)?
+    {
+        return Ok(Arc::new(table));
+    }
+    let table = weights.tensor(EMBEDDING, device)?;
+    Ok(Arc::new(Embedding::new(table, file.model.embedding_size)))
 }
 
 pub(super) fn to_json(value: &impl Serialize) -> Result<String> {

@@ -8,8 +8,9 @@
 //! ```
 
 use super::atomic;
-use super::model_directory::{CONFIG, ModelDirectory, ModelFile, WEIGHTS, read_weights};
+use super::model_directory::{CONFIG, ModelDirectory, ModelFile, WEIGHTS};
 use super::model_directory::{to_json, to_safetensors};
+use super::weights::WeightFile;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::text::TextEncoder;
@@ -169,7 +170,7 @@ impl RunDirectory {
                 "restore the data, or start a new run in another folder",
             ));
         }
-        let tensors = read_weights(&folder.join(TENSORS), device)?;
+        let tensors = WeightFile::open(&folder.join(TENSORS))?.tensors(device)?;
         let metrics_path = path.join(METRICS);
         let metrics = OpenOptions::new()
             .append(true)
@@ -251,7 +252,7 @@ impl RunDirectory {
     /// # Errors
     /// They cannot be read.
     pub fn best(&self, device: &Device) -> Result<BTreeMap<String, Tensor>> {
-        read_weights(&self.path.join(WEIGHTS), device)
+        WeightFile::open(&self.path.join(WEIGHTS))?.tensors(device)
     }
 }
 

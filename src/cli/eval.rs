@@ -63,7 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let labels = &directory.file.labels;
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;
-    let data = Encoded::new(&split, labels, &directory.encoder, &mut terminal)?;
+    let cache = arguments.data.cache();
+    let data = Encoded::new(&split, labels, &directory.encoder, &cache, &mut terminal)?;
     let mut told = |done, total| {
         birnn::train::Observer::evaluating(&mut terminal, done, total);
         ControlFlow::Continue(())

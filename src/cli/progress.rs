@@ -125,6 +125,10 @@ impl corpus::Progress for Terminal {
             false => ControlFlow::Continue(()),
         }
     }
+
+    fn note(&mut self, line: &str) {
+        self.say(line);
+    }
 }
 
 impl Observer for Terminal {

@@ -1,5 +1,6 @@
 //! Options that say where texts come from; shared by `train` and `eval`.
 
+use birnn::cache::Cache;
 use birnn::config::DataConfig;
 
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -15,9 +16,21 @@ pub(super) struct DataArguments {
     /// The column with the labels [default: label, sentiment, class or category].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) label_column: Option<String>,
+    /// Neither read nor write the cache of vocabularies and tokens, which is in the folder
+    /// BIRNN_CACHE or else where the system keeps caches (~/.cache/birnn).
+    #[arg(long, help_heading = "Data")]
+    pub(super) no_cache: bool,
 }
 
 impl DataArguments {
+    /// The cache to use.
+    pub(super) fn cache(&self) -> Cache {
+        match self.no_cache {
+            true => Cache::off(),
+            false => Cache::of_user("tokens"),
+        }
+    }
+
     /// Puts what was given on the command line over a config.
     pub(super) fn apply(&self, config: &mut DataConfig) {
         if let Some(source) = &self.data {

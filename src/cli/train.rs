@@ -97,7 +97,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let interrupt = Interrupt::install()?;
     let mut terminal = Terminal::new(Some(interrupt.clone()));
 
-    let corpus = Corpus::load(&config, &mut terminal)?;
+    let corpus = Corpus::load(&config, &arguments.data.cache(), &mut terminal)?;
     terminal.clear();
     let Some(corpus) = corpus else {
         return Ok(stopped_early(&interrupt));

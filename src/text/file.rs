@@ -5,9 +5,12 @@
 //! that refuses what cannot be; the crate's builders get what is left, and a panic in them is an
 //! error.
 
-use super::{MAX_VOCABULARY, Parts, contain};
+use super::pipeline::words_as_json;
+use super::vocabulary::{TokenList, Vocabulary};
+use super::words::{WordTokenizer, Words};
+use super::{Engine, MAX_VOCABULARY, Parts, contain};
 use crate::error::{Error, Result};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 use std::fs::File;
@@ -42,7 +45,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The tokenizer that `bytes` describe.
-pub(super) fn parse(bytes: &[u8], origin: &Path) -> Result<Parts> {
+pub(super) fn parse(bytes: &[u8], origin: &Path) -> Result<Engine> {
     let refuse = |problem: String| Error::model(origin, problem, REMEDY);
     if bytes.len() as u64 > MAX_BYTES {
         return Err(refuse(format!("larger than {} MiB", MAX_BYTES >> 20)));
@@ -85,7 +88,7 @@ struct Added {
 struct Model {
     #[serde(rename = "type")]
     kind: Option<Kind>,
-    vocab: Vocabulary,
+    vocab: Entries,
     #[serde(default)]
     merges: Option<Vec<Merge>>,
     unk_token: Option<String>,
@@ -111,17 +114,42 @@ enum Kind {
 }
 
 /// `{"token": id, ...}`, or Unigram's `[["token", score], ...]`.
-enum Vocabulary {
-    Ids(Vec<(String, u32)>),
+enum Entries {
+    Ids(Numbered),
     Scores(Vec<(String, f64)>),
 }
 
-impl<'de> Deserialize<'de> for Vocabulary {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct VocabularyVisitor;
+/// Tokens with their ids, in the order of the file.
+#[derive(Default)]
+struct Numbered {
+    tokens: TokenList,
+    ids: Vec<u32>,
+}
 
-        impl<'de> Visitor<'de> for VocabularyVisitor {
-            type Value = Vocabulary;
+impl Numbered {
+    fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.tokens.iter().zip(self.ids.iter().copied())
+    }
+
+    fn id(&self, wanted: &str) -> Option<u32> {
+        let found = self.iter().find(|&(token, _)| token == wanted);
+        found.map(|(_, id)| id)
+    }
+
+    /// As the crate's builders take them.
+    fn to_map(&self) -> Vocab {
+        self.iter()
+            .map(|(token, id)| (token.to_owned(), id))
+            .collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct EntriesVisitor;
+
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a vocabulary of tokens with ids or scores")
@@ -130,23 +158,25 @@ impl<'de> Deserialize<'de> for Vocabulary {
             fn visit_map<A: MapAccess<'de>>(
                 self,
                 mut map: A,
-            ) -> std::result::Result<Vocabulary, A::Error> {
-                let mut tokens = Vec::new();
-                while let Some((token, id)) = map.next_entry::<String, u32>()? {
+            ) -> std::result::Result<Entries, A::Error> {
+                let mut entries = Numbered::default();
+                while map.next_key_seed(Push(&mut entries.tokens))?.is_some() {
+                    let id: u32 = map.next_value()?;
                     if id as usize >= MAX_VOCABULARY {
+                        let token = entries.tokens.iter().next_back().unwrap_or_default();
                         return Err(de::Error::custom(format_args!(
                             "the token {token:?} has the id {id}; ids lie below {MAX_VOCABULARY}"
                         )));
                     }
-                    tokens.push((token, id));
+                    entries.ids.push(id);
                 }
-                Ok(Vocabulary::Ids(tokens))
+                Ok(Entries::Ids(entries))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(
                 self,
                 mut list: A,
-            ) -> std::result::Result<Vocabulary, A::Error> {
+            ) -> std::result::Result<Entries, A::Error> {
                 let mut tokens = Vec::new();
                 while let Some(token) = list.next_element()? {
                     if tokens.len() == MAX_VOCABULARY {
@@ -156,11 +186,38 @@ impl<'de> Deserialize<'de> for Vocabulary {
                     }
                     tokens.push(token);
                 }
-                Ok(Vocabulary::Scores(tokens))
+                Ok(Entries::Scores(tokens))
             }
         }
 
-        deserializer.deserialize_any(VocabularyVisitor)
+        deserializer.deserialize_any(EntriesVisitor)
+    }
+}
+
+/// Appends the string that comes next to a list.
+struct Push<'a>(&'a mut TokenList);
+
+impl<'de> DeserializeSeed<'de> for Push<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Push<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token")
+    }
+
+    fn visit_str<E>(self, token: &str) -> std::result::Result<(), E> {
+        self.0.push(token);
+        Ok(())
     }
 }
 
@@ -173,11 +230,40 @@ enum Merge {
 }
 
 impl Contents {
-    fn build(self) -> Built<Parts> {
-        if let Some(version) = self.version.filter(|version| version != "1.0") {
+    /// The tokenizer for words that these are, if they are one as training makes it.
+    fn words(&self) -> Option<WordTokenizer> {
+        let (Some(normalizer), Some(pre_tokenizer), Some(Kind::WordLevel), Entries::Ids(entries)) = (
+            &self.normalizer,
+            &self.pre_tokenizer,
+            self.model.kind,
+            &self.model.vocab,
+        ) else {
+            return None;
+        };
+        let lowercase = [true, false].into_iter().find(|&lowercase| {
+            let (ours, our_splits) = words_as_json(lowercase);
+            *normalizer == ours && *pre_tokenizer == our_splits
+        })?;
+        let in_order = entries.ids.iter().zip(0..).all(|(&id, place)| id == place);
+        if !in_order || !self.added_tokens.is_empty() || self.decoder.is_some() {
+            return None;
+        }
+        let unknown_id = entries.id(self.model.unk_token.as_ref()?)?;
+        Some(WordTokenizer {
+            words: Words { lowercase },
+            vocabulary: Vocabulary::new(entries.tokens.clone())?,
+            unknown_id,
+        })
+    }
+
+    fn build(self) -> Built<Engine> {
+        if let Some(version) = self.version.as_ref().filter(|version| *version != "1.0") {
             return Err(format!(
                 "format version {version:?}, but only \"1.0\" is known"
             ));
+        }
+        if let Some(words) = self.words() {
+            return Ok(Engine::Words(words));
         }
         for part in [&self.normalizer, &self.pre_tokenizer, &self.decoder] {
             part.as_ref().map_or(Ok(()), check_part)?;
@@ -196,11 +282,11 @@ impl Contents {
         )?);
         tokenizer.with_decoder(part::<DecoderWrapper>("decoder", self.decoder)?);
         add_tokens(&mut tokenizer, self.added_tokens)?;
-        Ok(Parts {
+        Ok(Engine::General(Box::new(Parts {
             tokenizer,
             unknown_id,
             vocabulary_size: highest.map_or(0, |id| id as usize + 1),
-        })
+        })))
     }
 }
 
@@ -238,8 +324,8 @@ fn add_tokens(tokenizer: &mut Tokenizer, added: Vec<Added>) -> Built<()> {
 impl Model {
     fn highest_id(&self) -> Option<u32> {
         match &self.vocab {
-            Vocabulary::Ids(tokens) => tokens.iter().map(|&(_, id)| id).max(),
-            Vocabulary::Scores(tokens) => (0..tokens.len() as u32).next_back(),
+            Entries::Ids(entries) => entries.ids.iter().copied().max(),
+            Entries::Scores(tokens) => (0..tokens.len() as u32).next_back(),
         }
     }
 
@@ -249,18 +335,18 @@ impl Model {
             self.max_input_chars_per_word.is_some() && self.continuing_subword_prefix.is_some();
         match (&self.vocab, self.kind) {
             (_, Some(kind)) => kind,
-            (Vocabulary::Scores(_), None) => Kind::Unigram,
-            (Vocabulary::Ids(_), None) if self.merges.is_some() => Kind::Bpe,
-            (Vocabulary::Ids(_), None) if wordpiece => Kind::WordPiece,
-            (Vocabulary::Ids(_), None) => Kind::WordLevel,
+            (Entries::Scores(_), None) => Kind::Unigram,
+            (Entries::Ids(_), None) if self.merges.is_some() => Kind::Bpe,
+            (Entries::Ids(_), None) if wordpiece => Kind::WordPiece,
+            (Entries::Ids(_), None) => Kind::WordLevel,
         }
     }
 
     fn build(self) -> Built<(ModelWrapper, Option<u32>)> {
         match (self.kind(), &self.vocab) {
-            (Kind::Unigram, Vocabulary::Scores(_)) => self.unigram(),
-            (kind @ (Kind::Bpe | Kind::WordPiece | Kind::WordLevel), Vocabulary::Ids(tokens)) => {
-                check_ids(tokens)?;
+            (Kind::Unigram, Entries::Scores(_)) => self.unigram(),
+            (kind @ (Kind::Bpe | Kind::WordPiece | Kind::WordLevel), Entries::Ids(entries)) => {
+                check_ids(entries)?;
                 match kind {
                     Kind::Bpe => self.bpe(),
                     Kind::WordPiece => self.word_piece(),
@@ -274,14 +360,15 @@ impl Model {
     }
 
     /// The vocabulary of a model with ids, and the id of the unknown token if it is in there.
-    fn ids(&mut self) -> (Vec<(String, u32)>, Option<u32>) {
-        let Vocabulary::Ids(tokens) = &mut self.vocab else {
-            return (Vec::new(), None);
+    fn ids(&self) -> (Vocab, Option<u32>) {
+        let Entries::Ids(entries) = &self.vocab else {
+            return (Vocab::default(), None);
         };
         let unknown = self.unk_token.as_ref();
-        let unknown = tokens.iter().find(|(token, _)| Some(token) == unknown);
-        let unknown = unknown.map(|&(_, id)| id);
-        (std::mem::take(tokens), unknown)
+        (
+            entries.to_map(),
+            unknown.and_then(|unknown| entries.id(unknown)),
+        )
     }
 
     /// The unknown token of a model that cannot do without.
@@ -295,19 +382,18 @@ impl Model {
         }
     }
 
-    fn word_level(mut self) -> Built<(ModelWrapper, Option<u32>)> {
-        let (tokens, unknown_id) = self.ids();
+    fn word_level(self) -> Built<(ModelWrapper, Option<u32>)> {
+        let (vocabulary, unknown_id) = self.ids();
         let model = WordLevel::builder()
-            .vocab(tokens.into_iter().collect())
+            .vocab(vocabulary)
             .unk_token(self.needs_unknown(unknown_id)?)
             .build()
             .map_err(|error| error.to_string())?;
         Ok((model.into(), unknown_id))
     }
 
-    fn word_piece(mut self) -> Built<(ModelWrapper, Option<u32>)> {
-        let (tokens, unknown_id) = self.ids();
-        let vocabulary: Vocab = tokens.into_iter().collect();
+    fn word_piece(self) -> Built<(ModelWrapper, Option<u32>)> {
+        let (vocabulary, unknown_id) = self.ids();
         let mut builder = WordPiece::builder()
             .vocab(vocabulary)
             .unk_token(self.needs_unknown(unknown_id)?);
@@ -321,15 +407,14 @@ impl Model {
         Ok((model.into(), unknown_id))
     }
 
-    fn bpe(mut self) -> Built<(ModelWrapper, Option<u32>)> {
-        let (tokens, unknown_id) = self.ids();
+    fn bpe(self) -> Built<(ModelWrapper, Option<u32>)> {
+        let (vocabulary, unknown_id) = self.ids();
         if self.unk_token.is_some() {
             self.needs_unknown(unknown_id)?;
         }
         let prefix = self.continuing_subword_prefix;
         let merges = self.merges.ok_or("a BPE model needs merges")?;
         let merges = pairs(merges, prefix.as_deref().unwrap_or_default())?;
-        let vocabulary: Vocab = tokens.into_iter().collect();
         let mut builder = BPE::builder()
             .vocab_and_merges(vocabulary, merges)
             .fuse_unk(self.fuse_unk.unwrap_or(false))
@@ -349,7 +434,7 @@ impl Model {
     }
 
     fn unigram(self) -> Built<(ModelWrapper, Option<u32>)> {
-        let Vocabulary::Scores(tokens) = self.vocab else {
+        let Entries::Scores(tokens) = self.vocab else {
             return Err("a Unigram vocabulary is a list of tokens with scores".to_owned());
         };
         if tokens.is_empty() {
@@ -367,11 +452,11 @@ impl Model {
 }
 
 /// Refuses a vocabulary that is empty or not one-to-one.
-fn check_ids(tokens: &[(String, u32)]) -> Built<()> {
-    if tokens.is_empty() {
+fn check_ids(entries: &Numbered) -> Built<()> {
+    if entries.ids.is_empty() {
         return Err("its vocabulary is empty".to_owned());
     }
-    let mut sorted: Vec<&(String, u32)> = tokens.iter().collect();
+    let mut sorted: Vec<(&str, u32)> = entries.iter().collect();
     sorted.sort_unstable_by_key(|(_, id)| *id);
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0].1 == pair[1].1) {
         return Err(format!(
@@ -379,7 +464,7 @@ fn check_ids(tokens: &[(String, u32)]) -> Built<()> {
             twice[0].0, twice[1].0, twice[0].1
         ));
     }
-    sorted.sort_unstable_by_key(|(token, _)| token.as_str());
+    sorted.sort_unstable_by_key(|(token, _)| *token);
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(format!("the token {:?} stands twice", twice[0].0));
     }

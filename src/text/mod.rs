@@ -22,10 +22,17 @@
 //! Id 0 is [`PAD`], id 1 is [`UNKNOWN`]; no text can produce id 0, because neither is looked for
 //! in the text. Words and characters follow by falling frequency, ties in the order of their
 //! bytes; two trainings on the same texts give the same bytes, on any number of threads.
+//!
+//! A tokenizer for words is also written out here by hand, because the crate's general stages
+//! take many times as long to start and to run; the tests hold both to the same tokens. Any file
+//! that is not exactly such a tokenizer goes to the crate.
 
 mod config;
 mod file;
+mod pipeline;
 mod train;
+mod vocabulary;
+mod words;
 
 pub use config::{MAX_VOCABULARY, TextConfig, TokenKind, Truncate};
 
@@ -36,6 +43,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
+use words::WordTokenizer;
 
 /// The token with id 0 of every trained tokenizer; it fills up short rows of a batch.
 pub const PAD: &str = "<pad>";
@@ -45,7 +53,17 @@ pub const UNKNOWN: &str = "<unk>";
 /// How many texts are handled between two calls of a progress callback.
 const CHUNK: usize = 1024;
 
-/// A tokenizer and what is worth remembering of it, because the crate would search for it.
+/// What turns a text into ids.
+#[derive(Debug, Clone)]
+enum Engine {
+    /// A tokenizer for words as training makes it.
+    Words(WordTokenizer),
+    /// Any other.
+    General(Box<Parts>),
+}
+
+/// A tokenizer of the crate and what is worth remembering of it, because the crate would search
+/// for it.
 #[derive(Debug, Clone)]
 struct Parts {
     tokenizer: Tokenizer,
@@ -57,7 +75,7 @@ struct Parts {
 /// Turns texts into token ids.
 #[derive(Debug, Clone)]
 pub struct TextEncoder {
-    parts: Parts,
+    engine: Engine,
     /// Where the tokenizer comes from, for error messages.
     origin: PathBuf,
     max_tokens: usize,
@@ -82,8 +100,8 @@ impl TextEncoder {
         if let TokenKind::File(path) = &config.tokenizer {
             return Self::load(path, config);
         }
-        let parts = train::train(texts, config, progress)?;
-        Ok(Self::new(parts, Path::new("trained tokenizer"), config))
+        let engine = train::train(texts, config, progress)?;
+        Ok(Self::new(engine, Path::new("trained tokenizer"), config))
     }
 
     /// Reads a `tokenizer.json`. Of `config` only `max_tokens` and `truncate` are used.
@@ -106,14 +124,16 @@ impl TextEncoder {
     /// The bytes cannot be used as a tokenizer.
     pub fn from_bytes(bytes: &[u8], origin: &Path, config: &TextConfig) -> Result<Self> {
         let encoder = Self::new(file::parse(bytes, origin)?, origin, config);
-        // A tokenizer that fails on any text at all is better refused here than in training.
-        encoder.encode("A probe: 1 word, zwei Wörter, 三个词!")?;
+        if let Engine::General(_) = encoder.engine {
+            // One that fails on any text at all is better refused here than in training.
+            encoder.encode("A probe: 1 word, zwei Wörter, 三个词!")?;
+        }
         Ok(encoder)
     }
 
-    fn new(parts: Parts, origin: &Path, config: &TextConfig) -> Self {
+    fn new(engine: Engine, origin: &Path, config: &TextConfig) -> Self {
         Self {
-            parts,
+            engine,
             origin: origin.to_path_buf(),
             max_tokens: config.max_tokens,
             truncate: config.truncate,
@@ -125,9 +145,20 @@ impl TextEncoder {
     /// # Errors
     /// The tokenizer cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
-        self.guarded("cannot be written as JSON", || {
-            self.parts.tokenizer.to_string(false)
+        self.guarded("cannot be written as JSON", || match &self.engine {
+            Engine::Words(words) => pipeline::of_words(words)?.to_string(false),
+            Engine::General(parts) => parts.tokenizer.to_string(false),
         })
+    }
+
+    /// Everything that the ids of a text depend on: the tokenizer as a `tokenizer.json`, and how
+    /// many tokens are kept.
+    ///
+    /// # Errors
+    /// The tokenizer cannot be written as JSON.
+    pub fn description(&self) -> Result<String> {
+        let limit = format!("\n{} {:?}", self.max_tokens, self.truncate);
+        Ok(self.to_json()? + &limit)
     }
 
     /// The token ids of `text`, without added special tokens, shortened to the configured length.
@@ -137,10 +168,13 @@ impl TextEncoder {
     /// # Errors
     /// A tokenizer read from a file fails on this text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let mut ids = self.guarded("failed on a text", || {
-            let encoding = self.parts.tokenizer.encode_fast(text, false)?;
-            Ok(encoding.get_ids().to_vec())
-        })?;
+        let mut ids = match &self.engine {
+            Engine::Words(words) => words.encode(text),
+            Engine::General(parts) => self.guarded("failed on a text", || {
+                let encoding = parts.tokenizer.encode_fast(text, false)?;
+                Ok(encoding.get_ids().to_vec())
+            })?,
+        };
         self.truncate.apply(&mut ids, self.max_tokens);
         Ok(ids)
     }
@@ -159,8 +193,15 @@ impl TextEncoder {
     ) -> Result<Option<Vec<Vec<u32>>>> {
         let mut rows = Vec::with_capacity(texts.len());
         for chunk in texts.chunks(CHUNK) {
-            let encoded: Result<Vec<_>> = chunk.par_iter().map(|text| self.encode(text)).collect();
-            rows.extend(encoded?);
+            match chunk {
+                // No other thread is woken for it.
+                [text] => rows.push(self.encode(text)?),
+                _ => {
+                    let encoded: Result<Vec<_>> =
+                        chunk.par_iter().map(|text| self.encode(text)).collect();
+                    rows.extend(encoded?);
+                }
+            }
             if progress(rows.len(), texts.len()).is_break() {
                 return Ok(None);
             }
@@ -171,32 +212,53 @@ impl TextEncoder {
     /// The number of rows that an embedding needs: the highest id and one more.
     #[must_use]
     pub fn vocabulary_size(&self) -> usize {
-        self.parts.vocabulary_size
+        match &self.engine {
+            Engine::Words(words) => words.vocabulary.tokens().len(),
+            Engine::General(parts) => parts.vocabulary_size,
+        }
     }
 
     /// The token with this id.
     #[must_use]
     pub fn token(&self, id: u32) -> Option<String> {
-        self.parts.tokenizer.id_to_token(id)
+        match &self.engine {
+            Engine::Words(words) => {
+                let token = words.vocabulary.tokens().get(id as usize);
+                token.map(str::to_owned)
+            }
+            Engine::General(parts) => parts.tokenizer.id_to_token(id),
+        }
     }
 
     /// The id of this token, as it is written in the vocabulary.
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.parts.tokenizer.token_to_id(token)
+        match &self.engine {
+            Engine::Words(words) => words.vocabulary.id(token),
+            Engine::General(parts) => parts.tokenizer.token_to_id(token),
+        }
     }
 
     /// The id that stands for whatever is not in the vocabulary, if the tokenizer has one.
     #[must_use]
     pub fn unknown_id(&self) -> Option<u32> {
-        self.parts.unknown_id
+        match &self.engine {
+            Engine::Words(words) => Some(words.unknown_id),
+            Engine::General(parts) => parts.unknown_id,
+        }
     }
 
     /// Every token with its id, in the order of the ids.
     #[must_use]
     pub fn vocabulary(&self) -> Vec<(String, u32)> {
-        let mut tokens: Vec<(String, u32)> =
-            self.parts.tokenizer.get_vocab(true).into_iter().collect();
+        let parts = match &self.engine {
+            Engine::Words(words) => {
+                let tokens = words.vocabulary.tokens().iter();
+                return tokens.map(str::to_owned).zip(0..).collect();
+            }
+            Engine::General(parts) => parts,
+        };
+        let mut tokens: Vec<(String, u32)> = parts.tokenizer.get_vocab(true).into_iter().collect();
         tokens.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
         tokens
     }

@@ -1,49 +1,16 @@
 //! Learning a tokenizer from texts. What it does to a text is described in the parent module.
 
-use super::{CHUNK, PAD, Parts, TextConfig, TokenKind, UNKNOWN, contain};
+use super::pipeline::{Pipeline, WORD_START, word_level, word_start};
+use super::vocabulary::{TokenList, Vocabulary};
+use super::words::{WordTokenizer, Words};
+use super::{CHUNK, Engine, PAD, Parts, TextConfig, TokenKind, UNKNOWN, contain};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::models::wordlevel::WordLevel;
-use tokenizers::normalizers::replace::ReplacePattern;
-use tokenizers::normalizers::utils::Lowercase;
-use tokenizers::normalizers::{self, NFC, NormalizerWrapper, Replace, Strip};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{
-    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
-    PreTokenizer, SplitDelimiterBehavior, Tokenizer,
-};
-
-/// A line break as reviews on the web hold it.
-const LINE_BREAK: &str = r"<[bB][rR]\s*/?>";
-
-/// One word or one symbol. In this order: a word, apostrophes between letters included; any other
-/// symbol, with its marks and what a zero-width joiner (U+200D) ties to it. The two joiners
-/// (U+200C, U+200D) belong to words, as Persian and the Indic scripts need.
-///
-/// This pattern and [`ENDING`] hold nothing that the linear-time engine leaves to a slower one
-/// (look-around, back-references, Unicode `\b`): they run as fast as the built-in pre-tokenizers.
-const WORD: &str = concat!(
-    r"[\p{L}\p{M}\p{N}_",
-    "\u{200C}\u{200D}",
-    r"]+(?:'[\p{L}\p{M}]+)*",
-    r"|[^\s\p{L}\p{M}\p{N}_",
-    "\u{200C}\u{200D}",
-    r"]\p{M}*(?:",
-    "\u{200D}",
-    r"[^\s\p{L}\p{M}\p{N}_",
-    "\u{200C}\u{200D}",
-    r"]\p{M}*)*",
-);
-
-/// The endings of words that are tokens of their own.
-const ENDING: &str = r"'(?:[sSmMdD]|[lL][lL]|[rRvV][eE])$";
+use tokenizers::{AddedToken, ModelWrapper};
 
 /// How often each word stands in the texts.
 type Counts = HashMap<String, u64>;
@@ -53,34 +20,44 @@ pub(super) fn train(
     texts: &[&str],
     config: &TextConfig,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Parts> {
-    let pipeline = Pipeline::new(config).map_err(internal)?;
-    let counts = pipeline.count(texts, progress).map_err(internal)?;
+) -> Result<Engine> {
+    let counts = count(texts, config, progress).map_err(internal)?;
     if counts.is_empty() {
         return Err(Error::argument(
             "texts",
             format!("{} texts without a single word to learn from", texts.len()),
         ));
     }
-    let mut tokenizer = match config.tokenizer {
+    match config.tokenizer {
         TokenKind::Bpe => {
-            let mut tokenizer = Tokenizer::new(bpe(counts, config)?);
-            tokenizer.with_decoder(Some(DecoderWrapper::Metaspace(word_start())));
-            tokenizer
+            let model = bpe(mark_starts(counts), config)?.into();
+            let decoder = DecoderWrapper::Metaspace(word_start());
+            general(model, Some(decoder), config)
         }
-        _ => Tokenizer::new(word_level(counts, config)?),
-    };
-    contain(|| {
-        tokenizer.with_normalizer(Some(pipeline.normalizer))?;
-        tokenizer.with_pre_tokenizer(Some(pipeline.pre_tokenizer));
-        Ok(Parts {
-            // Training numbers the tokens without a gap.
-            vocabulary_size: tokenizer.get_vocab_size(true),
-            unknown_id: tokenizer.token_to_id(UNKNOWN),
-            tokenizer,
-        })
-    })
-    .map_err(internal)
+        TokenKind::Character => {
+            let tokens = most_frequent(counts, config)?;
+            let model = word_level(&tokens, UNKNOWN).map_err(internal)?.into();
+            general(model, None, config)
+        }
+        _ => Ok(Engine::Words(word_tokenizer(counts, config)?)),
+    }
+}
+
+/// A tokenizer of the crate, with what happens to a text before its `model` sees it.
+fn general(
+    model: ModelWrapper,
+    decoder: Option<DecoderWrapper>,
+    config: &TextConfig,
+) -> Result<Engine> {
+    let pipeline = Pipeline::new(&config.tokenizer, config.lowercase);
+    let tokenizer = pipeline.and_then(|pipeline| pipeline.around(model, decoder));
+    let tokenizer = tokenizer.map_err(internal)?;
+    Ok(Engine::General(Box::new(Parts {
+        // Training numbers the tokens without a gap.
+        vocabulary_size: tokenizer.get_vocab_size(true),
+        unknown_id: tokenizer.token_to_id(UNKNOWN),
+        tokenizer,
+    })))
 }
 
 /// An error of the `tokenizers` crate that no text and no setting of ours should cause.
@@ -91,100 +68,61 @@ fn internal(problem: String) -> Error {
     )
 }
 
-/// What happens to a text before the model sees it.
-struct Pipeline {
-    normalizer: NormalizerWrapper,
-    pre_tokenizer: PreTokenizerWrapper,
-}
-
-impl Pipeline {
-    fn new(config: &TextConfig) -> std::result::Result<Self, String> {
-        contain(|| {
-            let regex = |pattern: &str| ReplacePattern::Regex(pattern.to_owned());
-            let mut steps: Vec<NormalizerWrapper> = vec![
-                Replace::new(regex(LINE_BREAK), " ")?.into(),
-                Replace::new("\u{2019}", "'")?.into(),
-                NFC.into(),
-            ];
-            if config.lowercase {
-                steps.push(Lowercase.into());
-            }
-            let pre_tokenizer = match config.tokenizer {
-                TokenKind::Character => {
-                    steps.push(Replace::new(regex(r"\s+"), " ")?.into());
-                    steps.push(Strip::new(true, true).into());
-                    matches(r"[\s\S]")?
-                }
-                TokenKind::Bpe => {
-                    Sequence::new(vec![matches(WORD)?, endings()?, word_start().into()]).into()
-                }
-                _ => Sequence::new(vec![matches(WORD)?, endings()?]).into(),
-            };
-            Ok(Self {
-                normalizer: normalizers::Sequence::new(steps).into(),
-                pre_tokenizer,
-            })
-        })
-    }
-
-    /// Counts the words of all texts on all threads. Sums do not depend on the order, so the
-    /// number of threads cannot be seen in the result.
-    fn count(
-        &self,
-        texts: &[&str],
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> std::result::Result<Counts, String> {
+/// Counts the words of all texts, or their characters, on all threads. Sums do not depend on the
+/// order, so the number of threads cannot be seen in the result.
+fn count(
+    texts: &[&str],
+    config: &TextConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> std::result::Result<Counts, String> {
+    let words = Words {
+        lowercase: config.lowercase,
+    };
+    let characters = match config.tokenizer {
+        TokenKind::Character => Some(Pipeline::new(&config.tokenizer, config.lowercase)?),
+        _ => None,
+    };
+    let count_piece = |texts: &[&str]| {
         let mut counts = Counts::new();
-        let mut done = 0;
-        for chunk in texts.chunks(CHUNK) {
-            let found = contain(|| {
-                chunk
-                    .par_iter()
-                    .try_fold(Counts::new, |mut counts, text| {
-                        self.count_text(text, &mut counts)?;
-                        Ok(counts)
-                    })
-                    .try_reduce(Counts::new, |a, b| Ok(merge(a, b)))
-            })?;
-            counts = merge(counts, found);
-            done += chunk.len();
-            progress(done, texts.len());
-        }
-        Ok(counts)
-    }
-
-    fn count_text(&self, text: &str, counts: &mut Counts) -> tokenizers::Result<()> {
-        let mut normalized = NormalizedString::from(text);
-        self.normalizer.normalize(&mut normalized)?;
-        let mut words = PreTokenizedString::from(normalized);
-        self.pre_tokenizer.pre_tokenize(&mut words)?;
-        for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::Byte) {
-            match counts.get_mut(word) {
+        for text in texts {
+            let take = |token: &str| match counts.get_mut(token) {
                 Some(count) => *count += 1,
                 None => {
-                    counts.insert(word.to_owned(), 1);
+                    counts.insert(token.to_owned(), 1);
                 }
+            };
+            match &characters {
+                Some(pipeline) => contain(|| pipeline.each(text, take))?,
+                None => words.each(text, take),
             }
         }
-        Ok(())
+        Ok::<_, String>(counts)
+    };
+    let mut counts = Counts::new();
+    let mut done = 0;
+    for chunk in texts.chunks(CHUNK) {
+        let found = chunk
+            .par_chunks(CHUNK / 8)
+            .map(count_piece)
+            .try_reduce(Counts::new, |a, b| Ok(merge(a, b)))?;
+        counts = merge(counts, found);
+        done += chunk.len();
+        progress(done, texts.len());
     }
+    Ok(counts)
 }
 
-/// A pre-tokenizer whose tokens are the matches of `pattern`.
-fn matches(pattern: &str) -> tokenizers::Result<PreTokenizerWrapper> {
-    let pattern = SplitPattern::Regex(pattern.to_owned());
-    Ok(Split::new(pattern, SplitDelimiterBehavior::Removed, true)?.into())
-}
-
-/// Cuts [`ENDING`] off a word.
-fn endings() -> tokenizers::Result<PreTokenizerWrapper> {
-    let pattern = SplitPattern::Regex(ENDING.to_owned());
-    Ok(Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?.into())
-}
-
-/// Marks the beginning of every word with `▁`, so that `not able` and `notable` differ.
-fn word_start() -> Metaspace {
-    Metaspace::new('▁', PrependScheme::Always, false)
+/// The words as their pieces are learnt from, each with the mark of its beginning.
+fn mark_starts(counts: Counts) -> Counts {
+    let mut marked = Counts::with_capacity(counts.len());
+    for (word, count) in counts {
+        let word = match word.starts_with(WORD_START) {
+            true => word,
+            false => format!("{WORD_START}{word}"),
+        };
+        *marked.entry(word).or_default() += count;
+    }
+    marked
 }
 
 /// The sum of two counts; the smaller one is poured into the larger.
@@ -216,24 +154,30 @@ fn too_rare(config: &TextConfig) -> Error {
     )
 }
 
-fn word_level(counts: Counts, config: &TextConfig) -> Result<WordLevel> {
-    let words = ranked(counts, config.min_frequency);
-    if words.is_empty() {
+/// The vocabulary of words or characters.
+fn most_frequent(counts: Counts, config: &TextConfig) -> Result<TokenList> {
+    let tokens = ranked(counts, config.min_frequency);
+    if tokens.is_empty() {
         return Err(too_rare(config));
     }
-    let vocabulary = [PAD.to_owned(), UNKNOWN.to_owned()]
+    Ok([PAD, UNKNOWN]
         .into_iter()
-        .chain(words)
+        .chain(tokens.iter().map(String::as_str))
         .take(config.vocabulary_size)
-        .zip(0..)
-        .collect();
-    contain(|| {
-        WordLevel::builder()
-            .vocab(vocabulary)
-            .unk_token(UNKNOWN.to_owned())
-            .build()
+        .collect())
+}
+
+fn word_tokenizer(counts: Counts, config: &TextConfig) -> Result<WordTokenizer> {
+    let vocabulary = Vocabulary::new(most_frequent(counts, config)?);
+    let vocabulary = vocabulary.ok_or_else(|| internal("a word stands twice".to_owned()))?;
+    let unknown_id = vocabulary.id(UNKNOWN);
+    Ok(WordTokenizer {
+        words: Words {
+            lowercase: config.lowercase,
+        },
+        unknown_id: unknown_id.ok_or_else(|| internal("no unknown word".to_owned()))?,
+        vocabulary,
     })
-    .map_err(internal)
 }
 
 fn bpe(counts: Counts, config: &TextConfig) -> Result<BPE> {

@@ -1,0 +1,282 @@
+//! Reading safetensors files through a memory map: only what is used is read and copied.
+
+use crate::batch::Batch;
+use crate::embedding::EmbeddingTable;
+use crate::error::{Error, Result};
+use candle_core::safetensors::Load;
+use candle_core::{DType, Device, Tensor};
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of a number of single precision.
+const NUMBER: usize = size_of::<f32>();
+
+/// An open safetensors file.
+#[derive(Debug)]
+pub(super) struct WeightFile {
+    path: PathBuf,
+    map: Arc<Mmap>,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// Where a tensor of the file is.
+#[derive(Debug)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
+}
+
+impl WeightFile {
+    /// Opens a file and reads the names and shapes of its tensors.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not a whole safetensors file.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        // SAFETY: the bytes must not change while they are mapped. This program never writes to
+        // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
+        // one as it is.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
+        let broken = |error: &dyn std::fmt::Display| {
+            Error::model(
+                path,
+                format!("not a whole safetensors file: {error}"),
+                "replace it by an intact copy, or train again",
+            )
+        };
+        let tensors = SafeTensors::deserialize(&map).map_err(|error| broken(&error))?;
+        let entries = tensors.iter().map(|(name, view)| {
+            let start = view.data().as_ptr().addr() - map.as_ptr().addr();
+            let entry = Entry {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: start..start + view.data().len(),
+            };
+            (name.to_owned(), entry)
+        });
+        let entries = entries.collect();
+        Ok(Self {
+            path: path.to_path_buf(),
+            map: Arc::new(map),
+            entries,
+        })
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of the tensors, in alphabetical order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The shape of a tensor, if it is there.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// A tensor as single precision on `device`.
+    ///
+    /// # Errors
+    /// It is not there, or of a type that Candle does not have.
+    pub(super) fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let entry = self.entry(name)?;
+        let bytes = &self.map[entry.bytes.clone()];
+        let view = TensorView::new(entry.dtype, entry.shape.clone(), bytes)
+            .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))?;
+        Ok(view.load(device)?.to_dtype(DType::F32)?)
+    }
+
+    /// Every tensor as single precision on `device`, by name.
+    ///
+    /// # Errors
+    /// One is of a type that Candle does not have.
+    pub(super) fn tensors(&self, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+        self.names()
+            .map(|name| Ok((name.to_owned(), self.tensor(name, device)?)))
+            .collect()
+    }
+
+    /// A tensor [V, E] of single precision as a table that stays in the file; `None` if it is of
+    /// another type or rank.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(super) fn table(&self, name: &str) -> Result<Option<MappedTable>> {
+        let entry = self.entry(name)?;
+        Ok(match (entry.dtype, entry.shape.as_slice()) {
+            (Dtype::F32, &[rows, columns]) => Some(MappedTable {
+                map: self.map.clone(),
+                bytes: entry.bytes.clone(),
+                rows,
+                columns,
+            }),
+            _ => None,
+        })
+    }
+
+    /// Whether all numbers of a tensor are finite as single precision.
+    ///
+    /// # Errors
+    /// As [`WeightFile::tensor`].
+    pub(super) fn is_finite(&self, name: &str) -> Result<bool> {
+        let entry = self.entry(name)?;
+        if entry.dtype == Dtype::F32 {
+            return Ok(all_finite(&self.map[entry.bytes.clone()]));
+        }
+        let tensor = self.tensor(name, &Device::Cpu)?.flatten_all()?;
+        let values: Vec<f32> = tensor.to_vec1()?;
+        Ok(values.iter().all(|value| value.is_finite()))
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.entries.get(name).ok_or_else(|| {
+            Error::model(
+                &self.path,
+                format!("the tensor {name} is missing"),
+                "replace it by an intact copy, or train again",
+            )
+        })
+    }
+}
+
+/// Whether all of the little-endian single-precision numbers in `bytes` are finite.
+fn all_finite(bytes: &[u8]) -> bool {
+    // A number that is not finite has an exponent of ones alone: one more carries into the place
+    // of the sign. Blocks without a branch inside run as fast as memory is read.
+    bytes.chunks(4096 * NUMBER).all(|block| {
+        let (numbers, _) = block.as_chunks();
+        let carries = numbers.iter().fold(0, |carries, &number| {
+            carries | ((u32::from_le_bytes(number) & 0x7FFF_FFFF) + 0x0080_0000)
+        });
+        carries >> 31 == 0
+    })
+}
+
+/// An embedding table [V, E] on the CPU whose rows are read from a mapped file as they are used.
+#[derive(Debug)]
+pub(super) struct MappedTable {
+    map: Arc<Mmap>,
+    bytes: Range<usize>,
+    rows: usize,
+    columns: usize,
+}
+
+impl EmbeddingTable for MappedTable {
+    fn embed(&self, batch: &Batch) -> Result<Tensor> {
+        let table = &self.map[self.bytes.clone()];
+        let width = self.columns * NUMBER;
+        let ids = batch.packed_ids();
+        let mut values: Vec<f32> = Vec::with_capacity(ids.len() * self.columns);
+        for &id in ids {
+            let row = id as usize * width;
+            let Some(row) = table.get(row..row + width) else {
+                let problem = format!("token {id}, but the embedding has {} rows", self.rows);
+                return Err(Error::argument("batch", problem));
+            };
+            // Bytes, not numbers: the file may hold them at any address.
+            let (numbers, _) = row.as_chunks();
+            values.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
+        }
+        Ok(Tensor::from_vec(
+            values,
+            (ids.len(), self.columns),
+            &Device::Cpu,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(numbers: &[f32]) -> Vec<u8> {
+        numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_found_at_every_place() {
+        let mut numbers = [f32::MAX, f32::MIN, 0.0, -0.0, 1e-45].repeat(2000);
+        assert!(all_finite(&bytes(&numbers)));
+        assert!(all_finite(&[]));
+        let signalling = f32::from_bits(0x7F80_0001);
+        for bad in [
+            f32::NAN,
+            -f32::NAN,
+            f32::INFINITY,
+            -f32::INFINITY,
+            signalling,
+        ] {
+            for place in [0, 1, 4095, 4096, 8191, 9999] {
+                let good = std::mem::replace(&mut numbers[place], bad);
+                assert!(!all_finite(&bytes(&numbers)), "{bad} at {place}");
+                numbers[place] = good;
+            }
+        }
+    }
+
+    /// A file with the header behind `padding` spaces, so that numbers lie at any address.
+    fn file(folder: &Path, padding: usize, dtype: &str, shape: [usize; 2], data: &[u8]) -> PathBuf {
+        let header = format!(
+            r#"{{"t":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[0,{}]}}}}{}"#,
+            data.len(),
+            " ".repeat(padding)
+        );
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        file.extend_from_slice(data);
+        let path = folder.join("t.safetensors");
+        std::fs::write(&path, file).unwrap();
+        path
+    }
+
+    #[test]
+    fn rows_of_a_mapped_table_are_those_of_the_tensor_at_any_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = bytes(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]);
+        for padding in 0..4 {
+            let path = file(folder.path(), padding, "F32", [3, 3], &data);
+            let weights = WeightFile::open(&path).unwrap();
+            assert!(weights.is_finite("t").unwrap());
+            let tensor = weights.tensor("t", &Device::Cpu).unwrap();
+            let table = weights.table("t").unwrap().unwrap();
+            let batch = Batch::new(&[&[2, 0], &[1, 2, 2]]).unwrap();
+            let embedded: Vec<Vec<f32>> = table.embed(&batch).unwrap().to_vec2().unwrap();
+            let rows: Vec<Vec<f32>> = tensor.to_vec2().unwrap();
+            let expected: Vec<_> = batch
+                .packed_ids()
+                .iter()
+                .map(|&id| &rows[id as usize])
+                .collect();
+            assert_eq!(embedded.iter().collect::<Vec<_>>(), expected);
+            let beyond = table.embed(&Batch::new(&[&[3]]).unwrap()).unwrap_err();
+            assert_eq!(
+                beyond.to_string(),
+                "batch: token 3, but the embedding has 3 rows"
+            );
+        }
+    }
+
+    #[test]
+    fn other_types_are_converted() {
+        let folder = tempfile::tempdir().unwrap();
+        let data: Vec<u8> = [1f64, 1e300].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let weights = WeightFile::open(&file(folder.path(), 0, "F64", [1, 2], &data)).unwrap();
+        assert!(weights.table("t").unwrap().is_none());
+        // Too large for single precision.
+        assert!(!weights.is_finite("t").unwrap());
+        let data = [0x00, 0x3C, 0x00, 0xC0];
+        let weights = WeightFile::open(&file(folder.path(), 0, "F16", [1, 2], &data)).unwrap();
+        assert!(weights.is_finite("t").unwrap());
+        let tensor = weights.tensor("t", &Device::Cpu).unwrap();
+        assert_eq!(tensor.to_vec2::<f32>().unwrap(), [[1., -2.]]);
+    }
+}

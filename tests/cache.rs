@@ -1,0 +1,258 @@
+//! The cache of tokens as a user of the program meets it: it saves time and changes nothing.
+
+use assert_cmd::cargo::cargo_bin;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const FOUND: &str = "from the cache in ";
+const KEPT: &str = "kept in the cache in ";
+
+/// Texts that are worth a file, and a place for the cache.
+struct Setting {
+    folder: TempDir,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("data.csv"), data("plain")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn birnn(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(cargo_bin("birnn"));
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .env("HF_HUB_OFFLINE", "1")
+            .env("BIRNN_CACHE", self.path("cache"));
+        command
+    }
+
+    fn training(&self, out: &str, more: &[&str]) -> Command {
+        let mut arguments = vec!["train", "--data", "data.csv", "--out", out];
+        for setting in [
+            "text.max_tokens=8",
+            "text.vocabulary_size=500",
+            "train.epochs=1",
+            "train.batch_size=128",
+            "model.num_hiddens=4",
+            "model.embedding_size=4",
+        ] {
+            arguments.extend(["--set", setting]);
+        }
+        arguments.extend(more);
+        self.birnn(&arguments)
+    }
+
+    /// Trains, and gives what was written to stderr and the files that the run left.
+    fn train(&self, out: &str, more: &[&str]) -> (String, Vec<Vec<u8>>) {
+        let output = self.training(out, more).output().unwrap();
+        (said(&output), self.files(out))
+    }
+
+    fn files(&self, out: &str) -> Vec<Vec<u8>> {
+        let names = [
+            "tokenizer.json",
+            "model.safetensors",
+            "checkpoints/last/training.safetensors",
+        ];
+        let read = |name| fs::read(self.path(out).join(name)).unwrap();
+        names.map(read).to_vec()
+    }
+
+    fn cached(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("cache/tokens")).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+}
+
+fn data(word: &str) -> String {
+    let mut text = "label,text\n".to_owned();
+    for row in 0..6000 {
+        let (label, view) = [("neg", "dull"), ("pos", "fine")][row % 2];
+        text += &format!(
+            "{label},A {view} film of number {} and it's {word} to see {}; isn't it {}?\n",
+            row % 317,
+            row % 211,
+            row % 13
+        );
+    }
+    text
+}
+
+#[track_caller]
+fn said(output: &Output) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    stderr
+}
+
+#[track_caller]
+fn assert_line(said: &str, start: &str, end: &str) {
+    let fits = |line: &str| line.starts_with(start) && line.ends_with(end);
+    assert!(said.lines().any(fits), "no {start}...{end} in {said}");
+}
+
+fn says_nothing(said: &str) -> bool {
+    !said.contains("cache")
+}
+
+#[test]
+fn a_second_run_finds_what_the_first_kept_and_gives_the_same_bytes() {
+    let setting = Setting::new();
+    for kind in ["word", "bpe", "character"] {
+        let kind_of = format!("text.tokenizer={kind}");
+        let train = |out: &str, more: &[&str]| {
+            let more = [&["--set", &kind_of], more].concat();
+            setting.train(&format!("{out}-{kind}"), &more)
+        };
+        let (without, expected) = train("without", &["--no-cache"]);
+        assert!(says_nothing(&without), "{without}");
+        // The validation split is too small to be worth a file.
+        let (first, files) = train("first", &[]);
+        assert_line(&first, KEPT, ": vocabulary, training tokens");
+        assert!(!first.contains(FOUND), "{first}");
+        assert!(files == expected, "{kind}");
+        let (second, files) = train("second", &[]);
+        assert_line(&second, FOUND, ": vocabulary, training tokens");
+        assert!(!second.contains(KEPT), "{second}");
+        assert!(files == expected, "{kind}");
+    }
+    assert_eq!(setting.cached().len(), 3 * 2);
+}
+
+#[test]
+fn other_texts_and_settings_are_not_found() {
+    let setting = Setting::new();
+    setting.train("first", &[]);
+    // Another length of texts needs other tokens of the same vocabulary.
+    let (said, _) = setting.train("shorter", &["--set", "text.max_tokens=7"]);
+    assert_line(&said, FOUND, ": vocabulary");
+    assert_line(&said, KEPT, ": training tokens");
+    let (said, _) = setting.train("cased", &["--set", "text.lowercase=false"]);
+    assert_line(&said, KEPT, ": vocabulary, training tokens");
+    fs::write(setting.path("data.csv"), data("good")).unwrap();
+    let (said, files) = setting.train("other", &[]);
+    assert_line(&said, KEPT, ": vocabulary, training tokens");
+    assert!(files == setting.train("without", &["--no-cache"]).1);
+}
+
+#[test]
+fn broken_files_are_written_anew() {
+    let setting = Setting::new();
+    let (_, expected) = setting.train("first", &[]);
+    let whole: Vec<Vec<u8>> = setting
+        .cached()
+        .iter()
+        .map(|path| fs::read(path).unwrap())
+        .collect();
+    for (name, damage) in [
+        (
+            "cut",
+            (|bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2)) as fn(&mut Vec<u8>),
+        ),
+        ("bent", |bytes| *bytes.last_mut().unwrap() ^= 1),
+        ("empty", Vec::clear),
+    ] {
+        for path in setting.cached() {
+            let mut bytes = fs::read(&path).unwrap();
+            damage(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+        }
+        let (said, files) = setting.train(name, &[]);
+        assert_line(&said, KEPT, ": vocabulary, training tokens");
+        assert!(files == expected, "{name}");
+        for (path, whole) in setting.cached().iter().zip(&whole) {
+            assert!(fs::read(path).unwrap() == *whole, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_one_line_and_no_more() {
+    let setting = Setting::new();
+    let (_, expected) = setting.train("without", &["--no-cache"]);
+    let train_in = |out: &str, cache: &Path| {
+        let mut command = setting.training(out, &[]);
+        let output = command.env("BIRNN_CACHE", cache).output().unwrap();
+        let said = said(&output);
+        assert!(setting.files(out) == expected, "{out}");
+        said
+    };
+    // A file where a folder should be: not even the superuser can write below it.
+    let said = train_in("below-a-file", &setting.path("data.csv"));
+    assert_eq!(said.matches("cache").count(), 1, "{said}");
+    assert_line(&said, "nothing can be kept in the cache in ", "");
+    // Turned off.
+    let said = train_in("off", Path::new(""));
+    assert!(says_nothing(&said), "{said}");
+}
+
+#[test]
+fn without_the_variable_the_cache_is_where_the_system_keeps_caches() {
+    let setting = Setting::new();
+    let output = setting
+        .training("run", &[])
+        .env_remove("BIRNN_CACHE")
+        .env("XDG_CACHE_HOME", setting.path("xdg"))
+        .env("LOCALAPPDATA", setting.path("xdg"))
+        .env("HOME", setting.path("xdg"))
+        .output()
+        .unwrap();
+    assert_line(&said(&output), KEPT, ": vocabulary, training tokens");
+    let folder = match cfg!(target_os = "macos") {
+        true => "xdg/Library/Caches/birnn/tokens",
+        false => "xdg/birnn/tokens",
+    };
+    assert_eq!(fs::read_dir(setting.path(folder)).unwrap().count(), 2);
+}
+
+#[test]
+fn processes_share_a_cache_at_the_same_time() {
+    let setting = Setting::new();
+    let (_, expected) = setting.train("without", &["--no-cache"]);
+    let outs = ["a", "b", "c", "d"];
+    let children = outs.map(|out| setting.training(out, &[]).spawn().unwrap());
+    for (child, out) in children.into_iter().zip(outs) {
+        said(&child.wait_with_output().unwrap());
+        assert!(setting.files(out) == expected, "{out}");
+    }
+    assert_eq!(setting.cached().len(), 2);
+    let (said, files) = setting.train("after", &[]);
+    assert_line(&said, FOUND, ": vocabulary, training tokens");
+    assert!(files == expected);
+}
+
+#[test]
+fn an_evaluation_finds_its_tokens_too() {
+    let setting = Setting::new();
+    setting.train("run", &[]);
+    let evaluate = |more: &[&str]| {
+        let arguments = ["eval", "--model", "run", "--data", "data.csv", "--json"];
+        let mut command = setting.birnn(&[&arguments, more].concat());
+        let output = command.stdout(Stdio::piped()).output().unwrap();
+        let mut report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["seconds"] = 0.into();
+        (said(&output), report)
+    };
+    let (without, expected) = evaluate(&["--no-cache"]);
+    assert!(says_nothing(&without), "{without}");
+    let (first, report) = evaluate(&[]);
+    assert_line(&first, KEPT, ": tokens");
+    assert_eq!(report, expected);
+    let (second, report) = evaluate(&[]);
+    assert_line(&second, FOUND, ": tokens");
+    assert_eq!(report, expected);
+}
