@@ -197,6 +197,16 @@ impl BiRnn {
         })
     }
 
+    /// The same model, for prediction with weights that do not change; see
+    /// [`Recurrent::prepared`].
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn prepared(mut self) -> Result<Self> {
+        self.encoder = self.encoder.prepared()?;
+        Ok(self)
+    }
+
     /// The same model with its recurrent layers on another kernel.
     #[must_use]
     pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {

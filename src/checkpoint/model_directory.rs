@@ -126,7 +126,7 @@ impl ModelDirectory {
             .collect::<Result<_>>()?;
         let builder = crate::parameters::builder(others, device);
         let classes = file.labels.len();
-        let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)?;
+        let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)?.prepared()?;
         Ok(Self {
             file,
             encoder,

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::packing::Packing;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -95,6 +96,18 @@ pub struct Layer<'a> {
     pub weights: &'a [DirectionWeights],
     /// Initial state, [D, B, H] in sorted order; zeros if absent.
     pub initial: Option<&'a State>,
+    /// What [`Kernel::prepare`] of the same kernel made of the same weights, if it was asked.
+    pub prepared: Option<&'a Prepared>,
+}
+
+/// Constant weights in the form that a kernel reads fastest.
+#[derive(Clone)]
+pub struct Prepared(pub(crate) Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared")
+    }
 }
 
 /// A way to run a recurrent layer.
@@ -111,6 +124,17 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// Tensors whose shapes disagree, or a failing tensor operation.
     fn forward(&self, layer: &Layer) -> Result<(Tensor, State)>;
+
+    /// Brings the weights of a layer into the form in which this kernel reads them, which
+    /// [`Kernel::forward`] otherwise does every time; `None` if it reads them as they are. Later
+    /// changes of the weights are not seen.
+    ///
+    /// # Errors
+    /// Tensors whose shapes disagree, or a failing tensor operation.
+    fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
+        let _ = (mode, weights);
+        Ok(None)
+    }
 }
 
 impl fmt::Debug for dyn Kernel {
@@ -170,42 +194,8 @@ impl Layer<'_> {
                 ),
             ));
         }
-        let directions = self.weights.len();
-        let first = match self.weights {
-            [first] | [first, _] => first,
-            _ => {
-                return Err(Error::argument(
-                    "weights",
-                    format!("{directions} directions, but a layer has one or two"),
-                ));
-            }
-        };
-        let (gates_hidden, hidden) = first.hidden.dims2()?;
-        let gates = self.mode.gates();
-        let check = |argument, tensor: &Tensor, expected: &[usize]| {
-            if tensor.dims() == expected {
-                return Ok(());
-            }
-            Err(Error::argument(
-                argument,
-                format!("shape {:?}, expected {expected:?}", tensor.dims()),
-            ))
-        };
-        check("weight_hh", &first.hidden, &[gates * hidden, hidden])?;
-        for direction in self.weights {
-            check("weight_ih", &direction.input, &[gates_hidden, input])?;
-            check("weight_hh", &direction.hidden, &[gates_hidden, hidden])?;
-            if direction.bias.is_some() != first.bias.is_some() {
-                return Err(Error::argument(
-                    "weights",
-                    "one direction has biases, the other none",
-                ));
-            }
-            if let Some((input_bias, hidden_bias)) = &direction.bias {
-                check("bias_ih", input_bias, &[gates_hidden])?;
-                check("bias_hh", hidden_bias, &[gates_hidden])?;
-            }
-        }
+        let sizes = Sizes::of_weights(self.mode, self.weights, input)?;
+        let (hidden, directions) = (sizes.hidden, sizes.directions);
         if let Some(state) = self.initial {
             let expected = [directions, self.packing.batch(), hidden];
             check("initial h", &state.h, &expected)?;
@@ -223,11 +213,58 @@ impl Layer<'_> {
                 }
             }
         }
-        Ok(Sizes {
+        Ok(sizes)
+    }
+}
+
+impl Sizes {
+    /// The sizes of a layer with these weights and `input` inputs.
+    pub(crate) fn of_weights(
+        mode: Mode,
+        weights: &[DirectionWeights],
+        input: usize,
+    ) -> Result<Self> {
+        let directions = weights.len();
+        let first = match weights {
+            [first] | [first, _] => first,
+            _ => {
+                return Err(Error::argument(
+                    "weights",
+                    format!("{directions} directions, but a layer has one or two"),
+                ));
+            }
+        };
+        let (gates_hidden, hidden) = first.hidden.dims2()?;
+        for direction in weights {
+            check("weight_ih", &direction.input, &[gates_hidden, input])?;
+            let square = [mode.gates() * hidden, hidden];
+            check("weight_hh", &direction.hidden, &square)?;
+            if direction.bias.is_some() != first.bias.is_some() {
+                return Err(Error::argument(
+                    "weights",
+                    "one direction has biases, the other none",
+                ));
+            }
+            if let Some((input_bias, hidden_bias)) = &direction.bias {
+                check("bias_ih", input_bias, &[gates_hidden])?;
+                check("bias_hh", hidden_bias, &[gates_hidden])?;
+            }
+        }
+        Ok(Self {
             input,
             hidden,
             directions,
             bias: first.bias.is_some(),
         })
     }
+}
+
+fn check(argument: &'static str, tensor: &Tensor, expected: &[usize]) -> Result<()> {
+    if tensor.dims() == expected {
+        return Ok(());
+    }
+    Err(Error::argument(
+        argument,
+        format!("shape {:?}, expected {expected:?}", tensor.dims()),
+    ))
 }

@@ -2,7 +2,7 @@
 
 use crate::dropout::{Dropout, Phase};
 use crate::error::{Error, Result};
-use crate::kernels::{self, DirectionWeights, Kernel, Layer, Mode, State};
+use crate::kernels::{self, DirectionWeights, Kernel, Layer, Mode, Prepared, State};
 use crate::packing::Packing;
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
@@ -64,6 +64,8 @@ pub struct Recurrent {
     input_size: usize,
     batch_first: bool,
     kernel: &'static dyn Kernel,
+    /// By layer, what the kernel made of constant weights.
+    prepared: Vec<Option<Prepared>>,
 }
 
 /// PyTorch's initial values of recurrent layers.
@@ -133,6 +135,7 @@ impl Recurrent {
             input_size: config.input_size,
             batch_first: config.batch_first,
             kernel: kernels::select(vb.device(), vb.dtype()),
+            prepared: vec![None; config.num_layers],
         })
     }
 
@@ -140,7 +143,20 @@ impl Recurrent {
     #[must_use]
     pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {
         self.kernel = kernel;
+        self.prepared.fill(None);
         self
+    }
+
+    /// The same stack, its weights brought into the form in which the kernel reads them: worth it
+    /// for many short passes with weights that do not change. Later changes are not seen.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn prepared(mut self) -> Result<Self> {
+        for (prepared, weights) in self.prepared.iter_mut().zip(&self.layers) {
+            *prepared = self.kernel.prepare(self.mode, weights)?;
+        }
+        Ok(self)
     }
 
     /// Number of directions, D.
@@ -231,6 +247,7 @@ impl Recurrent {
                 input: &output,
                 weights,
                 initial: initial.as_ref(),
+                prepared: self.prepared[index].as_ref(),
             };
             let (next, state) = self.kernel.forward(&layer)?;
             output = next;

@@ -9,7 +9,7 @@ use super::cells::{Cell, Kept, MOST_BLOCKS};
 use super::forward::{Arguments, Saved};
 use super::lanes::Lanes;
 use super::prefetch::prefetch;
-use super::shards::{Chunk, Shard, run_tasks};
+use super::shards::{BACKWARD_ROWS, Chunk, Shard, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Right, Start, product};
 use super::weights::{BackwardWeights, WeightGradients, Widths};
@@ -65,7 +65,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                 .get_or_init(|| BackwardWeights::new(flat, widths, self.input_gradient));
         });
 
-        let shards = Shard::all(arguments.packing);
+        let shards = Shard::all(arguments.packing, BACKWARD_ROWS);
         let tasks = shards.len() * directions;
         let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
         let d_input_len = match self.input_gradient {
@@ -179,6 +179,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
             Some(_) => most * widths.input_row(),
             None => 0,
         });
+        let ask = |values: &[f32]| prefetch(values.as_ptr(), values.len());
         let columns_of = |row: usize| {
             let at = (row * directions + direction) * hidden;
             at..at + hidden
@@ -207,13 +208,13 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                     {
                         let packed = shard.row(next) + row;
                         if C::KEEPS_GATES {
-                            prefetch(&saved.gates[packed * gates_row..(packed + 1) * gates_row]);
+                            ask(&saved.gates[packed * gates_row..(packed + 1) * gates_row]);
                         }
                         if C::HAS_CELL {
-                            prefetch(&saved.c[packed * state_row..(packed + 1) * state_row]);
+                            ask(&saved.c[packed * state_row..(packed + 1) * state_row]);
                         }
-                        prefetch(&output[columns_of(packed)]);
-                        prefetch(&d_output[columns_of(packed)]);
+                        ask(&output[columns_of(packed)]);
+                        ask(&d_output[columns_of(packed)]);
                     }
                     let packed = shard.row(step) + row;
                     let previous = match direction {

@@ -8,15 +8,15 @@
 use super::buffer::Buffer;
 use super::cells::{Cell, MOST_BLOCKS};
 use super::lanes::Lanes;
-use super::shards::{Shard, run_tasks};
+use super::shards::{Shard, forward_rows, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Right, Start, product};
 use super::weights::{Flat, ForwardWeights, Widths};
 use crate::kernels::Sizes;
 use crate::packing::Packing;
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
 
 /// Rows whose sums over the input are made at a time.
 const CHUNK_ROWS: usize = 128;
@@ -87,24 +87,34 @@ pub(super) struct Computed {
     pub(super) saved: Vec<Saved>,
 }
 
-/// The weights of a layer, rearranged for one instruction set and cell.
-pub(super) fn pack<S: Simd, C: Cell>(arguments: &Arguments) -> Vec<ForwardWeights> {
-    let Sizes {
-        input,
-        hidden,
-        directions,
-        ..
-    } = arguments.sizes;
-    let widths = Widths::<S, C>::new(input, hidden);
-    let packed: Vec<OnceLock<ForwardWeights>> = (0..directions).map(|_| OnceLock::new()).collect();
-    run_tasks(directions, arguments.is_small(), |direction| {
-        let flat = arguments.flat(direction, widths);
-        packed[direction].get_or_init(|| ForwardWeights::new(flat, widths));
-    });
-    packed
-        .into_iter()
-        .filter_map(OnceLock::into_inner)
-        .collect()
+/// Rearranges the flat parameters of a layer whose cell is C.
+pub(super) struct Pack<'a, C> {
+    sizes: Sizes,
+    parameters: &'a [f32],
+    cell: PhantomData<C>,
+}
+
+impl<'a, C: Cell> Pack<'a, C> {
+    pub(super) fn new(sizes: Sizes, parameters: &'a [f32]) -> Self {
+        Self {
+            sizes,
+            parameters,
+            cell: PhantomData,
+        }
+    }
+}
+
+impl<C: Cell> WithSimd for Pack<'_, C> {
+    type Output = Vec<ForwardWeights>;
+
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<ForwardWeights> {
+        let widths = Widths::<S, C>::new(self.sizes.input, self.sizes.hidden);
+        let bias = self.sizes.bias;
+        let directions = self.parameters.par_chunks(widths.parameters(bias));
+        directions
+            .map(|parameters| ForwardWeights::new(Flat::new(parameters, widths, bias), widths))
+            .collect()
+    }
 }
 
 /// Runs a layer whose cell is C.
@@ -147,7 +157,7 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
         let weights = match self.packed {
             Some(weights) => weights,
             None => {
-                packed_here = pack::<S, C>(&arguments);
+                packed_here = Pack::<C>::new(arguments.sizes, arguments.parameters).with_simd(simd);
                 &packed_here
             }
         };
@@ -162,7 +172,10 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
         let (mut output, mut state) = (Vec::new(), Vec::new());
         let (output_len, state_len) = (rows * directions * hidden, arguments.start.len());
         {
-            let shards = Shard::all(arguments.packing);
+            let shards = Shard::all(
+                arguments.packing,
+                forward_rows(arguments.packing.batch(), directions),
+            );
             let shared_output = Shared::unwritten(&mut output, output_len);
             let shared_state = Shared::unwritten(&mut state, state_len);
             let shared_saved: Vec<_> = saved
@@ -279,7 +292,23 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                     &mut sums[hidden_start..],
                     row_len,
                 );
+                let next_step = match direction {
+                    0 => Some(step + 1).filter(|&step| step < shard.length(0)),
+                    _ => step.checked_sub(1),
+                };
                 for row in 0..live {
+                    if let Some(next) =
+                        next_step.filter(|&next| self.keep && row < shard.live(next))
+                    {
+                        let packed = shard.row(next) + row;
+                        if C::KEEPS_GATES {
+                            self.gates
+                                .prefetch(packed * widths.gates_row(), widths.gates_row());
+                        }
+                        if C::HAS_CELL {
+                            self.c.prefetch(packed * state_row, state_row);
+                        }
+                    }
                     let packed = shard.row(step) + row;
                     let state = row * state_row..(row + 1) * state_row;
                     let gates = if self.keep && C::KEEPS_GATES {

@@ -29,11 +29,13 @@ mod weights;
 
 pub use memory::keep_freed_memory;
 
-use super::{Kernel, Layer, State};
+use super::{DirectionWeights, Kernel, Layer, Mode, Prepared, Sizes, State};
 use crate::error::Result;
+use crate::storage::read;
 use candle_core::{DType, Device, Tensor};
 use instructions::InstructionSet;
 use std::sync::{Arc, LazyLock, OnceLock};
+use weights::ForwardWeights;
 
 /// The CPU kernel for one instruction set; see the module's documentation.
 #[derive(Debug, Clone, Copy)]
@@ -62,15 +64,14 @@ impl Kernel for CpuKernel {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
         let input = layer.input.contiguous()?;
-        let mut parts = Vec::new();
-        for direction in layer.weights {
-            parts.push(direction.input.flatten_all()?);
-            parts.push(direction.hidden.flatten_all()?);
-            if let Some((input_bias, hidden_bias)) = &direction.bias {
-                parts.extend([input_bias.clone(), hidden_bias.clone()]);
-            }
-        }
-        let weights = Tensor::cat(&parts, 0)?;
+        let prepared = match layer.prepared {
+            Some(Prepared(weights)) => weights.clone().downcast::<PreparedLayer>().ok(),
+            None => None,
+        };
+        let weights = match &prepared {
+            Some(prepared) => prepared.flat.clone(),
+            None => flat(layer.weights)?,
+        };
         let start = match &initial.c {
             Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
             None => initial.h.flatten_all()?.contiguous()?,
@@ -84,6 +85,7 @@ impl Kernel for CpuKernel {
             sizes,
             instructions: self.0,
             tracked,
+            prepared,
             shared: shared.clone(),
             saved: OnceLock::new(),
         };
@@ -110,4 +112,37 @@ impl Kernel for CpuKernel {
         };
         Ok((output, State { h, c }))
     }
+
+    fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
+        let Some(first) = weights.first() else {
+            return Ok(None);
+        };
+        let sizes = Sizes::of_weights(mode, weights, first.input.dim(1)?)?;
+        let flat = flat(weights)?.detach();
+        let panels = read(&flat, |flat| Ok(op::pack(mode, sizes, self.0, flat)))?;
+        let layer = PreparedLayer { flat, panels };
+        Ok(Some(Prepared(Arc::new(layer))))
+    }
+}
+
+/// The weights of a layer, rearranged.
+#[derive(Debug)]
+struct PreparedLayer {
+    /// As they are, flat.
+    flat: Tensor,
+    /// For the forward pass, by direction.
+    panels: Vec<ForwardWeights>,
+}
+
+/// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of each direction in turn.
+fn flat(weights: &[DirectionWeights]) -> Result<Tensor> {
+    let mut parts = Vec::new();
+    for direction in weights {
+        parts.push(direction.input.flatten_all()?);
+        parts.push(direction.hidden.flatten_all()?);
+        if let Some((input_bias, hidden_bias)) = &direction.bias {
+            parts.extend([input_bias.clone(), hidden_bias.clone()]);
+        }
+    }
+    Ok(Tensor::cat(&parts, 0)?)
 }

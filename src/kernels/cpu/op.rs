@@ -5,10 +5,12 @@
 //! through memory that they share. The final state's backward pass comes before the output's, as
 //! its node depends on the output's.
 
+use super::PreparedLayer;
 use super::backward::{ArgumentGradients, Backward};
 use super::cells::{Cell, Gru, Lstm, RnnRelu, RnnTanh};
-use super::forward::{Arguments, Computed, Forward, Saved};
+use super::forward::{Arguments, Computed, Forward, Pack, Saved};
 use super::instructions::InstructionSet;
+use super::weights::ForwardWeights;
 use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
 use crate::storage::elements;
@@ -29,6 +31,8 @@ pub(super) struct RecurrentOp {
     pub(super) instructions: InstructionSet,
     /// Whether a backward pass may follow.
     pub(super) tracked: bool,
+    /// The weights, if they have been rearranged before.
+    pub(super) prepared: Option<Arc<PreparedLayer>>,
     pub(super) shared: Arc<StateSlot>,
     /// Per direction, what the forward pass kept.
     pub(super) saved: OnceLock<Vec<Saved>>,
@@ -50,6 +54,21 @@ fn take<T: Default>(slot: &Mutex<T>) -> T {
     std::mem::take(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Flat weights, rearranged for the forward pass.
+pub(super) fn pack(
+    mode: Mode,
+    sizes: Sizes,
+    instructions: InstructionSet,
+    parameters: &[f32],
+) -> Vec<ForwardWeights> {
+    match mode {
+        Mode::RnnTanh => instructions.run(Pack::<RnnTanh>::new(sizes, parameters)),
+        Mode::RnnRelu => instructions.run(Pack::<RnnRelu>::new(sizes, parameters)),
+        Mode::Gru => instructions.run(Pack::<Gru>::new(sizes, parameters)),
+        Mode::Lstm => instructions.run(Pack::<Lstm>::new(sizes, parameters)),
+    }
+}
+
 impl RecurrentOp {
     fn arguments<'a>(
         &'a self,
@@ -67,7 +86,8 @@ impl RecurrentOp {
     }
 
     fn forward<C: Cell>(&self, arguments: Arguments) -> Computed {
-        let pass = Forward::<C>::new(arguments, None, self.tracked);
+        let packed = self.prepared.as_ref().map(|layer| layer.panels.as_slice());
+        let pass = Forward::<C>::new(arguments, packed, self.tracked);
         self.instructions.run(pass)
     }
 

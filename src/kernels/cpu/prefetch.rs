@@ -4,20 +4,20 @@
 //! ahead, arrive while the product of the step before is computed. On processors other than x86
 //! nothing is asked for.
 
-/// Numbers of a cache line.
-const LINE: usize = 16;
-
-/// Asks for numbers that will be read.
+/// Asks for `len` numbers that will be read or written. A request for memory that is not there is
+/// of no effect.
 #[inline(always)]
-pub(super) fn prefetch(values: &[f32]) {
-    for line in values.chunks(LINE) {
-        // SAFETY: a prefetch changes nothing and cannot fail; the address is in a live slice.
+pub(super) fn prefetch(from: *const f32, len: usize) {
+    /// Numbers of a cache line.
+    const LINE: usize = 16;
+    for at in (0..len).step_by(LINE) {
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing and cannot fail, whatever the address.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = line;
+        let _ = (from, at);
     }
 }

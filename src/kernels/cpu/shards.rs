@@ -1,16 +1,27 @@
 //! How a layer's work is cut: rows of the batch into shards, and the steps of a shard into chunks.
 //!
-//! The rows of a batch do not depend on each other, so shards run at the same time. Where they are
-//! cut depends on the batch alone, and their gradients are added in order, so results do not depend
-//! on the number of threads.
+//! The rows of a batch do not depend on each other, so shards run at the same time, and where they
+//! are cut changes nothing in the forward pass. In the backward pass the gradients of the weights
+//! are sums over the rows: there the cuts depend on the batch alone and the sums are added in
+//! order. So results do not depend on the number of threads.
 
 use crate::packing::Packing;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Rows of a shard: few enough that a usual batch keeps several cores busy, enough that the
-/// weights, which every step of every shard reads, come from the cache often enough.
-const SHARD_ROWS: usize = 32;
+/// Rows of a shard of the backward pass: few enough that a usual batch keeps several cores busy,
+/// enough that the weights, which every step of every shard reads, come from the cache often
+/// enough.
+pub(super) const BACKWARD_ROWS: usize = 32;
+
+/// Rows of a shard of the forward pass of this many sequences in `directions` directions: as many
+/// as still give every thread a shard, up to where more bring nothing.
+pub(super) fn forward_rows(batch: usize, directions: usize) -> usize {
+    let (least, most) = (8, 64);
+    let shards = rayon::current_num_threads().div_ceil(directions);
+    let rows = batch.div_ceil(shards).next_multiple_of(least);
+    rows.clamp(least, most)
+}
 
 /// Sequences at neighbouring sorted positions.
 #[derive(Debug, Clone, Copy)]
@@ -21,15 +32,15 @@ pub(super) struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    /// The shards of a batch, the longest sequences first.
-    pub(super) fn all(packing: &'a Packing) -> Vec<Self> {
+    /// The shards of a batch, `rows` sequences each, the longest first.
+    pub(super) fn all(packing: &'a Packing, rows: usize) -> Vec<Self> {
         let batch = packing.batch();
         let cut = |from| Self {
             packing,
             from,
-            to: batch.min(from + SHARD_ROWS),
+            to: batch.min(from + rows),
         };
-        (0..batch).step_by(SHARD_ROWS).map(cut).collect()
+        (0..batch).step_by(rows).map(cut).collect()
     }
 
     /// The sorted positions.
@@ -149,7 +160,7 @@ mod tests {
         let packing = Packing::new(&lengths).unwrap();
         for rows in [1, 10, 64, 10_000] {
             let mut seen = vec![0; packing.rows()];
-            let shards = Shard::all(&packing);
+            let shards = Shard::all(&packing, 32);
             assert_eq!(shards.iter().map(Shard::batch).sum::<usize>(), 70);
             for shard in shards {
                 let mut step = 0;
@@ -172,9 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_small_batch_is_one_forward_shard() {
+        assert_eq!(forward_rows(1, 2), 8);
+        assert_eq!(forward_rows(1000, 1), 64);
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads);
+        for (threads, rows) in [(1, 64), (2, 64), (4, 32), (8, 16), (64, 8)] {
+            let pool = pool(threads).build().unwrap();
+            assert_eq!(pool.install(|| forward_rows(64, 2)), rows, "{threads}");
+        }
+    }
+
+    #[test]
     fn a_whole_batch_is_one_run() {
         let packing = Packing::new(&[3, 5, 2]).unwrap();
-        let [shard] = Shard::all(&packing)[..] else {
+        let [shard] = Shard::all(&packing, 8)[..] else {
             panic!("three rows are one shard");
         };
         let chunk = &shard.chunks(100)[0];

@@ -1,5 +1,6 @@
 //! Memory that several tasks fill, each its own part.
 
+use super::prefetch::prefetch;
 use std::marker::PhantomData;
 
 /// A matrix under construction: tasks on several threads write to it at the same time. What has
@@ -47,6 +48,13 @@ impl<'a> Shared<'a> {
         // SAFETY: the range is within the shared memory; `values` is a live borrow of other
         // memory, as the shared memory is exclusively borrowed.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) }
+    }
+
+    /// Asks for memory that will be written.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, at: usize, len: usize) {
+        assert!(at <= self.len && len <= self.len - at);
+        prefetch(self.start.wrapping_add(at), len);
     }
 
     /// Part of the memory, to be changed.
