@@ -80,6 +80,8 @@ pub mod train;
 
 pub mod checkpoint;
 
+pub mod bench;
+
 // Used everywhere.
 pub mod device;
 pub mod error;
