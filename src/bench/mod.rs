@@ -1,8 +1,8 @@
 //! How fast this machine trains and predicts, and how far that is from what its matrix products
 //! allow.
 //!
-//! [`measure`] runs the library as a program would, on random tokens, and returns numbers; it
-//! prints nothing. Everything runs on the CPU, on the threads of the current rayon pool.
+//! [`measure`] and [`scaling`] run the library as a program would, on random tokens, and return
+//! numbers; they print nothing. Everything runs on the CPU, on the threads of the current rayon pool.
 //!
 //! The *floor* of a part is the time that the matrix products of its recurrent layers
 //! ([`Workload::training_flop`]) would take at the highest rate measured ([`Gemm::gflops`]): no
@@ -12,6 +12,7 @@ mod gemm;
 mod machine;
 mod model;
 mod recurrent;
+mod scaling;
 mod timing;
 mod tokenizer;
 mod workload;
@@ -19,6 +20,7 @@ mod workload;
 pub use gemm::{Gemm, Product};
 pub use machine::{cpu_name, peak_memory_bytes};
 pub use model::LATENCY_TOKENS;
+pub use scaling::{Growth, Point, scaling};
 pub use timing::Timing;
 pub use tokenizer::{Tokenizer, TokenizerRate};
 pub use workload::{Lengths, Shape, Workload};
@@ -105,6 +107,8 @@ pub struct Report {
     pub shape: Shape,
     /// What the rows' lengths were drawn from; `None` if every row has all steps.
     pub lengths: Option<Lengths>,
+    /// The length of each row, if they were drawn.
+    pub rows: Option<Vec<usize>>,
     /// Tokens of the batch.
     pub tokens: usize,
     /// An optimizer step.
@@ -213,6 +217,7 @@ pub fn measure(
         cell: workload.cell(),
         shape: workload.shape(),
         lengths: workload.lengths(),
+        rows: workload.lengths().map(|_| workload.rows().to_vec()),
         tokens,
         training: None,
         recurrent: None,

@@ -47,12 +47,13 @@ impl<'a> Classifier<'a> {
         })
     }
 
-    /// One optimizer step as the trainer takes it, on a batch that is packed already.
     pub(super) fn training(&mut self, repeats: usize) -> Result<Timing> {
         Timing::measure(1, repeats, || self.step())
     }
 
-    fn step(&mut self) -> Result<f32> {
+    /// One optimizer step as the trainer takes it, on a batch that is packed already; returns the
+    /// loss before it.
+    pub(super) fn step(&mut self) -> Result<f32> {
         let table = match self.parameters.get(EMBEDDING) {
             Some(table) => RowTable::new(table, self.batch.packed_ids())?,
             None => return Err(Error::argument("parameters", "there is no embedding")),

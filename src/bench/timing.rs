@@ -39,7 +39,7 @@ impl Timing {
     }
 
     /// Of at least one time.
-    fn of(mut seconds: Vec<f64>) -> Self {
+    pub(super) fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_unstable_by(f64::total_cmp);
         let repeats = seconds.len();
         Self {

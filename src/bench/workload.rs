@@ -292,8 +292,16 @@ impl Workload {
         }
     }
 
+    /// The length of each row.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
     /// The layout of the batch.
-    pub(super) fn packing(&self) -> Result<Packing> {
+    ///
+    /// # Errors
+    /// None that is known of: a workload has rows, and steps in all of them.
+    pub fn packing(&self) -> Result<Packing> {
         Packing::new(&self.rows)
     }
 

@@ -1,10 +1,11 @@
 //! `birnn bench`: how fast this machine is.
 
 use super::table::table;
-use super::{Ending, tell};
+use super::{Ending, Usage, tell};
 use anyhow::Context;
-use birnn::bench::{self, Gemm, Lengths, Part, Rate, Report, Shape, Workload};
+use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Workload};
 use birnn::rnn::Mode;
+use serde::Serialize;
 use std::io::Write;
 
 /// Measure training and inference on this machine.
@@ -18,7 +19,8 @@ use std::io::Write;
     birnn bench\n  \
     birnn bench --shape 64,256,128,128,1,30000 --cell gru\n  \
     birnn bench --lengths 100-400 --only recurrent,gemm\n  \
-    birnn bench --threads 1 --json")]
+    birnn bench --threads 1 --json\n  \
+    birnn bench --scaling")]
 pub(super) struct Arguments {
     /// Rows, steps, embedding size, hidden units, layers and vocabulary.
     #[arg(long, value_name = "B,T,E,H,L,V", default_value_t)]
@@ -38,6 +40,10 @@ pub(super) struct Arguments {
     /// Measure these only: training, recurrent, inference, latency, tokenizer, gemm.
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     only: Vec<Part>,
+    /// Measure instead how an optimizer step grows with T, B, H, L and V: each is varied round the
+    /// shape, and the exponent of its growth is fitted.
+    #[arg(long, conflicts_with_all = ["only", "lengths"])]
+    scaling: bool,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -65,19 +71,71 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         .num_threads(arguments.threads.into())
         .build_global()
         .context("the threads")?;
-    let workload = Workload::new(arguments.shape, arguments.cell, arguments.lengths)?;
+    let text = match arguments.scaling {
+        true => measure_growth(arguments)?,
+        false => measure(arguments)?,
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(Ending::Done)
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<String> {
+    let workload = Workload::new(arguments.shape, arguments.cell, arguments.lengths);
+    let workload = workload.map_err(usage)?;
     let parts = match &arguments.only[..] {
         [] => &Part::ALL[..],
         only => only,
     };
     let mut told = |part: Part| tell(&format!("measuring {part} ..."));
     let report = bench::measure(&workload, parts, arguments.repeats as usize, &mut told)?;
-    let text = match arguments.json {
+    Ok(match arguments.json {
         true => serde_json::to_string(&report)? + "\n",
         false => plain(&report),
+    })
+}
+
+/// The object that `--scaling --json` prints.
+#[derive(Debug, Serialize)]
+struct Scaling {
+    version: &'static str,
+    cpu: Option<String>,
+    threads: usize,
+    cell: Mode,
+    /// The shape round which sizes are varied.
+    shape: Shape,
+    scaling: Vec<Growth>,
+}
+
+fn measure_growth(arguments: &Arguments) -> anyhow::Result<String> {
+    let (shape, cell) = (arguments.shape, arguments.cell);
+    let mut told = |size: &str, values: &[usize]| {
+        let values: Vec<String> = values.iter().map(usize::to_string).collect();
+        tell(&format!(
+            "measuring training with {size} {} ...",
+            values.join(", ")
+        ));
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(Ending::Done)
+    let scaling = Scaling {
+        version: env!("CARGO_PKG_VERSION"),
+        cpu: bench::cpu_name(),
+        threads: rayon::current_num_threads(),
+        cell,
+        shape,
+        scaling: bench::scaling(shape, cell, arguments.repeats as usize, &mut told)
+            .map_err(usage)?,
+    };
+    Ok(match arguments.json {
+        true => serde_json::to_string(&scaling)? + "\n",
+        false => plain_growth(&scaling),
+    })
+}
+
+/// A size that cannot be used was given on the command line.
+fn usage(error: birnn::Error) -> anyhow::Error {
+    match error {
+        birnn::Error::Argument { .. } => Usage(error.to_string()).into(),
+        error => error.into(),
+    }
 }
 
 /// The report for people.
@@ -151,19 +209,49 @@ fn head(report: &Report) -> String {
         None => format!("rows of {steps} steps"),
     };
     format!(
-        "birnn {} on {}, {} {}\n{}: {batch} {rows} ({} tokens), E {embedding_size}, H {num_hiddens}, \
-         L {num_layers}, V {}\n",
-        report.version,
-        report.cpu.as_deref().unwrap_or("an unnamed processor"),
-        report.threads,
-        if report.threads == 1 {
-            "thread"
-        } else {
-            "threads"
-        },
+        "{}{}: {batch} {rows} ({} tokens), E {embedding_size}, H {num_hiddens}, L {num_layers}, V {}\n",
+        machine(report.version, report.cpu.as_deref(), report.threads),
         name_of(report.cell),
         grouped(report.tokens as f64),
         grouped(vocabulary_size as f64),
+    )
+}
+
+fn machine(version: &str, cpu: Option<&str>, threads: usize) -> String {
+    let cpu = cpu.unwrap_or("an unnamed processor");
+    let unit = if threads == 1 { "thread" } else { "threads" };
+    format!("birnn {version} on {cpu}, {threads} {unit}\n")
+}
+
+/// The growth for people: a row for each size and value, the exponent with the last.
+fn plain_growth(scaling: &Scaling) -> String {
+    let head = ["", "value", "median", "minimum", "exponent"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for growth in &scaling.scaling {
+        for (index, point) in growth.points.iter().enumerate() {
+            let (first, last) = (index == 0, index + 1 == growth.points.len());
+            rows.push(vec![
+                if first {
+                    growth.size.into()
+                } else {
+                    String::new()
+                },
+                grouped(point.value as f64),
+                seconds(point.timing.median_seconds),
+                seconds(point.timing.minimum_seconds),
+                match last {
+                    true => format!("{:.2}", growth.exponent),
+                    false => String::new(),
+                },
+            ]);
+        }
+    }
+    format!(
+        "{}{}: an optimizer step round B,T,E,H,L,V = {}, one size varied at a time\n\n{}",
+        machine(scaling.version, scaling.cpu.as_deref(), scaling.threads),
+        name_of(scaling.cell),
+        scaling.shape,
+        table(&rows)
     )
 }
 
