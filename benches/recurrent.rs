@@ -1,7 +1,7 @@
 //! Forward and backward passes of the recurrent layers on the CPU kernel, over a grid of shapes.
 //!
 //! A shape is B rows of T steps (or of 100 to 400) with H inputs and H hidden units, two
-//! directions, L layers. All of it takes ten minutes; a filter (a regular expression) picks some:
+//! directions, L layers. All of it takes many minutes; a filter (a regular expression) picks some:
 //!
 //! ```sh
 //! cargo bench --bench recurrent                                          # everything
@@ -65,8 +65,11 @@ fn workloads(mode: Mode) -> Vec<(String, Workload)> {
 
 fn recurrent(criterion: &mut Criterion) {
     birnn::kernels::cpu::keep_freed_memory();
-    for mode in [Mode::Lstm, Mode::Gru, Mode::RnnTanh] {
-        let name = format!("{mode:?}").to_lowercase();
+    for (name, mode) in [
+        ("lstm", Mode::Lstm),
+        ("gru", Mode::Gru),
+        ("rnn", Mode::RnnTanh),
+    ] {
         let mut group = criterion.benchmark_group(name);
         group
             .sample_size(10)

@@ -2,7 +2,7 @@
 """Runs PyTorch and birnn alternately on the same work and prints how many times as fast birnn is.
 
     cargo build --release
-    python benches/peers/compare.py                             # everything: about half an hour
+    python benches/peers/compare.py                             # everything: minutes a round
     python benches/peers/compare.py --measures textbook,latency --rounds 3
     python benches/peers/compare.py --python ~/torch/bin/python --json > peers.json
 
@@ -11,6 +11,10 @@ the one that --python names; nothing else. In every round each measure is taken 
 and once from birnn, one right after the other and each in a process of its own, with the same
 number of threads. A figure is the median over the rounds; the ratio is that of the medians, and
 beside it stand the lowest and the highest ratio within a round.
+
+The machine must have nothing else to do. Alternation evens out slow drifts, but PyTorch's threads
+wait for each other at every small operation, so on a busy machine it loses far more than birnn
+does, and the ratios flatter birnn. A busy machine is said on stderr and below the table.
 """
 
 import argparse
@@ -194,6 +198,15 @@ def peak_memory():
 # The comparison.
 
 
+def busy(own):
+    """How many processes beside `own` busy threads the last minute saw, if that is too many."""
+    try:
+        others = os.getloadavg()[0] - own
+    except (AttributeError, OSError):
+        return None
+    return others if others > 0.5 else None
+
+
 def run(command, what):
     """The JSON object that a command prints."""
     try:
@@ -362,16 +375,23 @@ def main():
         return
     comparison = Comparison(options)
     pairs = {measure: [] for measure in options.measures}
+    loads = [busy(0)]
     for number in range(1, options.rounds + 1):
         for measure in options.measures:
             pair = comparison.round(measure)
             pairs[measure].append(pair)
+            loads.append(busy(options.threads))
             print(
                 f"round {number} of {options.rounds}, {measure.name}: "
                 f"{pair[0]:.3f} and {pair[1]:.3f} {measure.unit}, ratio {pair[0] / pair[1]:.2f}",
                 file=sys.stderr,
                 flush=True,
             )
+    load = max((load for load in loads if load), default=None)
+    warning = None
+    if load:
+        warning = f"The machine was busy (load up to {load:.1f} beside this): do not trust the ratios."
+        print(warning, file=sys.stderr)
     results = [summary(measure, of, options.threads) for measure, of in pairs.items()]
     machine, torch = comparison.machine, comparison.torch_version
     if options.json:
@@ -381,14 +401,17 @@ def main():
             "cpu": machine["cpu"],
             "threads": options.threads,
             "repeats": options.repeats,
+            "load_beside": load,
             "measures": results,
         }
         print(json.dumps(whole))
         return
     peer = f"PyTorch {torch} and birnn" if torch else "birnn"
     cpu = machine["cpu"] or "an unnamed processor"
-    print(f"{peer} {machine['version']} on {cpu}, {options.threads} threads, ", end="")
-    print(f"medians of {options.rounds} rounds\n\n{table(results)}")
+    print(f"{peer} {machine['version']} on {cpu}; threads: {options.threads}; ", end="")
+    print(f"medians over the rounds: {options.rounds}\n\n{table(results)}")
+    if warning:
+        print(f"\n{warning}")
 
 
 if __name__ == "__main__":
