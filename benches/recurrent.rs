@@ -1,65 +1,135 @@
-//! Forward and backward passes of the recurrent layers on the CPU kernel, by shape.
+//! Forward and backward passes of the recurrent layers on the CPU kernel, over a grid of shapes.
 //!
-//! `cargo bench --bench recurrent` runs all; a filter picks some: `cargo bench --bench recurrent
-//! -- lstm/T500`. Shapes are B rows of T steps with H inputs and H hidden units, two directions,
-//! L layers.
+//! A shape is B rows of T steps (or of 100 to 400) with H inputs and H hidden units, two
+//! directions, L layers. All of it takes many minutes; a filter (a regular expression) picks some:
+//!
+//! ```sh
+//! cargo bench --bench recurrent                                          # everything
+//! cargo bench --bench recurrent -- lstm/training                         # one cell, one pass
+//! cargo bench --bench recurrent -- 'gru/.*/B64-T500-H128'                # every L of a shape
+//! cargo bench --bench recurrent -- 'B64-T100..400'                       # the ragged batch
+//! ```
 
+use birnn::bench::{Lengths, Shape, Workload};
 use birnn::dropout::Phase;
-use birnn::packing::Packing;
 use birnn::parameters::Parameters;
 use birnn::rnn::{Mode, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor, Var};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// (B, T, H, L), the textbook's first.
-const SHAPES: [(usize, usize, usize, usize); 4] = [
-    (64, 500, 100, 2),
-    (64, 256, 128, 1),
-    (16, 100, 64, 1),
-    (1, 20, 100, 2),
-];
+const BATCHES: [usize; 2] = [16, 64];
+const STEPS: [usize; 2] = [100, 500];
+const HIDDENS: [usize; 2] = [64, 128];
+const LAYERS: [usize; 2] = [1, 2];
+
+/// (B, T, H, L) beside the grid: the textbook's, and a single text.
+const MORE: [(usize, usize, usize, usize); 2] = [(64, 500, 100, 2), (1, 20, 100, 2)];
+
+/// The ragged batch: B, H, L and the lengths of its rows.
+const RAGGED: (usize, usize, usize, Lengths) = (64, 100, 2, Lengths { min: 100, max: 400 });
+
+fn workloads(mode: Mode) -> Vec<(String, Workload)> {
+    let mut shapes = Vec::from(MORE);
+    for batch in BATCHES {
+        for steps in STEPS {
+            for hidden in HIDDENS {
+                shapes.extend(LAYERS.map(|layers| (batch, steps, hidden, layers)));
+            }
+        }
+    }
+    let workload = |batch, steps, num_hiddens, num_layers, lengths| {
+        let shape = Shape {
+            batch,
+            steps,
+            embedding_size: num_hiddens,
+            num_hiddens,
+            num_layers,
+            vocabulary_size: 1,
+        };
+        Workload::new(shape, mode, lengths).expect("sizes in range")
+    };
+    let full = shapes.into_iter().map(|(batch, steps, hidden, layers)| {
+        let name = format!("B{batch}-T{steps}-H{hidden}-L{layers}");
+        (name, workload(batch, steps, hidden, layers, None))
+    });
+    let (batch, hidden, layers, lengths) = RAGGED;
+    let Lengths { min, max } = lengths;
+    let name = format!("B{batch}-T{min}..{max}-H{hidden}-L{layers}");
+    let ragged = workload(batch, max, hidden, layers, Some(lengths));
+    full.chain([(name, ragged)]).collect()
+}
 
 fn recurrent(criterion: &mut Criterion) {
-    for mode in [Mode::Lstm, Mode::Gru, Mode::RnnTanh] {
-        let name = format!("{mode:?}").to_lowercase();
+    birnn::kernels::cpu::keep_freed_memory();
+    for (name, mode) in [
+        ("lstm", Mode::Lstm),
+        ("gru", Mode::Gru),
+        ("rnn", Mode::RnnTanh),
+    ] {
         let mut group = criterion.benchmark_group(name);
         group
             .sample_size(10)
-            .measurement_time(Duration::from_secs(5));
-        for (batch, steps, hidden, num_layers) in SHAPES {
-            let config = RecurrentConfig {
-                num_layers,
-                bidirectional: true,
-                ..RecurrentConfig::new(mode, hidden, hidden)
-            };
-            let build = |vb: candle_nn::VarBuilder| Recurrent::new(&config, vb);
-            let Ok((tracked, parameters)) = Parameters::create(0, &Device::Cpu, build) else {
-                panic!("the shape of a benchmark is wrong");
-            };
-            let detached = Recurrent::new(&config, parameters.detached()).expect("same shapes");
-            let packing = Arc::new(Packing::full(batch, steps).expect("not empty"));
-            let input = Tensor::ones((batch * steps, hidden), DType::F32, &Device::Cpu);
-            let input = Var::from_tensor(&input.expect("fits in memory")).expect("a tensor");
-            let shape = format!("T{steps}-B{batch}-H{hidden}-L{num_layers}");
-            group.throughput(Throughput::Elements((batch * steps) as u64));
-            group.bench_function(BenchmarkId::new("inference", &shape), |bencher| {
-                bencher.iter(|| {
-                    let input = input.as_detached_tensor();
-                    detached.forward_packed(&input, &packing, None, Phase::Inference)
-                });
+            .sampling_mode(SamplingMode::Flat)
+            .warm_up_time(Duration::from_millis(500))
+            .measurement_time(Duration::from_secs(2));
+        for (name, workload) in workloads(mode) {
+            group.throughput(Throughput::Elements(workload.tokens() as u64));
+            // Made only where the filter lets a benchmark run.
+            group.bench_function(BenchmarkId::new("inference", &name), |bencher| {
+                let stack = Stack::new(&workload);
+                let input = stack.input.as_detached_tensor();
+                bencher.iter(|| stack.forward(&stack.detached, &input));
             });
-            group.bench_function(BenchmarkId::new("training", &shape), |bencher| {
+            group.bench_function(BenchmarkId::new("training", &name), |bencher| {
+                let stack = Stack::new(&workload);
                 bencher.iter(|| {
-                    let (output, _) = tracked
-                        .forward_packed(&input, &packing, None, Phase::Inference)
-                        .expect("same shapes");
-                    output.sum_all().and_then(|loss| loss.backward())
+                    let output = stack.forward(&stack.tracked, &stack.input);
+                    output.sum_all().and_then(|sum| sum.backward())
                 });
             });
         }
         group.finish();
+    }
+}
+
+/// A stack, with gradients and without, and packed rows for it.
+struct Stack<'a> {
+    workload: &'a Workload,
+    tracked: Recurrent,
+    detached: Recurrent,
+    input: Var,
+}
+
+impl<'a> Stack<'a> {
+    fn new(workload: &'a Workload) -> Self {
+        let shape = workload.shape();
+        let config = RecurrentConfig {
+            num_layers: shape.num_layers,
+            bidirectional: true,
+            ..RecurrentConfig::new(workload.cell(), shape.embedding_size, shape.num_hiddens)
+        };
+        let build = |vb: candle_nn::VarBuilder| Recurrent::new(&config, vb);
+        let (tracked, parameters) =
+            Parameters::create(0, &Device::Cpu, build).expect("sizes in range");
+        let detached = Recurrent::new(&config, parameters.detached()).expect("the same shapes");
+        let input = (workload.tokens(), shape.embedding_size);
+        let input = Tensor::ones(input, DType::F32, &Device::Cpu).expect("fits in memory");
+        Self {
+            workload,
+            tracked,
+            detached,
+            input: Var::from_tensor(&input).expect("a tensor"),
+        }
+    }
+
+    fn forward(&self, layers: &Recurrent, input: &Tensor) -> Tensor {
+        let packing = Arc::new(self.workload.packing().expect("not empty"));
+        let output = layers.forward_packed(input, &packing, None, Phase::Inference);
+        output.expect("the same shapes").0
     }
 }
 

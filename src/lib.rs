@@ -81,6 +81,8 @@ pub mod train;
 
 pub mod checkpoint;
 
+pub mod bench;
+
 // Used everywhere.
 pub mod cache;
 pub mod device;

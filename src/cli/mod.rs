@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong
 //! usage, 101 a bug, 130 interrupted, 143 terminated.
 
+mod bench;
 mod completions;
 mod eval;
 mod interrupt;
@@ -40,6 +41,7 @@ enum Command {
     Train(train::Arguments),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
+    Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -82,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

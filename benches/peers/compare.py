@@ -1,0 +1,423 @@
+#!/usr/bin/env python3
+"""Runs PyTorch and birnn alternately on the same work and prints how many times as fast birnn is.
+
+    cargo build --release
+    python benches/peers/compare.py                             # everything: minutes a round
+    python benches/peers/compare.py --measures textbook,latency --rounds 3
+    python benches/peers/compare.py --python ~/torch/bin/python --json > peers.json
+
+Needs a Python with PyTorch (`pip install torch==2.9.1`), either the one that runs this script or
+the one that --python names; nothing else. In every round each measure is taken once from PyTorch
+and once from birnn, one right after the other and each in a process of its own, with the same
+number of threads. A figure is the median over the rounds; the ratio is that of the medians, and
+beside it stand the lowest and the highest ratio within a round.
+
+The machine must have nothing else to do. Alternation evens out slow drifts, but PyTorch's threads
+wait for each other at every small operation, so on a busy machine it loses far more than birnn
+does, and the ratios flatter birnn. A busy machine is said on stderr and below the table.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+TEXTBOOK = "64,500,100,100,2,49346"
+WIDE = "64,256,128,128,1,30000"
+RAGGED = "64,400,100,100,2,1"
+LENGTHS = "100-400"
+
+LATENCY_TOKENS = 20
+LATENCY_REPEATS = 200
+CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the table."""
+
+    name: str
+    title: str
+    # What PyTorch's process does: training, inference, latency, padded or packed.
+    task: str
+    # The part of `birnn bench`, and where its figure is in the JSON.
+    part: str
+    figure: tuple
+    shape: str = TEXTBOOK
+    cell: str = "lstm"
+    unit: str = "s"
+    # PyTorch's repeats within a round, where they differ from --repeats.
+    repeats: int | None = None
+
+
+def training(name, title, shape, cell="lstm"):
+    figure = ("training", "median_seconds")
+    return Measure(name, title, "training", "training", figure, shape, cell)
+
+
+def ragged(name, title, task, repeats=None):
+    figure = ("recurrent", "median_seconds")
+    return Measure(name, title, task, "recurrent", figure, RAGGED, repeats=repeats)
+
+
+MEASURES = [
+    training("textbook", f"training step, LSTM {TEXTBOOK}", TEXTBOOK),
+    training("wide", f"training step, LSTM {WIDE}", WIDE),
+    ragged("padded", f"layers forward+backward, 64 rows of {LENGTHS}, padded", "padded"),
+    ragged("packed", f"layers forward+backward, 64 rows of {LENGTHS}, packed", "packed", repeats=1),
+    Measure(
+        "inference",
+        f"inference, LSTM {TEXTBOOK}",
+        "inference",
+        "inference",
+        ("inference", "median_seconds"),
+    ),
+    Measure(
+        "latency",
+        f"one text of {LATENCY_TOKENS} tokens, in process",
+        "latency",
+        "latency",
+        ("latency", "milliseconds"),
+        unit="ms",
+    ),
+    training("gru-textbook", f"training step, GRU {TEXTBOOK}", TEXTBOOK, "gru"),
+    training("gru-wide", f"training step, GRU {WIDE}", WIDE, "gru"),
+    training("rnn-textbook", f"training step, RNN {TEXTBOOK}", TEXTBOOK, "rnn"),
+    training("rnn-wide", f"training step, RNN {WIDE}", WIDE, "rnn"),
+    Measure(
+        "memory",
+        f"peak memory, training step, LSTM {TEXTBOOK}",
+        "training",
+        "training",
+        ("peak_memory_bytes",),
+        unit="GB",
+    ),
+]
+
+# birnn on one thread against birnn on all of --threads: the one measure without PyTorch.
+THREADS = training("threads", "birnn alone: 1 thread against {threads}", TEXTBOOK)
+
+
+class Failure(Exception):
+    """Something that the user can mend."""
+
+
+# PyTorch's side: runs in a process of its own and prints one JSON object.
+
+
+def torch_side(job):
+    """The seconds of some repeats of a task, after a warm-up, and the peak of memory."""
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(0)
+    batch, steps, embedding_size, num_hiddens, num_layers, vocabulary_size = job["shape"]
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[job["cell"]]
+
+    class Classifier(torch.nn.Module):
+        """The textbook's bidirectional classifier, read at both ends."""
+
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(vocabulary_size, embedding_size)
+            self.encoder = kind(embedding_size, num_hiddens, num_layers, bidirectional=True)
+            self.decoder = torch.nn.Linear(4 * num_hiddens, CLASSES)
+
+        def forward(self, tokens):
+            # Tokens are [B, T], the layers want [T, B, E].
+            outputs, _ = self.encoder(self.embedding(tokens.t()))
+            return self.decoder(torch.cat([outputs[0], outputs[-1]], dim=1))
+
+    def timed(task, warm_ups, repeats):
+        for _ in range(warm_ups):
+            task()
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            task()
+            seconds.append(time.perf_counter() - started)
+        return seconds
+
+    repeats = job["repeats"]
+    if job["task"] in ("padded", "packed"):
+        layers = kind(embedding_size, num_hiddens, num_layers, bidirectional=True)
+        lengths = torch.tensor(sorted(job["rows"], reverse=True))
+        inputs = torch.randn(int(lengths[0]), len(lengths), embedding_size, requires_grad=True)
+
+        def padded():
+            layers.zero_grad()
+            layers(inputs)[0].sum().backward()
+
+        def packed():
+            layers.zero_grad()
+            rnn = torch.nn.utils.rnn
+            outputs, _ = layers(rnn.pack_padded_sequence(inputs, lengths))
+            rnn.pad_packed_sequence(outputs)[0].sum().backward()
+
+        seconds = timed(padded if job["task"] == "padded" else packed, 1, repeats)
+    else:
+        model = Classifier()
+        tokens = torch.randint(vocabulary_size, (batch, steps))
+        classes = torch.randint(CLASSES, (batch,))
+        if job["task"] == "training":
+            optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+            objective = torch.nn.CrossEntropyLoss()
+
+            def step():
+                optimizer.zero_grad()
+                objective(model(tokens), classes).backward()
+                optimizer.step()
+
+            seconds = timed(step, 1, repeats)
+        else:
+            with torch.inference_mode():
+                if job["task"] == "inference":
+                    seconds = timed(lambda: model(tokens), 1, repeats)
+                else:
+                    text = tokens[:1, :LATENCY_TOKENS].contiguous()
+                    seconds = timed(lambda: model(text), 20, max(repeats, LATENCY_REPEATS))
+    print(json.dumps({"seconds": seconds, "memory": peak_memory(), "torch": torch.__version__}))
+
+
+def peak_memory():
+    """The largest resident set of this process in bytes, where the system counts it (Linux)."""
+    try:
+        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+# The comparison.
+
+
+def busy(own):
+    """How many processes beside `own` busy threads the last minute saw, if that is too many."""
+    try:
+        others = os.getloadavg()[0] - own
+    except (AttributeError, OSError):
+        return None
+    return others if others > 0.5 else None
+
+
+def run(command, what):
+    """The JSON object that a command prints."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        raise Failure(f"{what} cannot be started: {error}") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
+        raise Failure(f"{what} ended with code {done.returncode}: {lines[-1]}")
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        raise Failure(f"{what} printed no JSON: {done.stdout[:200]!r}") from error
+
+
+class Comparison:
+    """Both sides, and what they are run with."""
+
+    def __init__(self, options):
+        self.options = options
+        self.torch_version = None
+        self.machine = {}
+        self.rows = None
+
+    def ours(self, measure, threads):
+        """birnn's figure."""
+        command = [self.options.birnn, "bench", "--json", "--only", measure.part]
+        command += ["--shape", measure.shape, "--cell", measure.cell]
+        command += ["--repeats", str(self.options.repeats), "--threads", str(threads)]
+        if measure.task in ("padded", "packed"):
+            command += ["--lengths", LENGTHS]
+        report = run(command, "birnn")
+        self.machine = {key: report[key] for key in ("version", "cpu", "threads")}
+        if report["rows"] is not None:
+            self.rows = report["rows"]
+        figure = report
+        for key in measure.figure:
+            figure = figure[key]
+        if figure is None:
+            raise Failure(f"birnn does not know its {measure.name} on this system")
+        return figure / 1e9 if measure.unit == "GB" else figure
+
+    def theirs(self, measure):
+        """PyTorch's figure; of ragged rows after birnn's, which drew them."""
+        job = {
+            "task": measure.task,
+            "shape": [int(size) for size in measure.shape.split(",")],
+            "cell": measure.cell,
+            "threads": self.options.threads,
+            "repeats": measure.repeats or self.options.repeats,
+            "rows": self.rows,
+        }
+        command = [self.options.python, __file__, "--torch-side", json.dumps(job)]
+        report = run(command, "PyTorch")
+        self.torch_version = report["torch"]
+        if measure.unit == "GB":
+            if report["memory"] is None:
+                raise Failure("PyTorch's peak of memory is not known on this system")
+            return report["memory"] / 1e9
+        median = statistics.median(report["seconds"])
+        return 1e3 * median if measure.unit == "ms" else median
+
+    def round(self, measure):
+        """The two figures of a round: the other side's first."""
+        if measure is THREADS:
+            return self.ours(measure, 1), self.ours(measure, self.options.threads)
+        ours = self.ours(measure, self.options.threads)
+        return self.theirs(measure), ours
+
+
+def summary(measure, pairs, threads):
+    """Medians and ratios of the rounds of a measure."""
+    theirs, ours = zip(*pairs)
+    ratios = [their / our for their, our in pairs]
+    return {
+        "name": measure.name,
+        "title": measure.title.format(threads=threads),
+        "unit": measure.unit,
+        "theirs": statistics.median(theirs),
+        "ours": statistics.median(ours),
+        "ratio": statistics.median(theirs) / statistics.median(ours),
+        "lowest_ratio": min(ratios),
+        "highest_ratio": max(ratios),
+        "rounds": [list(pair) for pair in pairs],
+    }
+
+
+def table(results):
+    """A Markdown table, its columns aligned."""
+    rows = [["measure", "PyTorch", "birnn", "ratio", "range"]]
+    for result in results:
+        unit = result["unit"]
+        rows.append(
+            [
+                result["title"],
+                f"{result['theirs']:.3f} {unit}",
+                f"{result['ours']:.3f} {unit}",
+                f"{result['ratio']:.2f}",
+                f"{result['lowest_ratio']:.2f}-{result['highest_ratio']:.2f}",
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    lines = []
+    for row in [rows[0], rule, *rows[1:]]:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def threads_of_machine():
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def read_options():
+    known = {measure.name: measure for measure in [*MEASURES, THREADS]}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--repeats",
+        type=positive,
+        default=3,
+        help="repeats of either side within a round, after a warm-up (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads", type=positive, default=threads_of_machine(), help="default: all cores"
+    )
+    parser.add_argument("--birnn", default="target/release/birnn", help="default: %(default)s")
+    parser.add_argument(
+        "--python", default=sys.executable, help="a Python with PyTorch (default: this one)"
+    )
+    parser.add_argument(
+        "--measures", metavar="A,B", help=f"some of {', '.join(known)} (default: all)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--torch-side", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    names = options.measures.split(",") if options.measures else list(known)
+    for name in names:
+        if name not in known:
+            parser.error(f"there is no measure {name!r}; choose from {', '.join(known)}")
+    if not options.measures and options.threads == 1:
+        names.remove(THREADS.name)
+    options.measures = [known[name] for name in names]
+    return options
+
+
+def main():
+    options = read_options()
+    if options.torch_side:
+        torch_side(json.loads(options.torch_side))
+        return
+    comparison = Comparison(options)
+    pairs = {measure: [] for measure in options.measures}
+    loads = [busy(0)]
+    for number in range(1, options.rounds + 1):
+        for measure in options.measures:
+            pair = comparison.round(measure)
+            pairs[measure].append(pair)
+            loads.append(busy(options.threads))
+            print(
+                f"round {number} of {options.rounds}, {measure.name}: "
+                f"{pair[0]:.3f} and {pair[1]:.3f} {measure.unit}, ratio {pair[0] / pair[1]:.2f}",
+                file=sys.stderr,
+                flush=True,
+            )
+    load = max((load for load in loads if load), default=None)
+    warning = None
+    if load:
+        warning = f"The machine was busy (load up to {load:.1f} beside this): do not trust the ratios."
+        print(warning, file=sys.stderr)
+    results = [summary(measure, of, options.threads) for measure, of in pairs.items()]
+    machine, torch = comparison.machine, comparison.torch_version
+    if options.json:
+        whole = {
+            "birnn": machine["version"],
+            "torch": torch,
+            "cpu": machine["cpu"],
+            "threads": options.threads,
+            "repeats": options.repeats,
+            "load_beside": load,
+            "measures": results,
+        }
+        print(json.dumps(whole))
+        return
+    peer = f"PyTorch {torch} and birnn" if torch else "birnn"
+    cpu = machine["cpu"] or "an unnamed processor"
+    print(f"{peer} {machine['version']} on {cpu}; threads: {options.threads}; ", end="")
+    print(f"medians over the rounds: {options.rounds}\n\n{table(results)}")
+    if warning:
+        print(f"\n{warning}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        sys.exit(f"error: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,271 @@
+//! How fast this machine trains and predicts, and how far that is from what its matrix products
+//! allow.
+//!
+//! [`measure`] and [`scaling`] run the library as a program would, on random tokens, and return
+//! numbers; they print nothing. Everything runs on the CPU, on the threads of the current rayon pool.
+//!
+//! The *floor* of a part is the time that the matrix products of its recurrent layers
+//! ([`Workload::training_flop`]) would take at the highest rate measured ([`Gemm::gflops`]): no
+//! kernel that computes these products can be faster.
+
+mod gemm;
+mod machine;
+mod model;
+mod recurrent;
+mod scaling;
+mod timing;
+mod tokenizer;
+mod workload;
+
+pub use gemm::{Gemm, Product};
+pub use machine::{cpu_name, peak_memory_bytes};
+pub use model::LATENCY_TOKENS;
+pub use scaling::{Growth, Point, scaling};
+pub use timing::Timing;
+pub use tokenizer::{Tokenizer, TokenizerRate};
+pub use workload::{Lengths, Shape, Workload};
+
+use crate::error::{Error, Result};
+use crate::kernels::Mode;
+use model::Classifier;
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// One of the things that can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// An optimizer step of the classifier.
+    Training,
+    /// Forward and backward pass of the recurrent layers alone.
+    Recurrent,
+    /// The classifier's logits of a batch.
+    Inference,
+    /// The classifier's logits of one short text.
+    Latency,
+    /// From texts to token ids.
+    Tokenizer,
+    /// Matrix products.
+    Gemm,
+}
+
+impl Part {
+    /// Every part, in the order in which they are measured: training first, so that the peak of
+    /// memory is its own.
+    pub const ALL: [Self; 6] = [
+        Self::Training,
+        Self::Recurrent,
+        Self::Inference,
+        Self::Latency,
+        Self::Tokenizer,
+        Self::Gemm,
+    ];
+
+    /// Its name: `training`, `recurrent`, ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Recurrent => "recurrent",
+            Self::Inference => "inference",
+            Self::Latency => "latency",
+            Self::Tokenizer => "tokenizer",
+            Self::Gemm => "gemm",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Part {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|part| part.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::argument("part", format!("{text:?} is unknown; choose from {names}"))
+        })
+    }
+}
+
+/// What was measured; a part that was not asked for is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The version of this crate.
+    pub version: &'static str,
+    /// The processor, if the system names it.
+    pub cpu: Option<String>,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// The recurrence.
+    pub cell: Mode,
+    /// The sizes.
+    pub shape: Shape,
+    /// What the rows' lengths were drawn from; `None` if every row has all steps.
+    pub lengths: Option<Lengths>,
+    /// The length of each row, if they were drawn.
+    pub rows: Option<Vec<usize>>,
+    /// Tokens of the batch.
+    pub tokens: usize,
+    /// An optimizer step.
+    pub training: Option<Rate>,
+    /// Forward and backward pass of the recurrent layers.
+    pub recurrent: Option<Rate>,
+    /// The logits of the batch.
+    pub inference: Option<Rate>,
+    /// The logits of one text.
+    pub latency: Option<Latency>,
+    /// From texts to token ids.
+    pub tokenizer: Option<Tokenizer>,
+    /// Matrix products.
+    pub gemm: Option<Gemm>,
+    /// The largest resident set of the process up to the end of training, if that was measured and
+    /// the system counts it.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// How fast the batch was worked through.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rate {
+    /// Times for the batch.
+    #[serde(flatten)]
+    pub timing: Timing,
+    /// Tokens a second, by the median.
+    pub tokens_per_second: f64,
+    /// 10^9 operations of the layers' matrix products.
+    pub gflop: f64,
+    /// 10^9 such operations a second, by the median.
+    pub gflops: f64,
+    /// The time of the products alone, if [`Part::Gemm`] was measured.
+    pub floor_seconds: Option<f64>,
+    /// The median over the floor.
+    pub times_floor: Option<f64>,
+}
+
+impl Rate {
+    fn new(timing: Timing, tokens: usize, flop: f64) -> Self {
+        Self {
+            timing,
+            tokens_per_second: timing.rate(tokens),
+            gflop: flop / 1e9,
+            gflops: flop / timing.median_seconds / 1e9,
+            floor_seconds: None,
+            times_floor: None,
+        }
+    }
+
+    fn hold_against(&mut self, gemm: &Gemm) {
+        let floor = self.gflop / gemm.gflops;
+        self.floor_seconds = Some(floor);
+        self.times_floor = Some(self.timing.median_seconds / floor);
+    }
+}
+
+/// How soon the logits of one text are there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Latency {
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// The median.
+    pub milliseconds: f64,
+    /// The shortest.
+    pub minimum_milliseconds: f64,
+    /// How often it was measured.
+    pub repeats: usize,
+}
+
+impl Latency {
+    fn new(timing: Timing) -> Self {
+        Self {
+            tokens: LATENCY_TOKENS,
+            milliseconds: 1e3 * timing.median_seconds,
+            minimum_milliseconds: 1e3 * timing.minimum_seconds,
+            repeats: timing.repeats,
+        }
+    }
+}
+
+/// Measures `parts`, each `repeats` times after a warm-up (a single text more often);
+/// `progress` is told of each part before it begins.
+///
+/// The peak of memory is that of training if the process has done nothing larger before.
+///
+/// # Errors
+/// A failing tensor operation.
+pub fn measure(
+    workload: &Workload,
+    parts: &[Part],
+    repeats: usize,
+    progress: &mut dyn FnMut(Part),
+) -> Result<Report> {
+    let mut wants = |part: Part| {
+        let wanted = parts.contains(&part);
+        if wanted {
+            progress(part);
+        }
+        wanted
+    };
+    let tokens = workload.tokens();
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        cpu: cpu_name(),
+        threads: rayon::current_num_threads(),
+        cell: workload.cell(),
+        shape: workload.shape(),
+        lengths: workload.lengths(),
+        rows: workload.lengths().map(|_| workload.rows().to_vec()),
+        tokens,
+        training: None,
+        recurrent: None,
+        inference: None,
+        latency: None,
+        tokenizer: None,
+        gemm: None,
+        peak_memory_bytes: None,
+    };
+    let of_classifier = [Part::Training, Part::Inference, Part::Latency];
+    let mut classifier = match parts.iter().any(|part| of_classifier.contains(part)) {
+        true => Some(Classifier::new(workload)?),
+        false => None,
+    };
+    if let Some(classifier) = &mut classifier
+        && wants(Part::Training)
+    {
+        let timing = classifier.training(repeats)?;
+        report.training = Some(Rate::new(timing, tokens, workload.training_flop()));
+        report.peak_memory_bytes = peak_memory_bytes();
+    }
+    if wants(Part::Recurrent) {
+        let timing = recurrent::recurrent(workload, repeats)?;
+        report.recurrent = Some(Rate::new(timing, tokens, workload.training_flop()));
+    }
+    if let Some(classifier) = &classifier {
+        if wants(Part::Inference) {
+            let timing = classifier.inference(repeats)?;
+            report.inference = Some(Rate::new(timing, tokens, workload.forward_flop()));
+        }
+        if wants(Part::Latency) {
+            report.latency = Some(Latency::new(classifier.latency(repeats)?));
+        }
+    }
+    if wants(Part::Tokenizer) {
+        report.tokenizer = Some(tokenizer::tokenizer(repeats)?);
+    }
+    if wants(Part::Gemm) {
+        let gemm = gemm::gemm(workload)?;
+        let rates = [
+            &mut report.training,
+            &mut report.recurrent,
+            &mut report.inference,
+        ];
+        for rate in rates.into_iter().flatten() {
+            rate.hold_against(&gemm);
+        }
+        report.gemm = Some(gemm);
+    }
+    Ok(report)
+}

@@ -1,0 +1,34 @@
+//! The recurrent layers by themselves.
+
+use super::timing::Timing;
+use super::workload::{DIRECTIONS, SEED, Workload};
+use crate::dropout::Phase;
+use crate::error::Result;
+use crate::parameters::Parameters;
+use crate::rng::{Rng, Stream};
+use crate::rnn::{Recurrent, RecurrentConfig};
+use candle_core::{Device, Tensor, Var};
+use std::sync::Arc;
+
+/// Forward and backward pass of the stack on packed rows, the gradient of the input included.
+pub(super) fn recurrent(workload: &Workload, repeats: usize) -> Result<Timing> {
+    let shape = workload.shape();
+    let config = RecurrentConfig {
+        num_layers: shape.num_layers,
+        bidirectional: DIRECTIONS == 2,
+        ..RecurrentConfig::new(workload.cell(), shape.embedding_size, shape.num_hiddens)
+    };
+    let build = |vb: candle_nn::VarBuilder| Recurrent::new(&config, vb);
+    let (layers, _parameters) = Parameters::create(SEED, &Device::Cpu, build)?;
+    let packing = Arc::new(workload.packing()?);
+    let mut rng = Rng::new(SEED, Stream::Initialisation, 0, 0);
+    let values: Vec<f32> = (0..packing.rows() * shape.embedding_size)
+        .map(|_| rng.normal() as f32)
+        .collect();
+    let input = Tensor::from_vec(values, (packing.rows(), shape.embedding_size), &Device::Cpu)?;
+    let input = Var::from_tensor(&input)?;
+    Timing::measure(1, repeats, || {
+        let (output, _) = layers.forward_packed(&input, &packing, None, Phase::Inference)?;
+        Ok(output.sum_all()?.backward()?)
+    })
+}

@@ -1,0 +1,421 @@
+//! What is measured: a shape, a recurrence, and the batch drawn from them.
+
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::kernels::Mode;
+use crate::model::ModelConfig;
+use crate::packing::Packing;
+use crate::rng::{Rng, Stream};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// The sizes of a classifier and its batch, written `B,T,E,H,L,V`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Shape {
+    /// Rows of the batch, B.
+    pub batch: usize,
+    /// Steps of the longest row, T.
+    pub steps: usize,
+    /// Features of a token's embedding, E.
+    pub embedding_size: usize,
+    /// Features of the hidden state of each direction, H.
+    pub num_hiddens: usize,
+    /// Recurrent layers, L.
+    pub num_layers: usize,
+    /// Tokens of the vocabulary, V.
+    pub vocabulary_size: usize,
+}
+
+/// The letters of a shape, in order, and the most that each may be: the bounds keep a slip of the
+/// finger from asking for terabytes.
+const LETTERS: [(char, usize); 6] = [
+    ('B', 1 << 16),
+    ('T', 1 << 16),
+    ('E', 8192),
+    ('H', 8192),
+    ('L', 64),
+    ('V', crate::text::MAX_VOCABULARY),
+];
+
+/// The most tokens that a batch may have.
+const MAX_TOKENS: usize = 1 << 24;
+
+impl Default for Shape {
+    /// The textbook's classifier on 64 rows of 500 tokens.
+    fn default() -> Self {
+        Self {
+            batch: 64,
+            steps: 500,
+            embedding_size: 100,
+            num_hiddens: 100,
+            num_layers: 2,
+            vocabulary_size: 49_346,
+        }
+    }
+}
+
+impl Shape {
+    /// The numbers in the order `B,T,E,H,L,V`.
+    pub fn numbers(&self) -> [usize; 6] {
+        [
+            self.batch,
+            self.steps,
+            self.embedding_size,
+            self.num_hiddens,
+            self.num_layers,
+            self.vocabulary_size,
+        ]
+    }
+
+    fn from_numbers(
+        [
+            batch,
+            steps,
+            embedding_size,
+            num_hiddens,
+            num_layers,
+            vocabulary_size,
+        ]: [usize; 6],
+    ) -> Self {
+        Self {
+            batch,
+            steps,
+            embedding_size,
+            num_hiddens,
+            num_layers,
+            vocabulary_size,
+        }
+    }
+
+    /// The shape with the number of one letter of `B,T,E,H,L,V` (counted from 0) changed.
+    pub(super) fn with(&self, letter: usize, number: usize) -> Self {
+        let mut numbers = self.numbers();
+        numbers[letter] = number;
+        Self::from_numbers(numbers)
+    }
+
+    /// Checks that every number can be used.
+    ///
+    /// # Errors
+    /// The first number that is 0 or too large.
+    pub fn validate(&self) -> Result<()> {
+        for ((letter, most), number) in LETTERS.into_iter().zip(self.numbers()) {
+            if number == 0 || number > most {
+                return Err(Error::argument(
+                    "shape",
+                    format!("{letter} is {number}; use a number from 1 to {most}"),
+                ));
+            }
+        }
+        if self.batch * self.steps > MAX_TOKENS {
+            return Err(Error::argument(
+                "shape",
+                format!(
+                    "{} rows of {} steps are more than {MAX_TOKENS} tokens; use a smaller B or T",
+                    self.batch, self.steps
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Shape {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers = text
+            .split(',')
+            .map(|number| {
+                number.trim().parse().map_err(|_| {
+                    Error::argument(
+                        "shape",
+                        format!(
+                            "{number:?} is not a number; write B,T,E,H,L,V, as in {}",
+                            Self::default()
+                        ),
+                    )
+                })
+            })
+            .collect::<Result<Vec<usize>>>()?;
+        let count = numbers.len();
+        let numbers: [usize; 6] = numbers.try_into().map_err(|_| {
+            Error::argument(
+                "shape",
+                format!(
+                    "{count} numbers, but six are needed: B,T,E,H,L,V, as in {}",
+                    Self::default()
+                ),
+            )
+        })?;
+        let shape = Self::from_numbers(numbers);
+        shape.validate()?;
+        Ok(shape)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = self.numbers().map(|number| number.to_string());
+        f.write_str(&numbers.join(","))
+    }
+}
+
+/// The lengths that rows are drawn from, written `MIN-MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Lengths {
+    /// The shortest length a row may have.
+    pub min: usize,
+    /// The longest one; the first row has it.
+    pub max: usize,
+}
+
+impl FromStr for Lengths {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |problem: &str| {
+            Error::argument(
+                "lengths",
+                format!("{problem}; write MIN-MAX, as in 100-400"),
+            )
+        };
+        let (min, max) = text
+            .split_once('-')
+            .ok_or_else(|| wrong("there is no dash"))?;
+        let number = |text: &str| {
+            let parsed = text.trim().parse();
+            parsed.map_err(|_| wrong(&format!("{text:?} is not a number")))
+        };
+        let (min, max) = (number(min)?, number(max)?);
+        match min {
+            0 => Err(wrong("a row needs at least one step")),
+            _ if min > max => Err(wrong(&format!("{min} is more than {max}"))),
+            _ => Ok(Self { min, max }),
+        }
+    }
+}
+
+/// A model and a batch for it.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    shape: Shape,
+    cell: Mode,
+    lengths: Option<Lengths>,
+    /// The length of each row.
+    rows: Vec<usize>,
+}
+
+/// The seed of everything drawn for a measurement.
+pub(super) const SEED: u64 = 1;
+
+/// The classes of a measured classifier.
+pub(super) const CLASSES: usize = 2;
+
+impl Workload {
+    /// A workload whose rows all have T steps or, with `lengths`, a number of steps drawn evenly
+    /// from them; T is then the largest length.
+    ///
+    /// # Errors
+    /// A number that is 0 or too large.
+    pub fn new(shape: Shape, cell: Mode, lengths: Option<Lengths>) -> Result<Self> {
+        let steps = lengths.map_or(shape.steps, |lengths| lengths.max);
+        let shape = Shape { steps, ..shape };
+        shape.validate()?;
+        let mut rows = vec![steps; shape.batch];
+        if let Some(Lengths { min, max }) = lengths {
+            let mut rng = Rng::new(SEED, Stream::Split, 0, 0);
+            for row in &mut rows[1..] {
+                *row = min + rng.below(max - min + 1);
+            }
+        }
+        Ok(Self {
+            shape,
+            cell,
+            lengths,
+            rows,
+        })
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The recurrence.
+    pub fn cell(&self) -> Mode {
+        self.cell
+    }
+
+    /// What the rows' lengths are drawn from, if they are not all T.
+    pub fn lengths(&self) -> Option<Lengths> {
+        self.lengths
+    }
+
+    /// Tokens of the batch, N.
+    pub fn tokens(&self) -> usize {
+        self.rows.iter().sum()
+    }
+
+    /// Floating-point operations of the recurrent layers' matrix products in a forward pass, an
+    /// addition and a multiplication counted as two: in every layer and direction each of the N
+    /// valid steps multiplies its input and its state with their weights. Element-wise work and
+    /// the decoder are not counted.
+    pub fn forward_flop(&self) -> f64 {
+        let Shape {
+            embedding_size,
+            num_hiddens,
+            num_layers,
+            ..
+        } = self.shape;
+        let inputs = embedding_size + (num_layers - 1) * DIRECTIONS * num_hiddens;
+        let columns = inputs + num_layers * num_hiddens;
+        let weights = DIRECTIONS * self.cell.gates() * num_hiddens * columns;
+        2.0 * self.tokens() as f64 * weights as f64
+    }
+
+    /// Operations of a forward and a backward pass: backward every product is there twice, for the
+    /// gradient of its input or state and for the gradient of its weights.
+    pub fn training_flop(&self) -> f64 {
+        3.0 * self.forward_flop()
+    }
+
+    /// The architecture.
+    pub(super) fn model_config(&self) -> ModelConfig {
+        ModelConfig {
+            cell: self.cell,
+            embedding_size: self.shape.embedding_size,
+            num_hiddens: self.shape.num_hiddens,
+            num_layers: self.shape.num_layers,
+            ..ModelConfig::default()
+        }
+    }
+
+    /// The length of each row.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// The layout of the batch.
+    ///
+    /// # Errors
+    /// None that is known of: a workload has rows, and steps in all of them.
+    pub fn packing(&self) -> Result<Packing> {
+        Packing::new(&self.rows)
+    }
+
+    /// A batch of random tokens.
+    pub(super) fn batch(&self) -> Result<Batch> {
+        let texts: Vec<Vec<u32>> = self
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(row, &length)| self.text(row as u64, length))
+            .collect();
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        Batch::new(&texts)
+    }
+
+    /// A text of random tokens.
+    pub(super) fn text(&self, number: u64, length: usize) -> Vec<u32> {
+        let mut rng = Rng::new(SEED, Stream::Shuffle, 0, number);
+        let token = |_| rng.below(self.shape.vocabulary_size) as u32;
+        (0..length).map(token).collect()
+    }
+
+    /// A random class for each row.
+    pub(super) fn labels(&self) -> Vec<u32> {
+        let mut rng = Rng::new(SEED, Stream::Split, 1, 0);
+        let class = |_| rng.below(CLASSES) as u32;
+        (0..self.shape.batch).map(class).collect()
+    }
+}
+
+/// Directions of the measured models, D.
+pub(super) const DIRECTIONS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_and_lengths_are_read() {
+        assert_eq!(
+            "64,500,100,100,2,49346".parse::<Shape>().unwrap(),
+            Shape::default()
+        );
+        let shape: Shape = " 1, 2,3,4,5,6".parse().unwrap();
+        assert_eq!(shape.to_string(), "1,2,3,4,5,6");
+        let lengths: Lengths = "100-400".parse().unwrap();
+        assert_eq!((lengths.min, lengths.max), (100, 400));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (text, message) in [
+            (
+                "1,2",
+                "shape: 2 numbers, but six are needed: B,T,E,H,L,V, as in 64,500,100,100,2,49346",
+            ),
+            (
+                "1,2,3,x,5,6",
+                "shape: \"x\" is not a number; write B,T,E,H,L,V, as in 64,500,100,100,2,49346",
+            ),
+            ("1,2,3,0,5,6", "shape: H is 0; use a number from 1 to 8192"),
+            ("1,2,3,4,65,6", "shape: L is 65; use a number from 1 to 64"),
+            (
+                "65536,65536,3,4,5,6",
+                "shape: 65536 rows of 65536 steps are more than 16777216 tokens; use a smaller B or T",
+            ),
+        ] {
+            assert_eq!(text.parse::<Shape>().unwrap_err().to_string(), message);
+        }
+        for (text, problem) in [
+            ("100", "there is no dash"),
+            ("a-3", "\"a\" is not a number"),
+            ("0-3", "a row needs at least one step"),
+            ("4-3", "4 is more than 3"),
+        ] {
+            let message = text.parse::<Lengths>().unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!("lengths: {problem}; write MIN-MAX, as in 100-400")
+            );
+        }
+        let lengths = Some(Lengths {
+            min: 1,
+            max: 1 << 17,
+        });
+        assert!(Workload::new(Shape::default(), Mode::Lstm, lengths).is_err());
+    }
+
+    #[test]
+    fn lengths_are_drawn_from_the_range_and_repeat() {
+        let lengths = Some(Lengths { min: 3, max: 9 });
+        let draw = || Workload::new(Shape::default(), Mode::Gru, lengths).unwrap();
+        let workload = draw();
+        assert_eq!(workload.rows[0], 9);
+        assert_eq!(workload.shape().steps, 9);
+        for length in 3..=9 {
+            assert!(workload.rows.contains(&length));
+        }
+        assert!(workload.rows.iter().all(|length| (3..=9).contains(length)));
+        assert_eq!(workload.rows, draw().rows);
+        assert_eq!(workload.batch().unwrap().tokens(), workload.tokens());
+    }
+
+    /// Two rows of 3 steps, 5 inputs, 4 hidden units, 2 layers, GRU, worked out by hand: layer 0
+    /// multiplies 6 rows with 12 x 5 and 12 x 4 weights, layer 1 with 12 x 8 and 12 x 4, each in
+    /// two directions: 6 * 2 * (108 + 144) = 3,024 products of two numbers.
+    #[test]
+    fn operations_are_counted() {
+        let shape = "2,3,5,4,2,7".parse().unwrap();
+        let workload = Workload::new(shape, Mode::Gru, None).unwrap();
+        assert_eq!(workload.forward_flop(), 6048.0);
+        assert_eq!(workload.training_flop(), 18_144.0);
+        // The textbook's step: 32,000 tokens, 400 x (100 + 100 + 200 + 100) weights, 2 directions.
+        let textbook = Workload::new(Shape::default(), Mode::Lstm, None).unwrap();
+        assert_eq!(textbook.training_flop(), 76.8e9);
+    }
+}
