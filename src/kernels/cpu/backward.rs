@@ -11,7 +11,7 @@ use super::lanes::Lanes;
 use super::prefetch::prefetch;
 use super::shards::{BACKWARD_ROWS, Chunk, Shard, run_tasks};
 use super::shared::Shared;
-use super::tile::{Left, Right, Start, product};
+use super::tile::{Left, Panels, Start, product};
 use super::weights::{BackwardWeights, WeightGradients, Widths};
 use crate::kernels::Sizes;
 use pulp::{Simd, WithSimd};
@@ -263,7 +263,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                 product(
                     simd,
                     Left::rows(d_step, live, widths.hidden_columns(), row_len),
-                    Right::Panels(&self.weights.hidden),
+                    &self.weights.hidden,
                     match C::CARRIES {
                         true => Start::Present,
                         false => Start::Zero,
@@ -287,26 +287,26 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                     &inputs_of_chunk
                 }
             };
+            // Read once for every few rows of the result: in order, that is twice as fast.
+            let of_input =
+                Panels::of_rows::<S>(rows, widths.input_columns(), |row| &d_sums[row * row_len..]);
             product(
                 simd,
                 Left::columns(from_input, rows, inputs, inputs),
-                Right::Rows {
-                    data: d_sums,
-                    columns: widths.input_columns(),
-                    stride: row_len,
-                },
+                &of_input,
                 Start::Present,
                 &mut gradients.input,
                 row_len,
             );
+            let of_hidden = (hidden_start > 0).then(|| {
+                Panels::of_rows::<S>(rows, widths.hidden_columns(), |row| {
+                    &d_sums[row * row_len + hidden_start..]
+                })
+            });
             product(
                 simd,
                 Left::columns(&h_previous, rows, hidden, state_row),
-                Right::Rows {
-                    data: &d_sums[hidden_start..],
-                    columns: widths.hidden_columns(),
-                    stride: row_len,
-                },
+                of_hidden.as_ref().unwrap_or(&of_input),
                 Start::Present,
                 &mut gradients.hidden,
                 row_len,
@@ -318,7 +318,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                 product(
                     simd,
                     Left::rows(d_sums, rows, widths.input_columns(), row_len),
-                    Right::Panels(weights),
+                    weights,
                     Start::Zero,
                     &mut d_inputs,
                     widths.input_row(),

@@ -10,7 +10,7 @@ use super::cells::{Cell, MOST_BLOCKS};
 use super::lanes::Lanes;
 use super::shards::{Shard, forward_rows, run_tasks};
 use super::shared::Shared;
-use super::tile::{Left, Right, Start, product};
+use super::tile::{Left, Start, product};
 use super::weights::{Flat, ForwardWeights, Widths};
 use crate::kernels::Sizes;
 use crate::packing::Packing;
@@ -264,7 +264,7 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                 product(
                     simd,
                     Left::rows(from, rows.len(), inputs, inputs),
-                    Right::Panels(&weights.input),
+                    &weights.input,
                     Start::Row(&weights.bias),
                     &mut sums[at * row_len..],
                     row_len,
@@ -287,7 +287,7 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                 product(
                     simd,
                     Left::rows(&h, live, hidden, state_row),
-                    Right::Panels(&weights.hidden),
+                    &weights.hidden,
                     Start::Present,
                     &mut sums[hidden_start..],
                     row_len,

@@ -60,23 +60,6 @@ impl<'a> Left<'a> {
     }
 }
 
-/// The right matrix of a product.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Right<'a> {
-    /// Rearranged for reading in order.
-    Panels(&'a Panels),
-    /// The first columns of a matrix whose rows start `stride` apart. What follows the columns, up
-    /// to a whole register, is read and of no effect.
-    Rows {
-        /// The matrix.
-        data: &'a [f32],
-        /// Its columns.
-        columns: usize,
-        /// From row to row.
-        stride: usize,
-    },
-}
-
 /// What a product is added to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start<'a> {
@@ -88,7 +71,7 @@ pub(super) enum Start<'a> {
     Present,
 }
 
-/// A right matrix [summands, columns], rearranged: for each group of [`TILE_REGISTERS`] registers
+/// The right matrix of a product, [summands, columns], rearranged: for each group of [`TILE_REGISTERS`] registers
 /// of columns all its rows, one after the other. Lanes without a column are 0.
 #[derive(Debug)]
 pub(super) struct Panels {
@@ -165,31 +148,16 @@ impl Panels {
 pub(super) fn product<S: Simd>(
     simd: S,
     left: Left,
-    right: Right,
+    right: &Panels,
     start: Start,
     out: &mut [f32],
     stride: usize,
 ) {
     let lanes = Lanes::<S>::WIDTH;
-    let (data, columns, right_stride) = match right {
-        Right::Panels(panels) => {
-            assert_eq!(panels.summands, left.summands, "summands of a product");
-            assert_eq!(panels.lanes, lanes, "panels of another instruction set");
-            assert_eq!(
-                panels.data.len(),
-                panels.summands * padded::<S>(panels.columns)
-            );
-            (&*panels.data, panels.columns, None)
-        }
-        Right::Rows {
-            data,
-            columns,
-            stride,
-        } => {
-            assert!((left.summands - 1) * stride + padded::<S>(columns) <= data.len());
-            (data, columns, Some(stride))
-        }
-    };
+    let columns = right.columns;
+    assert_eq!(right.summands, left.summands, "summands of a product");
+    assert_eq!(right.lanes, lanes, "panels of another instruction set");
+    assert_eq!(right.data.len(), right.summands * padded::<S>(columns));
     assert!(
         columns > 0 && padded::<S>(columns) <= stride,
         "columns of a product"
@@ -204,10 +172,6 @@ pub(super) fn product<S: Simd>(
     while register < registers {
         let width = TILE_REGISTERS.min(registers - register);
         let column = register * lanes;
-        let (from, right_stride) = match right_stride {
-            None => (column * left.summands, width * lanes),
-            Some(stride) => (column, stride),
-        };
         let mut row = 0;
         while row < left.rows {
             let rows = tile_rows::<S>().min(left.rows - row);
@@ -222,8 +186,7 @@ pub(super) fn product<S: Simd>(
                     left: left.data.as_ptr().add(row * left.row_stride),
                     left_row: left.row_stride,
                     left_summand: left.summand_stride,
-                    right: data.as_ptr().add(from),
-                    right_summand: right_stride,
+                    right: right.data.as_ptr().add(column * left.summands),
                     start: match start {
                         Start::Zero => TileStart::Zero,
                         Start::Row(values) => TileStart::Row(values.as_ptr().add(column)),
@@ -256,7 +219,6 @@ struct Tile {
     left_row: usize,
     left_summand: usize,
     right: *const f32,
-    right_summand: usize,
     start: TileStart,
     out: *mut f32,
     out_row: usize,
@@ -302,7 +264,6 @@ impl<const ROWS: usize, const REGISTERS: usize> WithSimd for Sized<ROWS, REGISTE
             left_row,
             left_summand,
             right,
-            right_summand,
             start,
             out,
             out_row,
@@ -338,7 +299,7 @@ impl<const ROWS: usize, const REGISTERS: usize> WithSimd for Sized<ROWS, REGISTE
                 }
                 // The last steps may lead past the end of a matrix, where nothing is read.
                 left = left.wrapping_add(left_summand);
-                right = right.wrapping_add(right_summand);
+                right = right.wrapping_add(REGISTERS * lanes);
             }
             for (row, sums) in sums.iter().enumerate() {
                 for (register, sum) in sums.iter().enumerate() {
@@ -393,25 +354,15 @@ mod tests {
                 .map(|j| (0..summands).map(|i| right[i * stride + j]).collect())
                 .collect();
             let from_columns = Panels::of_columns::<S>(summands, columns, |j| &by_column[j]);
-            let in_place = Right::Rows {
-                data: &right,
-                columns,
-                stride,
-            };
             let lefts = [
                 Left::rows(&left, rows, summands, left_stride),
                 Left::columns(&transposed, summands, rows, rows + 2),
             ];
-            let rights = [
-                Right::Panels(&packed),
-                Right::Panels(&from_columns),
-                in_place,
-            ];
             for (which, left) in lefts.into_iter().enumerate() {
-                for right_form in rights {
+                for panels in [&packed, &from_columns] {
                     for start in [Start::Zero, Start::Row(&bias), Start::Present] {
                         let mut out = before.clone();
-                        product(simd, left, right_form, start, &mut out, stride);
+                        product(simd, left, panels, start, &mut out, stride);
                         for row in 0..rows {
                             for column in 0..columns {
                                 let element = |p: usize| match which {
@@ -471,14 +422,7 @@ mod tests {
                 let panels = Panels::of_rows::<S>(2, 1, |_| &[1.0]);
                 let left = Left::rows(&[0.0; 3], 1, 3, 3);
                 let mut out = [0.0; 64];
-                product(
-                    simd,
-                    left,
-                    Right::Panels(&panels),
-                    Start::Zero,
-                    &mut out,
-                    64,
-                );
+                product(simd, left, &panels, Start::Zero, &mut out, 64);
             }
         }
         InstructionSet::available()[0].run(Wrong);
