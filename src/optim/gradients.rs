@@ -1,7 +1,8 @@
 //! Gradients by parameter name, dense or by rows.
 
 use crate::error::{Error, Result};
-use candle_core::{Tensor, Var};
+use crate::storage::read;
+use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// The gradient of one parameter.
@@ -102,11 +103,36 @@ impl Gradients {
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
         for (_, gradient) in self.iter() {
-            let squares = gradient.values().sqr()?.sum_all()?;
-            sum += f64::from(squares.to_scalar::<f32>()?);
+            let values = gradient.values();
+            sum += match values.device().is_cpu() && values.dtype() == DType::F32 {
+                true => read(&values.contiguous()?, |values| Ok(sum_of_squares(values)))?,
+                false => f64::from(values.sqr()?.sum_all()?.to_scalar::<f32>()?),
+            };
         }
         Ok(sum.sqrt())
     }
+}
+
+/// The sum of the squares in double precision, in one order whatever the processor.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    /// Sums that run side by side.
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let add = |sums: &mut [f64; LANES], values: &[f32]| {
+                for (sum, &value) in sums.iter_mut().zip(values) {
+                    let value = f64::from(value);
+                    *sum += value * value;
+                }
+            };
+            let blocks = values.chunks_exact(LANES);
+            add(&mut sums, blocks.remainder());
+            blocks.for_each(|values| add(&mut sums, values));
+        },
+    );
+    sums.iter().sum()
 }
 
 /// The rows of a table that a batch uses, as a small table of their own: its gradient is as large
@@ -202,6 +228,19 @@ mod tests {
             assert_eq!(values, dense[*row as usize]);
         }
         assert!(RowTable::new(&whole, &[10]).is_err());
+    }
+
+    #[test]
+    fn the_norm_is_that_of_all_elements() {
+        let mut gradients = Gradients::default();
+        let mut expected = 0.0;
+        for (name, shape) in [("a", vec![7, 11]), ("b", vec![16]), ("c", vec![3])] {
+            let values = normal_tensor(shape.len() as u64, &shape);
+            let flat: Vec<f32> = values.flatten_all().unwrap().to_vec1().unwrap();
+            expected += flat.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+            gradients.insert(name, Gradient::Dense(values));
+        }
+        assert!((gradients.norm().unwrap() - expected.sqrt()).abs() < 1e-12);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use std::time::Instant;
 /// Names of a checkpoint's tensors begin with one of these.
 const PARAMETERS: &str = "parameters/";
 const MOMENTS: &str = "moments/";
-const AVERAGES: &str = "averages/";
+const DIFFERENCES: &str = "differences/";
 
 /// A training run.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl<'a> Trainer<'a> {
             parameters.assign(&under(PARAMETERS))?;
             optimizer.restore(progress.step, under(MOMENTS));
             if let Some(averages) = &mut averages {
-                averages.restore(under(AVERAGES))?;
+                averages.restore(progress.step, under(DIFFERENCES))?;
             }
         }
         Ok(Self {
@@ -196,12 +196,14 @@ impl<'a> Trainer<'a> {
             false => 1.0,
         };
         let learning_rate = schedule.rate(self.progress.step);
-        self.optimizer
-            .step(&self.parameters, &gradients, learning_rate, scale)?;
+        let (optimizer, parameters) = (&mut self.optimizer, &self.parameters);
+        match &mut self.averages {
+            Some(averages) => {
+                optimizer.step_averaging(parameters, &gradients, learning_rate, scale, averages)
+            }
+            None => optimizer.step(parameters, &gradients, learning_rate, scale),
+        }?;
         self.progress.step += 1;
-        if let Some(averages) = &mut self.averages {
-            averages.update(&self.parameters, self.progress.step)?;
-        }
         let texts = self.progress.epoch_texts as f64;
         Ok(StepReport {
             epoch: self.progress.epoch + 1,
@@ -293,7 +295,7 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<(), EpochReport>> {
         let values = match &self.averages {
-            Some(averages) => averages.values().clone(),
+            Some(averages) => averages.values(&self.parameters)?,
             None => self.parameters.tensors(),
         };
         let Some(Evaluation { loss, confusion }) = self.evaluate(&values, observer)? else {
@@ -372,7 +374,7 @@ impl<'a> Trainer<'a> {
         add(PARAMETERS, &self.parameters.tensors());
         add(MOMENTS, self.optimizer.moments());
         if let Some(averages) = &self.averages {
-            add(AVERAGES, averages.values());
+            add(DIFFERENCES, averages.differences());
         }
         self.run.save_last(&Snapshot {
             progress: self.progress.clone(),
