@@ -62,6 +62,7 @@ pub mod batch;
 pub mod packing;
 
 pub mod dropout;
+pub mod embedding;
 pub mod kernels;
 pub mod model;
 pub mod parameters;

@@ -1,13 +1,18 @@
 //! The classifier: embedding -> recurrent stack -> pooling -> dropout -> linear.
 
+mod recorded;
+
+pub use recorded::{ModelGradients, RecordedModel};
+
 use crate::batch::Batch;
 use crate::dropout::{Dropout, Phase};
+use crate::embedding::lookup;
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Mode};
 use crate::packing::Packing;
 use crate::pooling::{Pooling, pool};
 use crate::rnn::{Recurrent, RecurrentConfig};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -192,8 +197,12 @@ impl BiRnn {
     /// # Errors
     /// A token id outside the vocabulary, or a failing tensor operation.
     pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
-        let ids = batch.ids(self.embedding.embeddings().device())?;
-        let embedded = self.embedding.forward(&ids)?;
+        let table = self.embedding.embeddings();
+        let is_single = table.dtype() == DType::F32;
+        let embedded = match table.device().is_cpu() && is_single && !table.track_op() {
+            true => lookup(table, batch.packed_ids(), None)?,
+            false => self.embedding.forward(&batch.ids(table.device())?)?,
+        };
         self.forward_embedded(&embedded, batch.packing(), phase)
     }
 

@@ -1,5 +1,6 @@
 //! Gradients by parameter name, dense or by rows.
 
+use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
 use crate::storage::read;
 use candle_core::{DType, Tensor, Var};
@@ -153,9 +154,8 @@ impl RowTable {
     /// # Errors
     /// An id outside the table.
     pub fn new(table: &Tensor, ids: &[u32]) -> Result<Self> {
-        let mut rows = ids.to_vec();
-        rows.sort_unstable();
-        rows.dedup();
+        let used = UsedRows::new(ids);
+        let rows = used.rows().to_vec();
         if let Some(&last) = rows.last()
             && last as usize >= table.dim(0)?
         {
@@ -164,13 +164,8 @@ impl RowTable {
                 format!("token {last}, but the vocabulary has {}", table.dim(0)?),
             ));
         }
-        let mut place_of = vec![0u32; rows.last().map_or(0, |&last| last as usize + 1)];
-        for (place, &row) in rows.iter().enumerate() {
-            place_of[row as usize] = place as u32;
-        }
         let device = table.device();
-        let places = ids.iter().map(|&id| place_of[id as usize]);
-        let places = Tensor::from_iter(places, device)?;
+        let places = Tensor::new(used.indices(), device)?;
         let used = table
             .detach()
             .index_select(&Tensor::new(rows.as_slice(), device)?, 0)?;

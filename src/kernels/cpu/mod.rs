@@ -14,8 +14,8 @@ mod scan;
 
 pub use memory::keep_freed_memory;
 
-use super::{Kernel, Layer, State};
-use crate::error::Result;
+use super::{DirectionWeights, Kernel, Layer, LayerGradients, Recorded, Sizes, State};
+use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 
 /// The CPU kernel; see the module's documentation.
@@ -34,21 +34,7 @@ impl Kernel for CpuKernel {
     fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
-        let input = layer.input.contiguous()?;
-        let mut parts = Vec::new();
-        for direction in layer.weights {
-            parts.push(direction.input.flatten_all()?);
-            parts.push(direction.hidden.flatten_all()?);
-            if let Some((input_bias, hidden_bias)) = &direction.bias {
-                parts.extend([input_bias.clone(), hidden_bias.clone()]);
-            }
-        }
-        let weights = Tensor::cat(&parts, 0)?;
-        let start = match &initial.c {
-            Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
-            None => initial.h.flatten_all()?.contiguous()?,
-        };
-
+        let (input, weights, start) = arguments(layer, &initial)?;
         let tracked = input.track_op() || weights.track_op() || start.track_op();
         let op = op::RecurrentOp::new(layer.mode, layer.packing.clone(), sizes, tracked);
         let flat = if tracked {
@@ -74,5 +60,104 @@ impl Kernel for CpuKernel {
             false => None,
         };
         Ok((output, State { h, c }))
+    }
+
+    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let (input, weights, start) = arguments(layer, &initial)?;
+        let arguments = [input, weights, start].map(|tensor| tensor.detach());
+        let op = op::RecurrentOp::new(layer.mode, layer.packing.clone(), sizes, true);
+        let [input, weights, start] = &arguments;
+        let flat = input.apply_op3_no_bwd(weights, start, &op)?;
+        let (rows, width) = (layer.packing.rows(), sizes.directions * sizes.hidden);
+        let output = flat.narrow(0, 0, rows * width)?.reshape((rows, width))?;
+        Ok(Some(Box::new(RecordedLayer {
+            op,
+            sizes,
+            gates: layer.mode.gates(),
+            arguments,
+            flat,
+            output,
+        })))
+    }
+}
+
+/// Input, flat weights and flat initial state: what the node is a function of.
+fn arguments(layer: &Layer, initial: &State) -> Result<(Tensor, Tensor, Tensor)> {
+    let mut parts = Vec::new();
+    for direction in layer.weights {
+        parts.push(direction.input.flatten_all()?);
+        parts.push(direction.hidden.flatten_all()?);
+        if let Some((input_bias, hidden_bias)) = &direction.bias {
+            parts.extend([input_bias.clone(), hidden_bias.clone()]);
+        }
+    }
+    let weights = Tensor::cat(&parts, 0)?;
+    let start = match &initial.c {
+        Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
+        None => initial.h.flatten_all()?.contiguous()?,
+    };
+    Ok((layer.input.contiguous()?, weights, start))
+}
+
+/// A layer that has run forward without a graph.
+struct RecordedLayer {
+    op: op::RecurrentOp,
+    sizes: Sizes,
+    gates: usize,
+    /// Input, weights and initial state.
+    arguments: [Tensor; 3],
+    /// Output and final state.
+    flat: Tensor,
+    output: Tensor,
+}
+
+impl Recorded for RecordedLayer {
+    fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+        let Sizes {
+            input,
+            hidden,
+            directions,
+            bias,
+        } = self.sizes;
+        if d_output.dims() != self.output.dims() {
+            return Err(Error::argument(
+                "d_output",
+                format!(
+                    "shape {:?}, expected {:?}",
+                    d_output.dims(),
+                    self.output.dims()
+                ),
+            ));
+        }
+        let arguments = self.arguments.each_ref();
+        let (d_input, d_weights, _) =
+            self.op
+                .gradients(arguments, &self.flat, d_output, input_wanted)?;
+        let width = self.gates * hidden;
+        let mut offset = 0;
+        let mut next = |len: usize| {
+            offset += len;
+            d_weights.narrow(0, offset - len, len)
+        };
+        let weights = (0..directions).map(|_| {
+            Ok(DirectionWeights {
+                input: next(width * input)?.reshape((width, input))?,
+                hidden: next(width * hidden)?.reshape((width, hidden))?,
+                bias: match bias {
+                    true => Some((next(width)?, next(width)?)),
+                    false => None,
+                },
+            })
+        });
+        Ok(LayerGradients {
+            input: d_input,
+            weights: weights.collect::<Result<_>>()?,
+        })
     }
 }

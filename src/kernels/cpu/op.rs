@@ -137,7 +137,11 @@ impl RecurrentOp {
         let row_stride = directions * hidden;
         let part = |flat: &[f32], offset: usize, direction: usize| -> Vec<f32> {
             let from = offset + direction * lengths.state;
-            flat[from..].iter().take(lengths.state).copied().collect()
+            match flat.get(from..from + lengths.state) {
+                Some(state) => state.to_vec(),
+                // Nobody has used the final state.
+                None => vec![0.0; lengths.state],
+            }
         };
         let cell = directions * lengths.state;
         let cell_part = |flat: &[f32], offset: usize, direction: usize| -> Vec<f32> {
@@ -188,6 +192,53 @@ impl RecurrentOp {
         let d_weights = join(|gradient| &gradient.weights).collect();
         let d_start = join(|gradient| &gradient.h).chain(join(|gradient| &gradient.c));
         Ok((d_input, d_weights, d_start.collect()))
+    }
+    /// Gradients of (input, weights, start); the input's only if `wanted`. `d_result` may end with
+    /// the output, where the final state was not used.
+    pub(super) fn gradients(
+        &self,
+        [input, weights, start]: [&Tensor; 3],
+        result: &Tensor,
+        d_result: &Tensor,
+        wanted: bool,
+    ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
+        let d_result = d_result.contiguous()?;
+        let tensors = [input, weights, start, result, &d_result];
+        let guards = tensors.map(|tensor| tensor.storage_and_layout());
+        let mut slices = [[].as_slice(); 5];
+        for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+            *slice = match &**storage {
+                candle_core::Storage::Cpu(storage) => elements(storage, layout)?,
+                _ => bail!("recurrent layer: a tensor has left the CPU"),
+            };
+        }
+        let [
+            input_data,
+            weights_data,
+            start_data,
+            result_data,
+            d_result_data,
+        ] = slices;
+        let arguments = [input_data, weights_data, start_data];
+        let (d_input, d_weights, d_start) = match self.mode {
+            Mode::RnnTanh => {
+                self.backward::<RnnTanh>(arguments, result_data, d_result_data, wanted)
+            }
+            Mode::RnnRelu => {
+                self.backward::<RnnRelu>(arguments, result_data, d_result_data, wanted)
+            }
+            Mode::Gru => self.backward::<Gru>(arguments, result_data, d_result_data, wanted),
+            Mode::Lstm => self.backward::<Lstm>(arguments, result_data, d_result_data, wanted),
+        }?;
+        drop(guards);
+        let device = d_result.device();
+        let d_input = match d_input {
+            Some(gradient) => Some(Tensor::from_vec(gradient, input.shape(), device)?),
+            None => None,
+        };
+        let d_weights = Tensor::from_vec(d_weights, weights.shape(), device)?;
+        let d_start = Tensor::from_vec(d_start, start.shape(), device)?;
+        Ok((d_input, d_weights, d_start))
     }
 }
 
@@ -244,43 +295,9 @@ impl CustomOp3 for RecurrentOp {
         result: &Tensor,
         d_result: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let d_result = d_result.contiguous()?;
-        let tensors = [input, weights, start, result, &d_result];
-        let guards = tensors.map(|tensor| tensor.storage_and_layout());
-        let mut slices = [[].as_slice(); 5];
-        for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
-            *slice = match &**storage {
-                candle_core::Storage::Cpu(storage) => elements(storage, layout)?,
-                _ => bail!("recurrent layer: a tensor has left the CPU"),
-            };
-        }
-        let [
-            input_data,
-            weights_data,
-            start_data,
-            result_data,
-            d_result_data,
-        ] = slices;
-        let arguments = [input_data, weights_data, start_data];
-        let wanted = input.track_op();
-        let (d_input, d_weights, d_start) = match self.mode {
-            Mode::RnnTanh => {
-                self.backward::<RnnTanh>(arguments, result_data, d_result_data, wanted)
-            }
-            Mode::RnnRelu => {
-                self.backward::<RnnRelu>(arguments, result_data, d_result_data, wanted)
-            }
-            Mode::Gru => self.backward::<Gru>(arguments, result_data, d_result_data, wanted),
-            Mode::Lstm => self.backward::<Lstm>(arguments, result_data, d_result_data, wanted),
-        }?;
-        drop(guards);
-        let device = d_result.device();
-        let d_input = match d_input {
-            Some(gradient) => Some(Tensor::from_vec(gradient, input.shape(), device)?),
-            None => None,
-        };
-        let d_weights = Tensor::from_vec(d_weights, weights.shape(), device)?;
-        let d_start = Tensor::from_vec(d_start, start.shape(), device)?;
+        let arguments = [input, weights, start];
+        let (d_input, d_weights, d_start) =
+            self.gradients(arguments, result, d_result, input.track_op())?;
         Ok((
             d_input,
             weights.track_op().then_some(d_weights),
