@@ -97,25 +97,11 @@ impl Mask {
     /// each 64 bits of the generator decide on four elements.
     pub(crate) fn drop_from(&self, first: usize, elements: &mut [f32]) {
         debug_assert!(first.is_multiple_of(4));
-        let scale = 1.0 / (1.0 - f32::from(self.threshold) / 65_536.0);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let mut counter = (first / 4) as u64;
-                for elements in elements.chunks_mut(DRAWN) {
-                    let mut bytes = [0u8; 2 * DRAWN];
-                    for (index, bytes) in bytes.chunks_exact_mut(8).enumerate() {
-                        let bits = self.rng.bits_at(counter.wrapping_add(index as u64));
-                        bytes.copy_from_slice(&bits.to_le_bytes());
-                    }
-                    counter += (DRAWN / 4) as u64;
-                    for (element, bits) in elements.iter_mut().zip(bytes.chunks_exact(2)) {
-                        let kept = u16::from_le_bytes([bits[0], bits[1]]) >= self.threshold;
-                        *element = if kept { *element * scale } else { 0.0 };
-                    }
-                }
-            },
-        );
+        pulp::Arch::new().dispatch(Drop {
+            mask: *self,
+            first,
+            elements,
+        });
     }
 
     fn drop_from_all(&self, elements: &mut [f32]) {
@@ -141,6 +127,36 @@ impl Mask {
             Ok(())
         })?;
         Ok(())
+    }
+}
+
+/// [`Mask::drop_from`] for the processor's widest instructions.
+struct Drop<'a> {
+    mask: Mask,
+    first: usize,
+    elements: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for Drop<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Mask { rng, threshold } = self.mask;
+        let scale = 1.0 / (1.0 - f32::from(threshold) / 65_536.0);
+        let mut counter = (self.first / 4) as u64;
+        for elements in self.elements.chunks_mut(DRAWN) {
+            let mut bytes = [0u8; 2 * DRAWN];
+            for (index, bytes) in bytes.chunks_exact_mut(8).enumerate() {
+                let bits = rng.bits_at(counter.wrapping_add(index as u64));
+                bytes.copy_from_slice(&bits.to_le_bytes());
+            }
+            counter += (DRAWN / 4) as u64;
+            for (element, bits) in elements.iter_mut().zip(bytes.chunks_exact(2)) {
+                let kept = u16::from_le_bytes([bits[0], bits[1]]) >= threshold;
+                *element = if kept { *element * scale } else { 0.0 };
+            }
+        }
     }
 }
 

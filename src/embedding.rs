@@ -82,25 +82,45 @@ impl UsedRows {
         read(gradient, |gradient| {
             let blocks = sums.par_chunks_mut(rows_of_block * width).enumerate();
             blocks.for_each(|(block, sums)| {
-                let sum_block = || {
-                    let first = block * rows_of_block;
-                    for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
-                        let row = first + row;
-                        let places = self.starts[row] as usize..self.starts[row + 1] as usize;
-                        for &place in &self.places[places] {
-                            let place = place as usize * width;
-                            let gradient = &gradient[place..place + width];
-                            for (sum, value) in sums.iter_mut().zip(gradient) {
-                                *sum += value;
-                            }
-                        }
-                    }
-                };
-                pulp::Arch::new().dispatch(sum_block);
+                pulp::Arch::new().dispatch(SumRows {
+                    used: self,
+                    first: block * rows_of_block,
+                    gradient,
+                    width,
+                    sums,
+                });
             });
             Ok(())
         })?;
         Ok(Tensor::from_vec(sums, shape, &Device::Cpu)?)
+    }
+}
+
+/// The sums of some rows, of which the first is number `first`.
+struct SumRows<'a> {
+    used: &'a UsedRows,
+    first: usize,
+    gradient: &'a [f32],
+    width: usize,
+    sums: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for SumRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let UsedRows { starts, places, .. } = self.used;
+        for (row, sums) in self.sums.chunks_exact_mut(self.width).enumerate() {
+            let row = self.first + row;
+            for &place in &places[starts[row] as usize..starts[row + 1] as usize] {
+                let place = place as usize * self.width;
+                let gradient = &self.gradient[place..place + self.width];
+                for (sum, value) in sums.iter_mut().zip(gradient) {
+                    *sum += value;
+                }
+            }
+        }
     }
 }
 

@@ -152,9 +152,6 @@ fn pool_with_tensors(
     Ok(Tensor::cat(&parts, 1)?)
 }
 
-/// Elements of a thread's share.
-const BLOCK: usize = 1 << 15;
-
 /// All poolings in one graph node: the backward pass fills one buffer of the outputs' size.
 #[derive(Debug)]
 struct PoolOp {
@@ -178,82 +175,32 @@ impl PoolOp {
         let mut pooled = vec![0.0; batch * total];
         let has_max = self.kinds.contains(&Pooling::Max);
         let mut winners = vec![0u32; if has_max { batch * width } else { 0 }];
-        let mut winners_of: Vec<&mut [u32]> = match has_max {
-            true => winners.chunks_exact_mut(width).collect(),
-            false => (0..batch).map(|_| [].as_mut_slice()).collect(),
+        // Texts do not depend on each other. One group for each thread: it then reads long stretches
+        // of a step's rows.
+        let group = batch.div_ceil(rayon::current_num_threads());
+        let winners_of_group = match has_max {
+            true => group * width,
+            false => 1,
         };
-        let texts = pooled
-            .par_chunks_mut(total)
-            .zip(winners_of.par_iter_mut())
-            .enumerate();
-        texts
-            .with_min_len(BLOCK.div_ceil(rows / batch * width))
-            .for_each(|(position, (pooled, winners))| {
-                pulp::Arch::new().dispatch(
-                    #[inline(always)]
-                    || self.pool_one(position, output, width, pooled, winners),
-                );
+        let mut winners_of_groups: Vec<&mut [u32]> = winners.chunks_mut(winners_of_group).collect();
+        winners_of_groups.resize_with(batch.div_ceil(group), Default::default);
+        let groups = pooled.par_chunks_mut(group * total).zip(winners_of_groups);
+        groups.enumerate().for_each(|(index, (pooled, winners))| {
+            pulp::Arch::new().dispatch(PoolGroup {
+                op: self,
+                first: index * group,
+                output,
+                width,
+                total,
+                pooled,
+                winners,
             });
+        });
         if has_max {
             // A node's forward pass runs once.
             let _ = self.winners.set(winners);
         }
         pooled
-    }
-
-    /// The poolings of the text at one sorted position, one after the other.
-    #[inline(always)]
-    fn pool_one(
-        &self,
-        position: usize,
-        output: &[f32],
-        width: usize,
-        mut pooled: &mut [f32],
-        winners: &mut [u32],
-    ) {
-        let hidden = width / self.directions;
-        let length = self.packing.lengths()[position];
-        let row = |step: usize| {
-            let row = self.packing.row(step, position);
-            (row, &output[row * width..(row + 1) * width])
-        };
-        let ((_, first), (_, last)) = (row(0), row(length - 1));
-        for kind in &self.kinds {
-            let (part, rest) = pooled.split_at_mut(kind.width(width));
-            pooled = rest;
-            match kind {
-                Pooling::Ends => {
-                    part[..width].copy_from_slice(first);
-                    part[width..].copy_from_slice(last);
-                }
-                Pooling::Final => {
-                    part[..hidden].copy_from_slice(&last[..hidden]);
-                    part[hidden..].copy_from_slice(&first[hidden..]);
-                }
-                Pooling::Mean => {
-                    for step in 0..length {
-                        for (sum, value) in part.iter_mut().zip(row(step).1) {
-                            *sum += value;
-                        }
-                    }
-                    let share = 1.0 / length as f32;
-                    part.iter_mut().for_each(|sum| *sum *= share);
-                }
-                Pooling::Max => {
-                    part.copy_from_slice(first);
-                    winners.fill(position as u32);
-                    for step in 1..length {
-                        let (packed, values) = row(step);
-                        let best = part.iter_mut().zip(winners.iter_mut());
-                        for ((best, winner), &value) in best.zip(values) {
-                            let wins = value > *best;
-                            *best = if wins { value } else { *best };
-                            *winner = if wins { packed as u32 } else { *winner };
-                        }
-                    }
-                }
-            }
-        }
     }
 
     fn backward(&self, d_pooled: &[f32], width: usize) -> Vec<f32> {
@@ -334,6 +281,95 @@ impl PoolOp {
             d_output.extend_from_slice(&shares[..self.packing.live(step) * width]);
         }
         d_output
+    }
+}
+
+/// The poolings of some texts, of which the first has sorted position `first`.
+struct PoolGroup<'a> {
+    op: &'a PoolOp,
+    first: usize,
+    /// [N, width].
+    output: &'a [f32],
+    width: usize,
+    /// Width of the result.
+    total: usize,
+    /// The result, [texts, total].
+    pooled: &'a mut [f32],
+    /// [texts, width] if there is a maximum, else nothing.
+    winners: &'a mut [u32],
+}
+
+impl pulp::NullaryFnOnce for PoolGroup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self {
+            op,
+            first,
+            output,
+            width,
+            total,
+            pooled,
+            winners,
+        } = self;
+        let (packing, hidden) = (&op.packing, width / op.directions);
+        let texts = pooled.len() / total;
+        let mut from = 0;
+        for kind in &op.kinds {
+            let to = from + kind.width(width);
+            for step in 0..packing.lengths()[first] {
+                // The texts that have this step are the first ones.
+                let live = packing.live(step).saturating_sub(first).min(texts);
+                for text in 0..live {
+                    let packed = packing.row(step, first + text);
+                    let row = &output[packed * width..(packed + 1) * width];
+                    let part = &mut pooled[text * total + from..text * total + to];
+                    let is_last = step + 1 == packing.lengths()[first + text];
+                    match kind {
+                        Pooling::Ends => {
+                            if step == 0 {
+                                part[..width].copy_from_slice(row);
+                            }
+                            if is_last {
+                                part[width..].copy_from_slice(row);
+                            }
+                        }
+                        Pooling::Final => {
+                            if step == 0 {
+                                part[hidden..].copy_from_slice(&row[hidden..]);
+                            }
+                            if is_last {
+                                part[..hidden].copy_from_slice(&row[..hidden]);
+                            }
+                        }
+                        Pooling::Mean => {
+                            for (sum, value) in part.iter_mut().zip(row) {
+                                *sum += value;
+                            }
+                            if is_last {
+                                let share = 1.0 / (step + 1) as f32;
+                                part.iter_mut().for_each(|sum| *sum *= share);
+                            }
+                        }
+                        Pooling::Max => {
+                            let winners = &mut winners[text * width..(text + 1) * width];
+                            if step == 0 {
+                                part.copy_from_slice(row);
+                                winners.fill(packed as u32);
+                                continue;
+                            }
+                            for ((best, winner), &value) in part.iter_mut().zip(winners).zip(row) {
+                                let wins = value > *best;
+                                *best = if wins { value } else { *best };
+                                *winner = if wins { packed as u32 } else { *winner };
+                            }
+                        }
+                    }
+                }
+            }
+            from = to;
+        }
     }
 }
 

@@ -229,7 +229,7 @@ fn update_in_place(
             };
             blocks
                 .into_par_iter()
-                .for_each(|block| block.update(scalars));
+                .for_each(|block| pulp::Arch::new().dispatch(Update { block, scalars }));
             Ok(())
         })
     };
@@ -377,42 +377,64 @@ fn blocks_of_rows<'a>(
         .collect()
 }
 
-impl Block<'_> {
-    fn update(self, scalars: Scalars) {
-        let width = self.gradient.len() / self.starts.len();
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let pieces = self.gradient.chunks_exact(width);
-                for (&start, gradient) in self.starts.iter().zip(pieces) {
-                    let range = start..start + width;
-                    let parameter = &mut self.span.parameter[range.clone()];
-                    let first = &mut self.span.first[range.clone()];
-                    let second = &mut self.span.second[range.clone()];
-                    match self.span.difference.get_mut(range) {
-                        Some(difference) => {
-                            let elements = parameter.iter_mut().zip(first).zip(second);
-                            let elements = elements.zip(difference).zip(gradient);
-                            for ((((w, first), second), difference), g) in elements {
-                                let next = scalars.next(*w, first, second, *g);
-                                *difference -= scalars.average * (next - *w);
-                                *w = next;
-                            }
-                        }
-                        None => {
-                            let elements = parameter.iter_mut().zip(first).zip(second);
-                            for (((w, first), second), g) in elements.zip(gradient) {
-                                *w = scalars.next(*w, first, second, *g);
-                            }
-                        }
-                    }
+/// The update of a block. Not a closure: what calls one may be compiled on its own, without the
+/// instructions that the dispatch has chosen.
+struct Update<'a> {
+    block: Block<'a>,
+    scalars: Scalars,
+}
+
+impl pulp::NullaryFnOnce for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { block, scalars } = self;
+        let span = block.span;
+        let width = block.gradient.len() / block.starts.len();
+        let pieces = block.gradient.chunks_exact(width);
+        for (&start, gradient) in block.starts.iter().zip(pieces) {
+            let range = start..start + width;
+            let parameter = &mut span.parameter[range.clone()];
+            let first = &mut span.first[range.clone()];
+            let second = &mut span.second[range.clone()];
+            match span.difference.get_mut(range) {
+                Some(difference) => {
+                    scalars.move_averaged(parameter, first, second, difference, gradient)
                 }
-            },
-        );
+                None => scalars.move_all(parameter, first, second, gradient),
+            }
+        }
     }
 }
 
 impl Scalars {
+    #[inline(always)]
+    fn move_all(&self, w: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let elements = w.iter_mut().zip(first).zip(second).zip(gradient);
+        for (((w, first), second), g) in elements {
+            *w = self.next(*w, first, second, *g);
+        }
+    }
+
+    #[inline(always)]
+    fn move_averaged(
+        &self,
+        w: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        difference: &mut [f32],
+        gradient: &[f32],
+    ) {
+        let elements = w.iter_mut().zip(first).zip(second);
+        let elements = elements.zip(difference).zip(gradient);
+        for ((((w, first), second), difference), g) in elements {
+            let next = self.next(*w, first, second, *g);
+            *difference -= self.average * (next - *w);
+            *w = next;
+        }
+    }
+
     /// The next value of a weight; its moments are moved.
     #[inline(always)]
     fn next(&self, w: f32, first: &mut f32, second: &mut f32, g: f32) -> f32 {

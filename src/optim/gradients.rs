@@ -106,7 +106,9 @@ impl Gradients {
         for (_, gradient) in self.iter() {
             let values = gradient.values();
             sum += match values.device().is_cpu() && values.dtype() == DType::F32 {
-                true => read(&values.contiguous()?, |values| Ok(sum_of_squares(values)))?,
+                true => read(&values.contiguous()?, |values| {
+                    Ok(pulp::Arch::new().dispatch(SumOfSquares(values)))
+                })?,
                 false => f64::from(values.sqr()?.sum_all()?.to_scalar::<f32>()?),
             };
         }
@@ -115,25 +117,27 @@ impl Gradients {
 }
 
 /// The sum of the squares in double precision, in one order whatever the processor.
-fn sum_of_squares(values: &[f32]) -> f64 {
-    /// Sums that run side by side.
-    const LANES: usize = 16;
-    let mut sums = [0.0; LANES];
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let add = |sums: &mut [f64; LANES], values: &[f32]| {
-                for (sum, &value) in sums.iter_mut().zip(values) {
-                    let value = f64::from(value);
-                    *sum += value * value;
-                }
-            };
-            let blocks = values.chunks_exact(LANES);
-            add(&mut sums, blocks.remainder());
-            blocks.for_each(|values| add(&mut sums, values));
-        },
-    );
-    sums.iter().sum()
+struct SumOfSquares<'a>(&'a [f32]);
+
+impl pulp::NullaryFnOnce for SumOfSquares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        /// Sums that run side by side.
+        const LANES: usize = 16;
+        let mut sums = [0.0; LANES];
+        let blocks = self.0.chunks_exact(LANES);
+        for (sum, &value) in sums.iter_mut().zip(blocks.remainder()) {
+            *sum = f64::from(value) * f64::from(value);
+        }
+        for block in blocks {
+            for (sum, &value) in sums.iter_mut().zip(block) {
+                *sum += f64::from(value) * f64::from(value);
+            }
+        }
+        sums.iter().sum()
+    }
 }
 
 /// The rows of a table that a batch uses, as a small table of their own: its gradient is as large
