@@ -94,6 +94,11 @@ impl<'a> Trainer<'a> {
     /// A loss or gradient that is not finite (the last good checkpoint is kept), a checkpoint that
     /// cannot be written, or a failing tensor operation.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        // In a thread of the pool, where parallel work begins without waking another thread first.
+        rayon::scope(|_| self.run_in_pool(observer))
+    }
+
+    fn run_in_pool(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let lengths = self.preparer.texts.lengths();
         let settings = &self.config.train;
         let batching = Batching {
