@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
-use crate::storage::elements;
+use crate::storage::{change, elements};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use rayon::prelude::*;
 
 /// Whether a forward pass is part of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +51,8 @@ impl Dropout {
     /// # Errors
     /// A failing tensor operation.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let Phase::Training { seed, step } = phase else {
+        let Some(mask) = self.mask(phase) else {
             return Ok(x.clone());
-        };
-        if self.probability == 0.0 {
-            return Ok(x.clone());
-        }
-        let mask = Mask {
-            rng: Rng::new(seed, Stream::Dropout, step, self.layer),
-            // An element is dropped if its 16 bits are below this.
-            threshold: (self.probability * 65_536.0).round() as u16,
         };
         if x.device().is_cpu() && x.dtype() == candle_core::DType::F32 {
             return Ok(x.contiguous()?.apply_op1(mask)?);
@@ -72,27 +65,98 @@ impl Dropout {
         let mask = ones.apply_op1_no_bwd(&mask)?.to_dtype(x.dtype())?;
         Ok((x * mask.to_device(x.device())?)?)
     }
+
+    /// The mask of this phase; `None` where nothing is dropped.
+    pub(crate) fn mask(&self, phase: Phase) -> Option<Mask> {
+        let Phase::Training { seed, step } = phase else {
+            return None;
+        };
+        (self.probability > 0.0).then(|| Mask {
+            rng: Rng::new(seed, Stream::Dropout, step, self.layer),
+            // An element is dropped if its 16 bits are below this.
+            threshold: (self.probability * 65_536.0).round() as u16,
+        })
+    }
 }
 
+/// Which elements of a tensor are dropped, and what the others are multiplied by.
 #[derive(Debug, Clone, Copy)]
-struct Mask {
+pub(crate) struct Mask {
     rng: Rng,
     threshold: u16,
 }
 
+/// Elements that are drawn at a time; a multiple of four.
+const DRAWN: usize = 256;
+
+/// A thread's share of a large tensor; a multiple of [`DRAWN`].
+const BLOCK: usize = 1 << 15;
+
 impl Mask {
-    /// Each 64 bits of the generator decide on four elements.
-    fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let scale = 1.0 / (1.0 - f32::from(self.threshold) / 65_536.0);
-        let mut out = vec![0.0; x.len()];
-        for (block, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
-            let bits = self.rng.bits_at(block as u64);
-            for (lane, (out, x)) in out.iter_mut().zip(x).enumerate() {
-                let kept = (bits >> (16 * lane)) as u16 >= self.threshold;
-                *out = if kept { x * scale } else { 0.0 };
+    /// Drops from the elements of a tensor that begin with number `first`, a multiple of four:
+    /// each 64 bits of the generator decide on four elements.
+    pub(crate) fn drop_from(&self, first: usize, elements: &mut [f32]) {
+        debug_assert!(first.is_multiple_of(4));
+        pulp::Arch::new().dispatch(Drop {
+            mask: *self,
+            first,
+            elements,
+        });
+    }
+
+    fn drop_from_all(&self, elements: &mut [f32]) {
+        let blocks = elements.par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(index, block)| self.drop_from(index * BLOCK, block));
+    }
+
+    /// A tensor on the CPU after dropout, without graph.
+    ///
+    /// # Errors
+    /// Another type or place.
+    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.contiguous()?.apply_op1_no_bwd(self)?)
+    }
+
+    /// The same in place.
+    ///
+    /// # Errors
+    /// Another type, place or layout.
+    pub(crate) fn apply_in_place(&self, x: &Tensor) -> Result<()> {
+        change(x, |elements| {
+            self.drop_from_all(elements);
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+/// [`Mask::drop_from`] for the processor's widest instructions.
+struct Drop<'a> {
+    mask: Mask,
+    first: usize,
+    elements: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for Drop<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Mask { rng, threshold } = self.mask;
+        let scale = 1.0 / (1.0 - f32::from(threshold) / 65_536.0);
+        let mut counter = (self.first / 4) as u64;
+        for elements in self.elements.chunks_mut(DRAWN) {
+            let mut bytes = [0u8; 2 * DRAWN];
+            for (index, bytes) in bytes.chunks_exact_mut(8).enumerate() {
+                let bits = rng.bits_at(counter.wrapping_add(index as u64));
+                bytes.copy_from_slice(&bits.to_le_bytes());
+            }
+            counter += (DRAWN / 4) as u64;
+            for (element, bits) in elements.iter_mut().zip(bytes.chunks_exact(2)) {
+                let kept = u16::from_le_bytes([bits[0], bits[1]]) >= threshold;
+                *element = if kept { *element * scale } else { 0.0 };
             }
         }
-        out
     }
 }
 
@@ -106,7 +170,8 @@ impl CustomOp1 for Mask {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = self.apply(elements(storage, layout)?);
+        let mut out = elements(storage, layout)?.to_vec();
+        self.drop_from_all(&mut out);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -152,6 +217,25 @@ mod tests {
         let gradients = y.sum_all().unwrap().backward().unwrap();
         let gradient: Vec<f32> = gradients.get(&x).unwrap().to_vec1().unwrap();
         assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
+    }
+
+    /// Sizes on both sides of those that are drawn and shared at a time, against one draw for each
+    /// four elements.
+    #[test]
+    fn the_mask_is_that_of_the_generator_whatever_the_size() {
+        let mask = Dropout::new(0.4, 5).unwrap().mask(TRAINING).unwrap();
+        let threshold = (0.4f64 * 65_536.0).round() as u64;
+        for size in [1, 4, DRAWN - 1, DRAWN + 5, BLOCK + DRAWN + 3] {
+            let x = Tensor::ones(size, DType::F32, &Device::Cpu).unwrap();
+            let y: Vec<f32> = mask.apply(&x).unwrap().to_vec1().unwrap();
+            mask.apply_in_place(&x).unwrap();
+            assert_eq!(y, x.to_vec1::<f32>().unwrap());
+            for (index, y) in y.into_iter().enumerate() {
+                let bits = mask.rng.bits_at(index as u64 / 4) >> (16 * (index % 4));
+                assert_eq!(y > 0.0, bits % 65_536 >= threshold, "element {index}");
+            }
+        }
+        assert!(Dropout::new(0.0, 5).unwrap().mask(TRAINING).is_none());
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Embedding tables: a row of numbers for every token.
+//! Embedding tables, a row of numbers for every token: looking rows up, and the way back.
 
 use crate::batch::Batch;
-use crate::error::Result;
-use candle_core::Tensor;
+use crate::dropout::Mask;
+use crate::error::{Error, Result};
+use crate::storage::read;
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{Embedding, Module};
+use rayon::prelude::*;
 use std::fmt::Debug;
 
 /// A table with one row of E numbers for every token id, wherever it is kept.
@@ -13,12 +16,247 @@ pub trait EmbeddingTable: Debug + Send + Sync {
     /// # Errors
     /// A token id beyond the table, or a failing tensor operation.
     fn embed(&self, batch: &Batch) -> Result<Tensor>;
+
+    /// The whole table [V, E], if it is a tensor.
+    fn tensor(&self) -> Option<&Tensor> {
+        None
+    }
 }
 
 /// A table [V, E] that is a tensor; the lookup is differentiable.
 impl EmbeddingTable for Embedding {
     fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        let ids = batch.ids(self.embeddings().device())?;
-        Ok(self.forward(&ids)?)
+        let table = self.embeddings();
+        if table.device().is_cpu() && table.dtype() == DType::F32 && !table.track_op() {
+            return lookup(table, batch.packed_ids(), None);
+        }
+        Ok(self.forward(&batch.ids(table.device())?)?)
+    }
+
+    fn tensor(&self) -> Option<&Tensor> {
+        Some(self.embeddings())
+    }
+}
+
+/// The rows of a table that a list of ids uses, and where: what the gradient of the table is summed
+/// by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsedRows {
+    /// Ascending, each once.
+    rows: Vec<u32>,
+    /// For each row the first of its entries in `places`, then the number of all.
+    starts: Vec<u32>,
+    /// Where the ids stand in the list: those of the first row, ascending, then those of the next.
+    places: Vec<u32>,
+}
+
+/// Elements of a thread's share; a multiple of four for any width of a row.
+const BLOCK: usize = 1 << 15;
+
+impl UsedRows {
+    /// The rows that stand in `ids`.
+    pub fn new(ids: &[u32]) -> Self {
+        let mut pairs: Vec<u64> = ids
+            .iter()
+            .enumerate()
+            .map(|(place, &id)| u64::from(id) << 32 | place as u64)
+            .collect();
+        pairs.sort_unstable();
+        let mut used = Self::default();
+        for (entry, pair) in pairs.iter().enumerate() {
+            let row = (pair >> 32) as u32;
+            if used.rows.last() != Some(&row) {
+                used.rows.push(row);
+                used.starts.push(entry as u32);
+            }
+        }
+        used.starts.push(pairs.len() as u32);
+        used.places = pairs.into_iter().map(|pair| pair as u32).collect();
+        used
+    }
+
+    /// Row numbers, ascending, each once.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// For every id of the list, which of the rows it is.
+    pub(crate) fn indices(&self) -> Vec<u32> {
+        let mut indices = vec![0; self.places.len()];
+        for (index, places) in self.starts.windows(2).enumerate() {
+            for &place in &self.places[places[0] as usize..places[1] as usize] {
+                indices[place as usize] = index as u32;
+            }
+        }
+        indices
+    }
+
+    /// The gradient of the rows, [rows, E], from that of the looked up ids, [N, E]: for each row
+    /// the sum over its places, in their order.
+    ///
+    /// # Errors
+    /// A tensor of another size, or not on the CPU.
+    pub fn sum(&self, gradient: &Tensor) -> Result<Tensor> {
+        let (places, width) = gradient.dims2()?;
+        if places != self.places.len() {
+            return Err(Error::argument(
+                "gradient",
+                format!("{places} rows for {} ids", self.places.len()),
+            ));
+        }
+        let shape = (self.rows.len(), width);
+        let mut sums = vec![0.0; self.rows.len() * width];
+        if sums.is_empty() {
+            return Ok(Tensor::from_vec(sums, shape, &Device::Cpu)?);
+        }
+        // A row has a few places on average.
+        let rows_of_block = (BLOCK / 4 / width).max(1);
+        read(gradient, |gradient| {
+            let blocks = sums.par_chunks_mut(rows_of_block * width).enumerate();
+            blocks.for_each(|(block, sums)| {
+                pulp::Arch::new().dispatch(SumRows {
+                    used: self,
+                    first: block * rows_of_block,
+                    gradient,
+                    width,
+                    sums,
+                });
+            });
+            Ok(())
+        })?;
+        Ok(Tensor::from_vec(sums, shape, &Device::Cpu)?)
+    }
+}
+
+/// The sums of some rows, of which the first is number `first`.
+struct SumRows<'a> {
+    used: &'a UsedRows,
+    first: usize,
+    gradient: &'a [f32],
+    width: usize,
+    sums: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for SumRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let UsedRows { starts, places, .. } = self.used;
+        for (row, sums) in self.sums.chunks_exact_mut(self.width).enumerate() {
+            let row = self.first + row;
+            for &place in &places[starts[row] as usize..starts[row + 1] as usize] {
+                let place = place as usize * self.width;
+                let gradient = &self.gradient[place..place + self.width];
+                for (sum, value) in sums.iter_mut().zip(gradient) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+}
+
+/// The row of every id, [N, E], from a table [V, E] on the CPU, after dropout; without graph.
+///
+/// # Errors
+/// An id outside the table, or a table that is not of single precision on the CPU.
+pub(crate) fn lookup(table: &Tensor, ids: &[u32], mask: Option<&Mask>) -> Result<Tensor> {
+    let (rows, width) = table.dims2()?;
+    if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
+        return Err(Error::argument(
+            "ids",
+            format!("token {id}, but the vocabulary has {rows}"),
+        ));
+    }
+    let shape = (ids.len(), width);
+    if ids.is_empty() || width == 0 {
+        return Ok(Tensor::zeros(shape, table.dtype(), table.device())?);
+    }
+    let mut found = vec![0.0; ids.len() * width];
+    // A multiple of four, so that a block's mask begins where the generator does.
+    let ids_of_block = (BLOCK / width).max(4) / 4 * 4;
+    read(table, |table| {
+        let fill = |(block, (found, ids)): (usize, (&mut [f32], &[u32]))| {
+            for (found, &id) in found.chunks_exact_mut(width).zip(ids) {
+                let row = id as usize * width;
+                found.copy_from_slice(&table[row..row + width]);
+            }
+            if let Some(mask) = mask {
+                mask.drop_from(block * ids_of_block * width, found);
+            }
+        };
+        if ids.len() <= ids_of_block {
+            // Not worth waking another thread.
+            fill((0, (&mut found, ids)));
+        } else {
+            let blocks = found.par_chunks_mut(ids_of_block * width);
+            let blocks = blocks.zip(ids.par_chunks(ids_of_block));
+            blocks.enumerate().for_each(fill);
+        }
+        Ok(())
+    })?;
+    Ok(Tensor::from_vec(found, shape, &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dropout::{Dropout, Phase};
+    use crate::rng::normal_tensor;
+
+    fn ids(count: usize, rows: u32) -> Vec<u32> {
+        (0..count as u32)
+            .map(|i| i.wrapping_mul(2_654_435_761) % rows)
+            .collect()
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f32 {
+        assert_eq!(a.dims(), b.dims());
+        let difference = (a - b).unwrap().abs().unwrap();
+        difference.max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn used_rows_worked_out_by_hand() {
+        let used = UsedRows::new(&[7, 2, 2, 9, 7, 2]);
+        assert_eq!(used.rows(), [2, 7, 9]);
+        assert_eq!(used.starts, [0, 3, 5, 6]);
+        assert_eq!(used.places, [1, 2, 5, 0, 4, 3]);
+        assert_eq!(used.indices(), [1, 0, 0, 2, 1, 0]);
+        assert_eq!(UsedRows::new(&[]).rows(), [0u32; 0]);
+    }
+
+    /// Against index_select, dropout and index_add of the whole table, for several blocks and
+    /// for rows of odd width.
+    #[test]
+    fn agrees_with_its_slow_twin() {
+        for (count, width) in [(5, 3), (3000, 33), (40, 4000)] {
+            let table = normal_tensor(1, &[50, width]);
+            let ids = ids(count, 50);
+            let dropout = Dropout::new(0.3, 2).unwrap();
+            let phase = Phase::Training { seed: 4, step: 5 };
+            let index = Tensor::new(ids.as_slice(), &Device::Cpu).unwrap();
+            let slow = table.index_select(&index, 0).unwrap();
+            assert_eq!(difference(&lookup(&table, &ids, None).unwrap(), &slow), 0.0);
+            let slow = dropout.forward(&slow, phase).unwrap();
+            let fast = lookup(&table, &ids, dropout.mask(phase).as_ref()).unwrap();
+            assert_eq!(difference(&fast, &slow), 0.0);
+
+            let used = UsedRows::new(&ids);
+            let gradient = normal_tensor(2, &[count, width]);
+            let zeros = Tensor::zeros((50, width), DType::F32, &Device::Cpu).unwrap();
+            let slow = zeros.index_add(&index, &gradient, 0).unwrap();
+            let rows = Tensor::new(used.rows(), &Device::Cpu).unwrap();
+            let slow = slow.index_select(&rows, 0).unwrap();
+            assert!(difference(&used.sum(&gradient).unwrap(), &slow) < 1e-4);
+        }
+    }
+
+    #[test]
+    fn ids_outside_the_table_are_refused() {
+        let table = normal_tensor(1, &[3, 2]);
+        let message = lookup(&table, &[2, 3], None).unwrap_err().to_string();
+        assert_eq!(message, "ids: token 3, but the vocabulary has 3");
+        assert!(UsedRows::new(&[1, 2]).sum(&table).is_err());
     }
 }

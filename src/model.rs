@@ -1,5 +1,9 @@
 //! The classifier: embedding -> recurrent stack -> pooling -> dropout -> linear.
 
+mod recorded;
+
+pub use recorded::{ModelGradients, RecordedModel};
+
 use crate::batch::Batch;
 use crate::dropout::{Dropout, Phase};
 use crate::embedding::EmbeddingTable;

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::packing::Packing;
-use crate::storage::elements;
+use crate::storage::{elements, read};
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 
@@ -56,6 +57,50 @@ pub fn pool(
         true => output.apply_op1(op)?,
         false => output.apply_op1_no_bwd(&op)?,
     })
+}
+
+/// A pooling on the CPU that has run forward without a graph.
+#[derive(Debug)]
+pub(crate) struct RecordedPooling {
+    op: PoolOp,
+    /// Width of the outputs, D*H.
+    width: usize,
+}
+
+impl RecordedPooling {
+    /// The result of [`pool`], and the way back.
+    ///
+    /// # Errors
+    /// Outputs that are not of single precision on the CPU.
+    pub(crate) fn forward(
+        kinds: &[Pooling],
+        output: &Tensor,
+        directions: usize,
+        packing: &Arc<Packing>,
+    ) -> Result<(Tensor, Self)> {
+        let op = PoolOp {
+            kinds: kinds.to_vec(),
+            directions,
+            packing: packing.clone(),
+            winners: OnceLock::new(),
+        };
+        let pooled = output.apply_op1_no_bwd(&op)?;
+        let width = output.dim(1)?;
+        Ok((pooled, Self { op, width }))
+    }
+
+    /// The gradient of the outputs, [N, D*H], from that of the result.
+    ///
+    /// # Errors
+    /// A tensor that is not on the CPU.
+    pub(crate) fn backward(&self, d_pooled: &Tensor) -> Result<Tensor> {
+        let d_pooled = d_pooled.contiguous()?;
+        let d_output = read(&d_pooled, |d_pooled| {
+            Ok(self.op.backward(d_pooled, self.width))
+        })?;
+        let shape = (self.op.packing.rows(), self.width);
+        Ok(Tensor::from_vec(d_output, shape, d_pooled.device())?)
+    }
 }
 
 /// The same in plain tensor operations: the slow twin, for other devices and types.
@@ -126,81 +171,63 @@ impl PoolOp {
     fn forward(&self, output: &[f32]) -> Vec<f32> {
         let (rows, batch) = (self.packing.rows(), self.packing.batch());
         let width = output.len() / rows;
-        let hidden = width / self.directions;
         let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
-        let row = |index: usize| &output[index * width..(index + 1) * width];
         let mut pooled = vec![0.0; batch * total];
-        let mut column = 0;
-        for kind in &self.kinds {
-            let columns = kind.width(width);
-            let mut parts: Vec<&mut [f32]> = pooled
-                .chunks_exact_mut(total)
-                .map(|row| &mut row[column..column + columns])
-                .collect();
-            match kind {
-                Pooling::Ends => {
-                    for ((first, last), part) in self.ends().zip(parts) {
-                        part[..width].copy_from_slice(row(first));
-                        part[width..].copy_from_slice(row(last));
-                    }
-                }
-                Pooling::Final => {
-                    for ((first, last), part) in self.ends().zip(parts) {
-                        part[..hidden].copy_from_slice(&row(last)[..hidden]);
-                        part[hidden..].copy_from_slice(&row(first)[hidden..]);
-                    }
-                }
-                Pooling::Mean => {
-                    for (step, position) in self.packing.iter() {
-                        let from = row(self.packing.row(step, position));
-                        for (sum, value) in parts[position].iter_mut().zip(from) {
-                            *sum += value;
-                        }
-                    }
-                    for (part, &length) in parts.into_iter().zip(self.packing.lengths()) {
-                        let share = 1.0 / length as f32;
-                        part.iter_mut().for_each(|sum| *sum *= share);
-                    }
-                }
-                Pooling::Max => {
-                    let mut winners = vec![0u32; batch * width];
-                    for (step, position) in self.packing.iter() {
-                        let packed = self.packing.row(step, position);
-                        let winners = &mut winners[position * width..(position + 1) * width];
-                        let best = parts[position].iter_mut().zip(winners);
-                        for ((best, winner), &value) in best.zip(row(packed)) {
-                            let wins = step == 0 || value > *best;
-                            *best = if wins { value } else { *best };
-                            *winner = if wins { packed as u32 } else { *winner };
-                        }
-                    }
-                    // A node's forward pass runs once.
-                    let _ = self.winners.set(winners);
-                }
-            }
-            column += columns;
+        let has_max = self.kinds.contains(&Pooling::Max);
+        let mut winners = vec![0u32; if has_max { batch * width } else { 0 }];
+        // Texts do not depend on each other. One group for each thread: it then reads long stretches
+        // of a step's rows.
+        let group = batch.div_ceil(rayon::current_num_threads());
+        let winners_of_group = match has_max {
+            true => group * width,
+            false => 1,
+        };
+        let mut winners_of_groups: Vec<&mut [u32]> = winners.chunks_mut(winners_of_group).collect();
+        winners_of_groups.resize_with(batch.div_ceil(group), Default::default);
+        let groups = pooled.par_chunks_mut(group * total).zip(winners_of_groups);
+        groups.enumerate().for_each(|(index, (pooled, winners))| {
+            pulp::Arch::new().dispatch(PoolGroup {
+                op: self,
+                first: index * group,
+                output,
+                width,
+                total,
+                pooled,
+                winners,
+            });
+        });
+        if has_max {
+            // A node's forward pass runs once.
+            let _ = self.winners.set(winners);
         }
         pooled
     }
 
     fn backward(&self, d_pooled: &[f32], width: usize) -> Vec<f32> {
-        let (rows, batch) = (self.packing.rows(), self.packing.batch());
+        let batch = self.packing.batch();
         let hidden = width / self.directions;
         let total = d_pooled.len() / batch;
-        let mut d_output = vec![0.0; rows * width];
+        // Each kind with the gradients of its results.
+        let parts = || {
+            let mut column = 0;
+            self.kinds.iter().map(move |kind| {
+                let from = column;
+                column += kind.width(width);
+                let to = column;
+                let part = move |position: usize| {
+                    &d_pooled[position * total + from..position * total + to]
+                };
+                (kind, part)
+            })
+        };
+        let mut d_output = self.d_means(parts(), width);
         let mut add = |row: usize, from_column: usize, values: &[f32]| {
             let start = row * width + from_column;
             for (sum, value) in d_output[start..].iter_mut().zip(values) {
                 *sum += value;
             }
         };
-        let mut column = 0;
-        for kind in &self.kinds {
-            let columns = kind.width(width);
-            let part = |position: usize| {
-                let start = position * total + column;
-                &d_pooled[start..start + columns]
-            };
+        for (kind, part) in parts() {
             match kind {
                 Pooling::Ends => {
                     for (first, last) in self.ends() {
@@ -214,18 +241,7 @@ impl PoolOp {
                         add(first, hidden, &part(first)[hidden..]);
                     }
                 }
-                Pooling::Mean => {
-                    let shares: Vec<f32> = (0..batch)
-                        .flat_map(|position| {
-                            let share = 1.0 / self.packing.lengths()[position] as f32;
-                            part(position).iter().map(move |d| d * share)
-                        })
-                        .collect();
-                    for (step, position) in self.packing.iter() {
-                        let share = &shares[position * width..(position + 1) * width];
-                        add(self.packing.row(step, position), 0, share);
-                    }
-                }
+                Pooling::Mean => {}
                 Pooling::Max => {
                     let winners = self.winners.get().map_or(&[][..], Vec::as_slice);
                     for (position, winners) in winners.chunks_exact(width).enumerate() {
@@ -235,9 +251,125 @@ impl PoolOp {
                     }
                 }
             }
-            column += columns;
         }
         d_output
+    }
+
+    /// The part of the outputs' gradient that comes from means, which reach every row: else zeros.
+    fn d_means<'a, P: Fn(usize) -> &'a [f32]>(
+        &self,
+        parts: impl Iterator<Item = (&'a Pooling, P)>,
+        width: usize,
+    ) -> Vec<f32> {
+        let (rows, batch) = (self.packing.rows(), self.packing.batch());
+        let mut shares = Vec::new();
+        for (_, part) in parts.filter(|(kind, _)| **kind == Pooling::Mean) {
+            shares.resize(batch * width, 0.0);
+            for (position, shares) in shares.chunks_exact_mut(width).enumerate() {
+                let share = 1.0 / self.packing.lengths()[position] as f32;
+                for (sum, d) in shares.iter_mut().zip(part(position)) {
+                    *sum += d * share;
+                }
+            }
+        }
+        if shares.is_empty() {
+            return vec![0.0; rows * width];
+        }
+        let mut d_output = Vec::with_capacity(rows * width);
+        for step in 0..self.packing.steps() {
+            // The texts that have this step are the first ones.
+            d_output.extend_from_slice(&shares[..self.packing.live(step) * width]);
+        }
+        d_output
+    }
+}
+
+/// The poolings of some texts, of which the first has sorted position `first`.
+struct PoolGroup<'a> {
+    op: &'a PoolOp,
+    first: usize,
+    /// [N, width].
+    output: &'a [f32],
+    width: usize,
+    /// Width of the result.
+    total: usize,
+    /// The result, [texts, total].
+    pooled: &'a mut [f32],
+    /// [texts, width] if there is a maximum, else nothing.
+    winners: &'a mut [u32],
+}
+
+impl pulp::NullaryFnOnce for PoolGroup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self {
+            op,
+            first,
+            output,
+            width,
+            total,
+            pooled,
+            winners,
+        } = self;
+        let (packing, hidden) = (&op.packing, width / op.directions);
+        let texts = pooled.len() / total;
+        let mut from = 0;
+        for kind in &op.kinds {
+            let to = from + kind.width(width);
+            for step in 0..packing.lengths()[first] {
+                // The texts that have this step are the first ones.
+                let live = packing.live(step).saturating_sub(first).min(texts);
+                for text in 0..live {
+                    let packed = packing.row(step, first + text);
+                    let row = &output[packed * width..(packed + 1) * width];
+                    let part = &mut pooled[text * total + from..text * total + to];
+                    let is_last = step + 1 == packing.lengths()[first + text];
+                    match kind {
+                        Pooling::Ends => {
+                            if step == 0 {
+                                part[..width].copy_from_slice(row);
+                            }
+                            if is_last {
+                                part[width..].copy_from_slice(row);
+                            }
+                        }
+                        Pooling::Final => {
+                            if step == 0 {
+                                part[hidden..].copy_from_slice(&row[hidden..]);
+                            }
+                            if is_last {
+                                part[..hidden].copy_from_slice(&row[..hidden]);
+                            }
+                        }
+                        Pooling::Mean => {
+                            for (sum, value) in part.iter_mut().zip(row) {
+                                *sum += value;
+                            }
+                            if is_last {
+                                let share = 1.0 / (step + 1) as f32;
+                                part.iter_mut().for_each(|sum| *sum *= share);
+                            }
+                        }
+                        Pooling::Max => {
+                            let winners = &mut winners[text * width..(text + 1) * width];
+                            if step == 0 {
+                                part.copy_from_slice(row);
+                                winners.fill(packed as u32);
+                                continue;
+                            }
+                            for ((best, winner), &value) in part.iter_mut().zip(winners).zip(row) {
+                                let wins = value > *best;
+                                *best = if wins { value } else { *best };
+                                *winner = if wins { packed as u32 } else { *winner };
+                            }
+                        }
+                    }
+                }
+            }
+            from = to;
+        }
     }
 }
 
@@ -263,8 +395,10 @@ impl CustomOp1 for PoolOp {
         _pooled: &Tensor,
         d_pooled: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
-        let d_pooled: Vec<f32> = d_pooled.flatten_all()?.to_vec1()?;
-        let d_output = self.backward(&d_pooled, output.dim(1)?);
+        let width = output.dim(1)?;
+        let d_output = read(&d_pooled.contiguous()?, |d_pooled| {
+            Ok(self.backward(d_pooled, width))
+        })?;
         Tensor::from_vec(d_output, output.shape(), output.device()).map(Some)
     }
 }
@@ -297,6 +431,10 @@ mod tests {
                     loss.backward().unwrap().remove(&output).unwrap()
                 };
                 close(&gradient(&fast), &gradient(&slow));
+                let recorded = RecordedPooling::forward(kinds, &output, directions, &packing);
+                let (pooled, recorded) = recorded.unwrap();
+                close(&pooled, &fast);
+                close(&recorded.backward(&upstream).unwrap(), &gradient(&slow));
             }
         }
     }

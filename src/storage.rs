@@ -19,10 +19,7 @@ pub(crate) fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&
 ///
 /// # Errors
 /// Another type, or elements that are not contiguous.
-pub(crate) fn elements_mut<'a>(
-    storage: &'a mut CpuStorage,
-    layout: &Layout,
-) -> Result<&'a mut [f32]> {
+fn elements_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     let CpuStorage::F32(data) = storage else {
         bail!("a custom operation in place needs single precision");
     };

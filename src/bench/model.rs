@@ -3,16 +3,15 @@
 use super::timing::Timing;
 use super::workload::{CLASSES, SEED, Workload};
 use crate::batch::Batch;
+use crate::config::TrainConfig;
 use crate::dropout::Phase;
-use crate::error::{Error, Result};
-use crate::loss::cross_entropy;
-use crate::model::{BiRnn, EMBEDDING};
-use crate::optim::{AdamW, AdamWConfig, Gradient, Gradients, RowTable};
-use crate::parameters::Parameters;
+use crate::error::Result;
+use crate::model::BiRnn;
+use crate::parameters::{Parameters, builder};
+use crate::train::{LabelledBatch, Learner};
 use candle_core::Device;
 
 const LEARNING_RATE: f64 = 0.01;
-const CLIP_NORM: f64 = 1.0;
 
 /// Tokens of the single text.
 pub const LATENCY_TOKENS: usize = 20;
@@ -21,14 +20,13 @@ pub const LATENCY_TOKENS: usize = 20;
 const LATENCY_REPEATS: usize = 200;
 const LATENCY_WARM_UPS: usize = 20;
 
-/// A classifier with a batch, and the optimizer that trains it.
+/// A classifier with the texts that train it.
 pub(super) struct Classifier<'a> {
     workload: &'a Workload,
-    model: BiRnn,
-    parameters: Parameters,
-    optimizer: AdamW,
-    batch: Batch,
+    learner: Learner,
+    texts: Vec<Vec<u32>>,
     labels: Vec<u32>,
+    steps: u64,
 }
 
 impl<'a> Classifier<'a> {
@@ -36,71 +34,51 @@ impl<'a> Classifier<'a> {
         let config = workload.model_config();
         let vocabulary_size = workload.shape().vocabulary_size;
         let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, vocabulary_size, CLASSES, vb);
-        let (model, parameters) = Parameters::create(SEED, &Device::Cpu, build)?;
+        let model = Parameters::create(SEED, &Device::Cpu, build)?;
         Ok(Self {
             workload,
-            model,
-            parameters,
-            optimizer: AdamW::new(AdamWConfig::default()),
-            batch: workload.batch()?,
+            learner: Learner::new(&TrainConfig::default(), SEED, model)?,
+            texts: workload.texts(),
             labels: workload.labels(),
+            steps: 0,
         })
     }
 
     pub(super) fn training(&mut self, repeats: usize) -> Result<Timing> {
-        Timing::measure(1, repeats, || self.step())
+        // In a thread of the pool, as the trainer.
+        rayon::scope(|_| Timing::measure(1, repeats, || self.step()))
     }
 
-    /// One optimizer step as the trainer takes it, on a batch that is packed already; returns the
-    /// loss before it.
-    pub(super) fn step(&mut self) -> Result<f32> {
-        let table = match self.parameters.get(EMBEDDING) {
-            Some(table) => RowTable::new(table, self.batch.packed_ids())?,
-            None => return Err(Error::argument("parameters", "there is no embedding")),
-        };
-        let phase = Phase::Training {
-            seed: SEED,
-            step: self.optimizer.steps(),
-        };
-        let logits = self
-            .model
-            .forward_embedded(&table.lookup()?, self.batch.packing(), phase)?;
-        let loss = cross_entropy(&logits, &self.labels, 0.0)?;
-        let mut store = loss.backward()?;
-        let mut gradients = Gradients::default();
-        for (name, var) in self.parameters.iter() {
-            if let Some(gradient) = store.remove(var) {
-                gradients.insert(name, Gradient::Dense(gradient));
-            }
-        }
-        if let Some(gradient) = table.gradient(&mut store) {
-            gradients.insert(EMBEDDING, gradient);
-        }
-        let scale = (CLIP_NORM / gradients.norm()?).min(1.0);
-        self.optimizer
-            .step(&self.parameters, &gradients, LEARNING_RATE, scale)?;
-        Ok(loss.to_scalar()?)
+    /// One optimizer step as the trainer takes it, from token ids on; returns the loss before it.
+    pub(super) fn step(&mut self) -> Result<f64> {
+        let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
+        let batch = LabelledBatch::new(&texts, &self.labels, self.steps)?;
+        let (gradients, tally) = self.learner.gradients(&[batch])?;
+        self.learner.update(&gradients, LEARNING_RATE)?;
+        self.steps += 1;
+        Ok(tally.loss / tally.texts as f64)
     }
 
-    /// The model over the same memory, without gradients.
-    fn detached(&self) -> Result<BiRnn> {
+    /// The model for prediction.
+    fn prepared(&self) -> Result<BiRnn> {
         let vocabulary_size = self.workload.shape().vocabulary_size;
-        let vb = self.parameters.detached();
-        BiRnn::new(&self.workload.model_config(), vocabulary_size, CLASSES, vb)
+        let vb = builder(self.learner.values()?, &Device::Cpu);
+        BiRnn::new(&self.workload.model_config(), vocabulary_size, CLASSES, vb)?.prepared()
     }
 
     /// The logits of the batch.
     pub(super) fn inference(&self, repeats: usize) -> Result<Timing> {
-        let model = self.detached()?;
+        let model = self.prepared()?;
+        let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
         Timing::measure(1, repeats, || {
-            let logits = model.forward(&self.batch, Phase::Inference)?;
+            let logits = model.forward(&Batch::new(&texts)?, Phase::Inference)?;
             Ok(logits.to_vec2::<f32>()?)
         })
     }
 
     /// The logits of one text of [`LATENCY_TOKENS`] tokens, from ids on.
     pub(super) fn latency(&self, repeats: usize) -> Result<Timing> {
-        let model = self.detached()?;
+        let model = self.prepared()?;
         let ids = self.workload.text(0, LATENCY_TOKENS);
         Timing::measure(LATENCY_WARM_UPS, repeats.max(LATENCY_REPEATS), || {
             let logits = model.forward(&Batch::new(&[&ids])?, Phase::Inference)?;

@@ -1,6 +1,5 @@
 //! What is measured: a shape, a recurrence, and the batch drawn from them.
 
-use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
 use crate::model::ModelConfig;
@@ -305,16 +304,11 @@ impl Workload {
         Packing::new(&self.rows)
     }
 
-    /// A batch of random tokens.
-    pub(super) fn batch(&self) -> Result<Batch> {
-        let texts: Vec<Vec<u32>> = self
-            .rows
-            .iter()
-            .enumerate()
-            .map(|(row, &length)| self.text(row as u64, length))
-            .collect();
-        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        Batch::new(&texts)
+    /// The texts of the batch, random tokens.
+    pub(super) fn texts(&self) -> Vec<Vec<u32>> {
+        let rows = self.rows.iter().enumerate();
+        rows.map(|(row, &length)| self.text(row as u64, length))
+            .collect()
     }
 
     /// A text of random tokens.

@@ -72,7 +72,7 @@ pub struct Progress {
 pub struct Snapshot {
     /// The numbers.
     pub progress: Progress,
-    /// Parameters, moments and averages, named by kind.
+    /// Parameters, moments and differences from the averages, named by kind.
     pub tensors: BTreeMap<String, Tensor>,
 }
 

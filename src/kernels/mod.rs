@@ -135,6 +135,42 @@ pub trait Kernel: Send + Sync {
         let _ = (mode, weights);
         Ok(None)
     }
+
+    /// Runs the layer without a graph, and keeps what its own way back needs; `None` where the
+    /// kernel has no other way back than the graph of [`Kernel::forward`].
+    ///
+    /// # Errors
+    /// Tensors whose shapes disagree, or a failing tensor operation.
+    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
+        let _ = layer;
+        Ok(None)
+    }
+}
+
+/// A layer that has run forward and can run backward once.
+///
+/// A training step needs no graph: it knows what comes after what. Candle's backward pass adds
+/// every gradient to a tensor of zeros, which for a layer's output costs a tenth of the layer
+/// itself.
+pub trait Recorded: Send + Sync {
+    /// The packed output, [N, D*H].
+    fn output(&self) -> &Tensor;
+
+    /// The gradients that follow from the output's, [N, D*H]; that of the input only if it is
+    /// wanted.
+    ///
+    /// # Errors
+    /// Another shape, or a failing tensor operation.
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients>;
+}
+
+/// The gradients of a layer.
+#[derive(Debug)]
+pub struct LayerGradients {
+    /// Of the packed input, [N, I].
+    pub input: Option<Tensor>,
+    /// Of the parameters, in the place of each its gradient.
+    pub weights: Vec<DirectionWeights>,
 }
 
 impl fmt::Debug for dyn Kernel {

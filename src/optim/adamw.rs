@@ -1,10 +1,11 @@
 //! AdamW with named moments and lazy rows.
 
-use super::{Gradient, Gradients};
+use super::{Ema, Gradient, Gradients};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::storage::{elements, elements_mut};
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
+use crate::storage::{change, read};
+use candle_core::{DType, Tensor, Var};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// The constants of AdamW.
@@ -59,6 +60,8 @@ struct Scalars {
     keep: f32,
     /// Factor on the gradient.
     scale: f32,
+    /// Factor on a weight's change, which is then taken from its difference from its average.
+    average: f32,
 }
 
 impl AdamW {
@@ -99,6 +102,32 @@ impl AdamW {
         learning_rate: f64,
         scale: f64,
     ) -> Result<()> {
+        self.step_with(parameters, gradients, learning_rate, scale, None)
+    }
+
+    /// The same, and the averages follow the parameters, in the same pass over them.
+    ///
+    /// # Errors
+    /// A gradient without parameter, or of another shape.
+    pub fn step_averaging(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &Gradients,
+        learning_rate: f64,
+        scale: f64,
+        averages: &mut Ema,
+    ) -> Result<()> {
+        self.step_with(parameters, gradients, learning_rate, scale, Some(averages))
+    }
+
+    fn step_with(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &Gradients,
+        learning_rate: f64,
+        scale: f64,
+        mut averages: Option<&mut Ema>,
+    ) -> Result<()> {
         self.step += 1;
         let steps = self.step.min(i32::MAX as u64) as i32;
         let AdamWConfig {
@@ -107,6 +136,10 @@ impl AdamW {
             epsilon,
             weight_decay,
         } = self.config;
+        let average = match &mut averages {
+            Some(averages) => averages.begin_step()? as f32,
+            None => 0.0,
+        };
         for (name, gradient) in gradients.iter() {
             let var = parameters.get(name).ok_or_else(|| {
                 Error::argument("gradients", format!("there is no parameter {name}"))
@@ -124,6 +157,7 @@ impl AdamW {
                     1.0
                 },
                 scale: scale as f32,
+                average,
             };
             if !self.moments.contains_key(name) {
                 let mut shape = vec![2];
@@ -132,10 +166,12 @@ impl AdamW {
                 self.moments.insert(name.to_owned(), zeros);
             }
             let moments = &self.moments[name];
+            let averages = averages.as_mut();
+            let difference = averages.and_then(|averages| averages.difference(name));
             if var.device().is_cpu() {
-                update_in_place(var, moments, gradient, scalars)?;
+                update_in_place(var, moments, difference.as_deref(), gradient, scalars)?;
             } else {
-                let next = update_with_tensors(var, moments, gradient, scalars)?;
+                let next = update_with_tensors(var, moments, difference, gradient, scalars)?;
                 self.moments.insert(name.to_owned(), next);
             }
         }
@@ -143,10 +179,11 @@ impl AdamW {
     }
 }
 
-/// The step on the CPU: two passes, nothing allocated.
+/// The step on the CPU: one pass over everything, in parallel, nothing allocated.
 fn update_in_place(
     var: &Var,
     moments: &Tensor,
+    difference: Option<&Tensor>,
     gradient: &Gradient,
     scalars: Scalars,
 ) -> Result<()> {
@@ -158,13 +195,52 @@ fn update_in_place(
         None => var.elem_count(),
         Some(_) => var.dim(1)?,
     };
-    let op = Update {
-        rows: rows.unwrap_or(&[0]),
-        width,
-        scalars,
+    let fits = match rows {
+        None => values.elem_count() == width,
+        Some(rows) => {
+            values.elem_count() == rows.len() * width
+                && rows.is_sorted_by(|a, b| a < b)
+                && rows
+                    .last()
+                    .is_none_or(|&last| (last as usize) < var.dims()[0])
+        }
     };
-    moments.inplace_op2(&values.contiguous()?, &MomentsUpdate(op))?;
-    var.inplace_op2(moments, &ParameterUpdate(op))?;
+    if !fits {
+        return Err(Error::argument(
+            "gradients",
+            format!("{:?} for a parameter {:?}", values.dims(), var.dims()),
+        ));
+    }
+    if values.elem_count() == 0 {
+        return Ok(());
+    }
+    let update = |parameter: &mut [f32], moments: &mut [f32], difference: &mut [f32]| {
+        let (first, second) = moments.split_at_mut(moments.len() / 2);
+        let span = Span {
+            parameter,
+            first,
+            second,
+            difference,
+        };
+        read(&values.contiguous()?, |gradient| {
+            let blocks = match rows {
+                None => blocks_of_all(span, gradient),
+                Some(rows) => blocks_of_rows(span, gradient, rows, width),
+            };
+            blocks
+                .into_par_iter()
+                .for_each(|block| pulp::Arch::new().dispatch(Update { block, scalars }));
+            Ok(())
+        })
+    };
+    change(var, |parameter| {
+        change(moments, |moments| match difference {
+            None => update(parameter, moments, &mut []),
+            Some(difference) => change(difference, |difference| {
+                update(parameter, moments, difference)
+            }),
+        })
+    })?;
     Ok(())
 }
 
@@ -173,6 +249,7 @@ fn update_in_place(
 fn update_with_tensors(
     var: &Var,
     moments: &Tensor,
+    difference: Option<&mut Tensor>,
     gradient: &Gradient,
     scalars: Scalars,
 ) -> Result<Tensor> {
@@ -202,91 +279,170 @@ fn update_with_tensors(
         Some(rows) => whole.index_add(rows, &(new - old)?, 0),
     };
     let whole = var.as_detached_tensor();
+    if let Some(difference) = difference {
+        let change = (replace(&whole, &old, &new)? - &whole)?;
+        *difference = (&*difference - (change * f64::from(scalars.average))?)?;
+    }
     var.set(&replace(&whole, &old, &new)?)?;
     let first = replace(&first, &old_first, &new_first)?;
     let second = replace(&second, &old_second, &new_second)?;
     Ok(Tensor::stack(&[first, second], 0)?)
 }
 
-/// Some rows of a parameter; a dense parameter is one row.
-#[derive(Debug, Clone, Copy)]
-struct Update<'a> {
-    rows: &'a [u32],
+/// The same elements of a parameter, its moments, and (or nothing) its difference from its average.
+#[derive(Default)]
+struct Span<'a> {
+    parameter: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    difference: &'a mut [f32],
+}
+
+impl<'a> Span<'a> {
+    /// The first `len` elements and the others.
+    fn split(self, len: usize) -> (Self, Self) {
+        let averaged = len.min(self.difference.len());
+        let (parameter, parameter_rest) = self.parameter.split_at_mut(len);
+        let (first, first_rest) = self.first.split_at_mut(len);
+        let (second, second_rest) = self.second.split_at_mut(len);
+        let (difference, difference_rest) = self.difference.split_at_mut(averaged);
+        let start = Self {
+            parameter,
+            first,
+            second,
+            difference,
+        };
+        let rest = Span {
+            parameter: parameter_rest,
+            first: first_rest,
+            second: second_rest,
+            difference: difference_rest,
+        };
+        (start, rest)
+    }
+}
+
+/// What one task updates: the pieces of a span that stand at `starts` and are as long as their
+/// parts of the gradient.
+struct Block<'a> {
+    span: Span<'a>,
+    starts: Vec<usize>,
+    gradient: &'a [f32],
+}
+
+/// Elements of a block: about 100 kB of numbers are read and written.
+const BLOCK: usize = 1 << 13;
+
+/// Every element, in blocks.
+fn blocks_of_all<'a>(mut span: Span<'a>, gradient: &'a [f32]) -> Vec<Block<'a>> {
+    let block = |gradient: &'a [f32]| {
+        let whole = std::mem::take(&mut span);
+        let (start, rest) = whole.split(gradient.len());
+        span = rest;
+        Block {
+            span: start,
+            starts: vec![0],
+            gradient,
+        }
+    };
+    gradient.chunks(BLOCK).map(block).collect()
+}
+
+/// Some rows, ascending, of `width` elements each, in blocks.
+fn blocks_of_rows<'a>(
+    mut span: Span<'a>,
+    gradient: &'a [f32],
+    rows: &[u32],
     width: usize,
+) -> Vec<Block<'a>> {
+    let rows_of_block = (BLOCK / width.max(1)).max(1);
+    // The first row that is still in `span`.
+    let mut begin = 0;
+    let block = |(rows, gradient): (&[u32], &'a [f32])| {
+        let (from, to) = (rows[0] as usize, rows[rows.len() - 1] as usize + 1);
+        let whole = std::mem::take(&mut span);
+        let (_, whole) = whole.split((from - begin) * width);
+        let (start, rest) = whole.split((to - from) * width);
+        (span, begin) = (rest, to);
+        let start_of = |&row: &u32| (row as usize - from) * width;
+        Block {
+            span: start,
+            starts: rows.iter().map(start_of).collect(),
+            gradient,
+        }
+    };
+    rows.chunks(rows_of_block)
+        .zip(gradient.chunks(rows_of_block * width))
+        .map(block)
+        .collect()
+}
+
+/// The update of a block. Not a closure: what calls one may be compiled on its own, without the
+/// instructions that the dispatch has chosen.
+struct Update<'a> {
+    block: Block<'a>,
     scalars: Scalars,
 }
 
-/// Moves the moments [2, ..] towards a gradient.
-struct MomentsUpdate<'a>(Update<'a>);
+impl pulp::NullaryFnOnce for Update<'_> {
+    type Output = ();
 
-impl InplaceOp2 for MomentsUpdate<'_> {
-    fn name(&self) -> &'static str {
-        "adamw-moments"
-    }
-
-    fn cpu_fwd(
-        &self,
-        moments: &mut CpuStorage,
-        moments_layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let Update {
-            rows,
-            width,
-            scalars,
-        } = self.0;
-        let moments = elements_mut(moments, moments_layout)?;
-        let gradient = elements(gradient, gradient_layout)?;
-        if gradient.len() != rows.len() * width {
-            candle_core::bail!("adamw: the gradient does not have the parameter's shape");
-        }
-        let (first, second) = moments.split_at_mut(moments.len() / 2);
-        for (&row, gradient) in rows.iter().zip(gradient.chunks_exact(width)) {
-            let range = row as usize * width..(row as usize + 1) * width;
-            let moments = first[range.clone()].iter_mut().zip(&mut second[range]);
-            for ((first, second), g) in moments.zip(gradient) {
-                let g = g * scalars.scale;
-                *first = scalars.beta1 * *first + (1.0 - scalars.beta1) * g;
-                *second = scalars.beta2 * *second + (1.0 - scalars.beta2) * (g * g);
+    #[inline(always)]
+    fn call(self) {
+        let Self { block, scalars } = self;
+        let span = block.span;
+        let width = block.gradient.len() / block.starts.len();
+        let pieces = block.gradient.chunks_exact(width);
+        for (&start, gradient) in block.starts.iter().zip(pieces) {
+            let range = start..start + width;
+            let parameter = &mut span.parameter[range.clone()];
+            let first = &mut span.first[range.clone()];
+            let second = &mut span.second[range.clone()];
+            match span.difference.get_mut(range) {
+                Some(difference) => {
+                    scalars.move_averaged(parameter, first, second, difference, gradient)
+                }
+                None => scalars.move_all(parameter, first, second, gradient),
             }
         }
-        Ok(())
     }
 }
 
-/// Moves a parameter along its moments [2, ..].
-struct ParameterUpdate<'a>(Update<'a>);
-
-impl InplaceOp2 for ParameterUpdate<'_> {
-    fn name(&self) -> &'static str {
-        "adamw-parameter"
+impl Scalars {
+    #[inline(always)]
+    fn move_all(&self, w: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let elements = w.iter_mut().zip(first).zip(second).zip(gradient);
+        for (((w, first), second), g) in elements {
+            *w = self.next(*w, first, second, *g);
+        }
     }
 
-    fn cpu_fwd(
+    #[inline(always)]
+    fn move_averaged(
         &self,
-        parameter: &mut CpuStorage,
-        parameter_layout: &Layout,
-        moments: &CpuStorage,
-        moments_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let Update {
-            rows,
-            width,
-            scalars,
-        } = self.0;
-        let parameter = elements_mut(parameter, parameter_layout)?;
-        let moments = elements(moments, moments_layout)?;
-        let (first, second) = moments.split_at(moments.len() / 2);
-        for &row in rows {
-            let range = row as usize * width..(row as usize + 1) * width;
-            let moments = first[range.clone()].iter().zip(&second[range.clone()]);
-            for (w, (first, second)) in parameter[range].iter_mut().zip(moments) {
-                let root = second.sqrt() * scalars.root_correction;
-                *w = *w * scalars.keep - scalars.step_size * first / (root + scalars.epsilon);
-            }
+        w: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        difference: &mut [f32],
+        gradient: &[f32],
+    ) {
+        let elements = w.iter_mut().zip(first).zip(second);
+        let elements = elements.zip(difference).zip(gradient);
+        for ((((w, first), second), difference), g) in elements {
+            let next = self.next(*w, first, second, *g);
+            *difference -= self.average * (next - *w);
+            *w = next;
         }
-        Ok(())
+    }
+
+    /// The next value of a weight; its moments are moved.
+    #[inline(always)]
+    fn next(&self, w: f32, first: &mut f32, second: &mut f32, g: f32) -> f32 {
+        let g = g * self.scale;
+        *first = self.beta1 * *first + (1.0 - self.beta1) * g;
+        *second = self.beta2 * *second + (1.0 - self.beta2) * (g * g);
+        let root = second.sqrt() * self.root_correction;
+        w * self.keep - self.step_size * *first / (root + self.epsilon)
     }
 }
 
@@ -349,9 +505,47 @@ mod tests {
         assert_eq!(optimizer.steps(), 2);
     }
 
+    /// More rows and elements than one block has, so that blocks begin and end within the table.
+    #[test]
+    fn blocks_cover_every_row_once() {
+        let width = 7;
+        let count = 3 * BLOCK / width;
+        let rows: Vec<u32> = (0..count as u32).map(|row| 2 * row + row % 2).collect();
+        let len = (rows[count - 1] as usize + 3) * width;
+        let gradient: Vec<f32> = (0..count * width).map(|i| i as f32).collect();
+        let zeros = || vec![0.0; len];
+        let (mut w, mut first, mut second) = (zeros(), zeros(), zeros());
+        let span = Span {
+            parameter: &mut w,
+            first: &mut first,
+            second: &mut second,
+            difference: &mut [],
+        };
+        let blocks = blocks_of_rows(span, &gradient, &rows, width);
+        assert!(blocks.len() > 2);
+        for mut block in blocks {
+            for (&start, gradient) in block.starts.iter().zip(block.gradient.chunks(width)) {
+                let place = &mut block.span.parameter[start..start + width];
+                place
+                    .iter_mut()
+                    .zip(gradient)
+                    .for_each(|(w, g)| *w += g + 1.0);
+            }
+            block.starts.clear();
+        }
+        for (row, gradient) in rows.iter().zip(gradient.chunks(width)) {
+            let place = &mut w[*row as usize * width..(*row as usize + 1) * width];
+            for (w, g) in place.iter_mut().zip(gradient) {
+                assert_eq!(*w, g + 1.0);
+                *w = 0.0;
+            }
+        }
+        assert!(w.iter().all(|&w| w == 0.0));
+    }
+
     #[test]
     fn agrees_with_its_slow_twin_and_leaves_other_rows_alone() {
-        for by_rows in [false, true] {
+        for (by_rows, averaged) in [(false, false), (false, true), (true, false), (true, true)] {
             let (fast, slow) = (parameters(), parameters());
             let (fast, slow) = (fast.get("table").unwrap(), slow.get("table").unwrap());
             let before: Vec<Vec<f32>> = fast.to_vec2().unwrap();
@@ -363,8 +557,11 @@ mod tests {
                 root_correction: 1.5,
                 keep: 0.98,
                 scale: 0.7,
+                average: 1.3,
             };
-            let mut fast_moments = Tensor::zeros((2, 4, 3), DType::F32, &Device::Cpu).unwrap();
+            let mut slow_difference = normal_tensor(7, &[4, 3]);
+            let fast_difference = slow_difference.copy().unwrap();
+            let fast_moments = Tensor::zeros((2, 4, 3), DType::F32, &Device::Cpu).unwrap();
             let mut slow_moments = fast_moments.copy().unwrap();
             for seed in 0..3 {
                 let gradient = if by_rows {
@@ -375,16 +572,19 @@ mod tests {
                 } else {
                     Gradient::Dense(normal_tensor(seed, &[4, 3]))
                 };
-                update_in_place(fast, &fast_moments, &gradient, scalars).unwrap();
+                let difference = averaged.then_some(&fast_difference);
+                update_in_place(fast, &fast_moments, difference, &gradient, scalars).unwrap();
+                let difference = averaged.then_some(&mut slow_difference);
                 slow_moments =
-                    update_with_tensors(slow, &slow_moments, &gradient, scalars).unwrap();
+                    update_with_tensors(slow, &slow_moments, difference, &gradient, scalars)
+                        .unwrap();
             }
             let close = |a: &Tensor, b: &Tensor| {
                 let error = (a - b).unwrap().abs().unwrap().max_all().unwrap();
                 assert!(error.to_scalar::<f32>().unwrap() < 1e-6);
             };
             close(fast, slow);
-            fast_moments = fast_moments.copy().unwrap();
+            close(&fast_difference, &slow_difference);
             close(&fast_moments, &slow_moments);
             let after: Vec<Vec<f32>> = fast.to_vec2().unwrap();
             assert_eq!(before[0] == after[0], by_rows);

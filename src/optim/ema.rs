@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::storage::{elements, elements_mut};
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
+use crate::storage::{change, read};
+use candle_core::{DType, Tensor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// An average of a model's parameters over the steps: what is evaluated and saved instead of the
@@ -11,126 +12,210 @@ use std::collections::BTreeMap;
 ///
 /// The decay warms up as `min(decay, (1 + step) / (10 + step))`, so that the initial values are
 /// soon forgotten.
+///
+/// What is kept is not the average but its difference from the parameter, over the product of the
+/// decays so far: `average = parameter + scale * difference`. A step moves a parameter by `change`
+/// and the difference by `-change / scale`; where a parameter stays, so does its difference, and
+/// the average still comes closer to it as the scale shrinks. A table of which a batch uses some
+/// rows costs those rows.
 #[derive(Debug, Clone)]
 pub struct Ema {
     decay: f64,
-    values: BTreeMap<String, Tensor>,
+    /// Steps taken.
+    steps: u64,
+    /// Product of the decays, kept above [`SMALLEST`].
+    scale: f64,
+    /// By parameter name.
+    differences: BTreeMap<String, Tensor>,
 }
+
+/// A scale below this is divided by it, and the differences are multiplied by it: a power of two,
+/// which rounds nothing.
+const SMALLEST: f64 = 1.0 / (1u64 << 32) as f64;
+
+/// A thread's share of a large table.
+const BLOCK: usize = 1 << 16;
 
 impl Ema {
     /// An average that begins with the present values.
     ///
     /// # Errors
-    /// A failing copy.
+    /// A failing allocation on the device.
     pub fn new(decay: f64, parameters: &Parameters) -> Result<Self> {
-        let copy = |(name, var): (&str, &candle_core::Var)| -> Result<(String, Tensor)> {
-            Ok((name.to_owned(), var.as_detached_tensor().copy()?))
+        let zeros = |(name, var): (&str, &candle_core::Var)| -> Result<(String, Tensor)> {
+            let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
+            Ok((name.to_owned(), zeros))
         };
         Ok(Self {
             decay,
-            values: parameters.iter().map(copy).collect::<Result<_>>()?,
+            steps: 0,
+            scale: 1.0,
+            differences: parameters.iter().map(zeros).collect::<Result<_>>()?,
         })
     }
 
-    /// The averages by parameter name.
-    pub fn values(&self) -> &BTreeMap<String, Tensor> {
-        &self.values
-    }
-
-    /// Goes on with these averages.
+    /// The averages by parameter name, where the parameters have these values.
     ///
     /// # Errors
-    /// A parameter without average, or one of another shape.
-    pub fn restore(&mut self, values: BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, present) in &self.values {
-            if values.get(name).map(Tensor::dims) != Some(present.dims()) {
+    /// A failing tensor operation.
+    pub fn values(&self, parameters: &Parameters) -> Result<BTreeMap<String, Tensor>> {
+        let mut values = parameters.tensors();
+        for (name, value) in &mut values {
+            let Some(difference) = self.differences.get(name) else {
+                continue;
+            };
+            *value = match value.device().is_cpu() {
+                true => {
+                    let sum = value.copy()?;
+                    let scale = self.scale as f32;
+                    read(difference, |difference| {
+                        change(&sum, |sum| {
+                            let blocks = sum.par_chunks_mut(BLOCK);
+                            let blocks = blocks.zip(difference.par_chunks(BLOCK));
+                            blocks.for_each(|(sum, difference)| {
+                                for (sum, difference) in sum.iter_mut().zip(difference) {
+                                    *sum += scale * difference;
+                                }
+                            });
+                            Ok(())
+                        })
+                    })?;
+                    sum
+                }
+                false => (&*value + (difference * self.scale)?)?,
+            };
+        }
+        Ok(values)
+    }
+
+    /// The differences by parameter name: with the number of steps, what [`Ema::restore`] needs.
+    pub fn differences(&self) -> &BTreeMap<String, Tensor> {
+        &self.differences
+    }
+
+    /// Goes on where `steps` steps had led to these differences.
+    ///
+    /// # Errors
+    /// A parameter without difference, or one of another shape.
+    pub fn restore(&mut self, steps: u64, differences: BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, present) in &self.differences {
+            if differences.get(name).map(Tensor::dims) != Some(present.dims()) {
                 return Err(Error::argument(
                     "averages",
                     format!("{name} is missing or has another shape"),
                 ));
             }
         }
-        self.values = values;
-        Ok(())
-    }
-
-    /// Moves the averages towards the parameters after optimizer step `step` (from 1).
-    ///
-    /// # Errors
-    /// A failing tensor operation.
-    pub fn update(&mut self, parameters: &Parameters, step: u64) -> Result<()> {
-        let warm = (1.0 + step as f64) / (10.0 + step as f64);
-        let share = 1.0 - self.decay.min(warm);
-        for (name, var) in parameters.iter() {
-            let Some(average) = self.values.get_mut(name) else {
-                continue;
-            };
-            if var.device().is_cpu() {
-                average.inplace_op2(&var.as_detached_tensor(), &MoveTowards(share as f32))?;
-            } else {
-                let change = (var.as_detached_tensor() - &*average)?;
-                *average = (&*average + (change * share)?)?;
-            }
+        self.differences = differences;
+        (self.steps, self.scale) = (0, 1.0);
+        for _ in 0..steps {
+            self.next_scale();
         }
         Ok(())
     }
-}
 
-/// `average += share * (value - average)`.
-struct MoveTowards(f32);
-
-/// A thread's share of a large table.
-const BLOCK: usize = 1 << 16;
-
-impl InplaceOp2 for MoveTowards {
-    fn name(&self) -> &'static str {
-        "ema"
+    /// Begins a step: what a parameter's change is to be multiplied by and then subtracted from
+    /// its difference.
+    pub(super) fn begin_step(&mut self) -> Result<f64> {
+        let factor = 1.0 / self.scale;
+        let shrink = self.next_scale();
+        if shrink == 1.0 {
+            return Ok(factor);
+        }
+        // Before this step's change is taken from them.
+        for difference in self.differences.values_mut() {
+            match difference.device().is_cpu() {
+                true => change(difference, |difference| {
+                    let blocks = difference.par_chunks_mut(BLOCK);
+                    blocks.for_each(|block| {
+                        block.iter_mut().for_each(|d| *d *= shrink as f32);
+                    });
+                    Ok(())
+                })?,
+                false => *difference = (&*difference * shrink)?,
+            }
+        }
+        Ok(factor * shrink)
     }
 
-    fn cpu_fwd(
-        &self,
-        average: &mut CpuStorage,
-        average_layout: &Layout,
-        value: &CpuStorage,
-        value_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        use rayon::prelude::*;
-        let average = elements_mut(average, average_layout)?;
-        let value = elements(value, value_layout)?;
-        let blocks = average.par_chunks_mut(BLOCK).zip(value.par_chunks(BLOCK));
-        blocks.for_each(|(average, value)| {
-            for (average, value) in average.iter_mut().zip(value) {
-                *average += self.0 * (value - *average);
-            }
-        });
-        Ok(())
+    /// Counts a step. Returns what the differences are to be multiplied by: 1, or where the scale
+    /// had become too small, what it was divided by.
+    fn next_scale(&mut self) -> f64 {
+        self.steps += 1;
+        let warm = (1.0 + self.steps as f64) / (10.0 + self.steps as f64);
+        self.scale *= self.decay.min(warm);
+        let mut shrink = 1.0;
+        while self.scale < SMALLEST {
+            self.scale /= SMALLEST;
+            shrink *= SMALLEST;
+        }
+        shrink
+    }
+
+    /// The difference of one parameter.
+    pub(super) fn difference(&mut self, name: &str) -> Option<&mut Tensor> {
+        self.differences.get_mut(name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use crate::optim::{AdamW, AdamWConfig, Gradient, Gradients};
+    use crate::rng::normal_tensor;
+    use candle_core::Device;
     use candle_nn::Init;
 
+    /// A table of which each step moves some rows, against the formula over all of them. With
+    /// these decays the scale is raised more than once.
     #[test]
-    fn follows_the_formula_from_the_first_step() {
-        let build = |vb: candle_nn::VarBuilder| -> Result<()> {
-            vb.get_with_hints(2, "w", Init::Const(1.0))?;
-            Ok(())
-        };
-        let (_, parameters) = Parameters::create(0, &Device::Cpu, build).unwrap();
-        let mut ema = Ema::new(0.5, &parameters).unwrap();
-        let mut expected = 1.0;
-        for (step, value) in [(1, 2.0), (2, 4.0), (30, 8.0)] {
-            let new = Tensor::full(value as f32, 2, &Device::Cpu).unwrap();
-            let var = parameters.get("w").unwrap();
-            var.set(&new.to_dtype(DType::F32).unwrap()).unwrap();
-            ema.update(&parameters, step).unwrap();
-            let decay = f64::min(0.5, (1.0 + step as f64) / (10.0 + step as f64));
-            expected = decay * expected + (1.0 - decay) * value;
-            let average: Vec<f32> = ema.values()["w"].to_vec1().unwrap();
-            assert!((f64::from(average[1]) - expected).abs() < 1e-6);
+    fn follows_the_formula_for_rows_that_move_and_rows_that_stay() {
+        let (rows, columns) = (5, 3);
+        for (decay, share_of_steps) in [(0.5, 1), (0.9, 3)] {
+            let build = |vb: candle_nn::VarBuilder| -> Result<()> {
+                let init = Init::Uniform { lo: -1., up: 1. };
+                vb.get_with_hints((rows, columns), "table", init)?;
+                Ok(())
+            };
+            let (_, parameters) = Parameters::create(0, &Device::Cpu, build).unwrap();
+            let table = parameters.get("table").unwrap();
+            let values = |tensor: &Tensor| -> Vec<f64> {
+                let flat: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+                flat.into_iter().map(f64::from).collect()
+            };
+            let mut expected = values(table);
+            let mut ema = Ema::new(decay, &parameters).unwrap();
+            let mut optimizer = AdamW::new(AdamWConfig::default());
+            for step in 1..=250u32 {
+                let mut gradients = Gradients::default();
+                if step % share_of_steps == 0 {
+                    let first = step % rows as u32;
+                    let mut moved = vec![first, (first + 2) % rows as u32];
+                    moved.sort_unstable();
+                    let gradient = Gradient::Rows {
+                        values: normal_tensor(u64::from(step), &[2, columns]),
+                        rows: moved,
+                    };
+                    gradients.insert("table", gradient);
+                }
+                optimizer
+                    .step_averaging(&parameters, &gradients, 0.05, 1.0, &mut ema)
+                    .unwrap();
+                let step = f64::from(step);
+                let decay = decay.min((1.0 + step) / (10.0 + step));
+                for (average, value) in expected.iter_mut().zip(values(table)) {
+                    *average = decay * *average + (1.0 - decay) * value;
+                }
+                let actual = values(&ema.values(&parameters).unwrap()["table"]);
+                for (actual, expected) in actual.iter().zip(&expected) {
+                    assert!((actual - expected).abs() < 1e-6, "step {step}");
+                }
+            }
+            assert!(ema.scale >= SMALLEST && ema.steps == 250);
+            let mut again = Ema::new(decay, &parameters).unwrap();
+            again.restore(250, ema.differences().clone()).unwrap();
+            assert_eq!(again.scale.to_bits(), ema.scale.to_bits());
+            assert!(again.restore(1, BTreeMap::new()).is_err());
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Gradients by parameter name, dense or by rows.
 
+use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
-use candle_core::{Tensor, Var};
+use crate::storage::read;
+use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// The gradient of one parameter.
@@ -102,10 +104,39 @@ impl Gradients {
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
         for (_, gradient) in self.iter() {
-            let squares = gradient.values().sqr()?.sum_all()?;
-            sum += f64::from(squares.to_scalar::<f32>()?);
+            let values = gradient.values();
+            sum += match values.device().is_cpu() && values.dtype() == DType::F32 {
+                true => read(&values.contiguous()?, |values| {
+                    Ok(pulp::Arch::new().dispatch(SumOfSquares(values)))
+                })?,
+                false => f64::from(values.sqr()?.sum_all()?.to_scalar::<f32>()?),
+            };
         }
         Ok(sum.sqrt())
+    }
+}
+
+/// The sum of the squares in double precision, in one order whatever the processor.
+struct SumOfSquares<'a>(&'a [f32]);
+
+impl pulp::NullaryFnOnce for SumOfSquares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        /// Sums that run side by side.
+        const LANES: usize = 16;
+        let mut sums = [0.0; LANES];
+        let blocks = self.0.chunks_exact(LANES);
+        for (sum, &value) in sums.iter_mut().zip(blocks.remainder()) {
+            *sum = f64::from(value) * f64::from(value);
+        }
+        for block in blocks {
+            for (sum, &value) in sums.iter_mut().zip(block) {
+                *sum += f64::from(value) * f64::from(value);
+            }
+        }
+        sums.iter().sum()
     }
 }
 
@@ -127,9 +158,8 @@ impl RowTable {
     /// # Errors
     /// An id outside the table.
     pub fn new(table: &Tensor, ids: &[u32]) -> Result<Self> {
-        let mut rows = ids.to_vec();
-        rows.sort_unstable();
-        rows.dedup();
+        let used = UsedRows::new(ids);
+        let rows = used.rows().to_vec();
         if let Some(&last) = rows.last()
             && last as usize >= table.dim(0)?
         {
@@ -138,13 +168,8 @@ impl RowTable {
                 format!("token {last}, but the vocabulary has {}", table.dim(0)?),
             ));
         }
-        let mut place_of = vec![0u32; rows.last().map_or(0, |&last| last as usize + 1)];
-        for (place, &row) in rows.iter().enumerate() {
-            place_of[row as usize] = place as u32;
-        }
         let device = table.device();
-        let places = ids.iter().map(|&id| place_of[id as usize]);
-        let places = Tensor::from_iter(places, device)?;
+        let places = Tensor::new(used.indices(), device)?;
         let used = table
             .detach()
             .index_select(&Tensor::new(rows.as_slice(), device)?, 0)?;
@@ -202,6 +227,19 @@ mod tests {
             assert_eq!(values, dense[*row as usize]);
         }
         assert!(RowTable::new(&whole, &[10]).is_err());
+    }
+
+    #[test]
+    fn the_norm_is_that_of_all_elements() {
+        let mut gradients = Gradients::default();
+        let mut expected = 0.0;
+        for (name, shape) in [("a", vec![7, 11]), ("b", vec![16]), ("c", vec![3])] {
+            let values = normal_tensor(shape.len() as u64, &shape);
+            let flat: Vec<f32> = values.flatten_all().unwrap().to_vec1().unwrap();
+            expected += flat.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+            gradients.insert(name, Gradient::Dense(values));
+        }
+        assert!((gradients.norm().unwrap() - expected.sqrt()).abs() < 1e-12);
     }
 
     #[test]

@@ -31,9 +31,11 @@
 //! ```
 
 mod cell;
+mod recorded;
 mod stack;
 pub mod views;
 
 pub use crate::kernels::{Mode, State};
 pub use cell::{GruCell, LstmCell, RnnCell};
+pub use recorded::{ParameterGradients, RecordedStack};
 pub use stack::{Recurrent, RecurrentConfig};

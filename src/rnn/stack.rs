@@ -58,12 +58,12 @@ impl RecurrentConfig {
 #[derive(Debug, Clone)]
 pub struct Recurrent {
     /// By layer, then direction.
-    layers: Vec<Vec<DirectionWeights>>,
-    dropouts: Vec<Dropout>,
-    mode: Mode,
+    pub(super) layers: Vec<Vec<DirectionWeights>>,
+    pub(super) dropouts: Vec<Dropout>,
+    pub(super) mode: Mode,
     input_size: usize,
     batch_first: bool,
-    kernel: &'static dyn Kernel,
+    pub(super) kernel: &'static dyn Kernel,
     /// By layer, what the kernel made of constant weights.
     prepared: Vec<Option<Prepared>>,
 }

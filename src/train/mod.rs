@@ -1,58 +1,51 @@
 //! The training loop.
 //!
-//! A [`Trainer`] owns the parameters, the optimizer and the place in the run. It prints nothing: an
-//! [`Observer`] is told what happened and may end the run, which then can be resumed. Everything
+//! A [`Learner`] owns the parameters and the optimizer and takes one step; a [`Trainer`] owns a
+//! learner and the place in the run. While a step is taken, the next one's batches are prepared on
+//! another thread. The trainer prints nothing: an [`Observer`] is told what happened and may end the run, which then can be resumed. Everything
 //! random is keyed by seed and position, so a resumed run ends with the bytes of an uninterrupted
 //! one.
 
+mod batch;
 mod initial;
+mod learner;
 mod report;
 
+pub use batch::LabelledBatch;
 pub use initial::initial_model;
+pub use learner::{Learner, Tally};
 pub use report::{EpochReport, Event, Observer, Outcome, StepReport};
 
-use crate::batch::{Batch, Batching};
+use crate::batch::Batching;
 use crate::checkpoint::{Progress, RunDirectory, Snapshot};
 use crate::config::Config;
 use crate::corpus::Encoded;
-use crate::dropout::Phase;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, classes_of, evaluate};
-use crate::loss::cross_entropy;
+use crate::evaluate::{Evaluation, evaluate};
 use crate::model::{BiRnn, EMBEDDING};
-use crate::optim::{AdamW, Ema, Gradient, Gradients, RowTable};
 use crate::parameters::{Parameters, builder};
-use crate::rng::{Rng, Stream};
 use crate::schedule::Schedule;
+use batch::Preparer;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// Names of a checkpoint's tensors begin with one of these.
-const PARAMETERS: &str = "parameters/";
-const MOMENTS: &str = "moments/";
-const AVERAGES: &str = "averages/";
-
 /// A training run.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     config: &'a Config,
-    train: &'a Encoded,
+    preparer: Preparer<'a>,
     validation: &'a Encoded,
     classes: usize,
-    /// What word dropout puts in the place of a token.
-    unknown: u32,
-    parameters: Parameters,
-    model: BiRnn,
-    optimizer: AdamW,
-    averages: Option<Ema>,
+    learner: Learner,
     progress: Progress,
     run: RunDirectory,
 }
 
 impl<'a> Trainer<'a> {
-    /// A run over these texts; `snapshot` is where it stands, or `None` at its beginning.
+    /// A run over these texts that begins with the values of this model; `unknown` is what word
+    /// dropout puts in the place of a token; `snapshot` is where it stands, or `None` at its beginning.
     ///
     /// # Errors
     /// No texts, or a snapshot of another model.
@@ -62,7 +55,7 @@ impl<'a> Trainer<'a> {
     )]
     pub fn new(
         config: &'a Config,
-        (model, parameters): (BiRnn, Parameters),
+        model: (BiRnn, Parameters),
         train: &'a Encoded,
         validation: &'a Encoded,
         classes: usize,
@@ -73,39 +66,23 @@ impl<'a> Trainer<'a> {
         if train.is_empty() || validation.is_empty() {
             return Err(Error::argument("train, validation", "a split has no texts"));
         }
-        let mut optimizer = AdamW::new(config.train.optimizer());
-        let mut averages = match config.train.ema_decay {
-            0.0 => None,
-            decay => Some(Ema::new(decay, &parameters)?),
-        };
+        let mut learner = Learner::new(&config.train, config.seed, model)?;
         let mut progress = Progress::default();
         if let Some(snapshot) = snapshot {
             progress = snapshot.progress;
-            let under = |prefix: &str| -> BTreeMap<String, Tensor> {
-                snapshot
-                    .tensors
-                    .iter()
-                    .filter_map(|(name, tensor)| {
-                        Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
-                    })
-                    .collect()
-            };
-            parameters.assign(&under(PARAMETERS))?;
-            optimizer.restore(progress.step, under(MOMENTS));
-            if let Some(averages) = &mut averages {
-                averages.restore(under(AVERAGES))?;
-            }
+            learner.restore(progress.step, &snapshot.tensors)?;
         }
         Ok(Self {
             config,
-            train,
+            preparer: Preparer {
+                texts: train,
+                seed: config.seed,
+                word_dropout: config.train.word_dropout,
+                unknown,
+            },
             validation,
             classes,
-            unknown,
-            parameters,
-            model,
-            optimizer,
-            averages,
+            learner,
             progress,
             run,
         })
@@ -117,7 +94,12 @@ impl<'a> Trainer<'a> {
     /// A loss or gradient that is not finite (the last good checkpoint is kept), a checkpoint that
     /// cannot be written, or a failing tensor operation.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        let lengths = self.train.lengths();
+        // In a thread of the pool, where parallel work begins without waking another thread first.
+        rayon::scope(|_| self.run_in_pool(observer))
+    }
+
+    fn run_in_pool(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let lengths = self.preparer.texts.lengths();
         let settings = &self.config.train;
         let batching = Batching {
             texts: settings.batch_size,
@@ -141,10 +123,25 @@ impl<'a> Trainer<'a> {
                 return Ok(self.outcome(true));
             }
             let batches = plan(self.progress.epoch);
+            let preparer = self.preparer;
+            let step_at =
+                |from: usize| &batches[from..batches.len().min(from + settings.accumulate)];
+            // The batches of the step that comes now, prepared during the one before.
+            let mut ready = None;
             while (self.progress.batch_in_epoch as usize) < batches.len() {
                 let from = self.progress.batch_in_epoch as usize;
-                let to = batches.len().min(from + settings.accumulate);
-                let report = self.step(&batches[from..to], &schedule, &mut clock)?;
+                let to = from + step_at(from).len();
+                let now = match ready.take() {
+                    Some(now) => now,
+                    None => preparer.prepare(step_at(from), self.progress.batches)?,
+                };
+                let next_pass = self.progress.batches + (to - from) as u64;
+                let (report, next) = rayon::join(
+                    || self.step(&now, &schedule, &mut clock),
+                    || preparer.prepare(step_at(to), next_pass),
+                );
+                let report = report?;
+                ready = Some(next?);
                 observer.step(&report);
                 let step = self.progress.step;
                 let epoch_is_done = to == batches.len();
@@ -176,113 +173,35 @@ impl<'a> Trainer<'a> {
     /// One optimizer step over some batches.
     fn step(
         &mut self,
-        batches: &[Vec<usize>],
+        batches: &[LabelledBatch],
         schedule: &Schedule,
         clock: &mut Clock,
     ) -> Result<StepReport> {
-        let texts: usize = batches.iter().map(Vec::len).sum();
-        let mut gradients = Gradients::default();
-        for batch in batches {
-            let weight = batch.len() as f64 / texts as f64;
-            let (batch_gradients, tokens) = self.backward(batch, weight)?;
-            gradients.add(batch_gradients)?;
-            clock.tokens += tokens;
-        }
-        let gradient_norm = gradients.norm()?;
-        self.check_finite("gradient norm", gradient_norm, self.progress.step + 1)?;
-        let clip = self.config.train.clip_norm;
-        let scale = match clip > 0.0 && gradient_norm > clip {
-            true => clip / gradient_norm,
-            false => 1.0,
-        };
+        let (gradients, tally) = self.learner.gradients(batches)?;
+        let step = self.progress.step + 1;
+        self.check_finite("loss", tally.loss / tally.texts as f64, step)?;
         let learning_rate = schedule.rate(self.progress.step);
-        self.optimizer
-            .step(&self.parameters, &gradients, learning_rate, scale)?;
-        self.progress.step += 1;
-        if let Some(averages) = &mut self.averages {
-            averages.update(&self.parameters, self.progress.step)?;
-        }
-        let texts = self.progress.epoch_texts as f64;
+        let gradient_norm = self.learner.update(&gradients, learning_rate)?;
+        self.check_finite("gradient norm", gradient_norm, step)?;
+        clock.tokens += tally.tokens;
+        let progress = &mut self.progress;
+        progress.step = step;
+        progress.batches += batches.len() as u64;
+        progress.batch_in_epoch += batches.len() as u64;
+        progress.epoch_loss += tally.loss;
+        progress.epoch_correct += tally.correct as u64;
+        progress.epoch_texts += tally.texts as u64;
+        let texts = progress.epoch_texts as f64;
         Ok(StepReport {
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step,
+            epoch: progress.epoch + 1,
+            step,
             steps: schedule.steps,
-            loss: self.progress.epoch_loss / texts,
-            accuracy: self.progress.epoch_correct as f64 / texts,
+            loss: progress.epoch_loss / texts,
+            accuracy: progress.epoch_correct as f64 / texts,
             gradient_norm,
             learning_rate,
             tokens_per_second: clock.tokens_per_second(),
         })
-    }
-
-    /// The gradients of one batch's mean loss times `weight`, and its number of tokens.
-    fn backward(&mut self, texts: &[usize], weight: f64) -> Result<(Gradients, usize)> {
-        let settings = &self.config.train;
-        let labels: Vec<u32> = texts.iter().map(|&text| self.train.labels[text]).collect();
-        let rows: Vec<Vec<u32>> = texts
-            .iter()
-            .enumerate()
-            .map(|(row, &text)| self.with_word_dropout(&self.train.ids[text], row as u64))
-            .collect();
-        let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-        let batch = Batch::new(&rows)?;
-        let phase = Phase::Training {
-            seed: self.config.seed,
-            step: self.progress.batches,
-        };
-        let table = match self.parameters.get(EMBEDDING) {
-            Some(table) => RowTable::new(table, batch.packed_ids())?,
-            None => return Err(Error::argument("parameters", "there is no embedding")),
-        };
-        let embedded = match settings.freeze_embeddings {
-            true => table.lookup()?.detach(),
-            false => table.lookup()?,
-        };
-        let logits = self
-            .model
-            .forward_embedded(&embedded, batch.packing(), phase)?;
-        let loss = cross_entropy(&logits, &labels, settings.label_smoothing)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        self.check_finite("loss", value, self.progress.step + 1)?;
-
-        let mut store = (loss * weight)?.backward()?;
-        let mut gradients = Gradients::default();
-        for (name, var) in self.parameters.iter() {
-            if let Some(gradient) = store.remove(var) {
-                gradients.insert(name, Gradient::Dense(gradient));
-            }
-        }
-        if let Some(gradient) = table.gradient(&mut store) {
-            gradients.insert(EMBEDDING, gradient);
-        }
-
-        let right = classes_of(&logits)?
-            .into_iter()
-            .zip(&labels)
-            .filter(|(prediction, label)| *prediction == **label as usize)
-            .count();
-        self.progress.batches += 1;
-        self.progress.batch_in_epoch += 1;
-        self.progress.epoch_loss += value * texts.len() as f64;
-        self.progress.epoch_correct += right as u64;
-        self.progress.epoch_texts += texts.len() as u64;
-        Ok((gradients, batch.tokens()))
-    }
-
-    /// A text in which some tokens are replaced by the unknown one.
-    fn with_word_dropout(&self, ids: &[u32], row: u64) -> Vec<u32> {
-        let probability = self.config.train.word_dropout;
-        if probability == 0.0 {
-            return ids.to_vec();
-        }
-        let step = self.progress.batches;
-        let mut rng = Rng::new(self.config.seed, Stream::WordDropout, step, row);
-        ids.iter()
-            .map(|&id| match rng.uniform() < probability {
-                true => self.unknown,
-                false => id,
-            })
-            .collect()
     }
 
     /// Evaluates after an epoch, keeps the weights if they are the best, and moves on to the next
@@ -292,10 +211,7 @@ impl<'a> Trainer<'a> {
         clock: &Clock,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<(), EpochReport>> {
-        let values = match &self.averages {
-            Some(averages) => averages.values().clone(),
-            None => self.parameters.tensors(),
-        };
+        let values = self.learner.values()?;
         let Some(Evaluation { loss, confusion }) = self.evaluate(&values, observer)? else {
             return Ok(ControlFlow::Break(()));
         };
@@ -357,26 +273,13 @@ impl<'a> Trainer<'a> {
 
     /// Saves where to go on; nothing that is not finite takes the place of a good checkpoint.
     fn save_last(&mut self, clock: &Clock) -> Result<()> {
-        for (_, var) in self.parameters.iter() {
-            let sum = var.as_detached_tensor().abs()?.sum_all()?;
-            let sum = f64::from(sum.to_scalar::<f32>()?);
-            self.check_finite("a parameter", sum, self.progress.step)?;
+        if let Some(value) = self.learner.not_finite()? {
+            self.check_finite("a parameter", value, self.progress.step)?;
         }
         self.progress.seconds = clock.seconds();
-        let mut tensors = BTreeMap::new();
-        let mut add = |prefix: &str, values: &BTreeMap<String, Tensor>| {
-            for (name, tensor) in values {
-                tensors.insert(format!("{prefix}{name}"), tensor.clone());
-            }
-        };
-        add(PARAMETERS, &self.parameters.tensors());
-        add(MOMENTS, self.optimizer.moments());
-        if let Some(averages) = &self.averages {
-            add(AVERAGES, averages.values());
-        }
         self.run.save_last(&Snapshot {
             progress: self.progress.clone(),
-            tensors,
+            tensors: self.learner.tensors(),
         })
     }
 

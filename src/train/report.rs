@@ -54,8 +54,8 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
-/// Is told what happens, and may end a run.
-pub trait Observer {
+/// Is told what happens, and may end a run. It is called from a thread of the pool.
+pub trait Observer: Send {
     /// After every optimizer step.
     fn step(&mut self, report: &StepReport);
     /// While the validation split is evaluated: texts done and in all.

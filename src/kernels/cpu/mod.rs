@@ -29,8 +29,10 @@ mod weights;
 
 pub use memory::keep_freed_memory;
 
-use super::{DirectionWeights, Kernel, Layer, Mode, Prepared, Sizes, State};
-use crate::error::Result;
+use super::{
+    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, Recorded, Sizes, State,
+};
+use crate::error::{Error, Result};
 use crate::storage::read;
 use candle_core::{DType, Device, Tensor};
 use instructions::InstructionSet;
@@ -63,33 +65,14 @@ impl Kernel for CpuKernel {
     fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
-        let input = layer.input.contiguous()?;
         let prepared = match layer.prepared {
             Some(Prepared(weights)) => weights.clone().downcast::<PreparedLayer>().ok(),
             None => None,
         };
-        let weights = match &prepared {
-            Some(prepared) => prepared.flat.clone(),
-            None => flat(layer.weights)?,
-        };
-        let start = match &initial.c {
-            Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
-            None => initial.h.flatten_all()?.contiguous()?,
-        };
-
+        let [input, weights, start] = arguments(layer, &initial, prepared.as_deref())?;
         let tracked = input.track_op() || weights.track_op() || start.track_op();
-        let shared = Arc::new(op::StateSlot::default());
-        let op = op::RecurrentOp {
-            mode: layer.mode,
-            packing: layer.packing.clone(),
-            sizes,
-            instructions: self.0,
-            tracked,
-            prepared,
-            shared: shared.clone(),
-            saved: OnceLock::new(),
-        };
-        let final_state = op::FinalState(shared);
+        let op = self.op(layer, sizes, tracked, prepared);
+        let final_state = op::FinalState(op.shared.clone());
         let (output, state) = if tracked {
             let output = input.apply_op3(&weights, &start, op)?;
             let state = output.apply_op1(final_state)?;
@@ -113,6 +96,20 @@ impl Kernel for CpuKernel {
         Ok((output, State { h, c }))
     }
 
+    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
+        let op = self.op(layer, sizes, true, None);
+        let [input, weights, start] = &arguments;
+        let output = input.apply_op3_no_bwd(weights, start, &op)?;
+        Ok(Some(Box::new(RecordedLayer {
+            op,
+            arguments,
+            output,
+        })))
+    }
+
     fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
         let Some(first) = weights.first() else {
             return Ok(None);
@@ -122,6 +119,101 @@ impl Kernel for CpuKernel {
         let panels = read(&flat, |flat| Ok(op::pack(mode, sizes, self.0, flat)))?;
         let layer = PreparedLayer { flat, panels };
         Ok(Some(Prepared(Arc::new(layer))))
+    }
+}
+
+impl CpuKernel {
+    fn op(
+        self,
+        layer: &Layer,
+        sizes: Sizes,
+        tracked: bool,
+        prepared: Option<Arc<PreparedLayer>>,
+    ) -> op::RecurrentOp {
+        op::RecurrentOp {
+            mode: layer.mode,
+            packing: layer.packing.clone(),
+            sizes,
+            instructions: self.0,
+            tracked,
+            prepared,
+            shared: Arc::default(),
+            saved: OnceLock::new(),
+        }
+    }
+}
+
+/// Input, flat weights and flat initial state: what the node is a function of.
+fn arguments(
+    layer: &Layer,
+    initial: &State,
+    prepared: Option<&PreparedLayer>,
+) -> Result<[Tensor; 3]> {
+    let weights = match prepared {
+        Some(prepared) => prepared.flat.clone(),
+        None => flat(layer.weights)?,
+    };
+    let start = match &initial.c {
+        Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
+        None => initial.h.flatten_all()?.contiguous()?,
+    };
+    Ok([layer.input.contiguous()?, weights, start])
+}
+
+/// A layer that has run forward without a graph.
+struct RecordedLayer {
+    op: op::RecurrentOp,
+    /// Input, weights and initial state.
+    arguments: [Tensor; 3],
+    output: Tensor,
+}
+
+impl Recorded for RecordedLayer {
+    fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+        if d_output.dims() != self.output.dims() {
+            return Err(Error::argument(
+                "d_output",
+                format!(
+                    "shape {:?}, expected {:?}",
+                    d_output.dims(),
+                    self.output.dims()
+                ),
+            ));
+        }
+        let arguments = self.arguments.each_ref();
+        let (d_input, d_weights, _) =
+            self.op
+                .gradients(arguments, &self.output, d_output, input_wanted)?;
+        let Sizes {
+            input,
+            hidden,
+            directions,
+            bias,
+        } = self.op.sizes;
+        let width = self.op.mode.gates() * hidden;
+        let mut offset = 0;
+        let mut next = |len: usize| {
+            offset += len;
+            d_weights.narrow(0, offset - len, len)
+        };
+        let weights = (0..directions).map(|_| {
+            Ok(DirectionWeights {
+                input: next(width * input)?.reshape((width, input))?,
+                hidden: next(width * hidden)?.reshape((width, hidden))?,
+                bias: match bias {
+                    true => Some((next(width)?, next(width)?)),
+                    false => None,
+                },
+            })
+        });
+        Ok(LayerGradients {
+            input: d_input,
+            weights: weights.collect::<Result<_>>()?,
+        })
     }
 }
 

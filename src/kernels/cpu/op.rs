@@ -112,6 +112,43 @@ impl RecurrentOp {
             cell: PhantomData,
         }))
     }
+
+    /// Gradients of (input, weights, start); the input's only if `wanted`.
+    pub(super) fn gradients(
+        &self,
+        [input, weights, start]: [&Tensor; 3],
+        output: &Tensor,
+        d_output: &Tensor,
+        wanted: bool,
+    ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
+        let d_output = d_output.contiguous()?;
+        let tensors = [input, weights, start, output, &d_output];
+        let guards = tensors.map(|tensor| tensor.storage_and_layout());
+        let mut slices = [[].as_slice(); 5];
+        for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+            *slice = match &**storage {
+                candle_core::Storage::Cpu(storage) => elements(storage, layout)?,
+                _ => bail!("recurrent layer: a tensor has left the CPU"),
+            };
+        }
+        let [input_data, weights_data, start_data, output, d_output_data] = slices;
+        let arguments = self.arguments(input_data, weights_data, start_data);
+        let gradients = match self.mode {
+            Mode::RnnTanh => self.backward::<RnnTanh>(arguments, output, d_output_data, wanted),
+            Mode::RnnRelu => self.backward::<RnnRelu>(arguments, output, d_output_data, wanted),
+            Mode::Gru => self.backward::<Gru>(arguments, output, d_output_data, wanted),
+            Mode::Lstm => self.backward::<Lstm>(arguments, output, d_output_data, wanted),
+        }?;
+        drop(guards);
+        let device = d_output.device();
+        let d_input = match gradients.input {
+            Some(gradient) => Some(Tensor::from_vec(gradient, input.shape(), device)?),
+            None => None,
+        };
+        let d_weights = Tensor::from_vec(gradients.parameters, weights.shape(), device)?;
+        let d_start = Tensor::from_vec(gradients.start, start.shape(), device)?;
+        Ok((d_input, d_weights, d_start))
+    }
 }
 
 impl CustomOp3 for RecurrentOp {
@@ -167,33 +204,9 @@ impl CustomOp3 for RecurrentOp {
         output: &Tensor,
         d_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let d_output = d_output.contiguous()?;
-        let tensors = [input, weights, start, output, &d_output];
-        let guards = tensors.map(|tensor| tensor.storage_and_layout());
-        let mut slices = [[].as_slice(); 5];
-        for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
-            *slice = match &**storage {
-                candle_core::Storage::Cpu(storage) => elements(storage, layout)?,
-                _ => bail!("recurrent layer: a tensor has left the CPU"),
-            };
-        }
-        let [input_data, weights_data, start_data, output, d_output_data] = slices;
-        let arguments = self.arguments(input_data, weights_data, start_data);
-        let wanted = input.track_op();
-        let gradients = match self.mode {
-            Mode::RnnTanh => self.backward::<RnnTanh>(arguments, output, d_output_data, wanted),
-            Mode::RnnRelu => self.backward::<RnnRelu>(arguments, output, d_output_data, wanted),
-            Mode::Gru => self.backward::<Gru>(arguments, output, d_output_data, wanted),
-            Mode::Lstm => self.backward::<Lstm>(arguments, output, d_output_data, wanted),
-        }?;
-        drop(guards);
-        let device = d_output.device();
-        let d_input = match gradients.input {
-            Some(gradient) => Some(Tensor::from_vec(gradient, input.shape(), device)?),
-            None => None,
-        };
-        let d_weights = Tensor::from_vec(gradients.parameters, weights.shape(), device)?;
-        let d_start = Tensor::from_vec(gradients.start, start.shape(), device)?;
+        let arguments = [input, weights, start];
+        let (d_input, d_weights, d_start) =
+            self.gradients(arguments, output, d_output, input.track_op())?;
         Ok((
             d_input,
             weights.track_op().then_some(d_weights),

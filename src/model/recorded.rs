@@ -1,0 +1,117 @@
+//! The classifier without a graph: forward, then backward once.
+
+use super::{BiRnn, Linear};
+use crate::batch::Batch;
+use crate::dropout::{Mask, Phase};
+use crate::embedding::{UsedRows, lookup};
+use crate::error::Result;
+use crate::pooling::RecordedPooling;
+use crate::rnn::{ParameterGradients, RecordedStack};
+use candle_core::{DType, Tensor};
+use candle_nn::Module;
+
+/// A classifier that has run forward over a batch.
+///
+/// It computes what [`BiRnn::forward`] and Candle's backward pass do, but reads the embedding
+/// table where it is, keeps no masks, and copies no gradients.
+pub struct RecordedModel<'a> {
+    model: &'a BiRnn,
+    embedding_mask: Option<Mask>,
+    stack: RecordedStack<'a>,
+    pooling: RecordedPooling,
+    mask: Option<Mask>,
+    /// What the decoder was given, [B, pooled].
+    pooled: Tensor,
+    logits: Tensor,
+}
+
+/// The gradients of a classifier.
+pub struct ModelGradients {
+    /// Of the used rows of the embedding table, [rows, E].
+    pub embedding: Option<Tensor>,
+    /// Of the other parameters, by the parameter's tensor.
+    pub parameters: ParameterGradients,
+}
+
+impl BiRnn {
+    /// Runs the model over a batch, without graph; `None` where only the graph has a way back:
+    /// on other devices than the CPU, with a kernel that does not record, or with an embedding table
+    /// that is not a tensor.
+    ///
+    /// # Errors
+    /// A token id outside the vocabulary, or a failing tensor operation.
+    pub fn record(&self, batch: &Batch, phase: Phase) -> Result<Option<RecordedModel<'_>>> {
+        let Some(table) = self.embedding.tensor() else {
+            return Ok(None);
+        };
+        if !table.device().is_cpu() || table.dtype() != DType::F32 {
+            return Ok(None);
+        }
+        let embedding_mask = self.embedding_dropout.mask(phase);
+        let embedded = lookup(table, batch.packed_ids(), embedding_mask.as_ref())?;
+        let packing = batch.packing();
+        let Some(stack) = self.encoder.record(&embedded, packing, phase)? else {
+            return Ok(None);
+        };
+        let directions = self.encoder.directions();
+        let (mut pooled, pooling) =
+            RecordedPooling::forward(&self.pooling, stack.output(), directions, packing)?;
+        let mask = self.dropout.mask(phase);
+        if let Some(mask) = &mask {
+            pooled = mask.apply(&pooled)?;
+        }
+        let bias = self.decoder.bias().map(Tensor::detach);
+        let logits = Linear::new(self.decoder.weight().detach(), bias).forward(&pooled)?;
+        Ok(Some(RecordedModel {
+            model: self,
+            embedding_mask,
+            stack,
+            pooling,
+            mask,
+            pooled,
+            logits,
+        }))
+    }
+}
+
+impl RecordedModel<'_> {
+    /// The logits [B, classes], in the batch's sorted order (see
+    /// [`Packing::order`](crate::packing::Packing::order)).
+    pub fn logits(&self) -> &Tensor {
+        &self.logits
+    }
+
+    /// The gradients that follow from the logits', [B, classes]. `rows` are those that the batch
+    /// uses; without them the embedding table has no gradient.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or a failing tensor operation.
+    pub fn backward(self, d_logits: &Tensor, rows: Option<&UsedRows>) -> Result<ModelGradients> {
+        let decoder = &self.model.decoder;
+        let weight = decoder.weight().detach();
+        let d_weight = d_logits.t()?.matmul(&self.pooled)?;
+        let d_pooled = d_logits.matmul(&weight)?;
+        if let Some(mask) = &self.mask {
+            mask.apply_in_place(&d_pooled)?;
+        }
+        let d_output = self.pooling.backward(&d_pooled)?;
+        let (d_embedded, mut parameters) = self.stack.backward(d_output, rows.is_some())?;
+        parameters.push((decoder.weight().id(), d_weight));
+        if let Some(bias) = decoder.bias() {
+            parameters.push((bias.id(), d_logits.sum(0)?));
+        }
+        let embedding = match (rows, d_embedded) {
+            (Some(rows), Some(d_embedded)) => {
+                if let Some(mask) = &self.embedding_mask {
+                    mask.apply_in_place(&d_embedded)?;
+                }
+                Some(rows.sum(&d_embedded)?)
+            }
+            _ => None,
+        };
+        Ok(ModelGradients {
+            embedding,
+            parameters,
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! Layers upon layers without a graph: forward, then backward once.
+
+use super::Recurrent;
+use crate::dropout::{Mask, Phase};
+use crate::error::Result;
+use crate::kernels::{Layer, Recorded};
+use crate::packing::Packing;
+use candle_core::{Tensor, TensorId};
+use std::sync::Arc;
+
+/// A stack that has run forward.
+pub struct RecordedStack<'a> {
+    stack: &'a Recurrent,
+    /// From the bottom up, at least one.
+    layers: Vec<Box<dyn Recorded>>,
+    /// The dropout on the output of each layer but the last.
+    masks: Vec<Option<Mask>>,
+}
+
+/// Gradients of parameters, by the parameter's tensor.
+pub type ParameterGradients = Vec<(TensorId, Tensor)>;
+
+impl Recurrent {
+    /// Runs the stack from zero states over packed rows [N, I]; `None` where the kernel only has a
+    /// way back through the graph.
+    ///
+    /// # Errors
+    /// Shapes that do not fit the packing or the parameters.
+    pub fn record(
+        &self,
+        input: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<Option<RecordedStack<'_>>> {
+        let mut input = input.clone();
+        let mut layers = Vec::with_capacity(self.layers.len());
+        let mut masks = Vec::new();
+        for (index, weights) in self.layers.iter().enumerate() {
+            let layer = Layer {
+                mode: self.mode,
+                packing,
+                input: &input,
+                weights,
+                initial: None,
+                prepared: None,
+            };
+            let Some(recorded) = self.kernel.record(&layer)? else {
+                return Ok(None);
+            };
+            if let Some(dropout) = self.dropouts.get(index) {
+                let mask = dropout.mask(phase);
+                input = match &mask {
+                    Some(mask) => mask.apply(recorded.output())?,
+                    None => recorded.output().clone(),
+                };
+                masks.push(mask);
+            }
+            layers.push(recorded);
+        }
+        Ok(Some(RecordedStack {
+            stack: self,
+            layers,
+            masks,
+        }))
+    }
+}
+
+impl RecordedStack<'_> {
+    /// The packed output of the last layer, [N, D*H].
+    pub fn output(&self) -> &Tensor {
+        // A stack has at least one layer.
+        self.layers[self.layers.len() - 1].output()
+    }
+
+    /// The gradients that follow from the output's, [N, D*H]: that of the input [N, I], if it is
+    /// wanted, and those of the parameters.
+    ///
+    /// # Errors
+    /// Another shape, or a failing tensor operation.
+    pub fn backward(
+        mut self,
+        d_output: Tensor,
+        input_wanted: bool,
+    ) -> Result<(Option<Tensor>, ParameterGradients)> {
+        let mut parameters = Vec::new();
+        let mut gradient = Some(d_output);
+        for (index, layer) in self.layers.into_iter().enumerate().rev() {
+            let Some(d_output) = gradient.take() else {
+                break;
+            };
+            let found = layer.backward(&d_output, index > 0 || input_wanted)?;
+            for (weights, gradients) in self.stack.layers[index].iter().zip(found.weights) {
+                parameters.push((weights.input.id(), gradients.input));
+                parameters.push((weights.hidden.id(), gradients.hidden));
+                if let (Some((input, hidden)), Some((d_input, d_hidden))) =
+                    (&weights.bias, gradients.bias)
+                {
+                    parameters.extend([(input.id(), d_input), (hidden.id(), d_hidden)]);
+                }
+            }
+            gradient = found.input;
+            if let (Some(Some(mask)), Some(gradient)) = (self.masks.pop(), &gradient) {
+                mask.apply_in_place(gradient)?;
+            }
+        }
+        Ok((gradient, parameters))
+    }
+}
