@@ -396,7 +396,8 @@ mod tests {
         }
         assert!(workload.rows.iter().all(|length| (3..=9).contains(length)));
         assert_eq!(workload.rows, draw().rows);
-        assert_eq!(workload.batch().unwrap().tokens(), workload.tokens());
+        let tokens: usize = workload.texts().iter().map(Vec::len).sum();
+        assert_eq!(tokens, workload.tokens());
     }
 
     /// Two rows of 3 steps, 5 inputs, 4 hidden units, 2 layers, GRU, worked out by hand: layer 0

@@ -62,7 +62,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         run_tasks(directions, small, |direction| {
             let flat = arguments.flat(direction, widths);
             weights[direction]
-                .get_or_init(|| BackwardWeights::new(flat, widths, self.input_gradient));
+                .get_or_init(|| BackwardWeights::new(simd, flat, widths, self.input_gradient));
         });
 
         let shards = Shard::all(arguments.packing, BACKWARD_ROWS);
@@ -217,6 +217,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                         ask(&d_output[columns_of(packed)]);
                     }
                     let packed = shard.row(step) + row;
+                    ask(&arguments.input[packed * inputs..(packed + 1) * inputs]);
                     let previous = match direction {
                         0 => (step > 0).then(|| shard.row(step - 1) + row),
                         _ => (step + 1 < shard.length(row)).then(|| shard.row(step + 1) + row),
@@ -224,10 +225,10 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                     let position = shard.positions().start + row;
                     let at = chunk.start(step) + row;
                     let h_previous = &mut h_previous[at * state_row..(at + 1) * state_row];
-                    h_previous[..hidden].copy_from_slice(match previous {
+                    let h_before = match previous {
                         Some(previous) => &output[columns_of(previous)],
                         None => arguments.start_row(0, direction, position),
-                    });
+                    };
                     let state = row * state_row..(row + 1) * state_row;
                     let kept_row = |kept: &'_ Buffer, row: usize, width: usize| {
                         let from = row * width;
@@ -241,7 +242,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                                 true => &saved.gates[kept_row(&saved.gates, packed, gates_row)],
                                 false => &[],
                             },
-                            h_previous,
+                            h_before,
                             h: &output[columns_of(packed)],
                             c_previous: match (C::HAS_CELL, previous) {
                                 (false, _) => &[],
@@ -257,6 +258,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                         &mut dh[state.clone()],
                         &mut dc[if C::HAS_CELL { state } else { 0..0 }],
                         &mut d_sums[at * row_len..(at + 1) * row_len],
+                        h_previous,
                     );
                 }
                 let d_step = &d_sums[chunk.start(step) * row_len + hidden_start..];
@@ -288,8 +290,9 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                 }
             };
             // Read once for every few rows of the result: in order, that is twice as fast.
-            let of_input =
-                Panels::of_rows::<S>(rows, widths.input_columns(), |row| &d_sums[row * row_len..]);
+            let of_input = Panels::of_rows(simd, rows, widths.input_columns(), |row| {
+                &d_sums[row * row_len..]
+            });
             product(
                 simd,
                 Left::columns(from_input, rows, inputs, inputs),
@@ -299,7 +302,7 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                 row_len,
             );
             let of_hidden = (hidden_start > 0).then(|| {
-                Panels::of_rows::<S>(rows, widths.hidden_columns(), |row| {
+                Panels::of_rows(simd, rows, widths.hidden_columns(), |row| {
                     &d_sums[row * row_len + hidden_start..]
                 })
             });
@@ -376,7 +379,7 @@ impl<C: Cell> ShardBackward<'_, C> {
 /// What the gradient of a step of one row depends on; what the cell has not is empty.
 struct StepRow<'a> {
     gates: &'a [f32],
-    h_previous: &'a [f32],
+    h_before: &'a [f32],
     h: &'a [f32],
     c_previous: &'a [f32],
     c: &'a [f32],
@@ -384,7 +387,7 @@ struct StepRow<'a> {
 }
 
 /// The gradient of a step of one row: from those of the states after it to those before it and of
-/// its sums.
+/// its sums. The state before the step goes to `h_previous`, in whole registers.
 #[inline(always)]
 fn step_row<S: Simd, C: Cell>(
     simd: S,
@@ -393,6 +396,7 @@ fn step_row<S: Simd, C: Cell>(
     dh: &mut [f32],
     dc: &mut [f32],
     d_sums: &mut [f32],
+    h_previous: &mut [f32],
 ) {
     let zero = Lanes::splat(simd, 0.0);
     let state_row = dh.len();
@@ -407,9 +411,11 @@ fn step_row<S: Simd, C: Cell>(
             true => Lanes::load_some(simd, &values[unit..]),
             false => zero,
         };
+        let h_before = Lanes::load_some(simd, &row.h_before[unit..]);
+        h_before.store(&mut h_previous[unit..]);
         let kept = Kept {
             gates,
-            h_previous: Lanes::load(simd, &row.h_previous[unit..]),
+            h_previous: h_before,
             h: match C::KEEPS_GATES {
                 true => zero,
                 false => Lanes::load_some(simd, &row.h[unit..]),

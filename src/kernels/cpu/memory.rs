@@ -6,7 +6,8 @@
 ///
 /// A training step frees and allocates the same large tensors as the one before. Left to itself,
 /// glibc returns everything above 32 MiB at once, and a fifth of the step goes into getting it
-/// back page by page.
+/// back page by page. The threads of a pool would each have a heap of their own, of which glibc
+/// returns more; so they share one.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes two integers and sets parameters of the allocator, under its lock;
@@ -14,5 +15,6 @@ pub fn keep_freed_memory() {
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }

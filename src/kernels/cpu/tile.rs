@@ -90,7 +90,14 @@ impl Panels {
         columns: usize,
         column: impl Fn(usize) -> &'a [f32],
     ) -> Self {
-        let mut panels = Self::zeroed::<S>(summands, columns);
+        let mut data = Buffer::new(summands * padded::<S>(columns));
+        data.fill(0.0);
+        let mut panels = Self {
+            data,
+            summands,
+            columns,
+            lanes: S::F32_LANES,
+        };
         for (first, width, panel) in panels.parts_mut() {
             for lane in 0..width.min(columns - first) {
                 let values = &column(first + lane)[..summands];
@@ -102,31 +109,30 @@ impl Panels {
         panels
     }
 
-    /// Rearranges a matrix whose row `i` is `row(i)`, `columns` numbers.
+    /// Rearranges a matrix whose row `i` is `row(i)`, `columns` numbers or more.
+    #[inline(always)]
     pub(super) fn of_rows<'a, S: Simd>(
+        simd: S,
         summands: usize,
         columns: usize,
         row: impl Fn(usize) -> &'a [f32],
     ) -> Self {
-        let mut panels = Self::zeroed::<S>(summands, columns);
-        for (first, width, panel) in panels.parts_mut() {
-            let taken = width.min(columns - first);
-            for (i, to) in panel.chunks_exact_mut(width).enumerate() {
-                to[..taken].copy_from_slice(&row(i)[first..first + taken]);
-            }
-        }
-        panels
-    }
-
-    fn zeroed<S: Simd>(summands: usize, columns: usize) -> Self {
-        let mut data = Buffer::new(summands * padded::<S>(columns));
-        data.fill(0.0);
-        Self {
-            data,
+        let mut panels = Self {
+            data: Buffer::new(summands * padded::<S>(columns)),
             summands,
             columns,
             lanes: S::F32_LANES,
+        };
+        for (first, width, panel) in panels.parts_mut() {
+            for (i, to) in panel.chunks_exact_mut(width).enumerate() {
+                let from = &row(i)[first..columns.min(first + width)];
+                let from = from.chunks(S::F32_LANES);
+                for (to, from) in to.chunks_exact_mut(S::F32_LANES).zip(from) {
+                    Lanes::load_some(simd, from).store(to);
+                }
+            }
         }
+        panels
     }
 
     /// First column, width and content of each panel.
@@ -347,7 +353,7 @@ mod tests {
             let before = numbers(rows * stride + whole, 4);
 
             let transposed = numbers(summands * (rows + 2), 5);
-            let packed = Panels::of_rows::<S>(summands, columns, |i| {
+            let packed = Panels::of_rows(simd, summands, columns, |i| {
                 &right[i * stride..i * stride + columns]
             });
             let by_column: Vec<Vec<f32>> = (0..columns)
@@ -419,7 +425,7 @@ mod tests {
         impl WithSimd for Wrong {
             type Output = ();
             fn with_simd<S: Simd>(self, simd: S) {
-                let panels = Panels::of_rows::<S>(2, 1, |_| &[1.0]);
+                let panels = Panels::of_rows(simd, 2, 1, |_| &[1.0]);
                 let left = Left::rows(&[0.0; 3], 1, 3, 3);
                 let mut out = [0.0; 64];
                 product(simd, left, &panels, Start::Zero, &mut out, 64);

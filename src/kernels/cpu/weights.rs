@@ -157,6 +157,7 @@ pub(super) struct BackwardWeights {
 
 impl BackwardWeights {
     pub(super) fn new<S: Simd, C: Cell>(
+        simd: S,
         flat: Flat,
         widths: Widths<S, C>,
         input_gradient: bool,
@@ -164,11 +165,11 @@ impl BackwardWeights {
         let Widths { input, hidden, .. } = widths;
         Self {
             input: input_gradient.then(|| {
-                Panels::of_rows::<S>(widths.input_columns(), input, |column| {
+                Panels::of_rows(simd, widths.input_columns(), input, |column| {
                     &flat.input[widths.row(C::INPUT, column) * input..]
                 })
             }),
-            hidden: Panels::of_rows::<S>(widths.hidden_columns(), hidden, |column| {
+            hidden: Panels::of_rows(simd, widths.hidden_columns(), hidden, |column| {
                 &flat.hidden[widths.row(C::HIDDEN, column) * hidden..]
             }),
         }
