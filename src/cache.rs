@@ -1,6 +1,6 @@
 //! Results of long computations on disk, found by a hash of everything that they depend on.
 //!
-//! A cache never fails: what cannot be read is computed again. Each file begins with a checksum
+//! Reading never fails: what cannot be read is computed again. Each file begins with a checksum
 //! over its content and its key, so that a cut, bent or misplaced file counts as none.
 
 use rayon::prelude::*;
@@ -136,11 +136,15 @@ impl Cache {
     /// are too many. Another process sees all of the file or none of it.
     ///
     /// # Errors
-    /// What the operating system refuses; nothing is kept then.
+    /// What the operating system refuses, or a result that is too large to be kept; nothing is kept
+    /// then.
     pub fn put(&self, key: &Key, content: &[u8]) -> io::Result<()> {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
+        if content.len() as u64 > MAX_BYTES - HEAD as u64 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         std::fs::create_dir_all(folder)?;
         // Each process writes to a file of its own. Nothing waits for the disk: what a crash
         // leaves of the file does not fit its checksum.

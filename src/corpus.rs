@@ -1,6 +1,6 @@
 //! From a source of texts to token lists: classes, tokenizer and both splits of a run.
 
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, FOLDER_VARIABLE, Key};
 use crate::config::Config;
 use crate::data::{Labels, Progress as Downloads, Source, SourceOptions, Split, hold_out};
 use crate::error::{Error, Result};
@@ -335,7 +335,8 @@ impl<'a> Reuse<'a> {
         }
         if let Some(problem) = &self.problem {
             progress.note(&format!(
-                "nothing can be kept in the cache in {folder}: {problem}"
+                "not everything could be kept in the cache in {folder}: {problem}; set {FOLDER_VARIABLE} \
+                 to another folder, or leave it empty for no cache"
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! From the output at every step to one vector for each text.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::packing::Packing;
 use crate::storage::{elements, read};
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
@@ -43,6 +43,9 @@ pub fn pool(
     directions: usize,
     packing: &Arc<Packing>,
 ) -> Result<Tensor> {
+    if kinds.is_empty() {
+        return Err(Error::argument("kinds", "the list is empty"));
+    }
     if !output.device().is_cpu() || output.dtype() != DType::F32 {
         return pool_with_tensors(kinds, output, directions, packing);
     }

@@ -1100,7 +1100,7 @@ fn wrong_usage_is_exit_code_two() {
 #[test]
 fn help_has_examples_and_shells_have_completions() {
     let folder = temp();
-    for command in ["train", "eval", "predict", "completions"] {
+    for command in ["train", "eval", "predict", "bench", "completions"] {
         let text = succeed(&run(folder.path(), &[command, "--help"]));
         assert!(text.contains("Example"), "{command}");
         assert!(text.contains(&format!("birnn {command}")), "{command}");

@@ -392,7 +392,7 @@ fn wrong_arguments_are_named() {
     };
     assert_eq!(
         message(&[2, 3, 5], None, Some(&state(3, true))),
-        "initial h: shape [2, 3, 6], expected [2, 2, 6]"
+        "initial h: shape [4, 3, 6], expected [4, 2, 6]"
     );
     assert_eq!(
         message(&[2, 3, 5], None, Some(&state(2, false))),

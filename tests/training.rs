@@ -853,12 +853,12 @@ fn a_truncated_checkpoint_is_named() {
 fn a_checkpoint_of_a_newer_version_is_named() {
     let newer = |bytes: Vec<u8>| {
         let text = String::from_utf8(bytes).unwrap();
-        text.replace("\"format_version\": 1", "\"format_version\": 2")
+        text.replace("\"format_version\": 2", "\"format_version\": 3")
             .into_bytes()
     };
     assert_eq!(
         message_after("training.json", newer),
-        "format version 2, but this birnn reads up to 1; use a newer birnn"
+        "format version 3, but this birnn reads 2; use a newer birnn"
     );
 }
 

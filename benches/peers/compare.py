@@ -198,24 +198,35 @@ def peak_memory():
 # The comparison.
 
 
-def busy(own):
-    """How many processes beside `own` busy threads the last minute saw, if that is too many."""
+def seconds_of_others():
+    """Processor seconds so far of whatever is not a child of ours, where the system counts them."""
     try:
-        others = os.getloadavg()[0] - own
-    except (AttributeError, OSError):
+        with open("/proc/stat", encoding="ascii") as stat:
+            # user, nice, system, idle, iowait, irq, softirq, steal
+            ticks = [int(number) for number in stat.readline().split()[1:9]]
+        of_all = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+        own = os.times()
+    except (AttributeError, OSError, ValueError):
         return None
-    return others if others > 0.5 else None
+    return of_all - own.children_user - own.children_system
 
 
-def run(command, what):
-    """The JSON object that a command prints."""
+def run(command, what, loads):
+    """The JSON object that a command prints. Notes in `loads` how many processors others used."""
+    before, started = seconds_of_others(), time.monotonic()
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     except OSError as error:
-        raise Failure(f"{what} cannot be started: {error}") from error
+        remedy = "build birnn (cargo build --release) or name it with --birnn; name a Python with --python"
+        raise Failure(f"{what} cannot be started: {error}; {remedy}") from error
+    if before is not None:
+        loads.append((seconds_of_others() - before) / (time.monotonic() - started))
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["it printed nothing"]
-        raise Failure(f"{what} ended with code {done.returncode}: {lines[-1]}")
+        raise Failure(
+            f"{what} ended with code {done.returncode}: {lines[-1]}; "
+            "name a Python with PyTorch with --python"
+        )
     try:
         return json.loads(done.stdout)
     except ValueError as error:
@@ -230,6 +241,8 @@ class Comparison:
         self.torch_version = None
         self.machine = {}
         self.rows = None
+        # Of every run, how many processors others used.
+        self.loads = []
 
     def ours(self, measure, threads):
         """birnn's figure."""
@@ -238,7 +251,7 @@ class Comparison:
         command += ["--repeats", str(self.options.repeats), "--threads", str(threads)]
         if measure.task in ("padded", "packed"):
             command += ["--lengths", LENGTHS]
-        report = run(command, "birnn")
+        report = run(command, "birnn", self.loads)
         self.machine = {key: report[key] for key in ("version", "cpu", "threads")}
         if report["rows"] is not None:
             self.rows = report["rows"]
@@ -260,7 +273,7 @@ class Comparison:
             "rows": self.rows,
         }
         command = [self.options.python, __file__, "--torch-side", json.dumps(job)]
-        report = run(command, "PyTorch")
+        report = run(command, "PyTorch", self.loads)
         self.torch_version = report["torch"]
         if measure.unit == "GB":
             if report["memory"] is None:
@@ -375,22 +388,22 @@ def main():
         return
     comparison = Comparison(options)
     pairs = {measure: [] for measure in options.measures}
-    loads = [busy(0)]
     for number in range(1, options.rounds + 1):
         for measure in options.measures:
             pair = comparison.round(measure)
             pairs[measure].append(pair)
-            loads.append(busy(options.threads))
             print(
                 f"round {number} of {options.rounds}, {measure.name}: "
                 f"{pair[0]:.3f} and {pair[1]:.3f} {measure.unit}, ratio {pair[0] / pair[1]:.2f}",
                 file=sys.stderr,
                 flush=True,
             )
-    load = max((load for load in loads if load), default=None)
+    # Where others took more than a tenth of a processor in an average run.
+    load = statistics.fmean(comparison.loads) if comparison.loads else 0.0
+    load = load if load > 0.1 else None
     warning = None
     if load:
-        warning = f"The machine was busy (load up to {load:.1f} beside this): do not trust the ratios."
+        warning = f"The machine was busy ({load:.1f} processors beside this): do not trust the ratios."
         print(warning, file=sys.stderr)
     results = [summary(measure, of, options.threads) for measure, of in pairs.items()]
     machine, torch = comparison.machine, comparison.torch_version

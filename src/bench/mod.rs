@@ -5,8 +5,8 @@
 //! numbers; they print nothing. Everything runs on the CPU, on the threads of the current rayon pool.
 //!
 //! The *floor* of a part is the time that the matrix products of its recurrent layers
-//! ([`Workload::training_flop`]) would take at the highest rate measured ([`Gemm::gflops`]): no
-//! kernel that computes these products can be faster.
+//! ([`Workload::training_flop`]) would take at the highest rate measured ([`Gemm::gflops`]): a
+//! part is below it only if its products are faster than these.
 
 mod gemm;
 mod machine;

@@ -3,7 +3,7 @@
 use super::model::Classifier;
 use super::timing::Timing;
 use super::workload::{Shape, Workload};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Mode;
 use serde::Serialize;
 use std::time::Instant;
@@ -39,7 +39,7 @@ pub struct Point {
 /// `progress` is told of each size and its values before they are measured.
 ///
 /// # Errors
-/// A size that is too large when doubled, or a failing tensor operation.
+/// A size that is too large at its largest value, or a failing tensor operation.
 pub fn scaling(
     shape: Shape,
     cell: Mode,
@@ -50,30 +50,22 @@ pub fn scaling(
     let mut plan = Vec::new();
     for (size, place) in VARIED {
         let values = values(size, shape.numbers()[place]);
-        let shapes = values.iter().map(|&value| shape.with(place, value));
-        let workloads = shapes.map(|shape| Workload::new(shape, cell, None));
-        let workloads = workloads.collect::<Result<Vec<_>>>()?;
+        let workload = |&value: &usize| {
+            Workload::new(shape.with(place, value), cell, None).map_err(|problem| {
+                Error::argument(
+                    "shape",
+                    format!("{size} = {value} is measured as well: {problem}"),
+                )
+            })
+        };
+        let workloads = values.iter().map(workload).collect::<Result<Vec<_>>>()?;
         plan.push((size, values, workloads));
     }
     let mut growths = Vec::new();
     for (size, values, workloads) in plan {
         progress(size, &values);
-        let mut classifiers = Vec::new();
-        for workload in &workloads {
-            let mut classifier = Classifier::new(workload)?;
-            classifier.step()?;
-            classifiers.push((classifier, Vec::new()));
-        }
-        for _ in 0..repeats.max(1) {
-            for (classifier, seconds) in &mut classifiers {
-                let started = Instant::now();
-                classifier.step()?;
-                seconds.push(started.elapsed().as_secs_f64());
-            }
-        }
-        let timings = classifiers
-            .into_iter()
-            .map(|(_, seconds)| Timing::of(seconds));
+        // In a thread of the pool, as the trainer.
+        let timings = rayon::scope(|_| in_turns(&workloads, repeats))?;
         let points = values.into_iter().zip(timings);
         let points: Vec<Point> = points
             .map(|(value, timing)| Point { value, timing })
@@ -86,6 +78,25 @@ pub fn scaling(
         });
     }
     Ok(growths)
+}
+
+/// The times of an optimizer step for each workload: after a warm-up they take turns.
+fn in_turns(workloads: &[Workload], repeats: usize) -> Result<Vec<Timing>> {
+    let mut classifiers = Vec::new();
+    for workload in workloads {
+        let mut classifier = Classifier::new(workload)?;
+        classifier.step()?;
+        classifiers.push((classifier, Vec::new()));
+    }
+    for _ in 0..repeats.max(1) {
+        for (classifier, seconds) in &mut classifiers {
+            let started = Instant::now();
+            classifier.step()?;
+            seconds.push(started.elapsed().as_secs_f64());
+        }
+    }
+    let times = classifiers.into_iter().map(|(_, seconds)| seconds);
+    Ok(times.map(Timing::of).collect())
 }
 
 /// The values that a size takes, rising, at least two.
@@ -172,7 +183,7 @@ mod tests {
         let message = scaling(large, Mode::Gru, 1, &mut |_, _| panic!("too late")).unwrap_err();
         assert_eq!(
             message.to_string(),
-            "shape: L is 128; use a number from 1 to 64"
+            "shape: L = 128 is measured as well: shape: L is 128; use a number from 1 to 64"
         );
     }
 }

@@ -29,7 +29,7 @@ impl Timing {
         for _ in 0..warm_ups {
             black_box(task()?);
         }
-        let mut seconds = Vec::with_capacity(repeats.max(1));
+        let mut seconds = Vec::new();
         for _ in 0..repeats.max(1) {
             let started = Instant::now();
             black_box(task()?);

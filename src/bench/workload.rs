@@ -26,19 +26,25 @@ pub struct Shape {
     pub vocabulary_size: usize,
 }
 
-/// The letters of a shape, in order, and the most that each may be: the bounds keep a slip of the
-/// finger from asking for terabytes.
+/// The letters of a shape, in order, and the most that each may be.
 const LETTERS: [(char, usize); 6] = [
     ('B', 1 << 16),
-    ('T', 1 << 16),
+    ('T', MAX_STEPS),
     ('E', 8192),
     ('H', 8192),
     ('L', 64),
     ('V', crate::text::MAX_VOCABULARY),
 ];
 
+/// The most steps that a row may have.
+const MAX_STEPS: usize = 1 << 16;
+
 /// The most tokens that a batch may have.
 const MAX_TOKENS: usize = 1 << 24;
+
+/// The most numbers that a table or a layer's output may have: a slip of the finger must not ask
+/// for terabytes.
+const MAX_NUMBERS: usize = 1 << 31;
 
 impl Default for Shape {
     /// The textbook's classifier on 64 rows of 500 tokens.
@@ -115,6 +121,26 @@ impl Shape {
                     self.batch, self.steps
                 ),
             ));
+        }
+        let wide = self.embedding_size.max(DIRECTIONS * self.num_hiddens);
+        for (what, numbers, remedy) in [
+            (
+                "the embedding",
+                self.vocabulary_size * self.embedding_size,
+                "V or E",
+            ),
+            (
+                "a layer's output",
+                self.batch * self.steps * wide,
+                "B, T, E or H",
+            ),
+        ] {
+            if numbers > MAX_NUMBERS {
+                return Err(Error::argument(
+                    "shape",
+                    format!("{what} would have {numbers} numbers; use a smaller {remedy}"),
+                ));
+            }
         }
         Ok(())
     }
@@ -219,6 +245,14 @@ impl Workload {
     /// # Errors
     /// A number that is 0 or too large.
     pub fn new(shape: Shape, cell: Mode, lengths: Option<Lengths>) -> Result<Self> {
+        if let Some(Lengths { min, max }) = lengths
+            && (min == 0 || min > max || max > MAX_STEPS)
+        {
+            return Err(Error::argument(
+                "lengths",
+                format!("{min}-{max} is no range; use numbers from 1 to {MAX_STEPS}, like 100-400"),
+            ));
+        }
         let steps = lengths.map_or(shape.steps, |lengths| lengths.max);
         let shape = Shape { steps, ..shape };
         shape.validate()?;

@@ -257,7 +257,7 @@ fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, Option<Vec<usize
 }
 
 /// The embedding table: on the CPU it stays in the file, where only the rows that are used are
-/// ever read.
+/// copied.
 fn embedding(
     weights: &WeightFile,
     file: &ModelFile,

@@ -25,7 +25,8 @@ const METRICS: &str = "metrics.jsonl";
 const LAST: &str = "checkpoints/last";
 const STATE: &str = "training.json";
 const TENSORS: &str = "training.safetensors";
-const FORMAT_VERSION: u32 = 1;
+/// The version that this code writes, and the only one that it reads.
+const FORMAT_VERSION: u32 = 2;
 
 /// What `training.json` holds beside the caller's state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +39,12 @@ struct StateFile<S> {
     /// Length of `metrics.jsonl` at this moment: what follows is from after the checkpoint.
     metrics_bytes: u64,
     progress: S,
+}
+
+/// The part of `training.json` that every version has.
+#[derive(Debug, Deserialize)]
+struct Version {
+    format_version: u32,
 }
 
 /// Where a run stands, as far as it is numbers.
@@ -267,22 +274,25 @@ fn read_state<S: DeserializeOwned>(path: &Path) -> Result<(PathBuf, StateFile<S>
         ));
     }
     let bytes = std::fs::read(&file).map_err(Error::io("read", &file))?;
-    let state: StateFile<S> = serde_json::from_slice(&bytes).map_err(|error| {
+    let unreadable = |error: serde_json::Error| {
         Error::model(
             &file,
             format!("not a readable checkpoint: {error}"),
             "start a new run in another folder",
         )
-    })?;
-    if state.format_version > FORMAT_VERSION {
+    };
+    // The version first: the rest may be of another form.
+    let Version { format_version } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if format_version != FORMAT_VERSION {
         return Err(Error::model(
             &file,
-            format!(
-                "format version {}, but this birnn reads up to {FORMAT_VERSION}",
-                state.format_version
-            ),
-            "use a newer birnn",
+            format!("format version {format_version}, but this birnn reads {FORMAT_VERSION}"),
+            match format_version > FORMAT_VERSION {
+                true => "use a newer birnn",
+                false => "start a new run in another folder",
+            },
         ));
     }
+    let state = serde_json::from_slice(&bytes).map_err(unreadable)?;
     Ok((folder, state))
 }

@@ -26,16 +26,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "B,T,E,H,L,V", default_value_t)]
     shape: Shape,
     /// The recurrence.
-    #[arg(long, value_name = "lstm|gru|rnn", default_value = "lstm", value_parser = cell)]
+    #[arg(long, value_name = "lstm|gru|rnn|rnn-relu", default_value = "lstm", value_parser = cell)]
     cell: Mode,
     /// Draw the rows' lengths from this range (T is then MAX) [default: every row has T steps].
     #[arg(long, value_name = "MIN-MAX")]
     lengths: Option<Lengths>,
-    /// Threads to use; 0 for all.
+    /// Threads to use; 0 for as many as training uses.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
     /// How often each part is measured, after a warm-up.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeats: u32,
     /// Measure these only: training, recurrent, inference, latency, tokenizer, gemm.
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.threads.into())
         .build_global()
-        .context("the threads")?;
+        .context("cannot start the threads; use fewer with --threads")?;
     let text = match arguments.scaling {
         true => measure_growth(arguments)?,
         false => measure(arguments)?,
@@ -292,13 +292,14 @@ fn products(gemm: &Gemm) -> String {
     table(&rows)
 }
 
-/// A time with three digits and more, in the unit that suits it.
+/// A time with three digits or more, in the unit that suits it.
 fn seconds(seconds: f64) -> String {
     match seconds {
         s if s >= 10.0 => format!("{s:.1} s"),
         s if s >= 1.0 => format!("{s:.3} s"),
         s if s >= 0.1 => format!("{:.0} ms", 1e3 * s),
-        s if s >= 0.001 => format!("{:.1} ms", 1e3 * s),
+        s if s >= 0.01 => format!("{:.1} ms", 1e3 * s),
+        s if s >= 0.001 => format!("{:.2} ms", 1e3 * s),
         s => format!("{:.3} ms", 1e3 * s),
     }
 }
@@ -329,6 +330,7 @@ mod tests {
             (1.2346, "1.235 s"),
             (0.1234, "123 ms"),
             (0.0123, "12.3 ms"),
+            (0.0056, "5.60 ms"),
             (0.000_123, "0.123 ms"),
         ] {
             assert_eq!(seconds(time), text);

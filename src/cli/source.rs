@@ -17,7 +17,8 @@ pub(super) struct DataArguments {
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) label_column: Option<String>,
     /// Neither read nor write the cache of vocabularies and tokens, which is in the folder
-    /// BIRNN_CACHE or else where the system keeps caches (~/.cache/birnn).
+    /// that BIRNN_CACHE names (empty: no cache), or else where the system keeps caches
+    /// (on Linux ~/.cache/birnn).
     #[arg(long, help_heading = "Data")]
     pub(super) no_cache: bool,
 }

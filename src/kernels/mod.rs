@@ -96,7 +96,8 @@ pub struct Layer<'a> {
     pub weights: &'a [DirectionWeights],
     /// Initial state, [D, B, H] in sorted order; zeros if absent.
     pub initial: Option<&'a State>,
-    /// What [`Kernel::prepare`] of the same kernel made of the same weights, if it was asked.
+    /// What [`Kernel::prepare`] of the same kernel made of the same weights, if it was asked. It is
+    /// used where the weights are constants, not variables.
     pub prepared: Option<&'a Prepared>,
 }
 
@@ -137,7 +138,8 @@ pub trait Kernel: Send + Sync {
     }
 
     /// Runs the layer without a graph, and keeps what its own way back needs; `None` where the
-    /// kernel has no other way back than the graph of [`Kernel::forward`].
+    /// kernel has no other way back than the graph of [`Kernel::forward`]. The initial state has no
+    /// gradient, the final one none to give; prepared weights are not used.
     ///
     /// # Errors
     /// Tensors whose shapes disagree, or a failing tensor operation.
@@ -270,11 +272,17 @@ impl Sizes {
                 ));
             }
         };
-        let (gates_hidden, hidden) = first.hidden.dims2()?;
+        let hidden = first.hidden.dim(1)?;
+        if input == 0 || hidden == 0 {
+            return Err(Error::argument(
+                "weights",
+                "a layer needs at least one input and one hidden unit",
+            ));
+        }
+        let width = mode.gates() * hidden;
         for direction in weights {
-            check("weight_ih", &direction.input, &[gates_hidden, input])?;
-            let square = [mode.gates() * hidden, hidden];
-            check("weight_hh", &direction.hidden, &square)?;
+            check("weight_ih", &direction.input, &[width, input])?;
+            check("weight_hh", &direction.hidden, &[width, hidden])?;
             if direction.bias.is_some() != first.bias.is_some() {
                 return Err(Error::argument(
                     "weights",
@@ -282,8 +290,8 @@ impl Sizes {
                 ));
             }
             if let Some((input_bias, hidden_bias)) = &direction.bias {
-                check("bias_ih", input_bias, &[gates_hidden])?;
-                check("bias_hh", hidden_bias, &[gates_hidden])?;
+                check("bias_ih", input_bias, &[width])?;
+                check("bias_hh", hidden_bias, &[width])?;
             }
         }
         Ok(Self {
@@ -295,7 +303,8 @@ impl Sizes {
     }
 }
 
-fn check(argument: &'static str, tensor: &Tensor, expected: &[usize]) -> Result<()> {
+/// Checks the shape of an argument.
+pub(crate) fn check(argument: &'static str, tensor: &Tensor, expected: &[usize]) -> Result<()> {
     if tensor.dims() == expected {
         return Ok(());
     }

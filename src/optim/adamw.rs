@@ -128,6 +128,13 @@ impl AdamW {
         scale: f64,
         mut averages: Option<&mut Ema>,
     ) -> Result<()> {
+        // Nothing moves if a gradient is of no parameter.
+        for (name, _) in gradients.iter() {
+            if parameters.get(name).is_none() {
+                let problem = format!("there is no parameter {name}");
+                return Err(Error::argument("gradients", problem));
+            }
+        }
         self.step += 1;
         let steps = self.step.min(i32::MAX as u64) as i32;
         let AdamWConfig {
@@ -141,9 +148,9 @@ impl AdamW {
             None => 0.0,
         };
         for (name, gradient) in gradients.iter() {
-            let var = parameters.get(name).ok_or_else(|| {
-                Error::argument("gradients", format!("there is no parameter {name}"))
-            })?;
+            let Some(var) = parameters.get(name) else {
+                continue;
+            };
             let decayed = var.rank() > 1;
             let scalars = Scalars {
                 beta1: beta1 as f32,
@@ -179,7 +186,7 @@ impl AdamW {
     }
 }
 
-/// The step on the CPU: one pass over everything, in parallel, nothing allocated.
+/// The step on the CPU: one pass over everything, in parallel.
 fn update_in_place(
     var: &Var,
     moments: &Tensor,

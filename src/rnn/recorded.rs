@@ -2,7 +2,7 @@
 
 use super::Recurrent;
 use crate::dropout::{Mask, Phase};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{Layer, Recorded};
 use crate::packing::Packing;
 use candle_core::{Tensor, TensorId};
@@ -86,7 +86,8 @@ impl RecordedStack<'_> {
         let mut gradient = Some(d_output);
         for (index, layer) in self.layers.into_iter().enumerate().rev() {
             let Some(d_output) = gradient.take() else {
-                break;
+                let problem = format!("layer {} gave no gradient of its input", index + 1);
+                return Err(Error::argument("kernel", problem));
             };
             let found = layer.backward(&d_output, index > 0 || input_wanted)?;
             for (weights, gradients) in self.stack.layers[index].iter().zip(found.weights) {

@@ -139,7 +139,7 @@ impl Recurrent {
         })
     }
 
-    /// The same stack on another kernel.
+    /// The same stack on another kernel, whose weights are then not [prepared](Self::prepared).
     #[must_use]
     pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {
         self.kernel = kernel;
@@ -148,7 +148,8 @@ impl Recurrent {
     }
 
     /// The same stack, its weights brought into the form in which the kernel reads them: worth it
-    /// for many short passes with weights that do not change. Later changes are not seen.
+    /// for many short passes with constant weights, of which later changes are not seen. Weights
+    /// that are variables are read as they are.
     ///
     /// # Errors
     /// A failing tensor operation.
@@ -231,6 +232,14 @@ impl Recurrent {
         phase: Phase,
     ) -> Result<(Tensor, State)> {
         let directions = self.directions();
+        if let Some(state) = initial {
+            let hidden = self.layers[0][0].hidden.dim(1)?;
+            let expected = [self.layers.len() * directions, packing.batch(), hidden];
+            kernels::check("initial h", &state.h, &expected)?;
+            if let Some(c) = &state.c {
+                kernels::check("initial c", c, &expected)?;
+            }
+        }
         let mut output = input.clone();
         let mut states = Vec::with_capacity(self.layers.len());
         for (index, weights) in self.layers.iter().enumerate() {
@@ -368,13 +377,14 @@ impl Padded {
     }
 
     fn reorder(&self, state: &State, rows: &[usize]) -> Result<State> {
-        if self.packing.is_sorted() || state.h.dim(1)? != rows.len() {
-            // A wrong number of rows is reported by the kernel's check.
+        if self.packing.is_sorted() {
             return Ok(state.clone());
         }
         let rows = Tensor::from_iter(rows.iter().map(|&row| row as u32), state.h.device())?;
-        each(state, |tensor| {
-            Ok(tensor.contiguous()?.index_select(&rows, 1)?)
+        each(state, |tensor| match tensor.dim(1)? == rows.elem_count() {
+            true => Ok(tensor.contiguous()?.index_select(&rows, 1)?),
+            // Reported when the shape of the whole state is checked.
+            false => Ok(tensor.clone()),
         })
     }
 }

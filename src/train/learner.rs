@@ -211,15 +211,15 @@ impl Learner {
         }
     }
 
-    /// A number among the parameters that is not finite, if there is one.
+    /// A number that is not finite among the parameters and what goes with them, if there is one.
     ///
     /// # Errors
     /// A failing transfer from the device.
     pub fn not_finite(&self) -> Result<Option<f64>> {
         /// A thread's share of a large table.
         const BLOCK: usize = 1 << 16;
-        for (_, var) in self.parameters.iter() {
-            let host = var.to_device(&candle_core::Device::Cpu)?.contiguous()?;
+        for tensor in self.tensors().values() {
+            let host = tensor.to_device(&candle_core::Device::Cpu)?.contiguous()?;
             let found = read(&host, |values| {
                 let blocks = values.par_chunks(BLOCK);
                 // A whole block at a time, without branches; then the number itself.
@@ -258,16 +258,30 @@ impl Learner {
     /// # Errors
     /// A tensor of another model or none.
     pub fn restore(&mut self, steps: u64, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        let under = |prefix: &str| -> BTreeMap<String, Tensor> {
+        // Copies: a step changes them in place.
+        let under = |prefix: &str| -> Result<BTreeMap<String, Tensor>> {
             let of = |(name, tensor): (&String, &Tensor)| {
-                Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
+                let name = name.strip_prefix(prefix)?.to_owned();
+                Some(tensor.copy().map(|tensor| (name, tensor)))
             };
-            tensors.iter().filter_map(of).collect()
+            let found: candle_core::Result<_> = tensors.iter().filter_map(of).collect();
+            Ok(found?)
         };
-        self.parameters.assign(&under(PARAMETERS))?;
-        self.optimizer.restore(steps, under(MOMENTS));
+        let moments = under(MOMENTS)?;
+        for (name, moments) in &moments {
+            let expected = self
+                .parameters
+                .get(name)
+                .map(|var| [&[2], var.dims()].concat());
+            if expected.as_deref() != Some(moments.dims()) {
+                let problem = format!("{name} has shape {:?}", moments.dims());
+                return Err(Error::argument("moments", problem));
+            }
+        }
+        self.parameters.assign(&under(PARAMETERS)?)?;
+        self.optimizer.restore(steps, moments);
         if let Some(averages) = &mut self.averages {
-            averages.restore(steps, under(DIFFERENCES))?;
+            averages.restore(steps, under(DIFFERENCES)?)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The backward pass of a layer, in the tasks and chunks of the forward pass, the other way round.
+//! The backward pass of a layer, in shards and chunks of its own, the other way round.
 //!
 //! For every step of a chunk: the gradient of the gates, and through `W_hh` that of the state
 //! before. Then, while the gates' gradients of the chunk are in the cache, the products that add
@@ -9,14 +9,14 @@ use super::cells::{Cell, Kept, MOST_BLOCKS};
 use super::forward::{Arguments, Saved};
 use super::lanes::Lanes;
 use super::prefetch::prefetch;
-use super::shards::{BACKWARD_ROWS, Chunk, Shard, run_tasks};
+use super::shards::{BACKWARD_ROWS, Chunk, Shard, map_tasks, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Panels, Start, product};
 use super::weights::{BackwardWeights, WeightGradients, Widths};
 use crate::kernels::Sizes;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Rows whose gradients are multiplied at a time.
 const CHUNK_ROWS: usize = 256;
@@ -40,7 +40,7 @@ pub(super) struct Backward<'a, C> {
     /// The gradient of the final state, like [`Arguments::start`]; none if it is not used.
     pub(super) d_state: Option<&'a [f32]>,
     /// Whether the input's gradient is wanted.
-    pub(super) input_gradient: bool,
+    pub(super) input_wanted: bool,
     pub(super) cell: PhantomData<C>,
 }
 
@@ -57,18 +57,15 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         } = arguments.sizes;
         let widths = Widths::<S, C>::new(input, hidden);
         let small = arguments.is_small();
-        let weights: Vec<OnceLock<BackwardWeights>> =
-            (0..directions).map(|_| OnceLock::new()).collect();
-        run_tasks(directions, small, |direction| {
+        let weights = map_tasks(directions, small, |direction| {
             let flat = arguments.flat(direction, widths);
-            weights[direction]
-                .get_or_init(|| BackwardWeights::new(simd, flat, widths, self.input_gradient));
+            BackwardWeights::new(simd, flat, widths, self.input_wanted)
         });
 
         let shards = Shard::all(arguments.packing, BACKWARD_ROWS);
         let tasks = shards.len() * directions;
         let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
-        let d_input_len = match self.input_gradient {
+        let d_input_len = match self.input_wanted {
             true => arguments.input.len(),
             false => 0,
         };
@@ -79,29 +76,20 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                 chunks.map(|chunk| (chunk, Mutex::new(false))).collect()
             })
             .collect();
-        let gradients: Vec<OnceLock<WeightGradients>> =
-            (0..tasks).map(|_| OnceLock::new()).collect();
-        {
-            let shared_input = Shared::unwritten(&mut d_input, d_input_len);
-            let shared_start = Shared::unwritten(&mut d_start, arguments.start.len());
-            run_tasks(tasks, small, |task| {
-                let (shard, direction) = (task / directions, task % directions);
-                let Some(weights) = weights[direction].get() else {
-                    return;
-                };
-                gradients[task].get_or_init(|| {
-                    simd.vectorize(ShardBackward::<C> {
-                        pass: &self,
-                        shard: shards[shard],
-                        chunks: &chunks[shard],
-                        direction,
-                        weights,
-                        d_input: &shared_input,
-                        d_start: &shared_start,
-                    })
-                });
-            });
-        }
+        let shared_input = Shared::unwritten(&mut d_input, d_input_len);
+        let shared_start = Shared::unwritten(&mut d_start, arguments.start.len());
+        let gradients = map_tasks(tasks, small, |task| {
+            let (shard, direction) = (task / directions, task % directions);
+            simd.vectorize(ShardBackward::<C> {
+                pass: &self,
+                shard: shards[shard],
+                chunks: &chunks[shard],
+                direction,
+                weights: &weights[direction],
+                d_input: &shared_input,
+                d_start: &shared_start,
+            })
+        });
         // SAFETY: the tasks have written every row of both: shards cover all positions and steps.
         unsafe {
             d_input.set_len(d_input_len);
@@ -118,13 +106,11 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             let lock = of_directions[direction].lock();
             let mut parameters = lock.unwrap_or_else(PoisonError::into_inner);
             for gradients in gradients.iter().skip(direction).step_by(directions) {
-                if let Some(gradients) = gradients.get() {
-                    gradients.add_to(&mut parameters, widths, bias);
-                }
+                gradients.add_to(&mut parameters, widths, bias);
             }
         });
         ArgumentGradients {
-            input: self.input_gradient.then_some(d_input),
+            input: self.input_wanted.then_some(d_input),
             parameters,
             start: d_start,
         }
@@ -230,27 +216,24 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                         None => arguments.start_row(0, direction, position),
                     };
                     let state = row * state_row..(row + 1) * state_row;
-                    let kept_row = |kept: &'_ Buffer, row: usize, width: usize| {
-                        let from = row * width;
-                        from..(from + width).min(kept.len())
-                    };
+                    let of = |row: usize, width: usize| row * width..(row + 1) * width;
                     step_row::<S, C>(
                         simd,
                         hidden,
                         &StepRow {
                             gates: match C::KEEPS_GATES {
-                                true => &saved.gates[kept_row(&saved.gates, packed, gates_row)],
+                                true => &saved.gates[of(packed, gates_row)],
                                 false => &[],
                             },
                             h_before,
                             h: &output[columns_of(packed)],
                             c_previous: match (C::HAS_CELL, previous) {
                                 (false, _) => &[],
-                                (true, Some(row)) => &saved.c[kept_row(&saved.c, row, state_row)],
+                                (true, Some(row)) => &saved.c[of(row, state_row)],
                                 (true, None) => arguments.start_row(1, direction, position),
                             },
                             c: match C::HAS_CELL {
-                                true => &saved.c[kept_row(&saved.c, packed, state_row)],
+                                true => &saved.c[of(packed, state_row)],
                                 false => &[],
                             },
                             d_output: &d_output[columns_of(packed)],

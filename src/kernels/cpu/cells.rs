@@ -1,6 +1,6 @@
 //! The equations of each cell for a register of hidden units, forward and backward.
 //!
-//! The scan keeps the gates of a row as blocks of H numbers. An LSTM has PyTorch's four. A GRU's
+//! A layer keeps the gates of a row as blocks of H numbers. An LSTM has PyTorch's four. A GRU's
 //! new gate needs the sums over input and over state apart, so it has four as well, in such an
 //! order that the blocks with a sum over the input are neighbours, and those with a sum over the
 //! state are:
@@ -20,7 +20,7 @@ use pulp::Simd;
 /// The most blocks that a cell has.
 pub(super) const MOST_BLOCKS: usize = 4;
 
-/// A register of each block. A cell leaves those that it does not have alone.
+/// A register of each block. Those that a cell does not have are without meaning.
 pub(super) type Blocks<S> = [Lanes<S>; MOST_BLOCKS];
 
 /// What a step makes of the sums in its blocks.
@@ -57,7 +57,7 @@ pub(super) struct Gradients<S: Simd> {
     pub(super) c: Lanes<S>,
 }
 
-/// A recurrence, as the scan needs it.
+/// A recurrence, as the passes need it.
 pub(super) trait Cell: Send + Sync {
     /// For each block with a sum over the input, the first ones, its gate in PyTorch's order.
     const INPUT: &'static [usize];
@@ -198,7 +198,7 @@ impl Cell for RnnTanh {
     }
 }
 
-/// `h' = max(., 0)`; the gradient at 0 is 0, as in PyTorch.
+/// `h' = max(., 0)`; the gradient at 0 is 0, as in PyTorch. Through a NaN none passes.
 pub(super) struct RnnRelu;
 
 impl Cell for RnnRelu {

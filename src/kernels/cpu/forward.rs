@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 /// Rows whose sums over the input are made at a time.
 const CHUNK_ROWS: usize = 128;
 
-/// Multiplications below which a task is not worth waking another thread.
+/// Multiplications below which a layer is not worth waking another thread.
 const SMALL: usize = 8_000_000;
 
 /// What a layer is a function of, flat.
@@ -40,7 +40,7 @@ pub(super) struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// Whether the layer is so little work that one thread does it soonest.
     pub(super) fn is_small(&self) -> bool {
-        self.packing.rows() * self.parameters.len() < SMALL
+        self.packing.rows().saturating_mul(self.parameters.len()) < SMALL
     }
 
     /// The parameters of one direction.
@@ -200,7 +200,7 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
                 });
             });
         }
-        // SAFETY: the tasks have written every row of the output, both column blocks of it, and
+        // SAFETY: the tasks have written every row of the output, all column blocks of it, and
         // of the state: shards cover all positions and steps, directions all columns.
         unsafe {
             output.set_len(output_len);
@@ -250,7 +250,10 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
         let (row_len, state_row) = (widths.sums_row(), widths.state_row());
         let (input_columns, hidden_start) = (widths.input_columns(), widths.hidden_start());
         let mut h = self.start_of::<S>(0, widths);
-        let mut c = self.start_of::<S>(usize::from(C::HAS_CELL), widths);
+        let mut c = match C::HAS_CELL {
+            true => self.start_of::<S>(1, widths),
+            false => Vec::new(),
+        };
 
         let mut chunks = shard.chunks(CHUNK_ROWS);
         let most = chunks.iter().map(|chunk| chunk.rows()).max().unwrap_or(0);

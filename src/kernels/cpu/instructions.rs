@@ -1,7 +1,6 @@
 //! The instruction sets that a kernel can be compiled for, and which of them this machine has.
 
 use pulp::{Arch, WithSimd};
-use std::fmt;
 
 /// An instruction set that this machine has.
 #[derive(Debug, Clone, Copy)]
@@ -11,10 +10,6 @@ impl InstructionSet {
     /// Every instruction set of this machine, the best first, plain arithmetic last.
     pub(super) fn available() -> Vec<Self> {
         let best = Arch::new();
-        #[allow(
-            unused_mut,
-            reason = "only x86 has more than one set beside the scalar one"
-        )]
         let mut sets = vec![best];
         #[cfg(target_arch = "x86_64")]
         if let (Arch::V4(_), Some(avx2)) = (best, pulp::x86::V3::try_new()) {
@@ -36,7 +31,7 @@ impl InstructionSet {
             #[cfg(target_arch = "aarch64")]
             Arch::Neon(_) => "neon",
             Arch::Scalar => "scalar",
-            #[allow(unreachable_patterns, reason = "the variants depend on the platform")]
+            // There may be more.
             _ => "simd",
         }
     }
@@ -44,11 +39,5 @@ impl InstructionSet {
     /// Runs an operation compiled for this instruction set.
     pub(super) fn run<Op: WithSimd>(self, operation: Op) -> Op::Output {
         self.0.dispatch(operation)
-    }
-}
-
-impl fmt::Display for InstructionSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -11,6 +11,7 @@
 //! | `shards` | how the work is cut into tasks |
 //! | `forward`, `backward` | the passes of a layer |
 //! | `op` | the graph nodes |
+//! | `buffer`, `shared`, `prefetch`, `memory` | memory: used again, filled by several tasks, asked for ahead, kept |
 
 mod backward;
 mod buffer;
@@ -65,10 +66,7 @@ impl Kernel for CpuKernel {
     fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
-        let prepared = match layer.prepared {
-            Some(Prepared(weights)) => weights.clone().downcast::<PreparedLayer>().ok(),
-            None => None,
-        };
+        let prepared = self.prepared_for(layer, sizes)?;
         let [input, weights, start] = arguments(layer, &initial, prepared.as_deref())?;
         let tracked = input.track_op() || weights.track_op() || start.track_op();
         let op = self.op(layer, sizes, tracked, prepared);
@@ -117,12 +115,45 @@ impl Kernel for CpuKernel {
         let sizes = Sizes::of_weights(mode, weights, first.input.dim(1)?)?;
         let flat = flat(weights)?.detach();
         let panels = read(&flat, |flat| Ok(op::pack(mode, sizes, self.0, flat)))?;
-        let layer = PreparedLayer { flat, panels };
+        let layer = PreparedLayer {
+            kernel: self.name(),
+            mode,
+            sizes,
+            flat,
+            panels,
+        };
         Ok(Some(Prepared(Arc::new(layer))))
     }
 }
 
 impl CpuKernel {
+    /// What was prepared of the layer's weights, if they are constants.
+    fn prepared_for(self, layer: &Layer, sizes: Sizes) -> Result<Option<Arc<PreparedLayer>>> {
+        let tracked = |weights: &DirectionWeights| {
+            let biases = weights.bias.as_ref();
+            weights.input.track_op()
+                || weights.hidden.track_op()
+                || biases.is_some_and(|(input, hidden)| input.track_op() || hidden.track_op())
+        };
+        let Some(Prepared(prepared)) = layer.prepared else {
+            return Ok(None);
+        };
+        if layer.weights.iter().any(tracked) {
+            return Ok(None);
+        }
+        let prepared = prepared.clone().downcast::<PreparedLayer>().ok();
+        let fits = |prepared: &Arc<PreparedLayer>| {
+            (prepared.kernel, prepared.mode, prepared.sizes) == (self.name(), layer.mode, sizes)
+        };
+        match prepared.filter(fits) {
+            Some(prepared) => Ok(Some(prepared)),
+            None => Err(Error::argument(
+                "prepared",
+                "made of other weights or by another kernel",
+            )),
+        }
+    }
+
     fn op(
         self,
         layer: &Layer,
@@ -220,7 +251,11 @@ impl Recorded for RecordedLayer {
 /// The weights of a layer, rearranged.
 #[derive(Debug)]
 struct PreparedLayer {
-    /// As they are, flat.
+    /// The name of the kernel.
+    kernel: &'static str,
+    mode: Mode,
+    sizes: Sizes,
+    /// As they are, flat; read only by a backward pass.
     flat: Tensor,
     /// For the forward pass, by direction.
     panels: Vec<ForwardWeights>,

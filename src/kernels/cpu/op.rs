@@ -15,8 +15,10 @@ use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
 use crate::storage::elements;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// A recurrent layer: output [N, D*H] as a function of (input [N, I], flat weights, flat initial
 /// state).
@@ -40,18 +42,27 @@ pub(super) struct RecurrentOp {
 
 /// The final state and its gradient on their way between the two nodes, flat like the initial
 /// state.
+///
+/// A graph's backward pass runs on one thread, so the gradient is kept by thread. One that failed
+/// half way leaves it there, and the next one over the same graph would take it up.
 #[derive(Debug, Default)]
 pub(super) struct StateSlot {
     state: Mutex<Vec<f32>>,
-    gradient: Mutex<Option<Vec<f32>>>,
+    gradient: Mutex<HashMap<ThreadId, Vec<f32>>>,
 }
 
 /// The final state of a layer as a function of its output.
 #[derive(Debug)]
 pub(super) struct FinalState(pub(super) Arc<StateSlot>);
 
-fn take<T: Default>(slot: &Mutex<T>) -> T {
-    std::mem::take(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner))
+impl StateSlot {
+    fn state(&self) -> MutexGuard<'_, Vec<f32>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gradients(&self) -> MutexGuard<'_, HashMap<ThreadId, Vec<f32>>> {
+        self.gradient.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Flat weights, rearranged for the forward pass.
@@ -96,30 +107,30 @@ impl RecurrentOp {
         arguments: Arguments,
         output: &[f32],
         d_output: &[f32],
-        input_gradient: bool,
+        input_wanted: bool,
     ) -> Result<ArgumentGradients> {
         let Some(saved) = self.saved.get() else {
             bail!("recurrent layer: backward without a tracked forward pass");
         };
-        let d_state = take(&self.shared.gradient);
+        let d_state = self.shared.gradients().remove(&thread::current().id());
         Ok(self.instructions.run(Backward::<C> {
             arguments,
             saved,
             output,
             d_output,
             d_state: d_state.as_deref(),
-            input_gradient,
+            input_wanted,
             cell: PhantomData,
         }))
     }
 
-    /// Gradients of (input, weights, start); the input's only if `wanted`.
+    /// Gradients of (input, weights, start); the input's only if it is wanted.
     pub(super) fn gradients(
         &self,
         [input, weights, start]: [&Tensor; 3],
         output: &Tensor,
         d_output: &Tensor,
-        wanted: bool,
+        input_wanted: bool,
     ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
         let d_output = d_output.contiguous()?;
         let tensors = [input, weights, start, output, &d_output];
@@ -134,10 +145,14 @@ impl RecurrentOp {
         let [input_data, weights_data, start_data, output, d_output_data] = slices;
         let arguments = self.arguments(input_data, weights_data, start_data);
         let gradients = match self.mode {
-            Mode::RnnTanh => self.backward::<RnnTanh>(arguments, output, d_output_data, wanted),
-            Mode::RnnRelu => self.backward::<RnnRelu>(arguments, output, d_output_data, wanted),
-            Mode::Gru => self.backward::<Gru>(arguments, output, d_output_data, wanted),
-            Mode::Lstm => self.backward::<Lstm>(arguments, output, d_output_data, wanted),
+            Mode::RnnTanh => {
+                self.backward::<RnnTanh>(arguments, output, d_output_data, input_wanted)
+            }
+            Mode::RnnRelu => {
+                self.backward::<RnnRelu>(arguments, output, d_output_data, input_wanted)
+            }
+            Mode::Gru => self.backward::<Gru>(arguments, output, d_output_data, input_wanted),
+            Mode::Lstm => self.backward::<Lstm>(arguments, output, d_output_data, input_wanted),
         }?;
         drop(guards);
         let device = d_output.device();
@@ -180,11 +195,7 @@ impl CustomOp3 for RecurrentOp {
             Mode::Gru => self.forward::<Gru>(arguments),
             Mode::Lstm => self.forward::<Lstm>(arguments),
         };
-        *self
-            .shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = state;
+        *self.shared.state() = state;
         if self.tracked {
             // A node's forward pass runs once.
             let _ = self.saved.set(saved);
@@ -221,18 +232,15 @@ impl CustomOp1 for FinalState {
     }
 
     fn cpu_fwd(&self, _output: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let state = take(&self.0.state);
+        let state = std::mem::take(&mut *self.0.state());
         let shape = Shape::from(state.len());
         Ok((CpuStorage::F32(state), shape))
     }
 
     fn bwd(&self, output: &Tensor, _state: &Tensor, d_state: &Tensor) -> Result<Option<Tensor>> {
         let gradient = d_state.flatten_all()?.to_vec1()?;
-        *self
-            .0
-            .gradient
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(gradient);
+        let thread = thread::current().id();
+        self.0.gradients().insert(thread, gradient);
         // The gradient reaches the layer through the slot. Zeros, so that its node is visited even
         // if nothing else depends on its output.
         Ok(Some(output.zeros_like()?))

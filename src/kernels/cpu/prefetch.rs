@@ -1,8 +1,8 @@
 //! Asking for memory before it is needed.
 //!
 //! What a training step keeps is far larger than the caches. A row's numbers, asked for one step
-//! ahead, arrive while the product of the step before is computed. On processors other than x86
-//! nothing is asked for.
+//! ahead, arrive while the product of the step before is computed. On processors other than
+//! x86-64 nothing is asked for.
 
 /// Asks for `len` numbers that will be read or written. A request for memory that is not there is
 /// of no effect.

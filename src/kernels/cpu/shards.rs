@@ -7,6 +7,7 @@
 
 use crate::packing::Packing;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Rows of a shard of the backward pass: few enough that a usual batch keeps several cores busy,
@@ -127,8 +128,22 @@ impl Chunk {
     }
 }
 
-/// Runs tasks `0..count`, in this order on this thread if they are `small` or there is no other,
-/// else on all threads, each taking the next task when it is done with one.
+/// What tasks `0..count` return, run like those of [`run_tasks`].
+pub(super) fn map_tasks<T: Send + Sync>(
+    count: usize,
+    small: bool,
+    task: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    let results: Vec<OnceLock<T>> = (0..count).map(|_| OnceLock::new()).collect();
+    run_tasks(count, small, |index| {
+        results[index].get_or_init(|| task(index));
+    });
+    let results = results.into_iter().filter_map(OnceLock::into_inner);
+    results.collect()
+}
+
+/// Runs tasks `0..count`, in this order on this thread if they are `small` or there is one thread
+/// or one task, else on all threads, each taking the next task when it is done with one.
 pub(super) fn run_tasks(count: usize, small: bool, task: impl Fn(usize) + Sync) {
     let threads = rayon::current_num_threads().min(count);
     if small || threads == 1 {

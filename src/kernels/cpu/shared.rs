@@ -27,7 +27,8 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Shares `len` numbers that are still to be written; `data` is empty and has the room.
+    /// Empties `data`, makes room for `len` numbers and shares them unwritten. Whoever knows that
+    /// all are written sets its length.
     pub(super) fn unwritten(data: &'a mut Vec<f32>, len: usize) -> Self {
         data.clear();
         data.reserve_exact(len);
@@ -53,7 +54,6 @@ impl<'a> Shared<'a> {
     /// Asks for memory that will be written.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: usize, len: usize) {
-        assert!(at <= self.len && len <= self.len - at);
         prefetch(self.start.wrapping_add(at), len);
     }
 

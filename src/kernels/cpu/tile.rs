@@ -184,7 +184,7 @@ pub(super) fn product<S: Simd>(
             // SAFETY: rows `row..row + rows` and `width` registers of columns from `column` on lie
             // within left, right, start and out: `Left` is made with an assertion that its last
             // element lies in its slice (transposing keeps the elements), the assertions above
-            // bound the other three, whole registers included, and panel `register / 3` starts
+            // bound the other three, whole registers included, and panel `register / TILE_REGISTERS` starts
             // after `column` columns of `summands` numbers each.
             unsafe {
                 let tile = Tile {
@@ -231,35 +231,44 @@ struct Tile {
 }
 
 /// A tile whose size the compiler knows.
-struct Sized<const ROWS: usize, const REGISTERS: usize>(Tile);
+struct SizedTile<const ROWS: usize, const REGISTERS: usize>(Tile);
 
 impl Tile {
+    /// # Safety
+    /// The elements that the tile points to exist; see [`Tile`].
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S, rows: usize, registers: usize) {
-        match registers {
-            1 => self.run_columns::<S, 1>(simd, rows),
-            2 => self.run_columns::<S, 2>(simd, rows),
-            _ => self.run_columns::<S, 3>(simd, rows),
+        const { assert!(TILE_REGISTERS == 3) };
+        // SAFETY: the caller's.
+        unsafe {
+            match registers {
+                1 => self.run_columns::<S, 1>(simd, rows),
+                2 => self.run_columns::<S, 2>(simd, rows),
+                _ => self.run_columns::<S, 3>(simd, rows),
+            }
         }
     }
 
     /// Each size is a function of its own, compiled for the instruction set.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
     #[inline(always)]
-    fn run_columns<S: Simd, const REGISTERS: usize>(self, simd: S, rows: usize) {
+    unsafe fn run_columns<S: Simd, const REGISTERS: usize>(self, simd: S, rows: usize) {
         match rows {
-            1 => simd.vectorize(Sized::<1, REGISTERS>(self)),
-            2 => simd.vectorize(Sized::<2, REGISTERS>(self)),
-            3 => simd.vectorize(Sized::<3, REGISTERS>(self)),
-            4 => simd.vectorize(Sized::<4, REGISTERS>(self)),
-            5 => simd.vectorize(Sized::<5, REGISTERS>(self)),
-            6 => simd.vectorize(Sized::<6, REGISTERS>(self)),
-            7 => simd.vectorize(Sized::<7, REGISTERS>(self)),
-            _ => simd.vectorize(Sized::<8, REGISTERS>(self)),
+            1 => simd.vectorize(SizedTile::<1, REGISTERS>(self)),
+            2 => simd.vectorize(SizedTile::<2, REGISTERS>(self)),
+            3 => simd.vectorize(SizedTile::<3, REGISTERS>(self)),
+            4 => simd.vectorize(SizedTile::<4, REGISTERS>(self)),
+            5 => simd.vectorize(SizedTile::<5, REGISTERS>(self)),
+            6 => simd.vectorize(SizedTile::<6, REGISTERS>(self)),
+            7 => simd.vectorize(SizedTile::<7, REGISTERS>(self)),
+            _ => simd.vectorize(SizedTile::<8, REGISTERS>(self)),
         }
     }
 }
 
-impl<const ROWS: usize, const REGISTERS: usize> WithSimd for Sized<ROWS, REGISTERS> {
+impl<const ROWS: usize, const REGISTERS: usize> WithSimd for SizedTile<ROWS, REGISTERS> {
     type Output = ();
 
     #[inline(always)]

@@ -160,11 +160,11 @@ impl BackwardWeights {
         simd: S,
         flat: Flat,
         widths: Widths<S, C>,
-        input_gradient: bool,
+        input_wanted: bool,
     ) -> Self {
         let Widths { input, hidden, .. } = widths;
         Self {
-            input: input_gradient.then(|| {
+            input: input_wanted.then(|| {
                 Panels::of_rows(simd, widths.input_columns(), input, |column| {
                     &flat.input[widths.row(C::INPUT, column) * input..]
                 })
@@ -223,8 +223,10 @@ impl WeightGradients {
             for (unit, to) in d_hidden[row..row + widths.hidden].iter_mut().enumerate() {
                 *to += self.hidden[unit * stride + column];
             }
-            if bias {
-                let (d_input_bias, d_hidden_bias) = d_bias.split_at_mut(rows);
+        }
+        if bias {
+            let (d_input_bias, d_hidden_bias) = d_bias.split_at_mut(rows);
+            for column in 0..rows {
                 d_input_bias[widths.row(C::INPUT, column)] += self.bias[column];
                 d_hidden_bias[widths.row(C::HIDDEN, column)] += self.bias[start + column];
             }
