@@ -217,32 +217,30 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                     };
                     let state = row * state_row..(row + 1) * state_row;
                     let of = |row: usize, width: usize| row * width..(row + 1) * width;
-                    step_row::<S, C>(
-                        simd,
+                    let row = StepRow {
                         hidden,
-                        &StepRow {
-                            gates: match C::KEEPS_GATES {
-                                true => &saved.gates[of(packed, gates_row)],
-                                false => &[],
-                            },
-                            h_before,
-                            h: &output[columns_of(packed)],
-                            c_previous: match (C::HAS_CELL, previous) {
-                                (false, _) => &[],
-                                (true, Some(row)) => &saved.c[of(row, state_row)],
-                                (true, None) => arguments.start_row(1, direction, position),
-                            },
-                            c: match C::HAS_CELL {
-                                true => &saved.c[of(packed, state_row)],
-                                false => &[],
-                            },
-                            d_output: &d_output[columns_of(packed)],
+                        gates: match C::KEEPS_GATES {
+                            true => &saved.gates[of(packed, gates_row)],
+                            false => &[],
                         },
-                        &mut dh[state.clone()],
-                        &mut dc[if C::HAS_CELL { state } else { 0..0 }],
-                        &mut d_sums[at * row_len..(at + 1) * row_len],
+                        h_before,
+                        h: &output[columns_of(packed)],
+                        c_previous: match (C::HAS_CELL, previous) {
+                            (false, _) => &[],
+                            (true, Some(row)) => &saved.c[of(row, state_row)],
+                            (true, None) => arguments.start_row(1, direction, position),
+                        },
+                        c: match C::HAS_CELL {
+                            true => &saved.c[of(packed, state_row)],
+                            false => &[],
+                        },
+                        d_output: &d_output[columns_of(packed)],
+                        dh: &mut dh[state.clone()],
+                        dc: &mut dc[if C::HAS_CELL { state } else { 0..0 }],
+                        d_sums: &mut d_sums[at * row_len..(at + 1) * row_len],
                         h_previous,
-                    );
+                    };
+                    row.run::<S, C>(simd);
                 }
                 let d_step = &d_sums[chunk.start(step) * row_len + hidden_start..];
                 product(
@@ -359,68 +357,80 @@ impl<C: Cell> ShardBackward<'_, C> {
     }
 }
 
-/// What the gradient of a step of one row depends on; what the cell has not is empty.
+/// The gradient of a step of one row: from those of the states after it to those before it and of
+/// its sums. What the cell has not is empty.
 struct StepRow<'a> {
+    hidden: usize,
     gates: &'a [f32],
     h_before: &'a [f32],
     h: &'a [f32],
     c_previous: &'a [f32],
     c: &'a [f32],
     d_output: &'a [f32],
+    dh: &'a mut [f32],
+    dc: &'a mut [f32],
+    d_sums: &'a mut [f32],
+    /// Receives `h_before`, in whole registers.
+    h_previous: &'a mut [f32],
 }
 
-/// The gradient of a step of one row: from those of the states after it to those before it and of
-/// its sums. The state before the step goes to `h_previous`, in whole registers.
-#[inline(always)]
-fn step_row<S: Simd, C: Cell>(
-    simd: S,
-    hidden: usize,
-    row: &StepRow,
-    dh: &mut [f32],
-    dc: &mut [f32],
-    d_sums: &mut [f32],
-    h_previous: &mut [f32],
-) {
-    let zero = Lanes::splat(simd, 0.0);
-    let state_row = dh.len();
-    for unit in (0..hidden).step_by(Lanes::<S>::WIDTH) {
+impl StepRow<'_> {
+    #[inline(always)]
+    fn run<S: Simd, C: Cell>(mut self, simd: S) {
+        let mut unit = 0;
+        while unit + Lanes::<S, 2>::WIDTH <= self.dh.len() {
+            self.units::<S, C, 2>(simd, unit);
+            unit += Lanes::<S, 2>::WIDTH;
+        }
+        while unit < self.hidden {
+            self.units::<S, C, 1>(simd, unit);
+            unit += Lanes::<S, 1>::WIDTH;
+        }
+    }
+
+    /// `N` registers of hidden units from `unit` on.
+    #[inline(always)]
+    fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
+        let zero = Lanes::<S, N>::splat(simd, 0.0);
+        let state_row = self.dh.len();
         let mut gates = [zero; MOST_BLOCKS];
         if C::KEEPS_GATES {
             for (block, gate) in gates.iter_mut().enumerate().take(C::BLOCKS) {
-                *gate = Lanes::load(simd, &row.gates[block * state_row + unit..]);
+                *gate = Lanes::load(simd, &self.gates[block * state_row + unit..]);
             }
         }
         let of_cell = |values: &[f32]| match C::HAS_CELL {
             true => Lanes::load_some(simd, &values[unit..]),
             false => zero,
         };
-        let h_before = Lanes::load_some(simd, &row.h_before[unit..]);
-        h_before.store(&mut h_previous[unit..]);
+        let h_before = Lanes::load_some(simd, &self.h_before[unit..]);
+        h_before.store(&mut self.h_previous[unit..]);
         let kept = Kept {
             gates,
             h_previous: h_before,
             h: match C::KEEPS_GATES {
                 true => zero,
-                false => Lanes::load_some(simd, &row.h[unit..]),
+                false => Lanes::load_some(simd, &self.h[unit..]),
             },
-            c_previous: of_cell(row.c_previous),
-            c: of_cell(row.c),
+            c_previous: of_cell(self.c_previous),
+            c: of_cell(self.c),
         };
-        let dh_here =
-            Lanes::load(simd, &dh[unit..]) + Lanes::load_some(simd, &row.d_output[unit..]);
-        let dc_here = match C::HAS_CELL {
-            true => Lanes::load(simd, &dc[unit..]),
+        let d_output = Lanes::load_some(simd, &self.d_output[unit..]);
+        let dh = Lanes::load(simd, &self.dh[unit..]) + d_output;
+        let dc = match C::HAS_CELL {
+            true => Lanes::load(simd, &self.dc[unit..]),
             false => zero,
         };
-        let gradients = C::backward(kept, dh_here, dc_here);
+        let gradients = C::backward(kept, dh, dc);
         if C::CARRIES {
-            gradients.h.store(&mut dh[unit..]);
+            gradients.h.store(&mut self.dh[unit..]);
         }
         if C::HAS_CELL {
-            gradients.c.store(&mut dc[unit..]);
+            gradients.c.store(&mut self.dc[unit..]);
         }
         for (block, sum) in gradients.sums.iter().enumerate().take(C::BLOCKS) {
-            sum.store_some(&mut d_sums[block * hidden + unit..(block + 1) * hidden]);
+            let row = block * self.hidden;
+            sum.store_some(&mut self.d_sums[row + unit..row + self.hidden]);
         }
     }
 }
@@ -429,10 +439,10 @@ fn step_row<S: Simd, C: Cell>(
 #[inline(always)]
 fn add_rows<S: Simd>(simd: S, sums: &mut [f32], rows: &[f32]) {
     let width = sums.len();
-    for (register, sum) in sums.chunks_exact_mut(Lanes::<S>::WIDTH).enumerate() {
-        let mut total = Lanes::load(simd, sum);
+    for (register, sum) in sums.chunks_exact_mut(S::F32_LANES).enumerate() {
+        let mut total = Lanes::<S, 1>::load(simd, sum);
         for row in rows.chunks_exact(width) {
-            total = total + Lanes::load(simd, &row[register * Lanes::<S>::WIDTH..]);
+            total = total + Lanes::load(simd, &row[register * S::F32_LANES..]);
         }
         total.store(sum);
     }
@@ -441,8 +451,9 @@ fn add_rows<S: Simd>(simd: S, sums: &mut [f32], rows: &[f32]) {
 /// `to += from`.
 #[inline(always)]
 fn add<S: Simd>(simd: S, to: &mut [f32], from: &[f32]) {
-    let chunks = to.chunks_mut(Lanes::<S>::WIDTH);
-    for (to, from) in chunks.zip(from.chunks(Lanes::<S>::WIDTH)) {
-        (Lanes::load_some(simd, to) + Lanes::load_some(simd, from)).store_some(to);
+    let chunks = to.chunks_mut(S::F32_LANES);
+    for (to, from) in chunks.zip(from.chunks(S::F32_LANES)) {
+        let sum = Lanes::<S, 1>::load_some(simd, to) + Lanes::load_some(simd, from);
+        sum.store_some(to);
     }
 }

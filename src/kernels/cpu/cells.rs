@@ -1,4 +1,4 @@
-//! The equations of each cell for a register of hidden units, forward and backward.
+//! The equations of each cell for a few registers of hidden units, forward and backward.
 //!
 //! A layer keeps the gates of a row as blocks of H numbers. An LSTM has PyTorch's four. A GRU's
 //! new gate needs the sums over input and over state apart, so it has four as well, in such an
@@ -20,41 +20,41 @@ use pulp::Simd;
 /// The most blocks that a cell has.
 pub(super) const MOST_BLOCKS: usize = 4;
 
-/// A register of each block. Those that a cell does not have are without meaning.
-pub(super) type Blocks<S> = [Lanes<S>; MOST_BLOCKS];
+/// A few registers of each block. Those that a cell does not have are without meaning.
+pub(super) type Blocks<S, const N: usize> = [Lanes<S, N>; MOST_BLOCKS];
 
 /// What a step makes of the sums in its blocks.
-pub(super) struct Stepped<S: Simd> {
+pub(super) struct Stepped<S: Simd, const N: usize> {
     /// The values of the gates, kept for the backward pass.
-    pub(super) gates: Blocks<S>,
+    pub(super) gates: Blocks<S, N>,
     /// The next hidden state.
-    pub(super) h: Lanes<S>,
+    pub(super) h: Lanes<S, N>,
     /// The next cell state; without meaning if the mode has none.
-    pub(super) c: Lanes<S>,
+    pub(super) c: Lanes<S, N>,
 }
 
 /// What the gradient of a step depends on.
-pub(super) struct Kept<S: Simd> {
+pub(super) struct Kept<S: Simd, const N: usize> {
     /// The values of the gates.
-    pub(super) gates: Blocks<S>,
+    pub(super) gates: Blocks<S, N>,
     /// The hidden state before the step.
-    pub(super) h_previous: Lanes<S>,
+    pub(super) h_previous: Lanes<S, N>,
     /// The hidden state after the step.
-    pub(super) h: Lanes<S>,
+    pub(super) h: Lanes<S, N>,
     /// The cell state before the step.
-    pub(super) c_previous: Lanes<S>,
+    pub(super) c_previous: Lanes<S, N>,
     /// The cell state after the step.
-    pub(super) c: Lanes<S>,
+    pub(super) c: Lanes<S, N>,
 }
 
 /// The gradients that a step passes on.
-pub(super) struct Gradients<S: Simd> {
+pub(super) struct Gradients<S: Simd, const N: usize> {
     /// Of the sums in the blocks.
-    pub(super) sums: Blocks<S>,
+    pub(super) sums: Blocks<S, N>,
     /// Of the hidden state before the step, without the part that passes through `W_hh`.
-    pub(super) h: Lanes<S>,
+    pub(super) h: Lanes<S, N>,
     /// Of the cell state before the step.
-    pub(super) c: Lanes<S>,
+    pub(super) c: Lanes<S, N>,
 }
 
 /// A recurrence, as the passes need it.
@@ -73,21 +73,29 @@ pub(super) trait Cell: Send + Sync {
     const CARRIES: bool;
 
     /// A step.
-    fn forward<S: Simd>(sums: Blocks<S>, h: Lanes<S>, c: Lanes<S>) -> Stepped<S>;
+    fn forward<S: Simd, const N: usize>(
+        sums: Blocks<S, N>,
+        h: Lanes<S, N>,
+        c: Lanes<S, N>,
+    ) -> Stepped<S, N>;
 
     /// The gradient of a step, from those of the states after it.
-    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S>;
+    fn backward<S: Simd, const N: usize>(
+        kept: Kept<S, N>,
+        dh: Lanes<S, N>,
+        dc: Lanes<S, N>,
+    ) -> Gradients<S, N>;
 }
 
 /// `x (1 - x)`: the derivative of the sigmoid whose value is `x`.
 #[inline(always)]
-fn sigmoid_slope<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+fn sigmoid_slope<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     x * (x.constant(1.0) - x)
 }
 
 /// `1 - x x`: the derivative of the tanh whose value is `x`.
 #[inline(always)]
-fn tanh_slope<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+fn tanh_slope<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     x.constant(1.0) - x * x
 }
 
@@ -103,7 +111,11 @@ impl Cell for Lstm {
     const CARRIES: bool = false;
 
     #[inline(always)]
-    fn forward<S: Simd>([i, f, g, o]: Blocks<S>, _h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+    fn forward<S: Simd, const N: usize>(
+        [i, f, g, o]: Blocks<S, N>,
+        _h: Lanes<S, N>,
+        c: Lanes<S, N>,
+    ) -> Stepped<S, N> {
         let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
         let c = f.mul_add(c, i * g);
         Stepped {
@@ -114,7 +126,11 @@ impl Cell for Lstm {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+    fn backward<S: Simd, const N: usize>(
+        kept: Kept<S, N>,
+        dh: Lanes<S, N>,
+        dc: Lanes<S, N>,
+    ) -> Gradients<S, N> {
         let [i, f, g, o] = kept.gates;
         let tanh_c = tanh(kept.c);
         let dc = (dh * o).mul_add(tanh_slope(tanh_c), dc);
@@ -144,7 +160,11 @@ impl Cell for Gru {
     const CARRIES: bool = true;
 
     #[inline(always)]
-    fn forward<S: Simd>([n, r, z, m]: Blocks<S>, h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+    fn forward<S: Simd, const N: usize>(
+        [n, r, z, m]: Blocks<S, N>,
+        h: Lanes<S, N>,
+        c: Lanes<S, N>,
+    ) -> Stepped<S, N> {
         let (r, z) = (sigmoid(r), sigmoid(z));
         let n = tanh(r.mul_add(m, n));
         Stepped {
@@ -155,7 +175,11 @@ impl Cell for Gru {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+    fn backward<S: Simd, const N: usize>(
+        kept: Kept<S, N>,
+        dh: Lanes<S, N>,
+        dc: Lanes<S, N>,
+    ) -> Gradients<S, N> {
         let [n, r, z, m] = kept.gates;
         let dn = dh * (z.constant(1.0) - z) * tanh_slope(n);
         let dr = dn * m * sigmoid_slope(r);
@@ -180,7 +204,11 @@ impl Cell for RnnTanh {
     const CARRIES: bool = false;
 
     #[inline(always)]
-    fn forward<S: Simd>(sums: Blocks<S>, _h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+    fn forward<S: Simd, const N: usize>(
+        sums: Blocks<S, N>,
+        _h: Lanes<S, N>,
+        c: Lanes<S, N>,
+    ) -> Stepped<S, N> {
         Stepped {
             gates: sums,
             h: tanh(sums[0]),
@@ -189,7 +217,11 @@ impl Cell for RnnTanh {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+    fn backward<S: Simd, const N: usize>(
+        kept: Kept<S, N>,
+        dh: Lanes<S, N>,
+        dc: Lanes<S, N>,
+    ) -> Gradients<S, N> {
         Gradients {
             sums: [dh * tanh_slope(kept.h); MOST_BLOCKS],
             h: dh,
@@ -210,7 +242,11 @@ impl Cell for RnnRelu {
     const CARRIES: bool = false;
 
     #[inline(always)]
-    fn forward<S: Simd>(sums: Blocks<S>, _h: Lanes<S>, c: Lanes<S>) -> Stepped<S> {
+    fn forward<S: Simd, const N: usize>(
+        sums: Blocks<S, N>,
+        _h: Lanes<S, N>,
+        c: Lanes<S, N>,
+    ) -> Stepped<S, N> {
         let zero = c.constant(0.0);
         Stepped {
             gates: sums,
@@ -221,7 +257,11 @@ impl Cell for RnnRelu {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(kept: Kept<S>, dh: Lanes<S>, dc: Lanes<S>) -> Gradients<S> {
+    fn backward<S: Simd, const N: usize>(
+        kept: Kept<S, N>,
+        dh: Lanes<S, N>,
+        dc: Lanes<S, N>,
+    ) -> Gradients<S, N> {
         let zero = dh.constant(0.0);
         let negated = zero - kept.h;
         Gradients {

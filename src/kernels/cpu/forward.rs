@@ -328,15 +328,15 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                     } else {
                         &mut []
                     };
-                    step_row::<S, C>(
-                        simd,
+                    let row = StepRow {
                         hidden,
-                        &sums[row * row_len..(row + 1) * row_len],
-                        &mut h[state.clone()],
-                        &mut c[if C::HAS_CELL { state.clone() } else { 0..0 }],
-                        gates,
+                        sums: &sums[row * row_len..(row + 1) * row_len],
+                        h: &mut h[state.clone()],
+                        c: &mut c[if C::HAS_CELL { state.clone() } else { 0..0 }],
+                        kept_gates: gates,
                         kept_c,
-                    );
+                    };
+                    row.run::<S, C>(simd);
                     let at = (packed * directions + direction) * hidden;
                     // SAFETY: no other task has these columns of this row.
                     unsafe { self.output.write(at, &h[state][..hidden]) };
@@ -369,38 +369,53 @@ impl<C: Cell> ShardForward<'_, C> {
 
 /// A step of one row: from its sums to its next state. What is kept goes into `kept_gates` and
 /// `kept_c` unless they are empty.
-#[inline(always)]
-fn step_row<S: Simd, C: Cell>(
-    simd: S,
+struct StepRow<'a> {
     hidden: usize,
-    sums: &[f32],
-    h: &mut [f32],
-    c: &mut [f32],
-    kept_gates: &mut [f32],
-    kept_c: &mut [f32],
-) {
-    let zero = Lanes::splat(simd, 0.0);
-    let state_row = h.len();
-    for unit in (0..hidden).step_by(Lanes::<S>::WIDTH) {
+    sums: &'a [f32],
+    h: &'a mut [f32],
+    c: &'a mut [f32],
+    kept_gates: &'a mut [f32],
+    kept_c: &'a mut [f32],
+}
+
+impl StepRow<'_> {
+    #[inline(always)]
+    fn run<S: Simd, C: Cell>(mut self, simd: S) {
+        let mut unit = 0;
+        while unit + Lanes::<S, 2>::WIDTH <= self.h.len() {
+            self.units::<S, C, 2>(simd, unit);
+            unit += Lanes::<S, 2>::WIDTH;
+        }
+        while unit < self.hidden {
+            self.units::<S, C, 1>(simd, unit);
+            unit += Lanes::<S, 1>::WIDTH;
+        }
+    }
+
+    /// `N` registers of hidden units from `unit` on.
+    #[inline(always)]
+    fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
+        let zero = Lanes::<S, N>::splat(simd, 0.0);
+        let state_row = self.h.len();
         let mut blocks = [zero; MOST_BLOCKS];
         for (block, sum) in blocks.iter_mut().enumerate().take(C::BLOCKS) {
-            *sum = Lanes::load(simd, &sums[block * hidden + unit..]);
+            *sum = Lanes::load(simd, &self.sums[block * self.hidden + unit..]);
         }
         let c_before = match C::HAS_CELL {
-            true => Lanes::load(simd, &c[unit..]),
+            true => Lanes::load(simd, &self.c[unit..]),
             false => zero,
         };
-        let stepped = C::forward(blocks, Lanes::load(simd, &h[unit..]), c_before);
-        stepped.h.store(&mut h[unit..]);
+        let stepped = C::forward(blocks, Lanes::load(simd, &self.h[unit..]), c_before);
+        stepped.h.store(&mut self.h[unit..]);
         if C::HAS_CELL {
-            stepped.c.store(&mut c[unit..]);
-            if !kept_c.is_empty() {
-                stepped.c.store(&mut kept_c[unit..]);
+            stepped.c.store(&mut self.c[unit..]);
+            if !self.kept_c.is_empty() {
+                stepped.c.store(&mut self.kept_c[unit..]);
             }
         }
-        if !kept_gates.is_empty() {
+        if !self.kept_gates.is_empty() {
             for (block, gate) in stepped.gates.iter().enumerate().take(C::BLOCKS) {
-                gate.store(&mut kept_gates[block * state_row + unit..]);
+                gate.store(&mut self.kept_gates[block * state_row + unit..]);
             }
         }
     }

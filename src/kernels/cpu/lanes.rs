@@ -1,22 +1,26 @@
-//! A vector of numbers, as wide as the processor's registers, with a number's operators.
+//! A few vectors of numbers, each as wide as the processor's registers, with a number's operators.
+//!
+//! An exponential is a chain of a dozen operations of which each waits for the one before. With two
+//! registers side by side the processor has always another one to work on.
 
 use pulp::Simd;
+use std::array;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// As many numbers as a register of the instruction set `S` holds.
+/// As many numbers as `N` registers of the instruction set `S` hold.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lanes<S: Simd> {
+pub(super) struct Lanes<S: Simd, const N: usize> {
     simd: S,
-    values: S::f32s,
+    values: [S::f32s; N],
 }
 
-impl<S: Simd> Lanes<S> {
+impl<S: Simd, const N: usize> Lanes<S, N> {
     /// How many numbers.
-    pub(super) const WIDTH: usize = S::F32_LANES;
+    pub(super) const WIDTH: usize = N * S::F32_LANES;
 
     #[inline(always)]
     pub(super) fn splat(simd: S, value: f32) -> Self {
-        let values = simd.splat_f32s(value);
+        let values = [simd.splat_f32s(value); N];
         Self { simd, values }
     }
 
@@ -26,7 +30,7 @@ impl<S: Simd> Lanes<S> {
         let (whole, _) = S::as_simd_f32s(&from[..Self::WIDTH]);
         Self {
             simd,
-            values: whole[0],
+            values: array::from_fn(|index| whole[index]),
         }
     }
 
@@ -36,9 +40,13 @@ impl<S: Simd> Lanes<S> {
         if from.len() >= Self::WIDTH {
             return Self::load(simd, from);
         }
-        let some = simd.mask_between_m32s(0, from.len() as u32);
-        // SAFETY: the mask has only lanes for which `from` has a number.
-        let values = unsafe { simd.mask_load_ptr_f32s(some, from.as_ptr()) };
+        let values = array::from_fn(|index| {
+            let from = &from[from.len().min(index * S::F32_LANES)..];
+            let count = from.len().min(S::F32_LANES);
+            let some = simd.mask_between_m32s(0, count as u32);
+            // SAFETY: the mask has only lanes for which `from` has a number.
+            unsafe { simd.mask_load_ptr_f32s(some, from.as_ptr()) }
+        });
         Self { simd, values }
     }
 
@@ -46,7 +54,9 @@ impl<S: Simd> Lanes<S> {
     #[inline(always)]
     pub(super) fn store(self, to: &mut [f32]) {
         let (whole, _) = S::as_mut_simd_f32s(&mut to[..Self::WIDTH]);
-        whole[0] = self.values;
+        for (to, values) in whole.iter_mut().zip(self.values) {
+            *to = values;
+        }
     }
 
     /// Writes as many lanes as the slice has room for.
@@ -55,26 +65,44 @@ impl<S: Simd> Lanes<S> {
         if to.len() >= Self::WIDTH {
             return self.store(to);
         }
-        let some = self.simd.mask_between_m32s(0, to.len() as u32);
-        // SAFETY: the mask has only lanes for which `to` has room.
-        unsafe {
-            self.simd
-                .mask_store_ptr_f32s(some, to.as_mut_ptr(), self.values);
+        for (to, values) in to.chunks_mut(S::F32_LANES).zip(self.values) {
+            let some = self.simd.mask_between_m32s(0, to.len() as u32);
+            // SAFETY: the mask has only lanes for which `to` has room.
+            unsafe {
+                self.simd.mask_store_ptr_f32s(some, to.as_mut_ptr(), values);
+            }
         }
     }
 
+    /// What `f` makes of each register.
     #[inline(always)]
-    fn map(self, f: impl FnOnce(S, S::f32s) -> S::f32s) -> Self {
+    fn map(self, f: impl Fn(S, S::f32s) -> S::f32s) -> Self {
         Self {
             simd: self.simd,
-            values: f(self.simd, self.values),
+            values: array::from_fn(|index| f(self.simd, self.values[index])),
+        }
+    }
+
+    /// What `f` makes of each two registers.
+    #[inline(always)]
+    fn with(self, other: Self, f: impl Fn(S, S::f32s, S::f32s) -> S::f32s) -> Self {
+        Self {
+            simd: self.simd,
+            values: array::from_fn(|index| f(self.simd, self.values[index], other.values[index])),
         }
     }
 
     /// `self * factor + summand`, rounded once where the processor can.
     #[inline(always)]
     pub(super) fn mul_add(self, factor: Self, summand: Self) -> Self {
-        self.map(|simd, values| simd.mul_add_e_f32s(values, factor.values, summand.values))
+        Self {
+            simd: self.simd,
+            values: array::from_fn(|index| {
+                let (factor, summand) = (factor.values[index], summand.values[index]);
+                self.simd
+                    .mul_add_e_f32s(self.values[index], factor, summand)
+            }),
+        }
     }
 
     #[inline(always)]
@@ -90,18 +118,22 @@ impl<S: Simd> Lanes<S> {
     /// This magnitude with the sign of `sign`; `self` is not negative.
     #[inline(always)]
     pub(super) fn with_sign_of(self, sign: Self) -> Self {
-        self.map(|simd, values| {
-            simd.or_f32s(values, simd.and_f32s(sign.values, simd.splat_f32s(-0.0)))
+        self.with(sign, |simd, values, sign| {
+            simd.or_f32s(values, simd.and_f32s(sign, simd.splat_f32s(-0.0)))
         })
     }
 
     /// In each lane, `yes` where this lane is below `bound`, else `no`. NaN is below nothing.
     #[inline(always)]
     pub(super) fn if_below(self, bound: f32, yes: Self, no: Self) -> Self {
-        self.map(|simd, values| {
-            let below = simd.less_than_f32s(values, simd.splat_f32s(bound));
-            simd.select_f32s(below, yes.values, no.values)
-        })
+        Self {
+            simd: self.simd,
+            values: array::from_fn(|index| {
+                let simd = self.simd;
+                let below = simd.less_than_f32s(self.values[index], simd.splat_f32s(bound));
+                simd.select_f32s(below, yes.values[index], no.values[index])
+            }),
+        }
     }
 
     /// Adds to the bits of each lane, then moves them 23 places up: from an integer in the low bits
@@ -116,38 +148,38 @@ impl<S: Simd> Lanes<S> {
     }
 }
 
-impl<S: Simd> Add for Lanes<S> {
+impl<S: Simd, const N: usize> Add for Lanes<S, N> {
     type Output = Self;
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        self.map(|simd, values| simd.add_f32s(values, other.values))
+        self.with(other, |simd, a, b| simd.add_f32s(a, b))
     }
 }
 
-impl<S: Simd> Sub for Lanes<S> {
+impl<S: Simd, const N: usize> Sub for Lanes<S, N> {
     type Output = Self;
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        self.map(|simd, values| simd.sub_f32s(values, other.values))
+        self.with(other, |simd, a, b| simd.sub_f32s(a, b))
     }
 }
 
-impl<S: Simd> Mul for Lanes<S> {
+impl<S: Simd, const N: usize> Mul for Lanes<S, N> {
     type Output = Self;
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        self.map(|simd, values| simd.mul_f32s(values, other.values))
+        self.with(other, |simd, a, b| simd.mul_f32s(a, b))
     }
 }
 
-impl<S: Simd> Div for Lanes<S> {
+impl<S: Simd, const N: usize> Div for Lanes<S, N> {
     type Output = Self;
 
     #[inline(always)]
     fn div(self, other: Self) -> Self {
-        self.map(|simd, values| simd.div_f32s(values, other.values))
+        self.with(other, |simd, a, b| simd.div_f32s(a, b))
     }
 }

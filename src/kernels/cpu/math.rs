@@ -1,4 +1,4 @@
-//! Sigmoid and tanh without branches, tables or library calls, a register at a time.
+//! Sigmoid and tanh without branches, tables or library calls, a few registers at a time.
 //!
 //! Both rest on the exponential of a number that is not positive.
 
@@ -10,7 +10,7 @@ use pulp::Simd;
 /// `x = k ln 2 + r` with `|r| <= ln 2 / 2`; `exp(r) - 1` is Taylor's series to `r^7`, whose
 /// remainder is below 6e-9 of it.
 #[inline(always)]
-fn exp_of_negative<S: Simd>(x: Lanes<S>) -> (Lanes<S>, Lanes<S>) {
+fn exp_of_negative<S: Simd, const N: usize>(x: Lanes<S, N>) -> (Lanes<S, N>, Lanes<S, N>) {
     /// Below this, `2^k` is no normal number.
     const LOWEST: f32 = -87.0;
     /// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
@@ -39,7 +39,7 @@ fn exp_of_negative<S: Simd>(x: Lanes<S>) -> (Lanes<S>, Lanes<S>) {
 
 /// The logistic function, `1 / (1 + exp(-x))`; exact in relative terms down to `x = -87`.
 #[inline(always)]
-pub(super) fn sigmoid<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+pub(super) fn sigmoid<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     let one = x.constant(1.0);
     let (power, expm1_r) = exp_of_negative(x.constant(0.0) - x.abs());
     let e = power.mul_add(expm1_r, power);
@@ -49,7 +49,7 @@ pub(super) fn sigmoid<S: Simd>(x: Lanes<S>) -> Lanes<S> {
 
 /// The hyperbolic tangent; exact in relative terms near 0 as well.
 #[inline(always)]
-pub(super) fn tanh<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+pub(super) fn tanh<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     let zero = x.constant(0.0);
     let (power, expm1_r) = exp_of_negative(x.abs() * x.constant(-2.0));
     // exp(-2 |x|) - 1, whose small values are those of the series.
@@ -78,8 +78,8 @@ mod tests {
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            for chunk in self.1.chunks_mut(Lanes::<S>::WIDTH) {
-                let x = Lanes::load_some(simd, chunk);
+            for chunk in self.1.chunks_mut(Lanes::<S, 2>::WIDTH) {
+                let x = Lanes::<S, 2>::load_some(simd, chunk);
                 let y = match self.0 {
                     Function::Sigmoid => sigmoid(x),
                     Function::Tanh => tanh(x),

@@ -128,7 +128,7 @@ impl Panels {
                 let from = &row(i)[first..columns.min(first + width)];
                 let from = from.chunks(S::F32_LANES);
                 for (to, from) in to.chunks_exact_mut(S::F32_LANES).zip(from) {
-                    Lanes::load_some(simd, from).store(to);
+                    Lanes::<S, 1>::load_some(simd, from).store(to);
                 }
             }
         }
@@ -159,7 +159,7 @@ pub(super) fn product<S: Simd>(
     out: &mut [f32],
     stride: usize,
 ) {
-    let lanes = Lanes::<S>::WIDTH;
+    let lanes = S::F32_LANES;
     let columns = right.columns;
     assert_eq!(right.summands, left.summands, "summands of a product");
     assert_eq!(right.lanes, lanes, "panels of another instruction set");
