@@ -8,17 +8,18 @@
 //! ```text
 //!  data         files, folders, the hub            -> rows: text, label
 //!  text         tokenizer                          -> token ids
-//!  corpus       both for a whole run               -> token lists with classes
+//!  corpus       both for a whole run, cached       -> token lists with classes
 //!  batch        packing: only valid steps          -> packed token ids [N]
-//!  model        embedding                          -> [N, E]
+//!  model        embedding: a table of rows         -> [N, E]
 //!    rnn          layers x directions              -> [N, D*H]
-//!      kernels      one graph node a layer
+//!      kernels      one operation a layer, with or without a graph
 //!    pooling      first and last step, ...         -> [B, 4*num_hiddens]
 //!               linear                             -> logits [B, classes]
 //!  loss, metrics
 //!  optim        AdamW, averages of the weights
 //!  train, evaluate, predict
 //!  checkpoint   model directories and runs on disk
+//!  bench        how fast all this is here
 //! ```
 //!
 //! # Only the layers
