@@ -1,14 +1,19 @@
 //! Batches large enough that the CPU kernel cuts them: several shards of rows, chunks of steps and
-//! threads, against the reference kernel; and the kernel's other ways in.
+//! threads, against the reference kernel; the kernel's other ways in; and whole training steps whose
+//! tables are cut.
 
 mod support;
 
+use birnn::config::TrainConfig;
 use birnn::dropout::Phase;
 use birnn::kernels::{self, Kernel, Mode};
+use birnn::model::{BiRnn, ModelConfig};
 use birnn::packing::Packing;
 use birnn::parameters::Parameters;
+use birnn::pooling::Pooling;
 use birnn::rng::{Rng, Stream};
 use birnn::rnn::{Recurrent, RecurrentConfig, State};
+use birnn::train::{LabelledBatch, Learner};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
 use support::{assert_close, values};
@@ -280,4 +285,52 @@ fn what_was_prepared_of_other_weights_is_refused() {
         message,
         "weights: a layer needs at least one input and one hidden unit"
     );
+}
+
+/// Embedding, dropout, pooling, optimizer and averages work on blocks of their tables: 100 texts of
+/// up to 60 tokens and 6,000 rows of 33 numbers are several blocks of each.
+#[test]
+fn training_steps_are_the_same_bits_on_any_number_of_threads() {
+    let config = ModelConfig {
+        embedding_size: 33,
+        num_hiddens: 24,
+        num_layers: 2,
+        pooling: vec![Pooling::Mean, Pooling::Max],
+        embedding_dropout: 0.3,
+        encoder_dropout: 0.3,
+        dropout: 0.3,
+        ..ModelConfig::default()
+    };
+    let settings = TrainConfig {
+        ema_decay: 0.9,
+        label_smoothing: 0.1,
+        ..TrainConfig::default()
+    };
+    let vocabulary = 6000;
+    let mut rng = Rng::new(5, Stream::Shuffle, 0, 0);
+    let texts: Vec<Vec<u32>> = (0..100)
+        .map(|_| {
+            let length = 1 + rng.below(60);
+            (0..length).map(|_| rng.below(vocabulary) as u32).collect()
+        })
+        .collect();
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let labels: Vec<u32> = (0..100).map(|text| text % 2).collect();
+    let train = || {
+        let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, vocabulary, 2, vb);
+        let model = Parameters::create(1, &CPU, build).unwrap();
+        let mut learner = Learner::new(&settings, 1, model).unwrap();
+        for pass in 0..3 {
+            let batch = LabelledBatch::new(&texts, &labels, pass).unwrap();
+            let (gradients, _) = learner.gradients(&[batch]).unwrap();
+            learner.update(&gradients, 0.01).unwrap();
+        }
+        let state = learner.tensors().into_iter();
+        let averages = learner.values().unwrap().into_iter();
+        bits(&state.chain(averages).collect::<Vec<_>>())
+    };
+    let one = on_threads(1, train);
+    for threads in [2, 3, 5] {
+        assert!(on_threads(threads, train) == one, "{threads} threads");
+    }
 }

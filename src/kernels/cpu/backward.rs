@@ -9,13 +9,14 @@ use super::cells::{Cell, Kept, MOST_BLOCKS};
 use super::forward::{Arguments, Saved};
 use super::lanes::Lanes;
 use super::prefetch::prefetch;
-use super::shards::{BACKWARD_ROWS, Chunk, Shard, map_tasks, run_tasks};
+use super::shards::{BACKWARD_ROWS, Chunk, Shard, map_tasks, ordered, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Panels, Start, product};
 use super::weights::{BackwardWeights, WeightGradients, Widths};
 use crate::kernels::Sizes;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// Rows whose gradients are multiplied at a time.
@@ -134,215 +135,75 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> WeightGradients {
-        let Backward {
-            arguments,
-            saved,
-            output,
-            d_output,
-            ..
-        } = *self.pass;
-        let (shard, direction) = (self.shard, self.direction);
-        let saved = &saved[direction];
-        let Sizes {
-            input: inputs,
-            hidden,
-            directions,
-            ..
-        } = arguments.sizes;
-        let widths = Widths::<S, C>::new(inputs, hidden);
-        let (row_len, state_row) = (widths.sums_row(), widths.state_row());
-        let (gates_row, hidden_start) = (widths.gates_row(), widths.hidden_start());
-        let mut gradients = WeightGradients::zeros(widths);
-        let mut dh = self.end_of::<S>(0, widths);
-        let mut dc = self.end_of::<S>(1, widths);
-
-        let most = self.chunks.iter().map(|(chunk, _)| chunk.rows()).max();
-        let most = most.unwrap_or(0);
-        let mut d_sums = Buffer::new(most * row_len);
-        let mut h_previous = Buffer::new(most * state_row);
-        let mut inputs_of_chunk = Vec::new();
-        let mut d_inputs = Buffer::new(match self.weights.input {
-            Some(_) => most * widths.input_row(),
-            None => 0,
-        });
-        let ask = |values: &[f32]| prefetch(values.as_ptr(), values.len());
-        let columns_of = |row: usize| {
-            let at = (row * directions + direction) * hidden;
-            at..at + hidden
-        };
-
-        let count = self.chunks.len();
-        for index in 0..count {
-            let (chunk, written) = match direction {
-                0 => &self.chunks[count - 1 - index],
-                _ => &self.chunks[index],
-            };
-            let steps = chunk.steps.len();
-            for index in 0..steps {
-                let step = match direction {
-                    0 => chunk.steps.end - 1 - index,
-                    _ => chunk.steps.start + index,
-                };
-                let live = shard.live(step);
-                let next_step = match direction {
-                    0 => step.checked_sub(1),
-                    _ => Some(step + 1).filter(|&step| step < shard.length(0)),
-                };
-                for row in 0..live {
-                    if let Some(next) = next_step
-                        && row < shard.live(next)
-                    {
-                        let packed = shard.row(next) + row;
-                        if C::KEEPS_GATES {
-                            ask(&saved.gates[packed * gates_row..(packed + 1) * gates_row]);
-                        }
-                        if C::HAS_CELL {
-                            ask(&saved.c[packed * state_row..(packed + 1) * state_row]);
-                        }
-                        ask(&output[columns_of(packed)]);
-                        ask(&d_output[columns_of(packed)]);
-                    }
-                    let packed = shard.row(step) + row;
-                    ask(&arguments.input[packed * inputs..(packed + 1) * inputs]);
-                    let previous = match direction {
-                        0 => (step > 0).then(|| shard.row(step - 1) + row),
-                        _ => (step + 1 < shard.length(row)).then(|| shard.row(step + 1) + row),
-                    };
-                    let position = shard.positions().start + row;
-                    let at = chunk.start(step) + row;
-                    let h_previous = &mut h_previous[at * state_row..(at + 1) * state_row];
-                    let h_before = match previous {
-                        Some(previous) => &output[columns_of(previous)],
-                        None => arguments.start_row(0, direction, position),
-                    };
-                    let state = row * state_row..(row + 1) * state_row;
-                    let of = |row: usize, width: usize| row * width..(row + 1) * width;
-                    let row = StepRow {
-                        hidden,
-                        gates: match C::KEEPS_GATES {
-                            true => &saved.gates[of(packed, gates_row)],
-                            false => &[],
-                        },
-                        h_before,
-                        h: &output[columns_of(packed)],
-                        c_previous: match (C::HAS_CELL, previous) {
-                            (false, _) => &[],
-                            (true, Some(row)) => &saved.c[of(row, state_row)],
-                            (true, None) => arguments.start_row(1, direction, position),
-                        },
-                        c: match C::HAS_CELL {
-                            true => &saved.c[of(packed, state_row)],
-                            false => &[],
-                        },
-                        d_output: &d_output[columns_of(packed)],
-                        dh: &mut dh[state.clone()],
-                        dc: &mut dc[if C::HAS_CELL { state } else { 0..0 }],
-                        d_sums: &mut d_sums[at * row_len..(at + 1) * row_len],
-                        h_previous,
-                    };
-                    row.run::<S, C>(simd);
-                }
-                let d_step = &d_sums[chunk.start(step) * row_len + hidden_start..];
-                product(
-                    simd,
-                    Left::rows(d_step, live, widths.hidden_columns(), row_len),
-                    &self.weights.hidden,
-                    match C::CARRIES {
-                        true => Start::Present,
-                        false => Start::Zero,
-                    },
-                    &mut dh,
-                    state_row,
-                );
+        let mut work = self.begin::<S>();
+        // From the last step that the direction has taken to its first.
+        for index in ordered(0..self.chunks.len(), self.backwards()) {
+            let (chunk, written) = &self.chunks[index];
+            for step in ordered(chunk.steps.clone(), self.backwards()) {
+                self.step(simd, &mut work, chunk, step);
             }
-
-            let rows = chunk.rows();
-            let d_sums = &d_sums[..rows * row_len];
-            let runs = shard.runs(chunk);
-            let from_input = match &runs[..] {
-                [(_, run)] => &arguments.input[run.start * inputs..run.end * inputs],
-                runs => {
-                    inputs_of_chunk.clear();
-                    for (_, run) in runs {
-                        let rows = &arguments.input[run.start * inputs..run.end * inputs];
-                        inputs_of_chunk.extend_from_slice(rows);
-                    }
-                    &inputs_of_chunk
-                }
-            };
-            // Read once for every few rows of the result: in order, that is twice as fast.
-            let of_input = Panels::of_rows(simd, rows, widths.input_columns(), |row| {
-                &d_sums[row * row_len..]
-            });
-            product(
-                simd,
-                Left::columns(from_input, rows, inputs, inputs),
-                &of_input,
-                Start::Present,
-                &mut gradients.input,
-                row_len,
-            );
-            let of_hidden = (hidden_start > 0).then(|| {
-                Panels::of_rows(simd, rows, widths.hidden_columns(), |row| {
-                    &d_sums[row * row_len + hidden_start..]
-                })
-            });
-            product(
-                simd,
-                Left::columns(&h_previous, rows, hidden, state_row),
-                of_hidden.as_ref().unwrap_or(&of_input),
-                Start::Present,
-                &mut gradients.hidden,
-                row_len,
-            );
-            if arguments.sizes.bias {
-                add_rows(simd, &mut gradients.bias, d_sums);
-            }
-            if let Some(weights) = &self.weights.input {
-                product(
-                    simd,
-                    Left::rows(d_sums, rows, widths.input_columns(), row_len),
-                    weights,
-                    Start::Zero,
-                    &mut d_inputs,
-                    widths.input_row(),
-                );
-                // Of two numbers the sum is the same whichever comes first.
-                let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-                for (at, run) in runs {
-                    for (index, packed) in run.enumerate() {
-                        let row = &d_inputs[(at + index) * widths.input_row()..][..inputs];
-                        let to = packed * inputs;
-                        // SAFETY: only the two directions of this shard come to these rows, one
-                        // at a time as they hold the chunk's lock, and they are read only when
-                        // the other direction has written them.
-                        unsafe {
-                            if *written {
-                                add(simd, self.d_input.part(to, inputs), row);
-                            } else {
-                                self.d_input.write(to, row);
-                            }
-                        }
-                    }
-                }
-                *written = true;
-            }
+            self.add_weight_gradients(simd, &mut work, chunk);
+            self.write_input_gradients(simd, &mut work, chunk, written);
         }
-        for (row, position) in shard.positions().enumerate() {
-            let parts = [&dh, &dc];
-            for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
-                let at = arguments.state_at(part, direction, position);
-                // SAFETY: no other task has this direction of this sequence.
-                unsafe { self.d_start.write(at, &values[row * state_row..][..hidden]) };
-            }
-        }
-        gradients
+        self.end(&work);
+        work.gradients
     }
 }
 
+/// What a task works on.
+struct Work<S, C> {
+    widths: Widths<S, C>,
+    gradients: WeightGradients,
+    /// Gradients of the state of the shard's rows, in whole registers.
+    dh: Vec<f32>,
+    dc: Vec<f32>,
+    /// Of the rows of a chunk: the gradients of the sums, the states before, the gradients of the
+    /// inputs.
+    d_sums: Buffer,
+    h_previous: Buffer,
+    d_inputs: Buffer,
+    /// The inputs of a chunk whose rows are not neighbours.
+    gathered: Vec<f32>,
+}
+
 impl<C: Cell> ShardBackward<'_, C> {
+    /// Whether the backward pass goes from later steps to earlier ones.
+    fn backwards(&self) -> bool {
+        self.direction == 0
+    }
+
+    /// Where this direction's columns of a row of the output are.
+    #[inline(always)]
+    fn columns(&self, row: usize) -> Range<usize> {
+        let Sizes {
+            hidden, directions, ..
+        } = self.pass.arguments.sizes;
+        let at = (row * directions + self.direction) * hidden;
+        at..at + hidden
+    }
+
+    fn begin<S: Simd>(&self) -> Work<S, C> {
+        let Sizes { input, hidden, .. } = self.pass.arguments.sizes;
+        let widths = Widths::<S, C>::new(input, hidden);
+        let most = self.chunks.iter().map(|(chunk, _)| chunk.rows()).max();
+        let most = most.unwrap_or(0);
+        Work {
+            gradients: WeightGradients::zeros(widths),
+            dh: self.end_gradient(0, widths),
+            dc: self.end_gradient(1, widths),
+            d_sums: Buffer::new(most * widths.sums_row()),
+            h_previous: Buffer::new(most * widths.state_row()),
+            d_inputs: Buffer::new(match self.weights.input {
+                Some(_) => most * widths.input_row(),
+                None => 0,
+            }),
+            gathered: Vec::new(),
+            widths,
+        }
+    }
+
     /// The gradient of the final `h` (`part` 0) or `c` (`part` 1) of the shard's rows.
-    fn end_of<S: Simd>(&self, part: usize, widths: Widths<S, C>) -> Vec<f32> {
+    fn end_gradient<S: Simd>(&self, part: usize, widths: Widths<S, C>) -> Vec<f32> {
         let row_len = widths.state_row();
         let mut state = vec![0.0; self.shard.batch() * row_len];
         if let Some(gradient) = self.pass.d_state
@@ -354,6 +215,200 @@ impl<C: Cell> ShardBackward<'_, C> {
             }
         }
         state
+    }
+
+    /// A step: the gradients of its rows' sums, then through `W_hh` those of the states before.
+    #[inline(always)]
+    fn step<S: Simd>(&self, simd: S, work: &mut Work<S, C>, chunk: &Chunk, step: usize) {
+        let (shard, direction) = (self.shard, self.direction);
+        let Backward {
+            arguments,
+            saved,
+            output,
+            d_output,
+            ..
+        } = *self.pass;
+        let saved = &saved[direction];
+        let widths = work.widths;
+        let (row_len, state_row) = (widths.sums_row(), widths.state_row());
+        let gates_row = widths.gates_row();
+        let of = |row: usize, width: usize| row * width..(row + 1) * width;
+        let ask = |values: &[f32]| prefetch(values.as_ptr(), values.len());
+        let live = shard.live(step);
+        // The step before in this direction, and the one before that: first rows and their number.
+        let rows_of = |step: usize| (shard.row(step), shard.live(step));
+        let before = shard.beside(step, self.backwards());
+        let further = before.and_then(|step| shard.beside(step, self.backwards()));
+        let (before, further) = (before.map(rows_of), further.map(rows_of));
+        for row in 0..live {
+            let packed_in = |(first, live): (usize, usize)| (row < live).then_some(first + row);
+            let previous = before.and_then(packed_in);
+            // What the next step reads, and has not been read by this one.
+            if let Some(packed) = previous {
+                if C::KEEPS_GATES {
+                    ask(&saved.gates[of(packed, gates_row)]);
+                }
+                ask(&d_output[self.columns(packed)]);
+            }
+            if let Some(packed) = further.and_then(packed_in) {
+                if C::HAS_CELL {
+                    ask(&saved.c[of(packed, state_row)]);
+                }
+                ask(&output[self.columns(packed)]);
+            }
+            let packed = shard.row(step) + row;
+            ask(&arguments.input[of(packed, widths.input)]);
+            let position = shard.positions().start + row;
+            let at = chunk.start(step) + row;
+            let state = of(row, state_row);
+            let row = StepRow {
+                hidden: widths.hidden,
+                gates: match C::KEEPS_GATES {
+                    true => &saved.gates[of(packed, gates_row)],
+                    false => &[],
+                },
+                h_before: match previous {
+                    Some(previous) => &output[self.columns(previous)],
+                    None => arguments.start_row(0, direction, position),
+                },
+                h: &output[self.columns(packed)],
+                c_previous: match (C::HAS_CELL, previous) {
+                    (false, _) => &[],
+                    (true, Some(row)) => &saved.c[of(row, state_row)],
+                    (true, None) => arguments.start_row(1, direction, position),
+                },
+                c: match C::HAS_CELL {
+                    true => &saved.c[of(packed, state_row)],
+                    false => &[],
+                },
+                d_output: &d_output[self.columns(packed)],
+                dh: &mut work.dh[state.clone()],
+                dc: &mut work.dc[if C::HAS_CELL { state } else { 0..0 }],
+                d_sums: &mut work.d_sums[of(at, row_len)],
+                h_previous: &mut work.h_previous[of(at, state_row)],
+            };
+            row.run::<S, C>(simd);
+        }
+        let d_step = &work.d_sums[chunk.start(step) * row_len + widths.hidden_start()..];
+        product(
+            simd,
+            Left::rows(d_step, live, widths.hidden_columns(), row_len),
+            &self.weights.hidden,
+            match C::CARRIES {
+                true => Start::Present,
+                false => Start::Zero,
+            },
+            &mut work.dh,
+            state_row,
+        );
+    }
+
+    /// Adds what the rows of a chunk contribute to the weights' gradients.
+    #[inline(always)]
+    fn add_weight_gradients<S: Simd>(&self, simd: S, work: &mut Work<S, C>, chunk: &Chunk) {
+        let arguments = self.pass.arguments;
+        let widths = work.widths;
+        let (rows, row_len) = (chunk.rows(), widths.sums_row());
+        let (inputs, hidden_start) = (widths.input, widths.hidden_start());
+        let d_sums = &work.d_sums[..rows * row_len];
+        let input = match &self.shard.runs(chunk)[..] {
+            [(_, run)] => &arguments.input[run.start * inputs..run.end * inputs],
+            runs => {
+                work.gathered.clear();
+                for (_, run) in runs {
+                    let rows = &arguments.input[run.start * inputs..run.end * inputs];
+                    work.gathered.extend_from_slice(rows);
+                }
+                &work.gathered
+            }
+        };
+        // Read once for every few rows of the result: in order.
+        let of_input = Panels::of_rows(simd, rows, widths.input_columns(), |row| {
+            &d_sums[row * row_len..]
+        });
+        product(
+            simd,
+            Left::columns(input, rows, inputs, inputs),
+            &of_input,
+            Start::Present,
+            &mut work.gradients.input,
+            row_len,
+        );
+        let of_hidden = (hidden_start > 0).then(|| {
+            Panels::of_rows(simd, rows, widths.hidden_columns(), |row| {
+                &d_sums[row * row_len + hidden_start..]
+            })
+        });
+        product(
+            simd,
+            Left::columns(&work.h_previous, rows, widths.hidden, widths.state_row()),
+            of_hidden.as_ref().unwrap_or(&of_input),
+            Start::Present,
+            &mut work.gradients.hidden,
+            row_len,
+        );
+        if arguments.sizes.bias {
+            add_rows(simd, &mut work.gradients.bias, d_sums);
+        }
+    }
+
+    /// The gradients of a chunk's inputs, if they are wanted: the sum over the directions, of which
+    /// one comes first.
+    #[inline(always)]
+    fn write_input_gradients<S: Simd>(
+        &self,
+        simd: S,
+        work: &mut Work<S, C>,
+        chunk: &Chunk,
+        written: &Mutex<bool>,
+    ) {
+        let Some(weights) = &self.weights.input else {
+            return;
+        };
+        let widths = work.widths;
+        let (inputs, input_row, row_len) = (widths.input, widths.input_row(), widths.sums_row());
+        let d_sums = Left::rows(&work.d_sums, chunk.rows(), widths.input_columns(), row_len);
+        product(
+            simd,
+            d_sums,
+            weights,
+            Start::Zero,
+            &mut work.d_inputs,
+            input_row,
+        );
+        // Of two numbers the sum is the same whichever comes first.
+        let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, run) in self.shard.runs(chunk) {
+            for (index, packed) in run.enumerate() {
+                let row = &work.d_inputs[(at + index) * input_row..][..inputs];
+                let to = packed * inputs;
+                // SAFETY: only the two directions of this shard come to these rows, one at a time
+                // as they hold the chunk's lock, and they are read only when the other direction
+                // has written them.
+                unsafe {
+                    if *written {
+                        add(simd, self.d_input.part(to, inputs), row);
+                    } else {
+                        self.d_input.write(to, row);
+                    }
+                }
+            }
+        }
+        *written = true;
+    }
+
+    /// Writes the gradients of the initial state.
+    fn end<S: Simd>(&self, work: &Work<S, C>) {
+        let (arguments, row_len) = (self.pass.arguments, work.widths.state_row());
+        for (row, position) in self.shard.positions().enumerate() {
+            let parts = [&work.dh, &work.dc];
+            for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
+                let at = arguments.state_at(part, self.direction, position);
+                let values = &values[row * row_len..][..work.widths.hidden];
+                // SAFETY: no other task has this direction of this sequence.
+                unsafe { self.d_start.write(at, values) };
+            }
+        }
     }
 }
 

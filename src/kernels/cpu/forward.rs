@@ -8,7 +8,7 @@
 use super::buffer::Buffer;
 use super::cells::{Cell, MOST_BLOCKS};
 use super::lanes::Lanes;
-use super::shards::{Shard, forward_rows, run_tasks};
+use super::shards::{Shard, forward_rows, ordered, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Start, product};
 use super::weights::{Flat, ForwardWeights, Widths};
@@ -255,13 +255,11 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
             false => Vec::new(),
         };
 
-        let mut chunks = shard.chunks(CHUNK_ROWS);
+        let chunks = shard.chunks(CHUNK_ROWS);
         let most = chunks.iter().map(|chunk| chunk.rows()).max().unwrap_or(0);
         let mut sums = Buffer::new(most * row_len);
-        if direction == 1 {
-            chunks.reverse();
-        }
-        for chunk in &chunks {
+        let backwards = direction == 1;
+        for chunk in ordered(0..chunks.len(), backwards).map(|index| &chunks[index]) {
             for (at, rows) in shard.runs(chunk) {
                 let from = &arguments.input[rows.start * inputs..];
                 product(
@@ -279,12 +277,7 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                     row[input_columns..].copy_from_slice(&weights.bias[input_columns..]);
                 }
             }
-            let steps = chunk.steps.len();
-            for index in 0..steps {
-                let step = match direction {
-                    0 => chunk.steps.start + index,
-                    _ => chunk.steps.end - 1 - index,
-                };
+            for step in ordered(chunk.steps.clone(), backwards) {
                 let live = shard.live(step);
                 let sums = &mut sums[chunk.start(step) * row_len..][..live * row_len];
                 product(
@@ -295,10 +288,7 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                     &mut sums[hidden_start..],
                     row_len,
                 );
-                let next_step = match direction {
-                    0 => Some(step + 1).filter(|&step| step < shard.length(0)),
-                    _ => step.checked_sub(1),
-                };
+                let next_step = shard.beside(step, backwards);
                 for row in 0..live {
                     if let Some(next) =
                         next_step.filter(|&next| self.keep && row < shard.live(next))

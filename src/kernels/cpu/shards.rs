@@ -69,6 +69,14 @@ impl<'a> Shard<'a> {
         self.packing.offset(step) + self.from
     }
 
+    /// The step that comes after `step`, or before it if `backwards`, if there is one.
+    pub(super) fn beside(&self, step: usize, backwards: bool) -> Option<usize> {
+        match backwards {
+            true => step.checked_sub(1),
+            false => Some(step + 1).filter(|&step| step < self.length(0)),
+        }
+    }
+
     /// Consecutive steps whose rows together are at least `rows`, or all that are left.
     pub(super) fn chunks(&self, rows: usize) -> Vec<Chunk> {
         let steps = self.length(0);
@@ -126,6 +134,15 @@ impl Chunk {
     pub(super) fn start(&self, step: usize) -> usize {
         self.starts[step - self.steps.start]
     }
+}
+
+/// The numbers of a range, from its end if `backwards`.
+pub(super) fn ordered(range: Range<usize>, backwards: bool) -> impl Iterator<Item = usize> {
+    let Range { start, end } = range;
+    (0..end - start).map(move |index| match backwards {
+        true => end - 1 - index,
+        false => start + index,
+    })
 }
 
 /// What tasks `0..count` return, run like those of [`run_tasks`].
@@ -195,6 +212,22 @@ mod tests {
             }
             assert!(seen.iter().all(|&times| times == 1));
         }
+    }
+
+    #[test]
+    fn steps_in_either_order() {
+        assert!(ordered(3..6, false).eq([3, 4, 5]));
+        assert!(ordered(3..6, true).eq([5, 4, 3]));
+        let packing = Packing::new(&[3, 5, 2]).unwrap();
+        let shard = Shard::all(&packing, 8)[0];
+        assert_eq!(
+            (shard.beside(3, false), shard.beside(4, false)),
+            (Some(4), None)
+        );
+        assert_eq!(
+            (shard.beside(1, true), shard.beside(0, true)),
+            (Some(0), None)
+        );
     }
 
     #[test]
