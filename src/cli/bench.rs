@@ -1,6 +1,6 @@
 //! `birnn bench`: how fast this machine is.
 
-use super::table::table;
+use super::table::{grouped, table};
 use super::{Ending, Usage, tell};
 use anyhow::Context;
 use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Workload};
@@ -185,8 +185,8 @@ fn plain(report: &Report) -> String {
                 name.into(),
                 seconds(rate.timing.median_seconds),
                 seconds(rate.timing.minimum_seconds),
-                grouped(rate.texts_per_second),
-                grouped(rate.tokens_per_second),
+                grouped(rate.texts_per_second.round() as usize),
+                grouped(rate.tokens_per_second.round() as usize),
             ]);
         }
         sections.push(table(&rows));
@@ -212,8 +212,8 @@ fn head(report: &Report) -> String {
         "{}{}: {batch} {rows} ({} tokens), E {embedding_size}, H {num_hiddens}, L {num_layers}, V {}\n",
         machine(report.version, report.cpu.as_deref(), report.threads),
         name_of(report.cell),
-        grouped(report.tokens as f64),
-        grouped(vocabulary_size as f64),
+        grouped(report.tokens),
+        grouped(vocabulary_size),
     )
 }
 
@@ -236,7 +236,7 @@ fn plain_growth(scaling: &Scaling) -> String {
                 } else {
                     String::new()
                 },
-                grouped(point.value as f64),
+                grouped(point.value),
                 seconds(point.timing.median_seconds),
                 seconds(point.timing.minimum_seconds),
                 match last {
@@ -261,7 +261,7 @@ fn rate_row(name: &str, rate: &Rate) -> Vec<String> {
         name.into(),
         seconds(rate.timing.median_seconds),
         seconds(rate.timing.minimum_seconds),
-        grouped(rate.tokens_per_second),
+        grouped(rate.tokens_per_second.round() as usize),
         format!("{:.1}", rate.gflops),
         rate.floor_seconds.map_or_else(dash, seconds),
         rate.times_floor
@@ -304,27 +304,14 @@ fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A rounded number with commas between groups of three digits.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!(grouped(1_234_567.4), "1,234,567");
-        assert_eq!(grouped(12.0), "12");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(12), "12");
         for (time, text) in [
             (12.34, "12.3 s"),
             (1.2346, "1.235 s"),

@@ -1,4 +1,4 @@
-//! Tables for people.
+//! Tables and numbers for people.
 
 /// Rows of cells in aligned columns: the first one left, the others right. The first row is the
 /// head.
@@ -35,6 +35,19 @@ pub(super) fn percent(share: Option<f64>) -> String {
         Some(share) => format!("{:.2}", 100.0 * share),
         None => "-".into(),
     }
+}
+
+/// A number with commas between groups of three digits.
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::Ending;
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::source::DataArguments;
+use super::table::grouped;
 use super::tell;
 use anyhow::Context;
 use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
@@ -348,17 +349,4 @@ fn quoted(path: &Path) -> String {
         true => path,
         false => format!("'{}'", path.replace('\'', "'\\''")),
     }
-}
-
-/// A number with commas between groups of three digits.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
