@@ -152,8 +152,7 @@ pub trait Kernel: Send + Sync {
 /// A layer that has run forward and can run backward once.
 ///
 /// A training step needs no graph: it knows what comes after what. Candle's backward pass adds
-/// every gradient to a tensor of zeros, which for a layer's output costs a tenth of the layer
-/// itself.
+/// every gradient to a tensor of zeros, which for a layer's output is several passes over memory.
 pub trait Recorded: Send + Sync {
     /// The packed output, [N, D*H].
     fn output(&self) -> &Tensor;
