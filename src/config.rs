@@ -49,6 +49,10 @@ pub struct DataConfig {
     pub train_split: String,
     /// The split to choose the best epoch on; cut from the training split where there is none.
     pub validation_split: String,
+    /// A split without labels: its texts go into the vocabulary, and teachers label them.
+    pub unlabelled_split: Option<String>,
+    /// More sources, whose training splits are learnt beside the first one's.
+    pub additional_sources: Vec<String>,
     /// The share of the training split that is cut off where there is no validation split.
     pub validation_fraction: f64,
 }
@@ -64,6 +68,8 @@ impl Default for DataConfig {
             revision: None,
             train_split: "train".into(),
             validation_split: "validation".into(),
+            unlabelled_split: None,
+            additional_sources: Vec::new(),
             validation_fraction: 0.1,
         }
     }
@@ -103,6 +109,21 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Probability with which a token of a training text is replaced by the unknown one.
     pub word_dropout: f64,
+    /// How much the loss of adversarially perturbed texts counts beside that of the texts
+    /// themselves (Miyato, Dai and Goodfellow 2017); 0 for none. A step then takes twice as long.
+    pub adversarial_weight: f64,
+    /// Norm of the perturbation of an embedded text, as a share of the text's own.
+    pub adversarial_size: f64,
+    /// What the losses of the logistic regression over n-grams are multiplied by, against a penalty
+    /// of half the squared norm of its weights (with `model.ngrams.order`).
+    pub ngram_cost: f64,
+    /// Share of the n-grams' scores that is added to the logits in training: 0 for a network that
+    /// learns as if it were alone, 1 for one that learns what they miss. The scores are those of
+    /// tables that were fitted without the text.
+    pub ngram_offset: f64,
+    /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are
+    /// learnt beside the labels.
+    pub teachers: Vec<PathBuf>,
     /// Standard deviation of the initial embeddings. PyTorch's is 1; a smaller one lets what is
     /// learnt of a word outweigh what it began with.
     pub embedding_deviation: f64,
@@ -145,6 +166,11 @@ impl Default for TrainConfig {
             ema_decay: 0.0,
             label_smoothing: 0.0,
             word_dropout: 0.0,
+            adversarial_weight: 0.0,
+            adversarial_size: 0.02,
+            ngram_cost: 0.02,
+            ngram_offset: 0.0,
+            teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,
             vectors: None,
@@ -262,6 +288,26 @@ impl Config {
             ),
             ("train.word_dropout", is_share(train.word_dropout), SHARE),
             (
+                "train.adversarial_weight",
+                train.adversarial_weight >= 0.0 && train.adversarial_weight.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.adversarial_size",
+                train.adversarial_size >= 0.0 && train.adversarial_size.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.ngram_cost",
+                train.ngram_cost > 0.0 && train.ngram_cost.is_finite(),
+                "a number above 0",
+            ),
+            (
+                "train.ngram_offset",
+                (0.0..=1.0).contains(&train.ngram_offset),
+                "a number from 0 to 1",
+            ),
+            (
                 "train.embedding_deviation",
                 train.embedding_deviation > 0.0 && train.embedding_deviation.is_finite(),
                 "a number above 0",
@@ -278,14 +324,21 @@ impl Config {
                 "a number above 0 and below 1",
             ),
         ];
-        match checks.into_iter().find(|(_, holds, _)| !holds) {
-            Some((key, _, range)) => Err(Error::config(
+        if let Some((key, _, range)) = checks.into_iter().find(|(_, holds, _)| !holds) {
+            return Err(Error::config(
                 key,
                 "the value is out of range",
                 format!("use {range}"),
-            )),
-            None => Ok(()),
+            ));
         }
+        if !train.teachers.is_empty() && self.data.unlabelled_split.is_none() {
+            return Err(Error::config(
+                "train.teachers",
+                "there are no texts to teach",
+                "name a split without labels: data.unlabelled_split",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -367,21 +420,19 @@ fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
         Some(value) => value,
         None => toml::Value::String(value.to_owned()),
     };
-    let (section, name) = match key.split_once('.') {
-        Some((section, name)) => (Some(section), name),
-        None => (None, key),
+    let (sections, name) = match key.rsplit_once('.') {
+        Some((sections, name)) => (sections.split('.').collect(), name),
+        None => (Vec::new(), key),
     };
-    let target = match section {
-        None => table,
-        Some(section) => {
-            let entry = table
-                .entry(section)
-                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            entry.as_table_mut().ok_or_else(|| {
-                Error::config(section, "this is not a section", "leave out the dot")
-            })?
-        }
-    };
+    let mut target = table;
+    for section in sections {
+        let entry = target
+            .entry(section)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        target = entry
+            .as_table_mut()
+            .ok_or_else(|| Error::config(section, "this is not a section", "leave out the dot"))?;
+    }
     target.insert(name.to_owned(), value);
     Ok(())
 }
@@ -393,20 +444,28 @@ fn resolve_paths(table: &mut toml::Table, folder: &Path) {
             .get_mut(section)
             .and_then(|section| section.as_table_mut())
             .and_then(|section| section.get_mut(key));
-        if let Some(toml::Value::String(text)) = value
-            && is_path(text, folder)
-        {
-            *text = folder.join(&*text).display().to_string();
+        let values = match value {
+            Some(toml::Value::Array(values)) => values.as_mut_slice(),
+            Some(value) => std::slice::from_mut(value),
+            None => &mut [],
+        };
+        for value in values {
+            if let toml::Value::String(text) = value
+                && is_path(text, folder)
+            {
+                *text = folder.join(&*text).display().to_string();
+            }
         }
     };
     resolve("train", "vectors", |_, _| true);
+    resolve("train", "teachers", |_, _| true);
     resolve("text", "tokenizer", |text, _| {
         matches!(text.parse(), Ok(TokenKind::File(_)))
     });
     // A source may also be the name of something that is not a file.
-    resolve("data", "source", |text, folder| {
-        text != "-" && folder.join(text).exists()
-    });
+    let is_there = |text: &str, folder: &Path| text != "-" && folder.join(text).exists();
+    resolve("data", "source", is_there);
+    resolve("data", "additional_sources", is_there);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a source of texts to token lists: classes, tokenizer and both splits of a run.
 
 use crate::cache::{Cache, FOLDER_VARIABLE, Key};
-use crate::config::Config;
+use crate::config::{Config, DataConfig};
 use crate::data::{Labels, Progress as Downloads, Source, SourceOptions, Split, hold_out};
 use crate::error::{Error, Result};
 use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
@@ -53,6 +53,10 @@ pub struct Corpus {
     pub train: Encoded,
     /// The validation split.
     pub validation: Encoded,
+    /// The texts of the unlabelled split; none where there is no such split.
+    pub unlabelled_texts: Vec<String>,
+    /// Token ids of these, none of them empty.
+    pub unlabelled: Vec<Vec<u32>>,
     /// The validation texts, in the order of [`Corpus::validation`].
     pub validation_texts: Vec<String>,
 }
@@ -108,41 +112,62 @@ impl Encoded {
             .iter()
             .map(|example| example.label as u32)
             .collect();
-        let key = match reuse.key_of_texts(&texts) {
-            Some(texts) => {
-                let tokenizer = encoder.description()?;
-                Some(Key::new("tokens", &[tokenizer.as_bytes(), texts.bytes()]))
-            }
-            None => None,
-        };
-        let found = reuse.get(name, key.as_ref(), |bytes| {
-            ids_from_bytes(bytes).filter(|ids| ids.len() == texts.len())
-        });
-        let ids = match found {
-            Some(ids) => Some(ids),
-            None => {
-                let ids = encode_texts(encoder, &texts, progress)?;
-                if let Some(ids) = &ids {
-                    reuse.put(name, key.as_ref(), || ids_to_bytes(ids));
-                }
-                ids
-            }
-        };
+        let ids = ids_through(reuse, name, &texts, encoder, progress)?;
         Ok(ids.map(|ids| Self { ids, labels }))
     }
 
     /// A SHA-256 over all ids and labels, in hexadecimal: tells whether two runs see the same.
     pub fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        for (ids, label) in self.ids.iter().zip(&self.labels) {
-            hash.update((ids.len() as u64).to_le_bytes());
-            for id in ids {
-                hash.update(id.to_le_bytes());
+        fingerprint(&self.ids, &self.labels)
+    }
+}
+
+/// The token ids of texts, or what the cache has of them; `name` is what they are called. `None` if
+/// `progress` ended it.
+fn ids_through(
+    reuse: &mut Reuse,
+    name: &'static str,
+    texts: &[&str],
+    encoder: &TextEncoder,
+    progress: &mut dyn Progress,
+) -> Result<Option<Vec<Vec<u32>>>> {
+    let key = match reuse.key_of_texts(texts) {
+        Some(texts) => {
+            let tokenizer = encoder.description()?;
+            Some(Key::new("tokens", &[tokenizer.as_bytes(), texts.bytes()]))
+        }
+        None => None,
+    };
+    let found = reuse.get(name, key.as_ref(), |bytes| {
+        ids_from_bytes(bytes).filter(|ids| ids.len() == texts.len())
+    });
+    let ids = match found {
+        Some(ids) => Some(ids),
+        None => {
+            let ids = encode_texts(encoder, texts, progress)?;
+            if let Some(ids) = &ids {
+                reuse.put(name, key.as_ref(), || ids_to_bytes(ids));
             }
+            ids
+        }
+    };
+    Ok(ids)
+}
+
+/// A SHA-256 over token ids and the labels that there are.
+fn fingerprint(ids: &[Vec<u32>], labels: &[u32]) -> String {
+    let mut hash = Sha256::new();
+    let mut labels = labels.iter();
+    for ids in ids {
+        hash.update((ids.len() as u64).to_le_bytes());
+        for id in ids {
+            hash.update(id.to_le_bytes());
+        }
+        if let Some(label) = labels.next() {
             hash.update(label.to_le_bytes());
         }
-        hexadecimal(hash)
     }
+    hexadecimal(hash)
 }
 
 fn hexadecimal(hash: Sha256) -> String {
@@ -181,6 +206,9 @@ impl Corpus {
         let mut hash = Sha256::new();
         hash.update(self.train.fingerprint());
         hash.update(self.validation.fingerprint());
+        if !self.unlabelled.is_empty() {
+            hash.update(fingerprint(&self.unlabelled, &[]));
+        }
         hash.update(self.encoder.to_json()?);
         for name in self.labels.names() {
             hash.update((name.len() as u64).to_le_bytes());
@@ -199,20 +227,30 @@ impl Corpus {
         cache: &Cache,
         progress: &mut impl Progress,
     ) -> Result<Option<Self>> {
-        let (train, validation) = read_splits(config, progress)?;
+        let (mut train, validation) = read_splits(config, progress)?;
+        add_sources(&mut train, config, progress)?;
         let labels = match &config.data.label_names {
             Some(names) => Labels::new(names.clone())?,
             None => Labels::of_split(&train)?,
         };
         check_classes(&train, &labels)?;
+        let unlabelled = read_unlabelled(config, progress)?;
+        let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
+        texts.extend(unlabelled.iter().map(String::as_str));
         let mut reuse = Reuse::of(cache);
-        let encoder = encoder_of(&mut reuse, &train, &config.text, progress)?;
+        let encoder = encoder_of(&mut reuse, &texts, &config.text, progress)?;
         let mut encode =
             |name, split| Encoded::through(&mut reuse, name, split, &labels, &encoder, progress);
         let Some(encoded_train) = encode("training tokens", &train)? else {
             return Ok(None);
         };
         let Some(encoded_validation) = encode("validation tokens", &validation)? else {
+            return Ok(None);
+        };
+        let texts: Vec<&str> = unlabelled.iter().map(String::as_str).collect();
+        let Some(encoded_unlabelled) =
+            ids_through(&mut reuse, "unlabelled tokens", &texts, &encoder, progress)?
+        else {
             return Ok(None);
         };
         reuse.tell(progress);
@@ -222,23 +260,24 @@ impl Corpus {
             encoder,
             train: encoded_train,
             validation: encoded_validation,
+            unlabelled_texts: unlabelled,
+            unlabelled: encoded_unlabelled,
             validation_texts,
         }))
     }
 }
 
-/// The tokenizer that `config` asks for, learnt from a split.
+/// The tokenizer that `config` asks for, learnt from texts.
 fn encoder_of(
     reuse: &mut Reuse,
-    split: &Split,
+    texts: &[&str],
     config: &TextConfig,
     progress: &mut dyn Progress,
 ) -> Result<TextEncoder> {
     const NAME: &str = "vocabulary";
-    let texts: Vec<&str> = split.records.iter().map(|row| row.text.as_str()).collect();
     let key = match config.tokenizer {
         TokenKind::File(_) => None,
-        _ => reuse.key_of_texts(&texts),
+        _ => reuse.key_of_texts(texts),
     };
     let key = key.map(|texts| {
         // How texts are cut does not matter to the vocabulary.
@@ -260,7 +299,7 @@ fn encoder_of(
     let mut told = |done, total| {
         let _ = progress.texts(Stage::Vocabulary, done, total);
     };
-    let encoder = TextEncoder::train(&texts, config, &mut told)?;
+    let encoder = TextEncoder::train(texts, config, &mut told)?;
     if key.is_some() {
         let json = encoder.to_json()?;
         reuse.put(NAME, key.as_ref(), || json.into_bytes());
@@ -375,7 +414,11 @@ fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
 ///
 /// # Errors
 /// There is no such source.
-pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
+pub fn open_source(config: &DataConfig) -> Result<Source> {
+    Source::open(&config.source, source_options(config))
+}
+
+fn source_options(config: &DataConfig) -> SourceOptions {
     let mut options = SourceOptions {
         text_column: config.text_column.clone(),
         label_column: config.label_column.clone(),
@@ -384,7 +427,7 @@ pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
         ..SourceOptions::default()
     };
     options.hub.revision = config.revision.clone();
-    Source::open(&config.source, options)
+    options
 }
 
 /// The training and the validation split; the latter cut from the former where there is none or
@@ -408,6 +451,37 @@ pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Spli
         return Ok((train, validation));
     }
     hold_out(train, data.validation_fraction, config.seed)
+}
+
+/// Adds the training splits of more sources to that of the first one.
+fn add_sources(train: &mut Split, config: &Config, progress: &mut dyn Progress) -> Result<()> {
+    for name in &config.data.additional_sources {
+        let options = SourceOptions {
+            label_names: config.data.label_names.clone(),
+            ..SourceOptions::default()
+        };
+        let source = Source::open(name, options)?;
+        let names: Vec<&str> = source.split_names().collect();
+        let split = match names[..] {
+            [only] => only,
+            _ => config.data.train_split.as_str(),
+        };
+        let more = source.split(split, progress)?;
+        train.origin = format!("{}, {}", train.origin, more.origin);
+        train.records.extend(more.records);
+    }
+    Ok(())
+}
+
+/// The texts of the unlabelled split, if the config names one.
+fn read_unlabelled(config: &Config, progress: &mut dyn Progress) -> Result<Vec<String>> {
+    let Some(name) = &config.data.unlabelled_split else {
+        return Ok(Vec::new());
+    };
+    let mut options = source_options(&config.data);
+    options.unlabelled = true;
+    let split = Source::open(&config.data.source, options)?.split(name, progress)?;
+    Ok(split.records.into_iter().map(|row| row.text).collect())
 }
 
 /// Every class needs a row to learn from.

@@ -15,6 +15,7 @@
 //!      kernels      one operation a layer, with or without a graph
 //!    pooling      first and last step, ...         -> [B, 4*num_hiddens]
 //!               linear                             -> logits [B, classes]
+//!    ngrams       a linear classifier beside it, added to the logits
 //!  loss, metrics
 //!  optim        AdamW, averages of the weights
 //!  train, evaluate, predict
@@ -66,6 +67,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod kernels;
 pub mod model;
+pub mod ngrams;
 pub mod parameters;
 pub mod pooling;
 pub mod rnn;
@@ -85,6 +87,7 @@ pub mod checkpoint;
 pub mod bench;
 
 // Used everywhere.
+mod atomic;
 pub mod cache;
 pub mod device;
 pub mod error;

@@ -12,9 +12,27 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 /// # Errors
 /// A label outside the classes, or shapes that do not fit.
 pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
-    let op = CrossEntropy::new(logits, labels, smoothing)?;
+    cross_entropy_to(logits, Targets::Labels(labels), smoothing)
+}
+
+/// What a model should say of the texts of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Targets<'a> {
+    /// The class of each text.
+    Labels(&'a [u32]),
+    /// The probability of each class for each text, [B, classes], row after row.
+    Probabilities(&'a [f32]),
+}
+
+/// [`cross_entropy`] against targets of either kind; label smoothing blends both with the even
+/// distribution.
+///
+/// # Errors
+/// A label outside the classes, or shapes that do not fit.
+pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Tensor> {
+    let op = CrossEntropy::new(logits, targets, smoothing)?;
     if !logits.device().is_cpu() || logits.dtype() != DType::F32 {
-        return cross_entropy_with_tensors(logits, labels, smoothing);
+        return cross_entropy_with_tensors(logits, &op);
     }
     let logits = logits.contiguous()?;
     Ok(match logits.track_op() {
@@ -24,39 +42,34 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
 }
 
 /// The same in plain tensor operations: for other devices and types, and the slow twin.
-fn cross_entropy_with_tensors(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
-    let (batch, classes) = logits.dims2()?;
+fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tensor> {
+    let (batch, _) = logits.dims2()?;
     let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
-    let spread = smoothing / classes as f64;
-    let mut target = vec![spread as f32; batch * classes];
-    for (target, &label) in target.chunks_exact_mut(classes).zip(labels) {
-        target[label as usize] = (1.0 - smoothing + spread) as f32;
-    }
-    let target = Tensor::from_vec(target, (batch, classes), logits.device())?;
-    let target = target.to_dtype(logits.dtype())?;
-    Ok(((log_probabilities * target)?.sum_all()? / -(batch as f64))?)
+    let targets = Tensor::from_vec(op.targets.clone(), logits.shape(), logits.device())?;
+    let targets = targets.to_dtype(logits.dtype())?;
+    Ok(((log_probabilities * targets)?.sum_all()? / -(batch as f64))?)
 }
 
 /// Mean cross-entropy in one graph node, in double precision between input and result.
-/// Every label is one of the classes.
 #[derive(Debug)]
 struct CrossEntropy {
-    labels: Vec<u32>,
-    smoothing: f64,
+    /// The probabilities that the logits should give, after smoothing, [B, classes].
+    targets: Vec<f64>,
+    classes: usize,
 }
 
-/// The mean loss of [`cross_entropy`] for logits on the CPU, and the gradient of `factor` times it
+/// The mean loss of [`cross_entropy_to`] for logits on the CPU, and the gradient of `factor` times it
 /// with respect to them, without graph.
 ///
 /// # Errors
 /// A label outside the classes, or shapes that do not fit.
 pub(crate) fn cross_entropy_gradient(
     logits: &Tensor,
-    labels: &[u32],
+    targets: Targets,
     smoothing: f64,
     factor: f64,
 ) -> Result<(f32, Tensor)> {
-    let op = CrossEntropy::new(logits, labels, smoothing)?;
+    let op = CrossEntropy::new(logits, targets, smoothing)?;
     let (mean, gradient) = read(&logits.contiguous()?, |logits| {
         Ok((op.mean(logits), op.gradient(logits, factor)))
     })?;
@@ -65,63 +78,80 @@ pub(crate) fn cross_entropy_gradient(
 }
 
 impl CrossEntropy {
-    fn new(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Self> {
+    fn new(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Self> {
         let (batch, classes) = logits.dims2()?;
-        if labels.len() != batch {
+        let (given, wanted) = match targets {
+            Targets::Labels(labels) => (labels.len(), batch),
+            Targets::Probabilities(probabilities) => (probabilities.len(), batch * classes),
+        };
+        if given != wanted {
             return Err(Error::argument(
                 "labels",
-                format!("{} of them for {batch} rows of logits", labels.len()),
+                format!("{given} of them for {batch} rows of logits"),
             ));
         }
-        if let Some(&label) = labels.iter().find(|&&label| label as usize >= classes) {
-            return Err(Error::argument(
-                "labels",
-                format!("class {label}, but there are {classes}"),
-            ));
+        let spread = smoothing / classes as f64;
+        let mut dense = vec![spread; batch * classes];
+        match targets {
+            Targets::Labels(labels) => {
+                for (targets, &label) in dense.chunks_exact_mut(classes).zip(labels) {
+                    let Some(target) = targets.get_mut(label as usize) else {
+                        return Err(Error::argument(
+                            "labels",
+                            format!("class {label}, but there are {classes}"),
+                        ));
+                    };
+                    *target += 1.0 - smoothing;
+                }
+            }
+            Targets::Probabilities(probabilities) => {
+                for (target, &probability) in dense.iter_mut().zip(probabilities) {
+                    *target += (1.0 - smoothing) * f64::from(probability);
+                }
+            }
         }
         Ok(Self {
-            labels: labels.to_vec(),
-            smoothing,
+            targets: dense,
+            classes,
         })
     }
 
     /// The mean loss over the rows of logits [B, classes].
     fn mean(&self, logits: &[f32]) -> f32 {
-        let mut sum = 0.0;
-        for (logits, &label) in self.rows(logits) {
+        let (mut sum, mut batch) = (0.0, 0);
+        for (logits, targets) in self.rows(logits) {
             let (highest, log_sum) = log_sum_exp(logits);
-            // The negative logarithm of a class's probability.
-            let cost = |logit: f32| (highest - f64::from(logit)) + log_sum;
-            let all: f64 = logits.iter().copied().map(cost).sum();
-            sum += (1.0 - self.smoothing) * cost(logits[label as usize])
-                + self.smoothing / logits.len() as f64 * all;
+            // Each class's share times the negative logarithm of its probability. The difference
+            // first: logits can be so large that only it has a meaning.
+            let cost =
+                |(&logit, &target): (&f32, &f64)| target * ((highest - f64::from(logit)) + log_sum);
+            sum += logits.iter().zip(targets).map(cost).sum::<f64>();
+            batch += 1;
         }
-        (sum / self.labels.len() as f64) as f32
+        (sum / f64::from(batch)) as f32
     }
 
     /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities
     /// minus target.
     fn gradient(&self, logits: &[f32], factor: f64) -> Vec<f32> {
-        let factor = factor / self.labels.len() as f64;
+        let batch = self.targets.len() / self.classes.max(1);
+        let factor = factor / batch as f64;
         let mut gradient = Vec::with_capacity(logits.len());
-        for (logits, &label) in self.rows(logits) {
+        for (logits, targets) in self.rows(logits) {
             let (highest, log_sum) = log_sum_exp(logits);
-            let spread = self.smoothing / logits.len() as f64;
-            gradient.extend(logits.iter().enumerate().map(|(class, &logit)| {
+            gradient.extend(logits.iter().zip(targets).map(|(&logit, target)| {
                 let probability = (f64::from(logit) - highest - log_sum).exp();
-                let own = match class == label as usize {
-                    true => 1.0 - self.smoothing,
-                    false => 0.0,
-                };
-                (factor * (probability - own - spread)) as f32
+                (factor * (probability - target)) as f32
             }));
         }
         gradient
     }
 
-    fn rows<'a>(&'a self, logits: &'a [f32]) -> impl Iterator<Item = (&'a [f32], &'a u32)> {
-        let classes = logits.len() / self.labels.len().max(1);
-        logits.chunks_exact(classes.max(1)).zip(&self.labels)
+    fn rows<'a>(&'a self, logits: &'a [f32]) -> impl Iterator<Item = (&'a [f32], &'a [f64])> {
+        let classes = self.classes.max(1);
+        logits
+            .chunks_exact(classes)
+            .zip(self.targets.chunks_exact(classes))
     }
 }
 
@@ -205,7 +235,8 @@ mod tests {
         let labels = [3, 0, 1, 1, 2];
         for smoothing in [0.0, 0.2] {
             let fast = cross_entropy(&logits, &labels, smoothing).unwrap();
-            let slow = cross_entropy_with_tensors(&logits, &labels, smoothing).unwrap();
+            let op = CrossEntropy::new(&logits, Targets::Labels(&labels), smoothing).unwrap();
+            let slow = cross_entropy_with_tensors(&logits, &op).unwrap();
             let close = |a: &Tensor, b: &Tensor| {
                 assert_eq!(a.dims(), b.dims());
                 let error = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
@@ -218,6 +249,19 @@ mod tests {
             };
             close(&gradient(&fast), &gradient(&slow));
         }
+    }
+
+    #[test]
+    fn probabilities_blend_the_losses_of_the_labels() {
+        let logits = normal_tensor(3, &[1, 3]);
+        let of = |targets| {
+            let loss = cross_entropy_to(&logits, targets, 0.1).unwrap();
+            loss.to_scalar::<f32>().unwrap()
+        };
+        let blend = 0.25 * of(Targets::Labels(&[0])) + 0.75 * of(Targets::Labels(&[2]));
+        assert!((of(Targets::Probabilities(&[0.25, 0.0, 0.75])) - blend).abs() < 1e-6);
+        let error = cross_entropy_to(&logits, Targets::Probabilities(&[1.0]), 0.0);
+        assert!(error.is_err());
     }
 
     #[test]

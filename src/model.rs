@@ -9,6 +9,7 @@ use crate::dropout::{Dropout, Phase};
 use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Mode};
+use crate::ngrams::{NGRAMS, NgramConfig, Ngrams};
 use crate::packing::Packing;
 use crate::pooling::{Pooling, pool};
 use crate::rnn::{Recurrent, RecurrentConfig};
@@ -41,6 +42,8 @@ pub struct ModelConfig {
     pub encoder_dropout: f64,
     /// Dropout before the decoder.
     pub dropout: f64,
+    /// A branch of n-grams whose scores are added to the logits.
+    pub ngrams: NgramConfig,
 }
 
 impl Default for ModelConfig {
@@ -57,6 +60,7 @@ impl Default for ModelConfig {
             embedding_dropout: 0.0,
             encoder_dropout: 0.0,
             dropout: 0.0,
+            ngrams: NgramConfig::default(),
         }
     }
 }
@@ -101,7 +105,7 @@ impl ModelConfig {
                 "name at least one of ends, final, mean, max",
             ));
         }
-        Ok(())
+        self.ngrams.validate()
     }
 
     /// Number of directions, D.
@@ -119,7 +123,8 @@ impl ModelConfig {
 /// A bidirectional recurrent text classifier.
 ///
 /// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
-/// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module.
+/// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With
+/// a branch of n-grams also `ngrams.weight` [buckets, classes].
 #[derive(Debug, Clone)]
 pub struct BiRnn {
     embedding: Arc<dyn EmbeddingTable>,
@@ -128,6 +133,7 @@ pub struct BiRnn {
     pooling: Vec<Pooling>,
     embedding_dropout: Dropout,
     dropout: Dropout,
+    ngrams: Option<Ngrams>,
 }
 
 /// The name of the embedding table among the parameters.
@@ -188,6 +194,14 @@ impl BiRnn {
             up: bound,
         };
         let decoder = vb.pp("decoder");
+        let ngrams = match config.ngrams.is_on() {
+            true => {
+                let shape = (config.ngrams.buckets, classes);
+                let table = vb.get_with_hints(shape, NGRAMS, Init::Const(0.0))?;
+                Some(Ngrams::new(config.ngrams, &table)?)
+            }
+            false => None,
+        };
         Ok(Self {
             embedding,
             encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
@@ -198,6 +212,7 @@ impl BiRnn {
             pooling: config.pooling.clone(),
             embedding_dropout: Dropout::new(config.embedding_dropout, EMBEDDING_DROPOUT)?,
             dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
+            ngrams,
         })
     }
 
@@ -224,10 +239,15 @@ impl BiRnn {
     /// A token id outside the vocabulary, or a failing tensor operation.
     pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
         let embedded = self.embedding.embed(batch)?;
-        self.forward_embedded(&embedded, batch.packing(), phase)
+        let mut logits = self.sorted_logits(&embedded, batch.packing(), phase)?;
+        if let Some(ngrams) = &self.ngrams {
+            logits = (&logits + ngrams.forward(batch, logits.device())?)?;
+        }
+        in_order(logits, batch.packing())
     }
 
-    /// The logits from packed embedded tokens [N, E]: all of [`BiRnn::forward`] but the lookup.
+    /// The logits [B, classes] from packed embedded tokens [N, E]: all of [`BiRnn::forward`] but the
+    /// lookup and the branch of n-grams, which both need the tokens.
     ///
     /// # Errors
     /// Shapes that do not fit, or a failing tensor operation.
@@ -237,18 +257,47 @@ impl BiRnn {
         packing: &Arc<Packing>,
         phase: Phase,
     ) -> Result<Tensor> {
-        let embedded = self.embedding_dropout.forward(embedded, phase)?;
+        in_order(self.sorted_logits(embedded, packing, phase)?, packing)
+    }
+
+    /// The same in the batch's sorted order.
+    fn sorted_logits(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<Tensor> {
+        let embedded = self.drop_embedded(embedded, phase)?;
+        self.encode(&embedded, packing, phase)
+    }
+
+    /// Packed embedded tokens [N, E] after their dropout: the first step of training through a graph.
+    pub(crate) fn drop_embedded(&self, embedded: &Tensor, phase: Phase) -> Result<Tensor> {
+        self.embedding_dropout.forward(embedded, phase)
+    }
+
+    /// The logits [B, classes] in sorted order, from packed embedded tokens [N, E] after dropout.
+    pub(crate) fn encode(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<Tensor> {
         let (output, _) = self
             .encoder
-            .forward_packed(&embedded, packing, None, phase)?;
+            .forward_packed(embedded, packing, None, phase)?;
         let pooled = pool(&self.pooling, &output, self.encoder.directions(), packing)?;
         let pooled = self.dropout.forward(&pooled, phase)?;
-        let logits = self.decoder.forward(&pooled)?;
-        if packing.is_sorted() {
-            return Ok(logits);
-        }
-        let positions = packing.positions().into_iter().map(|row| row as u32);
-        let positions = Tensor::from_iter(positions, logits.device())?;
-        Ok(logits.index_select(&positions, 0)?)
+        Ok(self.decoder.forward(&pooled)?)
     }
+}
+
+/// Rows [B, ...] from sorted order to that in which the batch was made.
+fn in_order(rows: Tensor, packing: &Packing) -> Result<Tensor> {
+    if packing.is_sorted() {
+        return Ok(rows);
+    }
+    let positions = packing.positions().into_iter().map(|row| row as u32);
+    let positions = Tensor::from_iter(positions, rows.device())?;
+    Ok(rows.index_select(&positions, 0)?)
 }

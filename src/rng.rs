@@ -22,6 +22,10 @@ pub enum Stream {
     Split = 4,
     /// Tokens that are replaced by the unknown one.
     WordDropout = 5,
+    /// The order of texts when n-grams are fitted.
+    Ngrams = 6,
+    /// Learning word vectors.
+    Vectors = 7,
 }
 
 /// A counter-based generator for one key.

@@ -563,7 +563,7 @@ fn the_average_is_what_is_saved_and_the_last_values_are_what_is_resumed() {
     };
     let (_, parameters) = toy.parts(&config);
     parameters.assign(&under("parameters/")).unwrap();
-    let mut averages = Ema::new(0.9, &parameters).unwrap();
+    let mut averages = Ema::new(0.9, &parameters, |_| true).unwrap();
     averages
         .restore(snapshot.progress.step, under("differences/"))
         .unwrap();

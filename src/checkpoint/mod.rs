@@ -1,6 +1,5 @@
 //! What is written to disk: model directories and the folder of a training run.
 
-mod atomic;
 mod model_directory;
 mod run_directory;
 mod weights;

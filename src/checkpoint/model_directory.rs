@@ -1,7 +1,7 @@
 //! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
 
-use super::atomic;
 use super::weights::WeightFile;
+use crate::atomic;
 use crate::data::Labels;
 use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result};

@@ -7,10 +7,10 @@
 //! checkpoints/last/               training.json, training.safetensors: where to go on
 //! ```
 
-use super::atomic;
 use super::model_directory::{CONFIG, ModelDirectory, ModelFile, WEIGHTS};
 use super::model_directory::{to_json, to_safetensors};
 use super::weights::WeightFile;
+use crate::atomic;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::text::TextEncoder;

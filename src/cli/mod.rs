@@ -12,6 +12,7 @@ mod progress;
 mod source;
 mod table;
 mod train;
+mod vectors;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -41,6 +42,7 @@ enum Command {
     Train(train::Arguments),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
+    Vectors(vectors::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -84,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -89,6 +89,15 @@ impl Terminal {
         self.bar.set_message(unit.to_owned());
     }
 
+    /// Words that vectors have been learnt from, of all epochs; breaks off if a signal came.
+    pub(super) fn words(&mut self, done: u64, total: u64) -> ControlFlow<()> {
+        self.count("learning vectors", done, Some(total), "words");
+        match self.interrupted() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
     fn interrupted(&self) -> bool {
         self.interrupt.as_ref().is_some_and(|i| i.code().is_some())
     }

@@ -11,9 +11,12 @@ use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
 use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
+use birnn::model::BiRnn;
+use birnn::ngrams;
+use birnn::parameters::Parameters;
 use birnn::predict::predict;
 use birnn::text::TokenKind;
-use birnn::train::{Outcome, Trainer, initial_model};
+use birnn::train::{Outcome, Taught, Trainer, TrainingTexts, initial_model, set_ngrams};
 use birnn::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
 use std::io::Write;
@@ -118,11 +121,22 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let (vocabulary_size, classes) = (corpus.encoder.vocabulary_size(), corpus.labels.len());
     let model = initial_model(&config, vocabulary_size, classes, vectors.as_ref(), &device)?;
     terminal.say(&format!("{} parameters", grouped(model.1.count())));
+    let Some(taught) = learn_from_teachers(&config, &corpus, &device, &mut terminal)? else {
+        return Ok(stopped_early(&interrupt));
+    };
+    let Some(offsets) = fit_ngrams(&config, &corpus, taught.as_ref(), &model, &interrupt)? else {
+        return Ok(stopped_early(&interrupt));
+    };
     let (run, snapshot) = open_run(&arguments, &config, &corpus, &out, &device)?;
+    let texts = TrainingTexts {
+        labelled: &corpus.train,
+        taught: taught.as_ref(),
+        offsets: offsets.as_deref(),
+    };
     let mut trainer = Trainer::new(
         &config,
         model,
-        &corpus.train,
+        texts,
         &corpus.validation,
         classes,
         corpus.encoder.unknown_id().unwrap_or(0),
@@ -189,9 +203,15 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
 /// evaluated from any folder.
 fn kept_config(config: &Config) -> anyhow::Result<Config> {
     let mut config = config.clone();
-    let source = Path::new(&config.data.source);
-    if source.exists() && config.data.source != "sample" {
-        config.data.source = std::path::absolute(source)?.display().to_string();
+    let data = &mut config.data;
+    for source in std::iter::once(&mut data.source).chain(&mut data.additional_sources) {
+        let path = Path::new(source);
+        if path.exists() && source != "sample" {
+            *source = std::path::absolute(path)?.display().to_string();
+        }
+    }
+    for teacher in &mut config.train.teachers {
+        *teacher = std::path::absolute(&teacher)?;
     }
     if let Some(vectors) = &mut config.train.vectors {
         *vectors = std::path::absolute(&vectors)?;
@@ -241,6 +261,101 @@ fn load_vectors(
         ));
     }
     Ok(vectors)
+}
+
+/// What the teachers say of the unlabelled texts: the mean of their probabilities. The outer
+/// `Option` is `None` if it was ended, the inner one if there are no teachers.
+fn learn_from_teachers(
+    config: &Config,
+    corpus: &Corpus,
+    device: &Device,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Option<Option<Taught>>> {
+    if config.train.teachers.is_empty() {
+        return Ok(Some(None));
+    }
+    let texts: Vec<&str> = corpus.unlabelled_texts.iter().map(String::as_str).collect();
+    let mut probabilities = vec![0.0; texts.len() * corpus.labels.len()];
+    for path in &config.train.teachers {
+        terminal.say(&format!("asking {}", path.display()));
+        let teacher = ModelDirectory::load(path, device)?;
+        let Some(predictions) = predict(&teacher, &texts, terminal)? else {
+            return Ok(None);
+        };
+        let scores = predictions.iter().flat_map(|prediction| &prediction.scores);
+        for (sum, score) in probabilities.iter_mut().zip(scores) {
+            *sum += score / config.train.teachers.len() as f32;
+        }
+    }
+    Ok(Some(Some(Taught {
+        ids: corpus.unlabelled.clone(),
+        probabilities,
+    })))
+}
+
+/// Fits the branch of n-grams, if the model has one, and gives its scores for the training texts.
+fn fit_ngrams(
+    config: &Config,
+    corpus: &Corpus,
+    taught: Option<&Taught>,
+    (_, parameters): &(BiRnn, Parameters),
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<Option<Vec<f32>>>> {
+    let ngrams = config.model.ngrams;
+    if !ngrams.is_on() {
+        return Ok(Some(None));
+    }
+    let started = std::time::Instant::now();
+    let told = |_, _| interrupt.code().is_none();
+    let classes = corpus.labels.len();
+    let train = &corpus.train;
+    let cost = config.train.ngram_cost;
+    let fitted = ngrams::fit(
+        ngrams,
+        &train.ids,
+        &train.labels,
+        classes,
+        cost,
+        config.seed,
+        &told,
+    );
+    let Some(fitted) = fitted else {
+        return Ok(None);
+    };
+    set_ngrams(parameters, &fitted)?;
+    let correct = fitted
+        .held_out
+        .chunks_exact(classes)
+        .zip(&train.labels)
+        .filter(|(s, l)| {
+            let best = s
+                .iter()
+                .enumerate()
+                .max_by(|a, b| a.1.total_cmp(b.1))
+                .map(|(i, _)| i);
+            best == Some(**l as usize)
+        })
+        .count();
+    tell(&format!(
+        "n-grams alone, on texts left out: {:.2} %; {:.1} s",
+        100.0 * correct as f64 / train.len() as f64,
+        started.elapsed().as_secs_f64()
+    ));
+    let offset = config.train.ngram_offset as f32;
+    if offset == 0.0 {
+        return Ok(Some(None));
+    }
+    let mut offsets = fitted.held_out;
+    if let Some(taught) = taught {
+        offsets.extend(ngrams::scores(
+            ngrams,
+            &fitted.weights,
+            &taught.ids,
+            classes,
+        ));
+    }
+    offsets.iter_mut().for_each(|score| *score *= offset);
+    Ok(Some(Some(offsets)))
 }
 
 fn open_run(

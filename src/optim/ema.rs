@@ -37,11 +37,12 @@ const SMALLEST: f64 = 1.0 / (1u64 << 32) as f64;
 const BLOCK: usize = 1 << 16;
 
 impl Ema {
-    /// An average that begins with the present values.
+    /// An average that begins with the present values, of the parameters whose names `moves`
+    /// accepts; the others have no average but their value.
     ///
     /// # Errors
     /// A failing allocation on the device.
-    pub fn new(decay: f64, parameters: &Parameters) -> Result<Self> {
+    pub fn new(decay: f64, parameters: &Parameters, moves: impl Fn(&str) -> bool) -> Result<Self> {
         let zeros = |(name, var): (&str, &candle_core::Var)| -> Result<(String, Tensor)> {
             let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
             Ok((name.to_owned(), zeros))
@@ -50,7 +51,11 @@ impl Ema {
             decay,
             steps: 0,
             scale: 1.0,
-            differences: parameters.iter().map(zeros).collect::<Result<_>>()?,
+            differences: parameters
+                .iter()
+                .filter(|(name, _)| moves(name))
+                .map(zeros)
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -184,7 +189,7 @@ mod tests {
                 flat.into_iter().map(f64::from).collect()
             };
             let mut expected = values(table);
-            let mut ema = Ema::new(decay, &parameters).unwrap();
+            let mut ema = Ema::new(decay, &parameters, |_| true).unwrap();
             let mut optimizer = AdamW::new(AdamWConfig::default());
             for step in 1..=250u32 {
                 let mut gradients = Gradients::default();
@@ -212,7 +217,7 @@ mod tests {
                 }
             }
             assert!(ema.scale >= SMALLEST && ema.steps == 250);
-            let mut again = Ema::new(decay, &parameters).unwrap();
+            let mut again = Ema::new(decay, &parameters, |_| true).unwrap();
             again.restore(250, ema.differences().clone()).unwrap();
             assert_eq!(again.scale.to_bits(), ema.scale.to_bits());
             assert!(again.restore(1, BTreeMap::new()).is_err());

@@ -1,17 +1,23 @@
 //! Batches that are ready for a training step.
 
+use super::texts::TrainingTexts;
 use crate::batch::Batch;
-use crate::corpus::Encoded;
 use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
+use crate::evaluate::highest;
+use crate::loss::Targets;
 use crate::rng::{Rng, Stream};
 
 /// A batch with its classes and all that a training step can know before it has the parameters.
 #[derive(Debug, Clone)]
 pub struct LabelledBatch {
     pub(super) batch: Batch,
-    /// In the batch's sorted order.
+    /// The class of each text, or the likeliest one, in the batch's sorted order.
     pub(super) labels: Vec<u32>,
+    /// Where a text has no label: the probabilities [B, classes], sorted; else empty.
+    pub(super) probabilities: Vec<f32>,
+    /// What is added to the logits, [B, classes], sorted; empty for nothing.
+    pub(super) offsets: Vec<f32>,
     pub(super) rows: UsedRows,
     /// A number that no other forward pass of the run has.
     pub(super) pass: u64,
@@ -34,10 +40,20 @@ impl LabelledBatch {
         let order = batch.packing().order();
         Ok(Self {
             labels: order.iter().map(|&row| labels[row]).collect(),
+            probabilities: Vec::new(),
+            offsets: Vec::new(),
             rows: UsedRows::new(batch.packed_ids()),
             batch,
             pass,
         })
+    }
+
+    /// What the model should say, in the batch's sorted order.
+    pub(super) fn targets(&self) -> Targets<'_> {
+        match self.probabilities.is_empty() {
+            true => Targets::Labels(&self.labels),
+            false => Targets::Probabilities(&self.probabilities),
+        }
     }
 
     /// Number of texts.
@@ -54,7 +70,8 @@ impl LabelledBatch {
 /// Makes batches of training texts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Preparer<'a> {
-    pub(super) texts: &'a Encoded,
+    pub(super) texts: TrainingTexts<'a>,
+    pub(super) classes: usize,
     pub(super) seed: u64,
     pub(super) word_dropout: f64,
     /// What word dropout puts in the place of a token.
@@ -76,11 +93,33 @@ impl Preparer<'_> {
     }
 
     fn batch(&self, texts: &[usize], pass: u64) -> Result<LabelledBatch> {
-        let ids = |&text: &usize| self.texts.ids[text].as_slice();
-        let labels: Vec<u32> = texts.iter().map(|&text| self.texts.labels[text]).collect();
-        let sequences: Vec<&[u32]> = texts.iter().map(ids).collect();
+        let labels: Option<Vec<u32>> = texts.iter().map(|&text| self.texts.label(text)).collect();
+        let mut batch = match labels {
+            Some(labels) => self.labelled(texts, &labels, pass)?,
+            None => {
+                let rows = texts.iter();
+                let rows: Vec<Vec<f32>> = rows
+                    .map(|&text| self.texts.probabilities(text, self.classes))
+                    .collect();
+                let labels: Vec<u32> = rows.iter().map(|row| highest(row) as u32).collect();
+                let mut batch = self.labelled(texts, &labels, pass)?;
+                let order = batch.batch.packing().order();
+                batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();
+                batch
+            }
+        };
+        if let Some(offsets) = self.texts.offsets {
+            let of_text = |&row: &usize| &offsets[texts[row] * self.classes..][..self.classes];
+            let order = batch.batch.packing().order();
+            batch.offsets = order.iter().flat_map(of_text).copied().collect();
+        }
+        Ok(batch)
+    }
+
+    fn labelled(&self, texts: &[usize], labels: &[u32], pass: u64) -> Result<LabelledBatch> {
+        let sequences: Vec<&[u32]> = texts.iter().map(|&text| self.texts.ids(text)).collect();
         if self.word_dropout == 0.0 {
-            return LabelledBatch::new(&sequences, &labels, pass);
+            return LabelledBatch::new(&sequences, labels, pass);
         }
         let dropped: Vec<Vec<u32>> = sequences
             .into_iter()
@@ -88,7 +127,7 @@ impl Preparer<'_> {
             .map(|(row, ids)| self.with_word_dropout(ids, pass, row as u64))
             .collect();
         let sequences: Vec<&[u32]> = dropped.iter().map(Vec::as_slice).collect();
-        LabelledBatch::new(&sequences, &labels, pass)
+        LabelledBatch::new(&sequences, labels, pass)
     }
 
     /// A text in which some tokens are replaced by the unknown one.

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
 use crate::model::{BiRnn, EMBEDDING};
+use crate::ngrams::{NGRAMS, NgramFit};
 use crate::parameters::Parameters;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
@@ -54,6 +55,21 @@ pub fn initial_model(
         table.set(&Tensor::from_vec(rows.concat(), table.shape(), device)?)?;
     }
     Ok((model, parameters))
+}
+
+/// Sets the table of n-grams.
+///
+/// # Errors
+/// A model without that branch, or a table of another size.
+pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
+    let Some(table) = parameters.get(NGRAMS) else {
+        return Err(Error::argument(
+            "parameters",
+            "there is no table of n-grams",
+        ));
+    };
+    let weights = Tensor::from_slice(&fit.weights, table.shape(), table.device())?;
+    Ok(table.set(&weights)?)
 }
 
 /// Adds to the forget gate's block, the second one, of every `bias_ih`.

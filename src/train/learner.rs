@@ -1,16 +1,18 @@
 //! One step of training.
 
+use super::adversarial::perturbation;
 use super::batch::LabelledBatch;
 use crate::config::TrainConfig;
 use crate::dropout::Phase;
 use crate::error::{Error, Result};
 use crate::evaluate::classes_of;
-use crate::loss::{cross_entropy, cross_entropy_gradient};
-use crate::model::{BiRnn, EMBEDDING, ModelGradients};
+use crate::loss::{cross_entropy_gradient, cross_entropy_to};
+use crate::model::{BiRnn, EMBEDDING};
+use crate::ngrams::NGRAMS;
 use crate::optim::{AdamW, Ema, Gradient, Gradients, RowTable};
 use crate::parameters::Parameters;
 use crate::storage::read;
-use candle_core::{Tensor, TensorId};
+use candle_core::{Tensor, TensorId, Var};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,6 +34,14 @@ pub struct Learner {
     clip_norm: f64,
     label_smoothing: f64,
     freeze_embeddings: bool,
+    adversarial: Adversarial,
+}
+
+/// How much adversarial examples count, and how far from the texts they are.
+#[derive(Debug, Clone, Copy)]
+struct Adversarial {
+    weight: f64,
+    size: f64,
 }
 
 /// What the batches of a step were classified as, before the step.
@@ -59,7 +69,8 @@ impl Learner {
     ) -> Result<Self> {
         let averages = match settings.ema_decay {
             0.0 => None,
-            decay => Some(Ema::new(decay, &parameters)?),
+            // The table of n-grams does not move.
+            decay => Some(Ema::new(decay, &parameters, |name| name != NGRAMS)?),
         };
         Ok(Self {
             model,
@@ -70,6 +81,10 @@ impl Learner {
             clip_norm: settings.clip_norm,
             label_smoothing: settings.label_smoothing,
             freeze_embeddings: settings.freeze_embeddings,
+            adversarial: Adversarial {
+                weight: settings.adversarial_weight,
+                size: settings.adversarial_size,
+            },
         })
     }
 
@@ -107,17 +122,38 @@ impl Learner {
         batch: &LabelledBatch,
         weight: f64,
     ) -> Result<Option<(Gradients, f64, Tensor)>> {
-        let Some(pass) = self.model.record(&batch.batch, self.phase(batch))? else {
+        let phase = self.phase(batch);
+        let Some(pass) = self.model.record(&batch.batch, phase)? else {
             return Ok(None);
         };
-        let logits = pass.logits().clone();
+        let is_adversarial = self.adversarial.weight > 0.0;
+        let embedded_wanted = is_adversarial || !self.freeze_embeddings;
+        let (logits, embedded) = (with_offsets(pass.logits(), batch)?, pass.embedded().clone());
         let (loss, d_logits) =
-            cross_entropy_gradient(&logits, &batch.labels, self.label_smoothing, weight)?;
-        let rows = (!self.freeze_embeddings).then_some(&batch.rows);
-        let ModelGradients {
-            embedding,
-            parameters,
-        } = pass.backward(&d_logits, rows)?;
+            cross_entropy_gradient(&logits, batch.targets(), self.label_smoothing, weight)?;
+        let (mut d_embedded, mut parameters) =
+            pass.backward_embedded(&d_logits, embedded_wanted)?;
+        if let (true, Some(gradient)) = (is_adversarial, &d_embedded) {
+            let packing = batch.batch.packing();
+            let change = perturbation(&embedded, gradient, packing, self.adversarial.size)?;
+            let pass = self
+                .model
+                .record_perturbed(&batch.batch, phase, Some(&change))?;
+            if let Some(pass) = pass {
+                let logits = with_offsets(pass.logits(), batch)?;
+                let weight = weight * self.adversarial.weight;
+                let (_, d_logits) =
+                    cross_entropy_gradient(&logits, batch.targets(), self.label_smoothing, weight)?;
+                let (more, others) = pass.backward_embedded(&d_logits, !self.freeze_embeddings)?;
+                for ((_, sum), (_, other)) in parameters.iter_mut().zip(others) {
+                    *sum = (&*sum + other)?;
+                }
+                d_embedded = match more {
+                    Some(more) => Some((gradient + more)?),
+                    None => None,
+                };
+            }
+        }
         let mut by_tensor: HashMap<TensorId, Tensor> = parameters.into_iter().collect();
         let mut gradients = Gradients::default();
         for (name, var) in self.parameters.iter() {
@@ -125,8 +161,9 @@ impl Learner {
                 gradients.insert(name, Gradient::Dense(gradient));
             }
         }
-        if let Some(values) = embedding {
+        if let (false, Some(d_embedded)) = (self.freeze_embeddings, d_embedded) {
             let rows = batch.rows.rows().to_vec();
+            let values = self.model.table_gradient(&d_embedded, phase, &batch.rows)?;
             gradients.insert(EMBEDDING, Gradient::Rows { rows, values });
         }
         Ok(Some((gradients, f64::from(loss), logits)))
@@ -138,7 +175,7 @@ impl Learner {
         batch: &LabelledBatch,
         weight: f64,
     ) -> Result<(Gradients, f64, Tensor)> {
-        let packing = batch.batch.packing();
+        let (packing, phase) = (batch.batch.packing(), self.phase(batch));
         let table = match self.parameters.get(EMBEDDING) {
             Some(table) => RowTable::new(table, batch.batch.packed_ids())?,
             None => return Err(Error::argument("parameters", "there is no embedding")),
@@ -147,16 +184,26 @@ impl Learner {
             true => table.lookup()?.detach(),
             false => table.lookup()?,
         };
-        let logits = self
-            .model
-            .forward_embedded(&embedded, packing, self.phase(batch))?;
-        // From the caller's order to the sorted one.
-        let order = packing.order().iter().map(|&row| row as u32);
-        let logits = logits.index_select(&Tensor::from_iter(order, logits.device())?, 0)?;
-        let loss = cross_entropy(&logits, &batch.labels, self.label_smoothing)?;
+        let embedded = self.model.drop_embedded(&embedded, phase)?;
+        let pass = |embedded: &Tensor| -> Result<(Tensor, Tensor)> {
+            let logits = with_offsets(&self.model.encode(embedded, packing, phase)?, batch)?;
+            let loss = cross_entropy_to(&logits, batch.targets(), self.label_smoothing)?;
+            Ok((loss, logits))
+        };
+        let (loss, logits) = pass(&embedded)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-
-        let mut store = (loss * weight)?.backward()?;
+        let mut total = loss;
+        if self.adversarial.weight > 0.0 {
+            // A leaf, whose gradient is kept.
+            let leaf = Var::from_tensor(&embedded.detach())?;
+            let mut store = pass(&leaf)?.0.backward()?;
+            if let Some(gradient) = store.remove(&leaf) {
+                let change = perturbation(&leaf, &gradient, packing, self.adversarial.size)?;
+                let (loss, _) = pass(&(&embedded + change)?)?;
+                total = (total + (loss * self.adversarial.weight)?)?;
+            }
+        }
+        let mut store = (total * weight)?.backward()?;
         let mut gradients = Gradients::default();
         for (name, var) in self.parameters.iter() {
             if let Some(gradient) = store.remove(var) {
@@ -287,6 +334,15 @@ impl Learner {
     }
 }
 
+/// Logits [B, classes] with what is added to them.
+fn with_offsets(logits: &Tensor, batch: &LabelledBatch) -> Result<Tensor> {
+    if batch.offsets.is_empty() {
+        return Ok(logits.clone());
+    }
+    let offsets = Tensor::from_slice(&batch.offsets, logits.shape(), logits.device())?;
+    Ok((logits + offsets)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,11 +358,12 @@ mod tests {
         difference.max(0).unwrap().to_scalar().unwrap()
     }
 
-    /// Every cell, with one layer and with two, with all dropouts, frozen embeddings and not.
+    /// Every cell, with one layer and with two, with all dropouts, frozen embeddings and not, with
+    /// adversarial examples and not; labels and probabilities; offsets.
     #[test]
     fn gradients_without_a_graph_are_those_of_the_graph() {
         let texts: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
-        let batch = LabelledBatch::new(&texts, &[0, 2, 1, 1], 11).unwrap();
+        let mut batch = LabelledBatch::new(&texts, &[0, 2, 1, 1], 11).unwrap();
         assert_eq!(batch.labels, [2, 1, 0, 1]);
         for (cell, layers, frozen) in [
             (Mode::Lstm, 1, false),
@@ -327,8 +384,16 @@ mod tests {
             config.model.dropout = 0.2;
             config.train.label_smoothing = 0.1;
             config.train.freeze_embeddings = frozen;
+            if layers != 3 {
+                config.train.adversarial_weight = 0.7;
+                config.train.adversarial_size = 0.3;
+            }
             let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();
             let learner = Learner::new(&config.train, 3, model).unwrap();
+            if layers == 2 {
+                batch.offsets = (0..12).map(|value| value as f32 / 6.0).collect();
+                batch.probabilities = [0.5, 0.25, 0.25].repeat(4);
+            }
             let recorded = learner.recorded_gradients(&batch, 0.7).unwrap();
             let (fast, loss, logits) = recorded.unwrap();
             let (slow, slow_loss, slow_logits) = learner.graph_gradients(&batch, 0.7).unwrap();

@@ -6,15 +6,18 @@
 //! random is keyed by seed and position, so a resumed run ends with the bytes of an uninterrupted
 //! one.
 
+mod adversarial;
 mod batch;
 mod initial;
 mod learner;
 mod report;
+mod texts;
 
 pub use batch::LabelledBatch;
-pub use initial::initial_model;
+pub use initial::{initial_model, set_ngrams};
 pub use learner::{Learner, Tally};
 pub use report::{EpochReport, Event, Observer, Outcome, StepReport};
+pub use texts::{Taught, TrainingTexts};
 
 use crate::batch::Batching;
 use crate::checkpoint::{Progress, RunDirectory, Snapshot};
@@ -56,14 +59,16 @@ impl<'a> Trainer<'a> {
     pub fn new(
         config: &'a Config,
         model: (BiRnn, Parameters),
-        train: &'a Encoded,
+        train: impl Into<TrainingTexts<'a>>,
         validation: &'a Encoded,
         classes: usize,
         unknown: u32,
         run: RunDirectory,
         snapshot: Option<Snapshot>,
     ) -> Result<Self> {
-        if train.is_empty() || validation.is_empty() {
+        let train = train.into();
+        train.validate(classes)?;
+        if train.labelled.is_empty() || validation.is_empty() {
             return Err(Error::argument("train, validation", "a split has no texts"));
         }
         let mut learner = Learner::new(&config.train, config.seed, model)?;
@@ -76,6 +81,7 @@ impl<'a> Trainer<'a> {
             config,
             preparer: Preparer {
                 texts: train,
+                classes,
                 seed: config.seed,
                 word_dropout: config.train.word_dropout,
                 unknown,

@@ -1,0 +1,233 @@
+//! Learning word vectors on all threads, to the same bytes on any number of them.
+//!
+//! The texts are shuffled for every epoch and cut into pieces, which are dealt out in rounds to a
+//! fixed number of shards. In a round every shard learns word by word from its piece, on a copy of
+//! the tables; then the changes of all copies are put into the common tables, always in the same
+//! order. Threads only share out shards among themselves.
+
+use super::config::VectorsConfig;
+use super::counts::Counts;
+use super::skip_gram::{Piece, Rules, Run, Sigmoid, Tables};
+use super::table::Table;
+use super::words::WordVectors;
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Stream};
+use crate::text::TextEncoder;
+use rayon::prelude::*;
+use std::ops::ControlFlow;
+
+/// Copies of the tables that learn at the same time, whatever the number of threads.
+const SHARDS: usize = 4;
+/// The words of a piece, at least, except for the last one of an epoch.
+const PIECE: usize = 1 << 16;
+
+/// Learns a vector for each word of the tokenizer's vocabulary that stands in the texts, given as
+/// token ids. A text's words are related to each other only, and unknown ones to nothing.
+///
+/// `progress` is told how many words have been read and how many there are in all epochs; if it
+/// breaks off, the result is `None`.
+///
+/// # Errors
+/// A setting out of range, an id that is not in the vocabulary, or texts without a known word.
+pub fn learn_vectors(
+    encoder: &TextEncoder,
+    texts: &[Vec<u32>],
+    config: &VectorsConfig,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Option<WordVectors>> {
+    config.validate()?;
+    let rows = encoder.vocabulary_size();
+    if let Some(id) = texts.iter().flatten().find(|&&id| id as usize >= rows) {
+        return Err(Error::argument(
+            "texts",
+            format!("token {id}, but the vocabulary has {rows}"),
+        ));
+    }
+    let counts = Counts::new(texts, rows, encoder.unknown_id());
+    if counts.total() == 0 {
+        return Err(Error::argument(
+            "texts",
+            format!("{} texts without a word of the vocabulary", texts.len()),
+        ));
+    }
+    let words_per_epoch: u64 = texts.iter().map(|text| text.len() as u64).sum();
+    let rules = Rules {
+        config,
+        kept: counts.kept(config.threshold),
+        negatives: counts.negatives(),
+        sigmoid: Sigmoid::new(),
+        total: words_per_epoch * config.epochs,
+    };
+    let mut common = initial(rows, config);
+    let mut shards = vec![common.clone(); SHARDS];
+    let mut excerpts: Vec<&[u32]> = texts.iter().flat_map(|text| text.chunks(PIECE)).collect();
+    let (mut before, mut number) = (0, 0);
+    for epoch in 0..config.epochs {
+        Rng::new(config.seed, Stream::Shuffle, epoch, 0).shuffle(&mut excerpts);
+        let pieces = pieces(&excerpts);
+        for round in pieces.chunks(SHARDS) {
+            let mut runs = Vec::with_capacity(SHARDS);
+            for (excerpts, tables) in round.iter().zip(&mut shards) {
+                let piece = Piece {
+                    excerpts,
+                    before,
+                    number,
+                };
+                before += excerpts.iter().map(|text| text.len() as u64).sum::<u64>();
+                number += 1;
+                runs.push((piece, tables));
+            }
+            runs.into_par_iter().for_each(|(piece, tables)| {
+                pulp::Arch::new().dispatch(Run {
+                    rules: &rules,
+                    rng: Rng::new(config.seed, Stream::Vectors, 1, piece.number),
+                    piece,
+                    tables,
+                });
+            });
+            let copies: Vec<&Table> = shards.iter().map(|shard| &shard.input).collect();
+            common.input.put_together(&copies);
+            let copies: Vec<&Table> = shards.iter().map(|shard| &shard.output).collect();
+            common.output.put_together(&copies);
+            shards.par_iter_mut().for_each(|shard| {
+                shard.input.refresh(&common.input);
+                shard.output.refresh(&common.output);
+            });
+            if progress(before, rules.total).is_break() {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(WordVectors::new(
+        encoder,
+        counts.of_word(),
+        config.dimension,
+        |id| common.input.row(id).iter().flat_map(|line| line.0),
+    )))
+}
+
+/// The tables before the first step: small random vectors, and zeros to tell words apart with.
+fn initial(rows: usize, config: &VectorsConfig) -> Tables {
+    let mut rng = Rng::new(config.seed, Stream::Vectors, 0, 0);
+    let mut input = Table::zeros(rows, config.dimension);
+    let width = 1.0 / config.dimension as f64;
+    for row in 0..rows as u32 {
+        let numbers = input.change(row).iter_mut().flat_map(|line| &mut line.0);
+        for number in numbers.take(config.dimension) {
+            *number = ((rng.uniform() - 0.5) * width) as f32;
+        }
+    }
+    Tables {
+        input,
+        output: Table::zeros(rows, config.dimension),
+    }
+}
+
+/// Cuts a list of excerpts into pieces of [`PIECE`] words or a few more.
+fn pieces<'a, 'b>(excerpts: &'b [&'a [u32]]) -> Vec<&'b [&'a [u32]]> {
+    let mut pieces = Vec::new();
+    let (mut start, mut words) = (0, 0);
+    for (index, excerpt) in excerpts.iter().enumerate() {
+        words += excerpt.len();
+        if words >= PIECE || index + 1 == excerpts.len() {
+            pieces.push(&excerpts[start..=index]);
+            (start, words) = (index + 1, 0);
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two groups of words, each in contexts of its own.
+    fn texts() -> Vec<String> {
+        let groups = [
+            ["red", "green", "blue", "black"],
+            ["one", "two", "three", "four"],
+        ];
+        let mut rng = Rng::new(3, Stream::Vectors, 9, 9);
+        (0..600)
+            .map(|text| {
+                let words = (0..12).map(|_| groups[text % 2][rng.below(4)]);
+                words.collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+
+    fn learnt(threads: usize) -> WordVectors {
+        let texts = texts();
+        let views: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let config = VectorsConfig {
+            dimension: 10,
+            threshold: 0.0,
+            epochs: 3,
+            ..VectorsConfig::default()
+        };
+        let encoder = TextEncoder::train(&views, &config.text(), &mut |_, _| ()).unwrap();
+        let ids: Vec<Vec<u32>> = views
+            .iter()
+            .map(|text| encoder.encode(text).unwrap())
+            .collect();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let learn = || {
+            learn_vectors(&encoder, &ids, &config, &mut |_, _| {
+                ControlFlow::Continue(())
+            })
+        };
+        pool.install(learn).unwrap().unwrap()
+    }
+
+    #[test]
+    fn words_of_the_same_contexts_are_near_on_any_number_of_threads() {
+        let vectors = learnt(1);
+        assert_eq!(vectors.words().len(), 8);
+        let near: Vec<&str> = vectors
+            .nearest("red", 3)
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect();
+        for word in ["green", "blue", "black"] {
+            assert!(near.contains(&word), "{near:?}");
+        }
+        assert_eq!(learnt(2), vectors);
+        assert_eq!(learnt(3), vectors);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let vectors = learnt(2);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.vec");
+        vectors.save(&path).unwrap();
+        let vocabulary: Vec<(String, u32)> = vectors.words().iter().cloned().zip(0..).collect();
+        let mut told = |_, _| ControlFlow::Continue(());
+        let read = crate::vectors::read_vectors(&path, &vocabulary, &mut told);
+        let read = read.unwrap().unwrap();
+        assert_eq!((read.found, read.dimension), (8, 10));
+        for (id, vector) in (0..).zip(vectors.vectors()) {
+            assert_eq!(read.row(id), Some(vector));
+        }
+    }
+
+    #[test]
+    fn texts_without_a_known_word_are_refused() {
+        let encoder = TextEncoder::train(
+            &["a a b b"],
+            &VectorsConfig::default().text(),
+            &mut |_, _| (),
+        );
+        let unknown = encoder.as_ref().unwrap().unknown_id().unwrap();
+        let mut told = |_, _| ControlFlow::Continue(());
+        let config = VectorsConfig::default();
+        let found = learn_vectors(&encoder.unwrap(), &[vec![unknown]], &config, &mut told);
+        assert_eq!(
+            found.unwrap_err().to_string(),
+            "texts: 1 texts without a word of the vocabulary"
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! Skip-gram with negative sampling (Mikolov et al. 2013): the step at one pair of words, and a run
+//! over a piece of the texts.
+//!
+//! A word `c` at one place and a word `w` near it give, with `v` the vector of `w`, `u` the output
+//! vectors and `n` the words that `c` is told from,
+//!
+//! ```text
+//!   loss = - log sigmoid(u_c . v) - sum over n of log sigmoid(- u_n . v)
+//! ```
+//!
+//! and each of these vectors moves against its gradient at once. All pairs of one place share
+//! their `n`: they are drawn once, and their rows are still in the nearest cache at the second pair
+//! (Ji et al. 2016, "Parallelizing Word2Vec in Shared and Distributed Memory").
+
+use super::config::VectorsConfig;
+use super::counts::{Kept, Negatives};
+use super::table::{LINE, Line, Table};
+use crate::rng::Rng;
+
+/// The vectors of the words, and those that tell near words from random ones.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tables {
+    /// The rows `v`.
+    pub(super) input: Table,
+    /// The rows `u`.
+    pub(super) output: Table,
+}
+
+/// What every run needs to know.
+#[derive(Debug)]
+pub(super) struct Rules<'a> {
+    pub(super) config: &'a VectorsConfig,
+    pub(super) kept: Kept,
+    pub(super) negatives: Negatives,
+    pub(super) sigmoid: Sigmoid,
+    /// The words of all epochs together.
+    pub(super) total: u64,
+}
+
+/// A piece of the texts, and when its turn is.
+#[derive(Debug)]
+pub(super) struct Piece<'a> {
+    /// No pair of words comes from two of them.
+    pub(super) excerpts: &'a [&'a [u32]],
+    /// The words of all pieces before it, those of earlier epochs included.
+    pub(super) before: u64,
+    /// Which piece it is of all epochs.
+    pub(super) number: u64,
+}
+
+/// Learning from one piece, word by word.
+pub(super) struct Run<'a> {
+    pub(super) rules: &'a Rules<'a>,
+    pub(super) piece: Piece<'a>,
+    pub(super) tables: &'a mut Tables,
+    pub(super) rng: Rng,
+}
+
+impl pulp::NullaryFnOnce for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(mut self) {
+        let Rules { config, kept, .. } = self.rules;
+        let mut before = self.piece.before;
+        let mut words = Vec::new();
+        let mut targets = Vec::new();
+        let mut change = vec![Line::default(); self.tables.input.width()];
+        for excerpt in self.piece.excerpts {
+            let rate = self.rate(before);
+            before += excerpt.len() as u64;
+            words.clear();
+            words.extend(
+                excerpt
+                    .iter()
+                    .filter(|word| kept.draw(**word, &mut self.rng)),
+            );
+            for place in 0..words.len() {
+                let reach = 1 + self.rng.below(config.window);
+                self.draw_targets(words[place], &mut targets);
+                let near = &words[place.saturating_sub(reach)..words.len().min(place + reach + 1)];
+                let own = place.min(reach);
+                for (index, &word) in near.iter().enumerate() {
+                    if index != own {
+                        self.tables
+                            .step(word, &targets, rate, &self.rules.sigmoid, &mut change);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// The learning rate after so many words.
+    fn rate(&self, before: u64) -> f32 {
+        let left = 1.0 - before as f64 / self.rules.total as f64;
+        (self.rules.config.learning_rate * left) as f32
+    }
+
+    /// A word with the label 1, and random other ones with the label 0.
+    #[inline(always)]
+    fn draw_targets(&mut self, word: u32, targets: &mut Vec<(u32, f32)>) {
+        targets.clear();
+        targets.push((word, 1.0));
+        for _ in 0..self.rules.config.negatives {
+            let other = self.rules.negatives.draw(&mut self.rng);
+            if other != word {
+                targets.push((other, 0.0));
+            }
+        }
+    }
+}
+
+impl Tables {
+    /// One step for the pairs of `word` and the targets, which are words with their labels.
+    /// `change` is working memory for a row.
+    #[inline(always)]
+    fn step(
+        &mut self,
+        word: u32,
+        targets: &[(u32, f32)],
+        rate: f32,
+        sigmoid: &Sigmoid,
+        change: &mut [Line],
+    ) {
+        let v = self.input.change(word);
+        change.fill(Line::default());
+        for &(target, label) in targets {
+            let u = self.output.change(target);
+            let step = rate * (label - sigmoid.at(dot(u, v)));
+            for ((u, v), change) in u.iter_mut().zip(&*v).zip(&mut *change) {
+                for lane in 0..LINE {
+                    change.0[lane] += step * u.0[lane];
+                    u.0[lane] += step * v.0[lane];
+                }
+            }
+        }
+        for (v, change) in v.iter_mut().zip(change) {
+            for lane in 0..LINE {
+                v.0[lane] += change.0[lane];
+            }
+        }
+    }
+}
+
+/// The product of two rows.
+#[inline(always)]
+fn dot(a: &[Line], b: &[Line]) -> f32 {
+    let mut sums = [0.0; LINE];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LINE {
+            sums[lane] += a.0[lane] * b.0[lane];
+        }
+    }
+    // By halves: the order of a register's own sum.
+    let mut width = LINE / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
+/// The logistic function from a table; it is off by at most a thousandth.
+#[derive(Debug)]
+pub(super) struct Sigmoid {
+    values: Vec<f32>,
+}
+
+impl Sigmoid {
+    /// Beyond this it is as good as 0 or 1.
+    const LIMIT: f32 = 8.0;
+    /// Values per unit.
+    const DENSITY: f32 = 128.0;
+
+    pub(super) fn new() -> Self {
+        let last = (2.0 * Self::LIMIT * Self::DENSITY) as usize;
+        let value = |index| {
+            let x = index as f64 / f64::from(Self::DENSITY) - f64::from(Self::LIMIT);
+            (1.0 / (1.0 + (-x).exp())) as f32
+        };
+        Self {
+            values: (0..=last).map(value).collect(),
+        }
+    }
+
+    /// `1 / (1 + exp(-x))`; 0 for what is no number.
+    #[inline(always)]
+    pub(super) fn at(&self, x: f32) -> f32 {
+        // A cast to an integer keeps to its range.
+        let index = ((x + Self::LIMIT) * Self::DENSITY + 0.5) as usize;
+        self.values[index.min(self.values.len() - 1)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(table: &Table, row: u32) -> Vec<f64> {
+        let Line(line) = table.row(row)[0];
+        line[..3].iter().map(|&number| f64::from(number)).collect()
+    }
+
+    /// A small step moves every row by the rate times the loss's falling slope, which finite
+    /// differences of the loss in double precision give.
+    #[test]
+    fn a_step_follows_the_gradient_of_the_loss() {
+        let mut tables = Tables {
+            input: Table::zeros(3, 3),
+            output: Table::zeros(3, 3),
+        };
+        for (row, values) in [[0.3, -0.2, 0.5], [0.1, 0.9, -0.4], [-0.7, 0.2, 0.6]]
+            .into_iter()
+            .enumerate()
+        {
+            tables.input.change(row as u32)[0].0[..3].copy_from_slice(&values);
+            let output = values.map(|value| 0.5 - value);
+            tables.output.change(row as u32)[0].0[..3].copy_from_slice(&output);
+        }
+        let targets = [(1, 1.0f32), (2, 0.0), (0, 0.0)];
+        let before = tables.clone();
+        let rows = |tables: &Tables| -> Vec<Vec<f64>> {
+            let outputs = targets
+                .iter()
+                .map(|&(word, _)| numbers(&tables.output, word));
+            std::iter::once(numbers(&tables.input, 0))
+                .chain(outputs)
+                .collect()
+        };
+        // The rows: v, then u of each target.
+        let loss = |rows: &[Vec<f64>]| -> f64 {
+            let of_target = |(u, (_, label)): (&Vec<f64>, &(u32, f32))| {
+                let product: f64 = u.iter().zip(&rows[0]).map(|(u, v)| u * v).sum();
+                let sign = if *label > 0.5 { 1.0 } else { -1.0 };
+                (1.0 + (-sign * product).exp()).ln()
+            };
+            rows[1..].iter().zip(&targets).map(of_target).sum()
+        };
+        let rate = 1e-2;
+        let mut change = vec![Line::default(); 1];
+        tables.step(0, &targets, rate, &Sigmoid::new(), &mut change);
+        let (old, new) = (rows(&before), rows(&tables));
+        for row in 0..old.len() {
+            for column in 0..3 {
+                let at = |step: f64| {
+                    let mut moved = old.clone();
+                    moved[row][column] += step;
+                    loss(&moved)
+                };
+                let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+                let moved = (new[row][column] - old[row][column]) / f64::from(rate);
+                // The table of the logistic function is off by at most a thousandth for each target.
+                assert!(
+                    (moved + slope).abs() < 4e-3,
+                    "{row} {column}: {moved} {slope}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_sigmoid_is_close_and_bounded() {
+        let sigmoid = Sigmoid::new();
+        for x in [-7.9f32, -2.0, -0.01, 0.0, 0.3, 5.0] {
+            assert!((sigmoid.at(x) - 1.0 / (1.0 + (-x).exp())).abs() < 1e-3);
+        }
+        assert!(sigmoid.at(-1e9) < 1e-3 && sigmoid.at(1e9) > 0.999);
+        assert!(sigmoid.at(f32::NAN) < 1e-3);
+    }
+}

@@ -1,0 +1,133 @@
+//! Tables with a row of numbers for every word, and how several changed copies become one again.
+
+use rayon::prelude::*;
+
+/// Numbers that lie in one cache line.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [f32; LINE]);
+
+/// How many numbers a [`Line`] has.
+pub(super) const LINE: usize = 16;
+
+/// Rows of a thread's share when copies are put together.
+const ROWS: usize = 256;
+
+/// A row of numbers for every word, and which rows have changed.
+///
+/// Rows are filled up to whole lines with zeros, which stay zeros: everything that is added to a
+/// row is a multiple of another one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Table {
+    /// Lines per row.
+    width: usize,
+    lines: Vec<Line>,
+    /// Which rows have changed: in a copy, since it was brought up to date; in the common table,
+    /// when the copies were last put together.
+    changed: Vec<bool>,
+}
+
+impl Table {
+    /// Zeros: `rows` of `dimension` numbers.
+    pub(super) fn zeros(rows: usize, dimension: usize) -> Self {
+        let width = dimension.div_ceil(LINE);
+        Self {
+            width,
+            lines: vec![Line::default(); rows * width],
+            changed: vec![false; rows],
+        }
+    }
+
+    /// Lines per row.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    #[inline(always)]
+    pub(super) fn row(&self, row: u32) -> &[Line] {
+        &self.lines[row as usize * self.width..][..self.width]
+    }
+
+    /// A row that is going to be changed.
+    #[inline(always)]
+    pub(super) fn change(&mut self, row: u32) -> &mut [Line] {
+        self.changed[row as usize] = true;
+        &mut self.lines[row as usize * self.width..][..self.width]
+    }
+
+    /// Brings a copy up to date with the table that it has been put into.
+    pub(super) fn refresh(&mut self, common: &Self) {
+        for (row, (own, changed)) in self.changed.iter_mut().zip(&common.changed).enumerate() {
+            if *changed {
+                let lines = row * self.width..(row + 1) * self.width;
+                self.lines[lines.clone()].copy_from_slice(&common.lines[lines]);
+            }
+            *own = false;
+        }
+    }
+
+    /// Puts into this table what has changed in copies of it.
+    pub(super) fn put_together(&mut self, copies: &[&Self]) {
+        let width = self.width;
+        let lines = self.lines.par_chunks_mut(ROWS * width);
+        let changed = self.changed.par_chunks_mut(ROWS);
+        lines
+            .zip(changed)
+            .enumerate()
+            .for_each(|(chunk, (lines, changed))| {
+                for (row, changed) in changed.iter_mut().enumerate() {
+                    let place = chunk * ROWS + row;
+                    let copies = || copies.iter().filter(|copy| copy.changed[place]);
+                    let count = copies().count();
+                    *changed = count > 0;
+                    if count == 0 {
+                        continue;
+                    }
+                    // The mean, not the sum: all copies move the rows of frequent words in the same
+                    // direction, and the sum of that overshoots.
+                    let factor = 1.0 / count as f32;
+                    for (line, own) in lines[row * width..][..width].iter_mut().enumerate() {
+                        let mut sum = [0.0; LINE];
+                        for copy in copies() {
+                            let Line(other) = &copy.lines[place * width + line];
+                            for ((sum, other), own) in sum.iter_mut().zip(other).zip(&own.0) {
+                                *sum += other - own;
+                            }
+                        }
+                        for (own, sum) in own.0.iter_mut().zip(sum) {
+                            *own += sum * factor;
+                        }
+                    }
+                }
+            });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(table: &Table, row: u32) -> [f32; 2] {
+        let Line(line) = table.row(row)[0];
+        [line[0], line[1]]
+    }
+
+    #[test]
+    fn changes_of_copies_are_averaged_over_those_that_changed_a_row() {
+        let mut common = Table::zeros(3, 2);
+        common.change(0)[0].0[0] = 1.0;
+        let (mut a, mut b) = (common.clone(), common.clone());
+        a.changed.fill(false);
+        b.changed.fill(false);
+        a.change(0)[0].0[0] = 3.0;
+        b.change(0)[0].0[0] = 7.0;
+        b.change(2)[0].0[1] = 5.0;
+        common.put_together(&[&a, &b]);
+        assert_eq!(numbers(&common, 0), [5.0, 0.0]);
+        assert_eq!(numbers(&common, 1), [0.0, 0.0]);
+        assert_eq!(numbers(&common, 2), [0.0, 5.0]);
+        a.refresh(&common);
+        assert_eq!(a.lines, common.lines);
+        assert_eq!(a.changed, [false; 3]);
+    }
+}

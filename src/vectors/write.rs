@@ -1,0 +1,33 @@
+//! Word vectors as a text file.
+
+use super::words::WordVectors;
+use crate::atomic::write_file;
+use crate::error::Result;
+use std::fmt::Write;
+use std::path::Path;
+
+impl WordVectors {
+    /// The vectors in text form: a first line `count dimension`, then a word and its numbers per
+    /// line, separated by spaces. Numbers are as short as they can be to be read back exactly.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{} {}\n", self.words().len(), self.dimension());
+        for (word, vector) in self.words().iter().zip(self.vectors()) {
+            text.push_str(word);
+            for value in vector {
+                // Writing to a string cannot fail.
+                let _ = write!(text, " {value}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Writes the vectors in text form to a file, which is whole or not there.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_file(path, self.to_text().as_bytes())
+    }
+}
