@@ -15,7 +15,7 @@
 //!      kernels      one operation a layer, with or without a graph
 //!    pooling      first and last step, ...         -> [B, 4*num_hiddens]
 //!               linear                             -> logits [B, classes]
-//!  loss, metrics
+//!  loss, metrics, calibration
 //!  optim        AdamW, averages of the weights
 //!  train, evaluate, predict
 //!  checkpoint   model directories and runs on disk
@@ -71,6 +71,7 @@ pub mod pooling;
 pub mod rnn;
 pub mod vectors;
 
+pub mod calibration;
 pub mod loss;
 pub mod metrics;
 pub mod optim;

@@ -1,11 +1,11 @@
 //! Classes for texts without labels.
 
-use crate::batch::Batch;
+use crate::calibration::log_probabilities;
 use crate::checkpoint::ModelDirectory;
 use crate::corpus::{Progress, encode_texts};
-use crate::dropout::Phase;
 use crate::error::Result;
-use crate::evaluate::{BATCHING, highest};
+use crate::evaluate::{highest, logits};
+use std::ops::ControlFlow;
 
 /// What a model says of a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,21 +14,16 @@ pub struct Prediction {
     pub class: usize,
     /// The probability of each class.
     pub scores: Vec<f32>,
-    /// The model's output for each class, before the softmax.
+    /// The model's output for each class, before temperature and softmax.
     pub logits: Vec<f32>,
 }
 
 impl Prediction {
-    fn new(logits: Vec<f32>) -> Self {
-        let highest_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f32> = logits
-            .iter()
-            .map(|logit| (logit - highest_logit).exp())
-            .collect();
-        let sum: f32 = powers.iter().sum();
+    fn new(logits: Vec<f32>, temperature: f64) -> Self {
+        let logarithms = log_probabilities(&logits, temperature).into_iter();
         Self {
             class: highest(&logits),
-            scores: powers.into_iter().map(|power| power / sum).collect(),
+            scores: logarithms.map(|value| value.exp() as f32).collect(),
             logits,
         }
     }
@@ -51,18 +46,17 @@ pub fn predict(
     let Some(ids) = encode_texts(&directory.encoder, texts, progress)? else {
         return Ok(None);
     };
-    let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-    let mut predictions = vec![None; texts.len()];
-    for batch in BATCHING.by_length(&lengths) {
-        let rows: Vec<&[u32]> = batch.iter().map(|&text| ids[text].as_slice()).collect();
-        let logits = directory
-            .model
-            .forward(&Batch::new(&rows)?, Phase::Inference)?;
-        for (text, logits) in batch.into_iter().zip(logits.to_vec2::<f32>()?) {
-            predictions[text] = Some(Prediction::new(logits));
-        }
-    }
-    Ok(Some(predictions.into_iter().flatten().collect()))
+    let logits = logits(
+        &directory.model,
+        &ids,
+        &mut |_, _| ControlFlow::Continue(()),
+    )?;
+    let temperature = directory.file.temperature;
+    Ok(logits.map(|rows| {
+        let rows = rows.into_iter();
+        rows.map(|logits| Prediction::new(logits, temperature))
+            .collect()
+    }))
 }
 
 #[cfg(test)]
@@ -71,11 +65,14 @@ mod tests {
 
     #[test]
     fn scores_are_a_softmax() {
-        let prediction = Prediction::new(vec![0.0, 3f32.ln()]);
+        let prediction = Prediction::new(vec![0.0, 3f32.ln()], 1.0);
         assert_eq!(prediction.class, 1);
         assert!((prediction.score() - 0.75).abs() < 1e-6);
         assert_eq!(prediction.logits, [0.0, 3f32.ln()]);
-        let extreme = Prediction::new(vec![1e30, -1e30]);
+        let cooler = Prediction::new(vec![0.0, 3f32.ln()], 0.5);
+        assert!((cooler.score() - 0.9).abs() < 1e-6);
+        assert_eq!(cooler.logits, prediction.logits);
+        let extreme = Prediction::new(vec![1e30, -1e30], 1.0);
         assert_eq!(extreme.scores, [1.0, 0.0]);
     }
 }

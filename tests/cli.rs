@@ -297,8 +297,11 @@ fn resuming_needs_a_run() {
 fn a_finished_run_can_be_resumed_and_says_the_same() {
     let folder = temp();
     let output = train(folder.path(), &["--out", "run"]);
+    let config = || fs::read(folder.path().join("run/config.json")).unwrap();
+    let before = config();
     let again = run(folder.path(), &["train", "--resume", "--out", "run"]);
     assert_eq!(succeed(&again), stdout(&output));
+    assert!(config() == before);
 }
 
 #[test]
@@ -507,12 +510,14 @@ fn eval_json_is_consistent() {
         keys,
         [
             "accuracy",
+            "calibration_error",
             "confusion",
             "examples",
             "labels",
             "loss",
             "macro_f1",
-            "seconds"
+            "seconds",
+            "temperature"
         ]
     );
     let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
@@ -539,11 +544,41 @@ fn eval_json_is_consistent() {
     let loss = report["loss"].as_f64().unwrap();
     assert!((0.3..1.0).contains(&loss), "{loss}");
 
-    // The log of the run has the same numbers.
+    // The log of the run has the same numbers, those before the temperature.
     let log = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
     let epoch = log.last().unwrap();
     assert_eq!(epoch["validation_accuracy"], report["accuracy"]);
-    assert_eq!(epoch["validation_loss"], report["loss"]);
+    let model = copied_model();
+    let fitted = set_temperature(model.path(), 1.0);
+    assert_eq!(report["temperature"], fitted);
+    let plain = eval_on_sample(model.path());
+    assert_eq!(epoch["validation_loss"], plain["loss"]);
+    assert_eq!(plain["temperature"], 1.0);
+    // No other temperature has a lower loss; none changes a class.
+    for factor in [1.0 / fitted, 0.9, 1.1] {
+        set_temperature(model.path(), fitted * factor);
+        let other = eval_on_sample(model.path());
+        assert!(other["loss"].as_f64().unwrap() >= loss);
+        assert_eq!(other["confusion"], report["confusion"]);
+    }
+    let error = report["calibration_error"].as_f64().unwrap();
+    assert!((0.0..0.5).contains(&error), "{error}");
+}
+
+/// What `eval --json` says of a copy of the trained model on its validation texts.
+fn eval_on_sample(folder: &Path) -> Value {
+    let arguments = ["eval", "--model", ".", "--data", "sample", "--json"];
+    serde_json::from_str(&succeed(&run(folder, &arguments))).unwrap()
+}
+
+/// Sets the temperature of a model and returns the one before.
+fn set_temperature(folder: &Path, temperature: f64) -> f64 {
+    let path = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let before = config["temperature"].as_f64().unwrap_or(1.0);
+    config["temperature"] = temperature.into();
+    fs::write(path, config.to_string()).unwrap();
+    before
 }
 
 #[test]
@@ -552,6 +587,7 @@ fn plain_eval_is_a_table() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("sample, validation: 160 texts in "));
     assert!(lines[1].starts_with("accuracy ") && lines[1].contains("macro F1"));
+    assert!(lines[1].contains("   calibration error ") && lines[1].ends_with(" %"));
     assert_eq!(lines[2], "");
     let head: Vec<&str> = lines[3].split_whitespace().collect();
     assert_eq!(
@@ -636,6 +672,9 @@ fn predictions_come_in_the_order_of_the_texts() {
 
 #[test]
 fn json_predictions_are_complete() {
+    let config = fs::read(trained().join("model/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let temperature = config["temperature"].as_f64().unwrap_or(1.0);
     let texts = ["The worst.", "", "say \"hi\"\n\u{1F600}"];
     let arguments = [&["predict", "--model", "model", "--json"], &texts[..]].concat();
     let text = succeed(&run(trained(), &arguments));
@@ -654,7 +693,7 @@ fn json_predictions_are_complete() {
         assert_eq!(report["score"], best, "the same digits");
         assert_eq!(scores[report["label"].as_str().unwrap()], best);
         let logits: Vec<f64> = serde_json::from_value(report["logits"].clone()).unwrap();
-        let odds = (logits[1] - logits[0]).exp();
+        let odds = ((logits[1] - logits[0]) / temperature).exp();
         let positive = scores["positive"].as_f64().unwrap();
         assert!((positive - odds / (1.0 + odds)).abs() < 1e-5);
     }
@@ -993,6 +1032,14 @@ fn a_damaged_model_is_named() {
         message.contains("model.num_layers: 0 is out of range"),
         "{message}"
     );
+
+    let model = copied_model();
+    for bad in [0.0, -1.0] {
+        set_temperature(model.path(), bad);
+        let message = refused_model(model.path(), "config.json");
+        let problem = format!("temperature: {bad} is not a number above 0");
+        assert_eq!(message, format!("{problem}; correct or replace the file"));
+    }
 
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let model = copied_model();

@@ -36,12 +36,24 @@ pub struct ModelFile {
     /// How long texts are cut.
     #[serde(default)]
     pub text: TextLimits,
+    /// What the logits are divided by before the softmax, above 0; 1 if absent.
+    #[serde(default = "no_temperature", skip_serializing_if = "is_no_temperature")]
+    pub temperature: f64,
     /// The classes, by number.
     pub labels: Labels,
 }
 
 fn format_version() -> u32 {
     FORMAT_VERSION
+}
+
+/// The temperature that changes nothing.
+fn no_temperature() -> f64 {
+    1.0
+}
+
+fn is_no_temperature(temperature: &f64) -> bool {
+    *temperature == no_temperature()
 }
 
 /// What a model needs to know of its texts beside the tokenizer.
@@ -76,6 +88,7 @@ impl ModelFile {
             format_version: FORMAT_VERSION,
             model,
             text: TextLimits::of(text),
+            temperature: no_temperature(),
             labels,
         }
     }
@@ -144,6 +157,16 @@ impl ModelDirectory {
         atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
     }
 
+    /// Sets the temperature in a `config.json` that is there.
+    ///
+    /// # Errors
+    /// The file cannot be read or replaced.
+    pub fn write_temperature(path: &Path, temperature: f64) -> Result<()> {
+        let mut file = read_model_file(&present(path, CONFIG)?)?;
+        file.temperature = temperature;
+        atomic::write_file(&path.join(CONFIG), to_json(&file)?.as_bytes())
+    }
+
     /// Writes `model.safetensors`. The same tensors always give the same bytes.
     ///
     /// # Errors
@@ -193,6 +216,12 @@ fn read_model_file(path: &Path) -> Result<ModelFile> {
     file.model
         .validate()
         .map_err(|error| broken(error.to_string()))?;
+    if !(file.temperature.is_finite() && file.temperature > 0.0) {
+        return Err(broken(format!(
+            "temperature: {} is not a number above 0",
+            file.temperature
+        )));
+    }
     Ok(file)
 }
 

@@ -50,6 +50,10 @@ struct Report<'a> {
     accuracy: Option<f64>,
     loss: f64,
     macro_f1: Option<f64>,
+    /// The expected calibration error, after temperature.
+    calibration_error: Option<f64>,
+    /// What the model's logits are divided by.
+    temperature: f64,
     /// `confusion[label][prediction]`.
     confusion: &'a [Vec<u64>],
     /// Names of the classes, in the order of `confusion`.
@@ -60,7 +64,7 @@ struct Report<'a> {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
     let directory = ModelDirectory::load(&arguments.model, &device(&arguments.device)?)?;
-    let labels = &directory.file.labels;
+    let (labels, temperature) = (&directory.file.labels, directory.file.temperature);
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;
     let cache = arguments.data.cache();
@@ -70,13 +74,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         ControlFlow::Continue(())
     };
     let evaluation = match &data {
-        Some(data) => evaluate(&directory.model, data, labels.len(), &mut told)?,
+        Some(data) => {
+            let (model, classes) = (&directory.model, labels.len());
+            evaluate(model, temperature, data, classes, &mut told)?
+        }
         None => None,
     };
     let evaluation = evaluation.context("the evaluation was ended")?;
     let seconds = started.elapsed().as_secs_f64();
     let text = match arguments.json {
-        true => json(&evaluation, labels, seconds)?,
+        true => json(&evaluation, labels, temperature, seconds)?,
         false => plain(&evaluation, labels, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -112,13 +119,20 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
     Ok(source.split(name, terminal)?)
 }
 
-fn json(evaluation: &Evaluation, labels: &Labels, seconds: f64) -> anyhow::Result<String> {
+fn json(
+    evaluation: &Evaluation,
+    labels: &Labels,
+    temperature: f64,
+    seconds: f64,
+) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
     let report = Report {
         examples: confusion.total(),
         accuracy: confusion.accuracy(),
         loss: evaluation.loss,
         macro_f1: confusion.macro_f1(),
+        calibration_error: evaluation.calibration.error(),
+        temperature,
         confusion: confusion.counts(),
         labels: labels.names(),
         seconds,
@@ -141,12 +155,14 @@ fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) 
         ]);
     }
     format!(
-        "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %\n\n{}",
+        "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %   \
+         calibration error {} %\n\n{}",
         split.origin,
         confusion.total(),
         percent(confusion.accuracy()),
         evaluation.loss,
         percent(confusion.macro_f1()),
+        percent(evaluation.calibration.error()),
         table(&rows)
     )
 }
