@@ -371,11 +371,8 @@ fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
     ids.is_empty().then_some(rows)
 }
 
-/// Opens the source of a config.
-///
-/// # Errors
-/// There is no such source.
-pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
+/// How a config says that its source is read.
+pub fn source_options(config: &crate::config::DataConfig) -> SourceOptions {
     let mut options = SourceOptions {
         text_column: config.text_column.clone(),
         label_column: config.label_column.clone(),
@@ -384,7 +381,7 @@ pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
         ..SourceOptions::default()
     };
     options.hub.revision = config.revision.clone();
-    Source::open(&config.source, options)
+    options
 }
 
 /// The training and the validation split; the latter cut from the former where there is none or
@@ -394,7 +391,7 @@ pub fn open_source(config: &crate::config::DataConfig) -> Result<Source> {
 /// A split cannot be read, or the training split is too small to be cut.
 pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Split, Split)> {
     let data = &config.data;
-    let source = open_source(data)?;
+    let source = Source::open(&data.source, source_options(data))?;
     // A file whose name says `test` or `validation` is still what the user wants to train on.
     let names: Vec<&str> = source.split_names().collect();
     let train_split = match names[..] {

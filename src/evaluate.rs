@@ -3,9 +3,10 @@
 use crate::batch::{Batch, Batching};
 use crate::calibration::{Calibration, log_probabilities};
 use crate::corpus::Encoded;
+use crate::data::{Labels, Split};
 use crate::dropout::Phase;
 use crate::error::{Error, Result};
-use crate::metrics::Confusion;
+use crate::metrics::{Confusion, Groups};
 use crate::model::BiRnn;
 use std::ops::ControlFlow;
 
@@ -62,6 +63,20 @@ impl Evaluation {
         }
         found.loss /= rows.len().max(1) as f64;
         Ok(found)
+    }
+
+    /// The right predictions within the groups of the split that was evaluated; a text without a
+    /// group is in none.
+    pub fn groups(&self, split: &Split, labels: &Labels) -> Groups {
+        let mut groups = Groups::default();
+        for (record, class) in split.records.iter().zip(&self.classes) {
+            let label = record.label.as_deref();
+            let label = label.and_then(|label| labels.class_of(label));
+            if let Some(group) = &record.group {
+                groups.add(group, label == Some(*class));
+            }
+        }
+        groups
     }
 }
 

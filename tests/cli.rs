@@ -645,6 +645,75 @@ fn eval_names_the_splits_there_are() {
     assert!(stderr(&output).contains("--data <SOURCE>"));
 }
 
+#[test]
+fn eval_tells_groups_apart() {
+    let folder = temp();
+    let path = folder.path().join("kinds.tsv");
+    let rows = "text\tlabel\tphenomenon\tkind\n\
+                A good film\tpositive\tplain\t2\nA bad film\tnegative\tplain\t1\n\
+                Not a good film\tnegative\tnegation\t2\nSo so\tpositive\t\t2\n";
+    fs::write(&path, rows).unwrap();
+    let data = path.display().to_string();
+    let eval = |more: &[&str]| {
+        let arguments = ["eval", "--model", "model", "--data", &data];
+        run(trained(), &[&arguments[..], more].concat())
+    };
+    let report: Value = serde_json::from_str(&succeed(&eval(&["--json"]))).unwrap();
+    assert_eq!(report["examples"], 4);
+    let groups = report["groups"].as_array().unwrap();
+    let named = |groups: &[Value]| -> Vec<String> {
+        let named = groups
+            .iter()
+            .map(|g| format!("{} {}", g["name"], g["examples"]));
+        named.collect()
+    };
+    assert_eq!(named(groups), ["\"plain\" 2", "\"negation\" 1"]);
+    assert!(groups.iter().all(|g| g["accuracy"].is_f64()));
+    let by_kind: Value =
+        serde_json::from_str(&succeed(&eval(&["--json", "--group-column", "kind"]))).unwrap();
+    let groups = by_kind["groups"].as_array().unwrap();
+    assert_eq!(named(groups), ["\"2\" 3", "\"1\" 1"]);
+    // The groups' right predictions are all right predictions.
+    let right = |report: &Value| {
+        report["accuracy"].as_f64().unwrap() * report["examples"].as_f64().unwrap()
+    };
+    let sum: f64 = groups.iter().map(right).sum();
+    assert!((sum - right(&by_kind)).abs() < 1e-9);
+
+    let text = succeed(&eval(&[]));
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[6], [""; 0]);
+    assert_eq!(lines[7], ["group", "accuracy", "%", "texts"]);
+    assert_eq!((lines[8][0], lines[8][2]), ("plain", "2"));
+    assert_eq!((lines[9][0], lines[9][2]), ("negation", "1"));
+    assert_eq!(lines.len(), 10);
+
+    let arguments = [
+        "eval",
+        "--model",
+        "model",
+        "--data",
+        &data,
+        "--group-column",
+        "sort",
+    ];
+    assert_eq!(
+        refuse(trained(), &arguments, 1),
+        format!(
+            "{data}: there is no column \"sort\"; the columns are: text, label, phenomenon, kind; \
+             name the right one with --group-column"
+        )
+    );
+    let output = run(
+        trained(),
+        &["eval", "--model", "model", "--group-column", "kind"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
 // -------------------------------------------------------------------------------- prediction
 
 #[test]

@@ -7,10 +7,11 @@ use super::{Ending, Usage};
 use anyhow::Context;
 use birnn::checkpoint::{ModelDirectory, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::{Encoded, open_source, read_splits};
-use birnn::data::{Labels, Split};
+use birnn::corpus::{Encoded, read_splits, source_options};
+use birnn::data::{Labels, Source, SourceOptions, Split};
 use birnn::device::device;
 use birnn::evaluate::{Evaluation, evaluate};
+use birnn::metrics::{Group, Groups};
 use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -20,12 +21,14 @@ use std::time::Instant;
 /// Evaluate a model on labelled texts.
 ///
 /// Without --data, the texts are the validation split of the run that made the model. With it, the
-/// split is `test` if there is one, else `validation`, else the only one.
+/// split is `test` if there is one, else `validation`, else the only one. Where the texts have a
+/// column that says of what kind they are, each kind's accuracy stands below the table.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn eval --model runs/sample\n  \
     birnn eval --model runs/imdb --data imdb --split test\n  \
-    birnn eval --model runs/imdb --data reviews.csv --text-column review --json")]
+    birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
+    birnn eval --model runs/imdb --data challenge.tsv --group-column kind")]
 pub(super) struct Arguments {
     /// The folder of a model or a run.
     #[arg(long, value_name = "DIR")]
@@ -35,6 +38,9 @@ pub(super) struct Arguments {
     /// The split to evaluate on.
     #[arg(long, value_name = "NAME", requires = "data")]
     split: Option<String>,
+    /// The column with the kinds of texts [default: phenomenon, if that is there].
+    #[arg(long, value_name = "NAME", requires = "data")]
+    group_column: Option<String>,
     /// cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -58,7 +64,28 @@ struct Report<'a> {
     confusion: &'a [Vec<u64>],
     /// Names of the classes, in the order of `confusion`.
     labels: &'a [String],
+    /// In the order in which they first appear; absent where the texts have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<GroupReport<'a>>,
     seconds: f64,
+}
+
+/// What `--json` says of a kind of texts.
+#[derive(Debug, Serialize)]
+struct GroupReport<'a> {
+    name: &'a str,
+    examples: u64,
+    accuracy: Option<f64>,
+}
+
+impl<'a> GroupReport<'a> {
+    fn new(group: &'a Group) -> Self {
+        Self {
+            name: &group.name,
+            examples: group.texts,
+            accuracy: group.accuracy(),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
@@ -81,10 +108,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         None => None,
     };
     let evaluation = evaluation.context("the evaluation was ended")?;
+    let groups = evaluation.groups(&split, labels);
     let seconds = started.elapsed().as_secs_f64();
     let text = match arguments.json {
-        true => json(&evaluation, labels, temperature, seconds)?,
-        false => plain(&evaluation, labels, &split, seconds),
+        true => json(&evaluation, labels, &groups, temperature, seconds)?,
+        false => plain(&evaluation, labels, &groups, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Ending::Done)
@@ -102,7 +130,11 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
     }
     let mut config = Config::default().data;
     arguments.data.apply(&mut config);
-    let source = open_source(&config)?;
+    let options = SourceOptions {
+        group_column: arguments.group_column.clone(),
+        ..source_options(&config)
+    };
+    let source = Source::open(&config.source, options)?;
     let names: Vec<&str> = source.split_names().collect();
     let preferred = ["test", "validation"];
     let name = match (&arguments.split, &names[..]) {
@@ -122,6 +154,7 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
 fn json(
     evaluation: &Evaluation,
     labels: &Labels,
+    groups: &Groups,
     temperature: f64,
     seconds: f64,
 ) -> anyhow::Result<String> {
@@ -135,12 +168,19 @@ fn json(
         temperature,
         confusion: confusion.counts(),
         labels: labels.names(),
+        groups: groups.iter().map(GroupReport::new).collect(),
         seconds,
     };
     Ok(serde_json::to_string(&report)? + "\n")
 }
 
-fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) -> String {
+fn plain(
+    evaluation: &Evaluation,
+    labels: &Labels,
+    groups: &Groups,
+    split: &Split,
+    seconds: f64,
+) -> String {
     let confusion = &evaluation.confusion;
     let head = ["class", "precision %", "recall %", "F1 %", "texts"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -154,7 +194,7 @@ fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) 
             scores.support.to_string(),
         ]);
     }
-    format!(
+    let mut text = format!(
         "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %   \
          calibration error {} %\n\n{}",
         split.origin,
@@ -164,5 +204,15 @@ fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) 
         percent(confusion.macro_f1()),
         percent(evaluation.calibration.error()),
         table(&rows)
-    )
+    );
+    if !groups.is_empty() {
+        let mut rows = vec![["group", "accuracy %", "texts"].map(str::to_owned).to_vec()];
+        rows.extend(groups.iter().map(|group| {
+            let (accuracy, texts) = (percent(group.accuracy()), group.texts.to_string());
+            vec![group.name.clone(), accuracy, texts]
+        }));
+        text.push('\n');
+        text.push_str(&table(&rows));
+    }
+    text
 }
