@@ -18,16 +18,18 @@ pub struct Encoded {
     pub labels: Vec<u32>,
 }
 
-/// What preparing a run takes time for.
+/// What texts take time for, before a run or without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Texts are read for the vocabulary.
     Vocabulary,
     /// Texts become token ids.
     Tokens,
+    /// Texts are classified.
+    Predictions,
 }
 
-/// Is told how far the preparation is, and may end it. `()` is one who does not listen.
+/// Is told how far that is, and may end it. `()` is one who does not listen.
 pub trait Progress: Downloads {
     /// `done` of `total` texts have passed this stage.
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()>;

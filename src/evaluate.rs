@@ -1,10 +1,13 @@
 //! How good a model is on labelled texts.
 
 use crate::batch::{Batch, Batching};
-use crate::calibration::{Calibration, log_probabilities};
-use crate::corpus::Encoded;
+use crate::cache::Cache;
+use crate::calibration::Calibration;
+use crate::checkpoint::ModelDirectory;
+use crate::corpus::{Encoded, Progress};
 use crate::data::{Labels, Split};
 use crate::dropout::Phase;
+use crate::ensemble::Ensemble;
 use crate::error::{Error, Result};
 use crate::metrics::{Confusion, Groups};
 use crate::model::BiRnn;
@@ -19,7 +22,7 @@ const BATCHING: Batching = Batching {
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// Mean cross-entropy in nats.
+    /// Mean cross-entropy in nats: the negative logarithm of the probability of the label.
     pub loss: f64,
     /// How often each class was predicted for each class.
     pub confusion: Confusion,
@@ -80,26 +83,34 @@ impl Evaluation {
     }
 }
 
-/// Evaluates a model whose logits are divided by `temperature`. `progress` is told how many texts
-/// are done; if it breaks off, the result is `None`.
+/// Evaluates models on the labelled texts of a split, whose tokens are looked for in the cache
+/// first. `None` if `progress` ended it.
 ///
 /// # Errors
-/// A token or label that the model does not have.
+/// A row without a known label, or a text that a tokenizer cannot take.
 pub fn evaluate(
-    model: &BiRnn,
-    temperature: f64,
-    data: &Encoded,
-    classes: usize,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ensemble: &Ensemble,
+    split: &Split,
+    cache: &Cache,
+    progress: &mut dyn Progress,
 ) -> Result<Option<Evaluation>> {
-    let Some(logits) = logits(model, &data.ids, progress)? else {
+    let known = ensemble.labels();
+    let mut labels = Vec::new();
+    let tokenize = |model: &ModelDirectory, progress: &mut dyn Progress| {
+        let data = Encoded::new(split, known, &model.encoder, cache, progress)?;
+        Ok(data.map(|data| {
+            labels = data.labels;
+            data.ids
+        }))
+    };
+    let Some(outputs) = ensemble.outputs_of(tokenize, progress)? else {
         return Ok(None);
     };
-    let rows: Vec<Vec<f64>> = logits
-        .iter()
-        .map(|row| log_probabilities(row, temperature))
+    let rows: Vec<Vec<f64>> = outputs
+        .into_iter()
+        .map(|output| output.log_probabilities)
         .collect();
-    Ok(Some(Evaluation::new(&rows, &data.labels, classes)?))
+    Ok(Some(Evaluation::new(&rows, &labels, known.len())?))
 }
 
 /// The logits [texts][classes] of token lists, none of them empty. `progress` is told how many

@@ -17,7 +17,7 @@
 //!               linear                             -> logits [B, classes]
 //!  loss, metrics, calibration
 //!  optim        AdamW, averages of the weights
-//!  train, evaluate, predict
+//!  train, ensemble, evaluate, predict
 //!  checkpoint   model directories and runs on disk
 //!  bench        how fast all this is here
 //! ```
@@ -77,6 +77,7 @@ pub mod metrics;
 pub mod optim;
 pub mod schedule;
 
+pub mod ensemble;
 pub mod evaluate;
 pub mod predict;
 pub mod train;

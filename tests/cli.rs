@@ -770,6 +770,80 @@ fn json_predictions_are_complete() {
 }
 
 #[test]
+fn several_models_say_their_mean() {
+    let other = temp();
+    // Another vocabulary: each model has its own.
+    let more = [
+        "--out",
+        "model",
+        "--seed",
+        "3",
+        "--set",
+        "text.vocabulary_size=500",
+    ];
+    train(other.path(), &more);
+    let other = other.path().join("model").display().to_string();
+    let texts = ["The worst.", "A masterpiece, truly lovely!", ""];
+    let predict = |models: &[&str]| {
+        let models: Vec<&str> = models.iter().flat_map(|model| ["--model", model]).collect();
+        let arguments = [&["predict", "--json"], &models[..], &texts].concat();
+        json_lines(&succeed(&run(trained(), &arguments)))
+    };
+    let (first, second) = (predict(&["model"]), predict(&[&other]));
+    let both = predict(&["model", &other]);
+    for (text, both) in both.iter().enumerate() {
+        for (class, name) in ["negative", "positive"].into_iter().enumerate() {
+            let score = |line: &Value| line["scores"][name].as_f64().unwrap();
+            let mean = (score(&first[text]) + score(&second[text])) / 2.0;
+            assert!((score(both) - mean).abs() < 1e-6);
+            let logit = both["logits"][class].as_f64().unwrap();
+            assert!((logit - mean.ln()).abs() < 1e-5);
+        }
+        assert_eq!(
+            both["score"],
+            both["scores"][both["label"].as_str().unwrap()]
+        );
+    }
+    // A model and itself are that model.
+    for (twice, once) in predict(&["model", "model"]).iter().zip(&first) {
+        let score = |line: &Value| line["score"].as_f64().unwrap();
+        assert!((score(twice) - score(once)).abs() < 1e-6);
+    }
+
+    let eval = |models: &[&str]| -> Value {
+        let models: Vec<&str> = models.iter().flat_map(|model| ["--model", model]).collect();
+        let arguments = [&["eval", "--data", "sample", "--json"], &models[..]].concat();
+        serde_json::from_str(&succeed(&run(trained(), &arguments))).unwrap()
+    };
+    let loss = |report: &Value| report["loss"].as_f64().unwrap();
+    let (a, b, both) = (eval(&["model"]), eval(&[&other]), eval(&["model", &other]));
+    assert_eq!(both["examples"], 160);
+    assert_eq!(both["temperature"], Value::Null);
+    // The logarithm of a mean is at least the mean of the logarithms.
+    assert!(loss(&both) < (loss(&a) + loss(&b)) / 2.0);
+    assert!((loss(&eval(&["model", "model"])) - loss(&a)).abs() < 1e-12);
+
+    let arguments = ["eval", "--model", "model", "--model", &other];
+    assert_eq!(
+        refuse(trained(), &arguments, 2),
+        "several models may have been validated on different texts: give --data"
+    );
+    let swapped = copied_model();
+    let config = swapped.path().join("config.json");
+    edit(config.clone(), "\"negative\"", "\"bad\"");
+    let swapped = swapped.path().display().to_string();
+    let arguments = ["predict", "--model", "model", "--model", &swapped, "x"];
+    assert_eq!(
+        refuse(trained(), &arguments, 1),
+        format!(
+            "{swapped}: the classes are [\"bad\", \"positive\"], but those of model are \
+             [\"negative\", \"positive\"]; only models with the same classes in the same order can \
+             be averaged"
+        )
+    );
+}
+
+#[test]
 fn scores_stand_in_the_order_of_the_classes() {
     let folder = temp();
     let table: String = (0..10)

@@ -97,6 +97,8 @@ impl ModelFile {
 /// A model directory that has been read and checked.
 #[derive(Debug)]
 pub struct ModelDirectory {
+    /// The folder.
+    pub path: PathBuf,
     /// The content of `config.json`.
     pub file: ModelFile,
     /// The tokenizer.
@@ -141,6 +143,7 @@ impl ModelDirectory {
         let classes = file.labels.len();
         let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)?.prepared()?;
         Ok(Self {
+            path: path.to_path_buf(),
             file,
             encoder,
             model,

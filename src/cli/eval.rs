@@ -5,16 +5,16 @@ use super::source::DataArguments;
 use super::table::{percent, table};
 use super::{Ending, Usage};
 use anyhow::Context;
-use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::checkpoint::RunDirectory;
 use birnn::config::Config;
-use birnn::corpus::{Encoded, read_splits, source_options};
+use birnn::corpus::{read_splits, source_options};
 use birnn::data::{Labels, Source, SourceOptions, Split};
 use birnn::device::device;
+use birnn::ensemble::Ensemble;
 use birnn::evaluate::{Evaluation, evaluate};
 use birnn::metrics::{Group, Groups};
 use serde::Serialize;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -28,11 +28,12 @@ use std::time::Instant;
     birnn eval --model runs/sample\n  \
     birnn eval --model runs/imdb --data imdb --split test\n  \
     birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
-    birnn eval --model runs/imdb --data challenge.tsv --group-column kind")]
+    birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
+    birnn eval --model runs/imdb --model runs/imdb-2 --data imdb")]
 pub(super) struct Arguments {
-    /// The folder of a model or a run.
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    /// The folder of a model or a run; of several, the mean of their probabilities counts.
+    #[arg(long, value_name = "DIR", required = true)]
+    model: Vec<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
     /// The split to evaluate on.
@@ -58,8 +59,8 @@ struct Report<'a> {
     macro_f1: Option<f64>,
     /// The expected calibration error, after temperature.
     calibration_error: Option<f64>,
-    /// What the model's logits are divided by.
-    temperature: f64,
+    /// What the model's logits are divided by; null for several models, which each have their own.
+    temperature: Option<f64>,
     /// `confusion[label][prediction]`.
     confusion: &'a [Vec<u64>],
     /// Names of the classes, in the order of `confusion`.
@@ -90,28 +91,16 @@ impl<'a> GroupReport<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let directory = ModelDirectory::load(&arguments.model, &device(&arguments.device)?)?;
-    let (labels, temperature) = (&directory.file.labels, directory.file.temperature);
+    let model = Ensemble::load(&arguments.model, &device(&arguments.device)?)?;
+    let labels = model.labels();
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;
-    let cache = arguments.data.cache();
-    let data = Encoded::new(&split, labels, &directory.encoder, &cache, &mut terminal)?;
-    let mut told = |done, total| {
-        birnn::train::Observer::evaluating(&mut terminal, done, total);
-        ControlFlow::Continue(())
-    };
-    let evaluation = match &data {
-        Some(data) => {
-            let (model, classes) = (&directory.model, labels.len());
-            evaluate(model, temperature, data, classes, &mut told)?
-        }
-        None => None,
-    };
+    let evaluation = evaluate(&model, &split, &arguments.data.cache(), &mut terminal)?;
     let evaluation = evaluation.context("the evaluation was ended")?;
     let groups = evaluation.groups(&split, labels);
     let seconds = started.elapsed().as_secs_f64();
     let text = match arguments.json {
-        true => json(&evaluation, labels, &groups, temperature, seconds)?,
+        true => json(&evaluation, &model, &groups, seconds)?,
         false => plain(&evaluation, labels, &groups, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -120,10 +109,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<Split> {
     if arguments.data.data.is_none() {
-        let config = RunDirectory::config_of(&arguments.model).map_err(|_| {
+        let [model] = &arguments.model[..] else {
+            let message = "several models may have been validated on different texts: give --data";
+            return Err(Usage(message.into()).into());
+        };
+        let config = RunDirectory::config_of(model).map_err(|_| {
             Usage(format!(
                 "{} does not say which texts it was validated on: give --data",
-                arguments.model.display()
+                model.display()
             ))
         })?;
         return Ok(read_splits(&config, terminal)?.1);
@@ -153,12 +146,15 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
 
 fn json(
     evaluation: &Evaluation,
-    labels: &Labels,
+    model: &Ensemble,
     groups: &Groups,
-    temperature: f64,
     seconds: f64,
 ) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
+    let temperature = match model.models() {
+        [only] => Some(only.file.temperature),
+        _ => None,
+    };
     let report = Report {
         examples: confusion.total(),
         accuracy: confusion.accuracy(),
@@ -167,7 +163,7 @@ fn json(
         calibration_error: evaluation.calibration.error(),
         temperature,
         confusion: confusion.counts(),
-        labels: labels.names(),
+        labels: model.labels().names(),
         groups: groups.iter().map(GroupReport::new).collect(),
         seconds,
     };

@@ -11,6 +11,7 @@ use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
 use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
+use birnn::ensemble::Ensemble;
 use birnn::predict::predict;
 use birnn::text::TokenKind;
 use birnn::train::{Outcome, Trainer, initial_model};
@@ -284,7 +285,7 @@ fn conclude(
     best_accuracy: f64,
     device: &Device,
 ) -> anyhow::Result<()> {
-    let directory = ModelDirectory::load(out, device)?;
+    let model = Ensemble::from(ModelDirectory::load(out, device)?);
     // The shortest validation texts that have a few words: they fit on a line.
     let mut examples: Vec<usize> = (0..corpus.validation.len())
         .filter(|&text| corpus.validation.ids[text].len() >= 5)
@@ -295,7 +296,7 @@ fn conclude(
         .iter()
         .map(|&text| corpus.validation_texts[text].as_str())
         .collect();
-    let predictions = predict(&directory, &texts, &mut ())?.unwrap_or_default();
+    let predictions = predict(&model, &texts, &mut ())?.unwrap_or_default();
     let mut text = format!(
         "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)\n",
         100.0 * best_accuracy,
