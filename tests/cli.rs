@@ -844,6 +844,70 @@ fn several_models_say_their_mean() {
 }
 
 #[test]
+fn an_exported_model_is_the_model() {
+    let folder = temp();
+    let model = trained().join("model").display().to_string();
+    let export = |more: &[&str]| {
+        let arguments = [&["export", "--model", &model], more].concat();
+        run(folder.path(), &arguments)
+    };
+    let read = |path: &Path| fs::read(path).unwrap();
+    let said = succeed(&export(&["--out", "whole"]));
+    let files = ["config.json", "model.safetensors", "tokenizer.json"];
+    assert_eq!(listing(&folder.path().join("whole")), files);
+    for name in files {
+        let copy = read(&folder.path().join("whole").join(name));
+        assert!(copy == read(&Path::new(&model).join(name)), "{name}");
+    }
+    let size = |out: &str| read(&folder.path().join(out).join("model.safetensors")).len();
+    assert!(said.starts_with("whole: config.json, tokenizer.json, model.safetensors ("));
+    succeed(&export(&["--out", "half", "--half"]));
+    assert_eq!(listing(&folder.path().join("half")), files);
+    let share = size("half") as f64 / size("whole") as f64;
+    // Nearly all of this model is its embedding.
+    assert!((0.5..0.65).contains(&share), "{share}");
+
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample/validation.jsonl");
+    let rows = json_lines(&fs::read_to_string(sample).unwrap());
+    let texts: Vec<&str> = rows
+        .iter()
+        .map(|row| row["text"].as_str().unwrap())
+        .collect();
+    let input = texts.join("\n");
+    let predict = |out: &str| {
+        let arguments = ["predict", "--model", out, "--json"];
+        let output = run_with_input(folder.path(), &arguments, input.as_bytes());
+        json_lines(&succeed(&output))
+    };
+    let (whole, half) = (predict("whole"), predict("half"));
+    assert_eq!(whole.len(), 160);
+    for (whole, half) in whole.iter().zip(&half) {
+        for class in 0..2 {
+            let logit = |line: &Value| line["logits"][class].as_f64().unwrap();
+            assert!((logit(whole) - logit(half)).abs() < 1e-2);
+        }
+    }
+    // A copy of the copy is the same again.
+    let again = ["export", "--model", "half", "--out", "again", "--half"];
+    succeed(&run(folder.path(), &again));
+    let weights = |out: &str| read(&folder.path().join(out).join("model.safetensors"));
+    assert!(weights("again") == weights("half"));
+
+    let arguments = ["export", "--model", "half", "--out", "whole"];
+    assert_eq!(
+        refuse(folder.path(), &arguments, 1),
+        "whole: the folder already holds a model (config.json); choose another --out"
+    );
+    let arguments = ["export", "--model", "half", "--out", "half/config.json"];
+    assert_eq!(
+        refuse(folder.path(), &arguments, 1),
+        "half/config.json: this is a file, not a folder; choose another --out"
+    );
+    let arguments = ["export", "--model", "no", "--out", "x"];
+    assert!(refuse(folder.path(), &arguments, 1).starts_with("no: there is no such folder"));
+}
+
+#[test]
 fn scores_stand_in_the_order_of_the_classes() {
     let folder = temp();
     let table: String = (0..10)
@@ -1290,7 +1354,7 @@ fn wrong_usage_is_exit_code_two() {
 #[test]
 fn help_has_examples_and_shells_have_completions() {
     let folder = temp();
-    for command in ["train", "eval", "predict", "bench", "completions"] {
+    for command in ["train", "eval", "predict", "export", "bench", "completions"] {
         let text = succeed(&run(folder.path(), &[command, "--help"]));
         assert!(text.contains("Example"), "{command}");
         assert!(text.contains(&format!("birnn {command}")), "{command}");

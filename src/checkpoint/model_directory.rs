@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The name of each file.
 pub(super) const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 
 /// The version that this code writes, and the newest one that it reads.

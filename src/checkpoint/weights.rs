@@ -13,9 +13,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes of a number of single precision.
-const NUMBER: usize = size_of::<f32>();
-
 /// An open safetensors file.
 #[derive(Debug)]
 pub(super) struct WeightFile {
@@ -105,17 +102,24 @@ impl WeightFile {
             .collect()
     }
 
-    /// A tensor [V, E] of single precision as a table that stays in the file; `None` if it is of
-    /// another type or rank.
+    /// A tensor [V, E] of single or half precision (F32, F16, BF16) as a table that stays in the
+    /// file; `None` if it is of another type or rank.
     ///
     /// # Errors
     /// It is not there.
     pub(super) fn table(&self, name: &str) -> Result<Option<MappedTable>> {
         let entry = self.entry(name)?;
-        Ok(match (entry.dtype, entry.shape.as_slice()) {
-            (Dtype::F32, &[rows, columns]) => Some(MappedTable {
+        let dtype = match entry.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            _ => return Ok(None),
+        };
+        Ok(match entry.shape[..] {
+            [rows, columns] => Some(MappedTable {
                 map: self.map.clone(),
                 bytes: entry.bytes.clone(),
+                dtype,
                 rows,
                 columns,
             }),
@@ -129,8 +133,12 @@ impl WeightFile {
     /// As [`WeightFile::tensor`].
     pub(super) fn is_finite(&self, name: &str) -> Result<bool> {
         let entry = self.entry(name)?;
-        if entry.dtype == Dtype::F32 {
-            return Ok(all_finite(&self.map[entry.bytes.clone()]));
+        let bytes = &self.map[entry.bytes.clone()];
+        match entry.dtype {
+            Dtype::F32 => return Ok(all_finite(bytes)),
+            Dtype::F16 => return Ok(all_finite_half(bytes, 0x0400)),
+            Dtype::BF16 => return Ok(all_finite_half(bytes, 0x0080)),
+            _ => {}
         }
         let tensor = self.tensor(name, &Device::Cpu)?.flatten_all()?;
         let values: Vec<f32> = tensor.to_vec1()?;
@@ -152,7 +160,7 @@ impl WeightFile {
 fn all_finite(bytes: &[u8]) -> bool {
     // A number that is not finite has an exponent of ones alone: one more carries into the place
     // of the sign. Blocks without a branch inside run as fast as memory is read.
-    bytes.chunks(4096 * NUMBER).all(|block| {
+    bytes.chunks(4096 * size_of::<f32>()).all(|block| {
         let (numbers, _) = block.as_chunks();
         let carries = numbers.iter().fold(0, |carries, &number| {
             carries | ((u32::from_le_bytes(number) & 0x7FFF_FFFF) + 0x0080_0000)
@@ -161,11 +169,23 @@ fn all_finite(bytes: &[u8]) -> bool {
     })
 }
 
+/// The same for numbers of two bytes, whose exponents are counted in units of `one`.
+fn all_finite_half(bytes: &[u8], one: u16) -> bool {
+    bytes.chunks(4096 * size_of::<u16>()).all(|block| {
+        let (numbers, _) = block.as_chunks();
+        let carries = numbers.iter().fold(0, |carries, &number| {
+            carries | ((u16::from_le_bytes(number) & 0x7FFF) + one)
+        });
+        carries >> 15 == 0
+    })
+}
+
 /// An embedding table [V, E] on the CPU whose rows are read from a mapped file as they are used.
 #[derive(Debug)]
 pub(super) struct MappedTable {
     map: Arc<Mmap>,
     bytes: Range<usize>,
+    dtype: DType,
     rows: usize,
     columns: usize,
 }
@@ -173,24 +193,21 @@ pub(super) struct MappedTable {
 impl EmbeddingTable for MappedTable {
     fn embed(&self, batch: &Batch) -> Result<Tensor> {
         let table = &self.map[self.bytes.clone()];
-        let width = self.columns * NUMBER;
+        let width = self.columns * self.dtype.size_in_bytes();
         let ids = batch.packed_ids();
-        let mut values: Vec<f32> = Vec::with_capacity(ids.len() * self.columns);
+        // Bytes, not numbers: the file may hold them at any address.
+        let mut rows = Vec::with_capacity(ids.len() * width);
         for &id in ids {
             let row = id as usize * width;
             let Some(row) = table.get(row..row + width) else {
                 let problem = format!("token {id}, but the embedding has {} rows", self.rows);
                 return Err(Error::argument("batch", problem));
             };
-            // Bytes, not numbers: the file may hold them at any address.
-            let (numbers, _) = row.as_chunks();
-            values.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
+            rows.extend_from_slice(row);
         }
-        Ok(Tensor::from_vec(
-            values,
-            (ids.len(), self.columns),
-            &Device::Cpu,
-        )?)
+        let shape = [ids.len(), self.columns];
+        let rows = Tensor::from_raw_buffer(&rows, self.dtype, &shape, &Device::Cpu)?;
+        Ok(rows.to_dtype(DType::F32)?)
     }
 }
 
@@ -223,6 +240,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_half_number_that_is_not_finite_is_found_at_every_place() {
+        // The largest, the smallest and zero; infinities and numbers that are none.
+        for (one, good, bad) in [
+            (
+                0x0400,
+                [0x7BFF, 0xFBFF, 1, 0x8000],
+                [0x7C00, 0xFC00, 0x7C01, 0xFFFF],
+            ),
+            (
+                0x0080,
+                [0x7F7F, 0xFF7F, 1, 0x8000],
+                [0x7F80, 0xFF80, 0x7F81, 0xFFFF],
+            ),
+        ] {
+            let bytes = |numbers: &[u16]| -> Vec<u8> {
+                numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+            };
+            let mut numbers = good.repeat(2000);
+            assert!(all_finite_half(&bytes(&numbers), one));
+            for bad in bad {
+                for place in [0, 1, 4095, 4096, 7999] {
+                    let good = std::mem::replace(&mut numbers[place], bad);
+                    assert!(!all_finite_half(&bytes(&numbers), one), "{bad} at {place}");
+                    numbers[place] = good;
+                }
+            }
+        }
+    }
+
     /// A file with the header behind `padding` spaces, so that numbers lie at any address.
     fn file(folder: &Path, padding: usize, dtype: &str, shape: [usize; 2], data: &[u8]) -> PathBuf {
         let header = format!(
@@ -241,9 +288,20 @@ mod tests {
     #[test]
     fn rows_of_a_mapped_table_are_those_of_the_tensor_at_any_address() {
         let folder = tempfile::tempdir().unwrap();
-        let data = bytes(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]);
-        for padding in 0..4 {
-            let path = file(folder.path(), padding, "F32", [3, 3], &data);
+        let numbers = [1f32, 2., 3., 4., 5., 6., 7., 8., 9.];
+        let halves = |dtype: DType| -> Vec<u8> {
+            let tensor = Tensor::new(&numbers, &Device::Cpu).unwrap();
+            let tensor = tensor.to_dtype(dtype).unwrap();
+            safetensors::View::data(&tensor).into_owned()
+        };
+        let types = [
+            ("F32", bytes(&numbers)),
+            ("F16", halves(DType::F16)),
+            ("BF16", halves(DType::BF16)),
+        ];
+        let cases = types.iter().flat_map(|case| (0..4).map(move |n| (case, n)));
+        for ((dtype, data), padding) in cases {
+            let path = file(folder.path(), padding, dtype, [3, 3], data);
             let weights = WeightFile::open(&path).unwrap();
             assert!(weights.is_finite("t").unwrap());
             let tensor = weights.tensor("t", &Device::Cpu).unwrap();

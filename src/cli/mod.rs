@@ -6,6 +6,7 @@
 mod bench;
 mod completions;
 mod eval;
+mod export;
 mod interrupt;
 mod predict;
 mod progress;
@@ -41,6 +42,7 @@ enum Command {
     Train(train::Arguments),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
+    Export(export::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -84,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
