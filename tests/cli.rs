@@ -908,6 +908,33 @@ fn an_exported_model_is_the_model() {
 }
 
 #[test]
+fn the_model_of_the_program_is_the_default() {
+    let folder = temp();
+    let texts = ["Not bad at all!", "I want my money back."];
+    let output = run(folder.path(), &[&["predict"], &texts[..]].concat());
+    let text = succeed(&output);
+    assert_eq!(stderr(&output), "");
+    // As from its folder.
+    let pretrained = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/pretrained");
+    let pretrained = pretrained.display().to_string();
+    let arguments = [&["predict", "--model", &pretrained], &texts[..]].concat();
+    assert_eq!(succeed(&run(folder.path(), &arguments)), text);
+    assert_eq!(text.lines().count(), 2);
+
+    let report = run(folder.path(), &["eval", "--data", "sample", "--json"]);
+    let report: Value = serde_json::from_str(&succeed(&report)).unwrap();
+    assert_eq!(report["examples"], 160);
+    assert_eq!(
+        refuse(folder.path(), &["eval"], 2),
+        "without --model there are no texts to take: give --data"
+    );
+    for command in ["predict", "eval"] {
+        let help = succeed(&run(folder.path(), &[command, "--help"]));
+        assert!(help.contains("data/pretrained"));
+    }
+}
+
+#[test]
 fn scores_stand_in_the_order_of_the_classes() {
     let folder = temp();
     let table: String = (0..10)
@@ -1338,7 +1365,7 @@ fn a_device_that_is_not_there_is_wrong_usage() {
 #[test]
 fn wrong_usage_is_exit_code_two() {
     let folder = temp();
-    for arguments in [&["tarin"][..], &[], &["predict", "x"], &["train", "--nope"]] {
+    for arguments in [&["tarin"][..], &[], &["export"], &["train", "--nope"]] {
         let output = run(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(stdout(&output), "");

@@ -79,6 +79,14 @@ impl TextLimits {
             truncate: config.truncate,
         }
     }
+
+    fn config(&self) -> TextConfig {
+        TextConfig {
+            max_tokens: self.max_tokens,
+            truncate: self.truncate,
+            ..TextConfig::default()
+        }
+    }
 }
 
 impl ModelFile {
@@ -97,7 +105,7 @@ impl ModelFile {
 /// A model directory that has been read and checked.
 #[derive(Debug)]
 pub struct ModelDirectory {
-    /// The folder.
+    /// The folder, or what errors call it.
     pub path: PathBuf,
     /// The content of `config.json`.
     pub file: ModelFile,
@@ -126,15 +134,39 @@ impl ModelDirectory {
             ));
         }
         let file = read_model_file(&present(path, CONFIG)?)?;
-        let text = TextConfig {
-            max_tokens: file.text.max_tokens,
-            truncate: file.text.truncate,
-            ..TextConfig::default()
-        };
-        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &text)?;
+        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &file.text.config())?;
         let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
-        check_weights(&weights, &file, &encoder)?;
-        let embedding = embedding(&weights, &file, device)?;
+        Self::new(path, file, encoder, &weights, device)
+    }
+
+    /// Reads the contents of the three files from memory, where the embedding table stays as it is;
+    /// errors call them files of the folder `path`.
+    ///
+    /// # Errors
+    /// Those of [`ModelDirectory::load`], but for missing files.
+    pub fn from_bytes(
+        path: &Path,
+        config: &[u8],
+        tokenizer: &[u8],
+        weights: &'static [u8],
+        device: &Device,
+    ) -> Result<Self> {
+        let file = parse_model_file(config, &path.join(CONFIG))?;
+        let tokenizer_path = path.join(TOKENIZER);
+        let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
+        let weights = WeightFile::in_memory(&path.join(WEIGHTS), weights)?;
+        Self::new(path, file, encoder, &weights, device)
+    }
+
+    fn new(
+        path: &Path,
+        file: ModelFile,
+        encoder: TextEncoder,
+        weights: &WeightFile,
+        device: &Device,
+    ) -> Result<Self> {
+        check_weights(weights, &file, &encoder)?;
+        let embedding = embedding(weights, &file, device)?;
         let others = weights.names().filter(|name| *name != EMBEDDING);
         let others: Vec<(String, Tensor)> = others
             .map(|name| Ok((name.to_owned(), weights.tensor(name, device)?)))
@@ -194,11 +226,15 @@ fn present(folder: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn read_model_file(path: &Path) -> Result<ModelFile> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    parse_model_file(&std::fs::read(path).map_err(Error::io("read", path))?, path)
+}
+
+/// The content of a `config.json`, which errors call `path`.
+fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
     let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
     // The version first: a newer file may have keys that this code does not know.
     let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+        serde_json::from_slice(bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
     let version = value
         .get("format_version")
         .and_then(serde_json::Value::as_u64);

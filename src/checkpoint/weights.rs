@@ -1,4 +1,5 @@
-//! Reading safetensors files through a memory map: only what is used is read and copied.
+//! Reading safetensors files that are mapped into memory, or are there: only what is used is read
+//! and copied.
 
 use crate::batch::Batch;
 use crate::embedding::EmbeddingTable;
@@ -9,7 +10,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +18,26 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct WeightFile {
     path: PathBuf,
-    map: Arc<Mmap>,
+    bytes: Bytes,
     entries: BTreeMap<String, Entry>,
+}
+
+/// The bytes of a whole file, shared by all who read them.
+#[derive(Debug, Clone)]
+enum Bytes {
+    Mapped(Arc<Mmap>),
+    Static(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
 }
 
 /// Where a tensor of the file is.
@@ -40,6 +59,18 @@ impl WeightFile {
         // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
         // one as it is.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
+        Self::of_bytes(path, Bytes::Mapped(Arc::new(map)))
+    }
+
+    /// Reads the names and shapes of the tensors of a file in memory, which errors call `path`.
+    ///
+    /// # Errors
+    /// It is not a whole safetensors file.
+    pub(super) fn in_memory(path: &Path, bytes: &'static [u8]) -> Result<Self> {
+        Self::of_bytes(path, Bytes::Static(bytes))
+    }
+
+    fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
         let broken = |error: &dyn std::fmt::Display| {
             Error::model(
                 path,
@@ -47,9 +78,9 @@ impl WeightFile {
                 "replace it by an intact copy, or train again",
             )
         };
-        let tensors = SafeTensors::deserialize(&map).map_err(|error| broken(&error))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
         let entries = tensors.iter().map(|(name, view)| {
-            let start = view.data().as_ptr().addr() - map.as_ptr().addr();
+            let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
             let entry = Entry {
                 dtype: view.dtype(),
                 shape: view.shape().to_vec(),
@@ -60,7 +91,7 @@ impl WeightFile {
         let entries = entries.collect();
         Ok(Self {
             path: path.to_path_buf(),
-            map: Arc::new(map),
+            bytes,
             entries,
         })
     }
@@ -86,7 +117,7 @@ impl WeightFile {
     /// It is not there, or of a type that Candle does not have.
     pub(super) fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let entry = self.entry(name)?;
-        let bytes = &self.map[entry.bytes.clone()];
+        let bytes = &self.bytes[entry.bytes.clone()];
         let view = TensorView::new(entry.dtype, entry.shape.clone(), bytes)
             .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))?;
         Ok(view.load(device)?.to_dtype(DType::F32)?)
@@ -107,7 +138,7 @@ impl WeightFile {
     ///
     /// # Errors
     /// It is not there.
-    pub(super) fn table(&self, name: &str) -> Result<Option<MappedTable>> {
+    pub(super) fn table(&self, name: &str) -> Result<Option<TableInFile>> {
         let entry = self.entry(name)?;
         let dtype = match entry.dtype {
             Dtype::F32 => DType::F32,
@@ -116,8 +147,8 @@ impl WeightFile {
             _ => return Ok(None),
         };
         Ok(match entry.shape[..] {
-            [rows, columns] => Some(MappedTable {
-                map: self.map.clone(),
+            [rows, columns] => Some(TableInFile {
+                file: self.bytes.clone(),
                 bytes: entry.bytes.clone(),
                 dtype,
                 rows,
@@ -133,7 +164,7 @@ impl WeightFile {
     /// As [`WeightFile::tensor`].
     pub(super) fn is_finite(&self, name: &str) -> Result<bool> {
         let entry = self.entry(name)?;
-        let bytes = &self.map[entry.bytes.clone()];
+        let bytes = &self.bytes[entry.bytes.clone()];
         match entry.dtype {
             Dtype::F32 => return Ok(all_finite(bytes)),
             Dtype::F16 => return Ok(all_finite_half(bytes, 0x0400)),
@@ -180,19 +211,19 @@ fn all_finite_half(bytes: &[u8], one: u16) -> bool {
     })
 }
 
-/// An embedding table [V, E] on the CPU whose rows are read from a mapped file as they are used.
+/// An embedding table [V, E] on the CPU whose rows are read from its file as they are used.
 #[derive(Debug)]
-pub(super) struct MappedTable {
-    map: Arc<Mmap>,
+pub(super) struct TableInFile {
+    file: Bytes,
     bytes: Range<usize>,
     dtype: DType,
     rows: usize,
     columns: usize,
 }
 
-impl EmbeddingTable for MappedTable {
+impl EmbeddingTable for TableInFile {
     fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        let table = &self.map[self.bytes.clone()];
+        let table = &self.file[self.bytes.clone()];
         let width = self.columns * self.dtype.size_in_bytes();
         let ids = batch.packed_ids();
         // Bytes, not numbers: the file may hold them at any address.
@@ -286,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_mapped_table_are_those_of_the_tensor_at_any_address() {
+    fn rows_of_a_table_in_a_file_are_those_of_the_tensor_at_any_address() {
         let folder = tempfile::tempdir().unwrap();
         let numbers = [1f32, 2., 3., 4., 5., 6., 7., 8., 9.];
         let halves = |dtype: DType| -> Vec<u8> {

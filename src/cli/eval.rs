@@ -3,7 +3,7 @@
 use super::progress::Terminal;
 use super::source::DataArguments;
 use super::table::{percent, table};
-use super::{Ending, Usage};
+use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::checkpoint::RunDirectory;
 use birnn::config::Config;
@@ -26,13 +26,15 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn eval --model runs/sample\n  \
+    birnn eval --data reviews.csv\n  \
     birnn eval --model runs/imdb --data imdb --split test\n  \
     birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
     birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
     birnn eval --model runs/imdb --model runs/imdb-2 --data imdb")]
 pub(super) struct Arguments {
-    /// The folder of a model or a run; of several, the mean of their probabilities counts.
-    #[arg(long, value_name = "DIR", required = true)]
+    /// The folder of a model or a run; of several, the mean of their probabilities counts
+    /// [default: the model that is part of this program, data/pretrained].
+    #[arg(long, value_name = "DIR")]
     model: Vec<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
@@ -91,7 +93,7 @@ impl<'a> GroupReport<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let model = Ensemble::load(&arguments.model, &device(&arguments.device)?)?;
+    let model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
     let labels = model.labels();
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;
@@ -109,13 +111,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<Split> {
     if arguments.data.data.is_none() {
-        let [model] = &arguments.model[..] else {
-            let message = "several models may have been validated on different texts: give --data";
-            return Err(Usage(message.into()).into());
+        let unknown = |problem: &str| Usage(format!("{problem}: give --data"));
+        let model = match &arguments.model[..] {
+            [model] => model,
+            [] => return Err(unknown("without --model there are no texts to take").into()),
+            _ => {
+                let problem = "several models may have been validated on different texts";
+                return Err(unknown(problem).into());
+            }
         };
         let config = RunDirectory::config_of(model).map_err(|_| {
-            Usage(format!(
-                "{} does not say which texts it was validated on: give --data",
+            unknown(&format!(
+                "{} does not say which texts it was validated on",
                 model.display()
             ))
         })?;

@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod interrupt;
 mod predict;
+mod pretrained;
 mod progress;
 mod source;
 mod table;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
     version,
     max_term_width = 100,
     after_help = "Start here:\n  \
+        birnn predict \"Not bad at all!\"\n  \
         birnn train                                     train on the bundled sample, a few seconds\n  \
         birnn predict --model runs/sample \"Not bad at all!\"\n  \
         birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \

@@ -1,10 +1,9 @@
 //! `birnn predict`: classes for texts.
 
 use super::progress::Terminal;
-use super::{Ending, Usage};
+use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::device::device;
-use birnn::ensemble::Ensemble;
 use birnn::predict::{Prediction, predict};
 use serde::Serialize;
 use std::fs::File;
@@ -17,7 +16,7 @@ use std::path::PathBuf;
 /// is printed as one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    birnn predict --model runs/sample \"Not bad at all!\" \"I want my money back.\"\n  \
+    birnn predict \"Not bad at all!\" \"I want my money back.\"\n  \
     birnn predict --model runs/sample --file reviews.txt\n  \
     echo \"What a film.\" | birnn predict --model runs/sample --json\n  \
     birnn predict --model runs/imdb --model runs/imdb-2 \"Two models say more than one.\"")]
@@ -25,8 +24,9 @@ pub(super) struct Arguments {
     /// The texts.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     texts: Vec<String>,
-    /// The folder of a model or a run; of several, the mean of their probabilities counts.
-    #[arg(long, value_name = "DIR", required = true)]
+    /// The folder of a model or a run; of several, the mean of their probabilities counts
+    /// [default: the model that is part of this program, data/pretrained].
+    #[arg(long, value_name = "DIR")]
     model: Vec<PathBuf>,
     /// A file with one text a line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
@@ -65,7 +65,7 @@ const PORTION: usize = 8192;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut input = Input::open(arguments)?;
-    let model = Ensemble::load(&arguments.model, &device(&arguments.device)?)?;
+    let model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
     let names = model.labels().names();
     let mut terminal = Terminal::new(None);
     let mut output = BufWriter::new(std::io::stdout().lock());
