@@ -18,16 +18,18 @@ pub struct Encoded {
     pub labels: Vec<u32>,
 }
 
-/// What preparing a run takes time for.
+/// What texts take time for, before a run or without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Texts are read for the vocabulary.
     Vocabulary,
     /// Texts become token ids.
     Tokens,
+    /// Texts are classified.
+    Predictions,
 }
 
-/// Is told how far the preparation is, and may end it. `()` is one who does not listen.
+/// Is told how far that is, and may end it. `()` is one who does not listen.
 pub trait Progress: Downloads {
     /// `done` of `total` texts have passed this stage.
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()>;
@@ -410,15 +412,8 @@ fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
     ids.is_empty().then_some(rows)
 }
 
-/// Opens the source of a config.
-///
-/// # Errors
-/// There is no such source.
-pub fn open_source(config: &DataConfig) -> Result<Source> {
-    Source::open(&config.source, source_options(config))
-}
-
-fn source_options(config: &DataConfig) -> SourceOptions {
+/// How a config says that its source is read.
+pub fn source_options(config: &DataConfig) -> SourceOptions {
     let mut options = SourceOptions {
         text_column: config.text_column.clone(),
         label_column: config.label_column.clone(),
@@ -437,7 +432,7 @@ fn source_options(config: &DataConfig) -> SourceOptions {
 /// A split cannot be read, or the training split is too small to be cut.
 pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Split, Split)> {
     let data = &config.data;
-    let source = open_source(data)?;
+    let source = Source::open(&data.source, source_options(data))?;
     // A file whose name says `test` or `validation` is still what the user wants to train on.
     let names: Vec<&str> = source.split_names().collect();
     let train_split = match names[..] {

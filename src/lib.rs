@@ -16,9 +16,9 @@
 //!    pooling      first and last step, ...         -> [B, 4*num_hiddens]
 //!               linear                             -> logits [B, classes]
 //!    ngrams       a linear classifier beside it, added to the logits
-//!  loss, metrics
+//!  loss, metrics, calibration
 //!  optim        AdamW, averages of the weights
-//!  train, evaluate, predict
+//!  train, ensemble, evaluate, predict
 //!  checkpoint   model directories and runs on disk
 //!  bench        how fast all this is here
 //! ```
@@ -73,11 +73,13 @@ pub mod pooling;
 pub mod rnn;
 pub mod vectors;
 
+pub mod calibration;
 pub mod loss;
 pub mod metrics;
 pub mod optim;
 pub mod schedule;
 
+pub mod ensemble;
 pub mod evaluate;
 pub mod predict;
 pub mod train;

@@ -1,6 +1,7 @@
 //! Counts of an evaluation and what follows from them.
 
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// How often each class was predicted for each class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,9 +82,79 @@ impl Confusion {
     }
 }
 
+/// Right predictions within groups of texts, in the order in which the groups first appear.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Groups {
+    groups: Vec<Group>,
+    places: HashMap<String, usize>,
+}
+
+/// The texts of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    /// The group's name.
+    pub name: String,
+    /// Number of texts.
+    pub texts: u64,
+    /// Number of texts whose class was predicted.
+    pub correct: u64,
+}
+
+impl Groups {
+    /// Counts one text of a group.
+    pub fn add(&mut self, name: &str, correct: bool) {
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            None => {
+                self.places.insert(name.to_owned(), self.groups.len());
+                self.groups.push(Group {
+                    name: name.to_owned(),
+                    ..Group::default()
+                });
+                self.groups.len() - 1
+            }
+        };
+        let group = &mut self.groups[place];
+        group.texts += 1;
+        group.correct += u64::from(correct);
+    }
+
+    /// The groups.
+    pub fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter()
+    }
+
+    /// Whether no text belongs to a group.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+}
+
+impl Group {
+    /// Share of right predictions; undefined without texts.
+    pub fn accuracy(&self) -> Option<f64> {
+        ratio(self.correct, self.texts)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_stand_in_their_first_order() {
+        let mut groups = Groups::default();
+        assert!(groups.is_empty());
+        for (name, correct) in [("b", true), ("a", false), ("b", false), ("b", true)] {
+            groups.add(name, correct);
+        }
+        let found: Vec<(&str, u64, Option<f64>)> = groups
+            .iter()
+            .map(|group| (group.name.as_str(), group.texts, group.accuracy()))
+            .collect();
+        assert_eq!(found, [("b", 3, Some(2. / 3.)), ("a", 1, Some(0.))]);
+        assert_eq!(Group::default().accuracy(), None);
+    }
 
     #[test]
     fn worked_out_by_hand() {

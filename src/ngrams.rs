@@ -7,7 +7,7 @@
 mod fit;
 mod logistic;
 
-pub use fit::{NgramFit, fit, scores};
+pub use fit::{FitSettings, NgramFit, fit, scores};
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};

@@ -297,8 +297,11 @@ fn resuming_needs_a_run() {
 fn a_finished_run_can_be_resumed_and_says_the_same() {
     let folder = temp();
     let output = train(folder.path(), &["--out", "run"]);
+    let config = || fs::read(folder.path().join("run/config.json")).unwrap();
+    let before = config();
     let again = run(folder.path(), &["train", "--resume", "--out", "run"]);
     assert_eq!(succeed(&again), stdout(&output));
+    assert!(config() == before);
 }
 
 #[test]
@@ -507,12 +510,14 @@ fn eval_json_is_consistent() {
         keys,
         [
             "accuracy",
+            "calibration_error",
             "confusion",
             "examples",
             "labels",
             "loss",
             "macro_f1",
-            "seconds"
+            "seconds",
+            "temperature"
         ]
     );
     let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
@@ -539,11 +544,41 @@ fn eval_json_is_consistent() {
     let loss = report["loss"].as_f64().unwrap();
     assert!((0.3..1.0).contains(&loss), "{loss}");
 
-    // The log of the run has the same numbers.
+    // The log of the run has the same numbers, those before the temperature.
     let log = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
     let epoch = log.last().unwrap();
     assert_eq!(epoch["validation_accuracy"], report["accuracy"]);
-    assert_eq!(epoch["validation_loss"], report["loss"]);
+    let model = copied_model();
+    let fitted = set_temperature(model.path(), 1.0);
+    assert_eq!(report["temperature"], fitted);
+    let plain = eval_on_sample(model.path());
+    assert_eq!(epoch["validation_loss"], plain["loss"]);
+    assert_eq!(plain["temperature"], 1.0);
+    // No other temperature has a lower loss; none changes a class.
+    for factor in [1.0 / fitted, 0.9, 1.1] {
+        set_temperature(model.path(), fitted * factor);
+        let other = eval_on_sample(model.path());
+        assert!(other["loss"].as_f64().unwrap() >= loss);
+        assert_eq!(other["confusion"], report["confusion"]);
+    }
+    let error = report["calibration_error"].as_f64().unwrap();
+    assert!((0.0..0.5).contains(&error), "{error}");
+}
+
+/// What `eval --json` says of a copy of the trained model on its validation texts.
+fn eval_on_sample(folder: &Path) -> Value {
+    let arguments = ["eval", "--model", ".", "--data", "sample", "--json"];
+    serde_json::from_str(&succeed(&run(folder, &arguments))).unwrap()
+}
+
+/// Sets the temperature of a model and returns the one before.
+fn set_temperature(folder: &Path, temperature: f64) -> f64 {
+    let path = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let before = config["temperature"].as_f64().unwrap_or(1.0);
+    config["temperature"] = temperature.into();
+    fs::write(path, config.to_string()).unwrap();
+    before
 }
 
 #[test]
@@ -552,6 +587,7 @@ fn plain_eval_is_a_table() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("sample, validation: 160 texts in "));
     assert!(lines[1].starts_with("accuracy ") && lines[1].contains("macro F1"));
+    assert!(lines[1].contains("   calibration error ") && lines[1].ends_with(" %"));
     assert_eq!(lines[2], "");
     let head: Vec<&str> = lines[3].split_whitespace().collect();
     assert_eq!(
@@ -609,6 +645,75 @@ fn eval_names_the_splits_there_are() {
     assert!(stderr(&output).contains("--data <SOURCE>"));
 }
 
+#[test]
+fn eval_tells_groups_apart() {
+    let folder = temp();
+    let path = folder.path().join("kinds.tsv");
+    let rows = "text\tlabel\tphenomenon\tkind\n\
+                A good film\tpositive\tplain\t2\nA bad film\tnegative\tplain\t1\n\
+                Not a good film\tnegative\tnegation\t2\nSo so\tpositive\t\t2\n";
+    fs::write(&path, rows).unwrap();
+    let data = path.display().to_string();
+    let eval = |more: &[&str]| {
+        let arguments = ["eval", "--model", "model", "--data", &data];
+        run(trained(), &[&arguments[..], more].concat())
+    };
+    let report: Value = serde_json::from_str(&succeed(&eval(&["--json"]))).unwrap();
+    assert_eq!(report["examples"], 4);
+    let groups = report["groups"].as_array().unwrap();
+    let named = |groups: &[Value]| -> Vec<String> {
+        let named = groups
+            .iter()
+            .map(|g| format!("{} {}", g["name"], g["examples"]));
+        named.collect()
+    };
+    assert_eq!(named(groups), ["\"plain\" 2", "\"negation\" 1"]);
+    assert!(groups.iter().all(|g| g["accuracy"].is_f64()));
+    let by_kind: Value =
+        serde_json::from_str(&succeed(&eval(&["--json", "--group-column", "kind"]))).unwrap();
+    let groups = by_kind["groups"].as_array().unwrap();
+    assert_eq!(named(groups), ["\"2\" 3", "\"1\" 1"]);
+    // The groups' right predictions are all right predictions.
+    let right = |report: &Value| {
+        report["accuracy"].as_f64().unwrap() * report["examples"].as_f64().unwrap()
+    };
+    let sum: f64 = groups.iter().map(right).sum();
+    assert!((sum - right(&by_kind)).abs() < 1e-9);
+
+    let text = succeed(&eval(&[]));
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[6], [""; 0]);
+    assert_eq!(lines[7], ["group", "accuracy", "%", "texts"]);
+    assert_eq!((lines[8][0], lines[8][2]), ("plain", "2"));
+    assert_eq!((lines[9][0], lines[9][2]), ("negation", "1"));
+    assert_eq!(lines.len(), 10);
+
+    let arguments = [
+        "eval",
+        "--model",
+        "model",
+        "--data",
+        &data,
+        "--group-column",
+        "sort",
+    ];
+    assert_eq!(
+        refuse(trained(), &arguments, 1),
+        format!(
+            "{data}: there is no column \"sort\"; the columns are: text, label, phenomenon, kind; \
+             name the right one with --group-column"
+        )
+    );
+    let output = run(
+        trained(),
+        &["eval", "--model", "model", "--group-column", "kind"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
 // -------------------------------------------------------------------------------- prediction
 
 #[test]
@@ -636,6 +741,9 @@ fn predictions_come_in_the_order_of_the_texts() {
 
 #[test]
 fn json_predictions_are_complete() {
+    let config = fs::read(trained().join("model/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let temperature = config["temperature"].as_f64().unwrap_or(1.0);
     let texts = ["The worst.", "", "say \"hi\"\n\u{1F600}"];
     let arguments = [&["predict", "--model", "model", "--json"], &texts[..]].concat();
     let text = succeed(&run(trained(), &arguments));
@@ -654,11 +762,176 @@ fn json_predictions_are_complete() {
         assert_eq!(report["score"], best, "the same digits");
         assert_eq!(scores[report["label"].as_str().unwrap()], best);
         let logits: Vec<f64> = serde_json::from_value(report["logits"].clone()).unwrap();
-        let odds = (logits[1] - logits[0]).exp();
+        let odds = ((logits[1] - logits[0]) / temperature).exp();
         let positive = scores["positive"].as_f64().unwrap();
         assert!((positive - odds / (1.0 + odds)).abs() < 1e-5);
     }
     assert_eq!(text.lines().count(), 3);
+}
+
+#[test]
+fn several_models_say_their_mean() {
+    let other = temp();
+    // Another vocabulary: each model has its own.
+    let more = [
+        "--out",
+        "model",
+        "--seed",
+        "3",
+        "--set",
+        "text.vocabulary_size=500",
+    ];
+    train(other.path(), &more);
+    let other = other.path().join("model").display().to_string();
+    let texts = ["The worst.", "A masterpiece, truly lovely!", ""];
+    let predict = |models: &[&str]| {
+        let models: Vec<&str> = models.iter().flat_map(|model| ["--model", model]).collect();
+        let arguments = [&["predict", "--json"], &models[..], &texts].concat();
+        json_lines(&succeed(&run(trained(), &arguments)))
+    };
+    let (first, second) = (predict(&["model"]), predict(&[&other]));
+    let both = predict(&["model", &other]);
+    for (text, both) in both.iter().enumerate() {
+        for (class, name) in ["negative", "positive"].into_iter().enumerate() {
+            let score = |line: &Value| line["scores"][name].as_f64().unwrap();
+            let mean = (score(&first[text]) + score(&second[text])) / 2.0;
+            assert!((score(both) - mean).abs() < 1e-6);
+            let logit = both["logits"][class].as_f64().unwrap();
+            assert!((logit - mean.ln()).abs() < 1e-5);
+        }
+        assert_eq!(
+            both["score"],
+            both["scores"][both["label"].as_str().unwrap()]
+        );
+    }
+    // A model and itself are that model.
+    for (twice, once) in predict(&["model", "model"]).iter().zip(&first) {
+        let score = |line: &Value| line["score"].as_f64().unwrap();
+        assert!((score(twice) - score(once)).abs() < 1e-6);
+    }
+
+    let eval = |models: &[&str]| -> Value {
+        let models: Vec<&str> = models.iter().flat_map(|model| ["--model", model]).collect();
+        let arguments = [&["eval", "--data", "sample", "--json"], &models[..]].concat();
+        serde_json::from_str(&succeed(&run(trained(), &arguments))).unwrap()
+    };
+    let loss = |report: &Value| report["loss"].as_f64().unwrap();
+    let (a, b, both) = (eval(&["model"]), eval(&[&other]), eval(&["model", &other]));
+    assert_eq!(both["examples"], 160);
+    assert_eq!(both["temperature"], Value::Null);
+    // The logarithm of a mean is at least the mean of the logarithms.
+    assert!(loss(&both) < (loss(&a) + loss(&b)) / 2.0);
+    assert!((loss(&eval(&["model", "model"])) - loss(&a)).abs() < 1e-12);
+
+    let arguments = ["eval", "--model", "model", "--model", &other];
+    assert_eq!(
+        refuse(trained(), &arguments, 2),
+        "several models may have been validated on different texts: give --data"
+    );
+    let swapped = copied_model();
+    let config = swapped.path().join("config.json");
+    edit(config.clone(), "\"negative\"", "\"bad\"");
+    let swapped = swapped.path().display().to_string();
+    let arguments = ["predict", "--model", "model", "--model", &swapped, "x"];
+    assert_eq!(
+        refuse(trained(), &arguments, 1),
+        format!(
+            "{swapped}: the classes are [\"bad\", \"positive\"], but those of model are \
+             [\"negative\", \"positive\"]; only models with the same classes in the same order can \
+             be averaged"
+        )
+    );
+}
+
+#[test]
+fn an_exported_model_is_the_model() {
+    let folder = temp();
+    let model = trained().join("model").display().to_string();
+    let export = |more: &[&str]| {
+        let arguments = [&["export", "--model", &model], more].concat();
+        run(folder.path(), &arguments)
+    };
+    let read = |path: &Path| fs::read(path).unwrap();
+    let said = succeed(&export(&["--out", "whole"]));
+    let files = ["config.json", "model.safetensors", "tokenizer.json"];
+    assert_eq!(listing(&folder.path().join("whole")), files);
+    for name in files {
+        let copy = read(&folder.path().join("whole").join(name));
+        assert!(copy == read(&Path::new(&model).join(name)), "{name}");
+    }
+    let size = |out: &str| read(&folder.path().join(out).join("model.safetensors")).len();
+    assert!(said.starts_with("whole: config.json, tokenizer.json, model.safetensors ("));
+    succeed(&export(&["--out", "half", "--half"]));
+    assert_eq!(listing(&folder.path().join("half")), files);
+    let share = size("half") as f64 / size("whole") as f64;
+    // Nearly all of this model is its embedding.
+    assert!((0.5..0.65).contains(&share), "{share}");
+
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample/validation.jsonl");
+    let rows = json_lines(&fs::read_to_string(sample).unwrap());
+    let texts: Vec<&str> = rows
+        .iter()
+        .map(|row| row["text"].as_str().unwrap())
+        .collect();
+    let input = texts.join("\n");
+    let predict = |out: &str| {
+        let arguments = ["predict", "--model", out, "--json"];
+        let output = run_with_input(folder.path(), &arguments, input.as_bytes());
+        json_lines(&succeed(&output))
+    };
+    let (whole, half) = (predict("whole"), predict("half"));
+    assert_eq!(whole.len(), 160);
+    for (whole, half) in whole.iter().zip(&half) {
+        for class in 0..2 {
+            let logit = |line: &Value| line["logits"][class].as_f64().unwrap();
+            assert!((logit(whole) - logit(half)).abs() < 1e-2);
+        }
+    }
+    // A copy of the copy is the same again.
+    let again = ["export", "--model", "half", "--out", "again", "--half"];
+    succeed(&run(folder.path(), &again));
+    let weights = |out: &str| read(&folder.path().join(out).join("model.safetensors"));
+    assert!(weights("again") == weights("half"));
+
+    let arguments = ["export", "--model", "half", "--out", "whole"];
+    assert_eq!(
+        refuse(folder.path(), &arguments, 1),
+        "whole: the folder already holds a model (config.json); choose another --out"
+    );
+    let arguments = ["export", "--model", "half", "--out", "half/config.json"];
+    assert_eq!(
+        refuse(folder.path(), &arguments, 1),
+        "half/config.json: this is a file, not a folder; choose another --out"
+    );
+    let arguments = ["export", "--model", "no", "--out", "x"];
+    assert!(refuse(folder.path(), &arguments, 1).starts_with("no: there is no such folder"));
+}
+
+#[test]
+fn the_model_of_the_program_is_the_default() {
+    let folder = temp();
+    let texts = ["Not bad at all!", "I want my money back."];
+    let output = run(folder.path(), &[&["predict"], &texts[..]].concat());
+    let text = succeed(&output);
+    assert_eq!(stderr(&output), "");
+    // As from its folder.
+    let pretrained = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/pretrained");
+    let pretrained = pretrained.display().to_string();
+    let arguments = [&["predict", "--model", &pretrained], &texts[..]].concat();
+    assert_eq!(succeed(&run(folder.path(), &arguments)), text);
+    assert_eq!(text.lines().count(), 2);
+
+    let report = run(folder.path(), &["eval", "--data", "sample", "--json"]);
+    let report: Value = serde_json::from_str(&succeed(&report)).unwrap();
+    assert_eq!(report["examples"], 160);
+    assert_eq!(
+        refuse(folder.path(), &["eval"], 2),
+        "without --model there are no texts to take: give --data"
+    );
+    for command in ["predict", "eval"] {
+        let help = succeed(&run(folder.path(), &[command, "--help"]));
+        assert!(help.contains("data/pretrained"));
+    }
 }
 
 #[test]
@@ -994,6 +1267,14 @@ fn a_damaged_model_is_named() {
         "{message}"
     );
 
+    let model = copied_model();
+    for bad in [0.0, -1.0] {
+        set_temperature(model.path(), bad);
+        let message = refused_model(model.path(), "config.json");
+        let problem = format!("temperature: {bad} is not a number above 0");
+        assert_eq!(message, format!("{problem}; correct or replace the file"));
+    }
+
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let model = copied_model();
         fs::remove_file(model.path().join(name)).unwrap();
@@ -1084,7 +1365,7 @@ fn a_device_that_is_not_there_is_wrong_usage() {
 #[test]
 fn wrong_usage_is_exit_code_two() {
     let folder = temp();
-    for arguments in [&["tarin"][..], &[], &["predict", "x"], &["train", "--nope"]] {
+    for arguments in [&["tarin"][..], &[], &["export"], &["train", "--nope"]] {
         let output = run(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(stdout(&output), "");
@@ -1100,7 +1381,7 @@ fn wrong_usage_is_exit_code_two() {
 #[test]
 fn help_has_examples_and_shells_have_completions() {
     let folder = temp();
-    for command in ["train", "eval", "predict", "bench", "completions"] {
+    for command in ["train", "eval", "predict", "export", "bench", "completions"] {
         let text = succeed(&run(folder.path(), &[command, "--help"]));
         assert!(text.contains("Example"), "{command}");
         assert!(text.contains(&format!("birnn {command}")), "{command}");

@@ -364,6 +364,67 @@ fn columns_and_label_names_can_be_chosen() {
 }
 
 #[test]
+fn groups_are_read_from_their_column() {
+    let folder = Folder::new();
+    folder.file("a.csv", "text,label,kind,phenomenon\na,x,1,irony\nb,y,2,\n");
+    folder.file(
+        "a.tsv",
+        "text\tlabel\tkind\tphenomenon\na\tx\t1\tirony\nb\ty\t2\t\n",
+    );
+    folder.file(
+        "a.jsonl",
+        "{\"text\":\"a\",\"label\":\"x\",\"kind\":1,\"phenomenon\":\"irony\"}\n\
+         {\"text\":\"b\",\"label\":\"y\",\"kind\":2}\n",
+    );
+    let columns = [
+        ("text", Column::Text(vec!["a", "b"])),
+        ("label", Column::Text(vec!["x", "y"])),
+        ("kind", Column::Int64(vec![1, 2])),
+        ("phenomenon", Column::Maybe(vec![Some("irony"), None])),
+    ];
+    folder.file("a.parquet", parquet_file(&columns, None));
+    let groups = |name: &str, column: Option<&str>| {
+        let options = SourceOptions {
+            group_column: column.map(str::to_owned),
+            ..SourceOptions::default()
+        };
+        let split = folder.read_with(name, options)?;
+        let groups = split.records.into_iter().map(|row| row.group);
+        Ok::<_, String>(groups.map(|group| group.unwrap_or("-".into())).collect())
+    };
+    for name in ["a.csv", "a.tsv", "a.jsonl", "a.parquet"] {
+        let read = |column| -> Vec<String> { groups(name, column).unwrap() };
+        assert_eq!(read(None), ["irony", "-"], "{name}");
+        assert_eq!(read(Some("kind")), ["1", "2"], "{name}");
+        assert_eq!(read(Some("label")), ["x", "y"], "{name}");
+        let message = groups(name, Some("sort")).unwrap_err();
+        assert!(message.contains("there is no column \"sort\"; the columns are: "));
+        assert!(
+            message.ends_with("label, phenomenon, text; name the right one with --group-column")
+                || message.ends_with("kind, phenomenon; name the right one with --group-column")
+        );
+    }
+    // Of a column that nobody asked for, only words count.
+    folder.file(
+        "b.jsonl",
+        "{\"text\":\"a\",\"label\":\"x\",\"phenomenon\":[1]}\n",
+    );
+    assert_eq!(groups("b.jsonl", None).unwrap(), ["-"]);
+    assert_eq!(
+        groups("b.jsonl", Some("phenomenon")).unwrap_err(),
+        "b.jsonl, line 1: the value of \"phenomenon\" is a list; it must be a string, an integer, \
+         true, false or null"
+    );
+    // Where there are no columns, none can be named.
+    folder.file("a.txt", "__label__x a\n__label__y b\n");
+    assert_eq!(groups("a.txt", None).unwrap(), ["-", "-"]);
+    assert_eq!(
+        groups("a.txt", Some("kind")).unwrap_err(),
+        "a.txt: no row has a value in a column \"kind\"; name another one with --group-column"
+    );
+}
+
+#[test]
 fn rows_without_labels_are_read_where_that_is_allowed() {
     let folder = Folder::new();
     let options = SourceOptions {

@@ -5,6 +5,7 @@ mod support;
 use birnn::batch::Batch;
 use birnn::checkpoint::{ModelDirectory, ModelFile};
 use birnn::dropout::Phase;
+use birnn::ensemble::Ensemble;
 use birnn::kernels::{self, Mode};
 use birnn::model::{BiRnn, ModelConfig};
 use birnn::packing::Packing;
@@ -189,7 +190,10 @@ fn a_hand_made_directory_gives_pytorchs_logits() {
             ids
         );
     }
-    let predictions = predict(&directory, &texts, &mut ()).unwrap().unwrap();
+    let ensemble = Ensemble::from(directory);
+    let predictions = predict(&ensemble, &texts, &mut ()).unwrap().unwrap();
+    let probabilities = ensemble.probabilities(&texts, &mut ()).unwrap().unwrap();
+    assert!(predictions.iter().map(|p| &p.scores).eq(&probabilities));
     for (prediction, row) in predictions.iter().zip(&expected) {
         for (class, logit) in prediction.logits.iter().enumerate() {
             let expected = row["logits"][class].as_f64().unwrap() as f32;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use birnn::checkpoint::{ModelFile, RunDirectory, Snapshot};
+use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
 use birnn::config::Config;
 use birnn::corpus::Encoded;
 use birnn::data::Labels;
@@ -207,6 +207,11 @@ fn weights(run: &Path) -> Vec<u8> {
     fs::read(run.join(WEIGHTS)).unwrap()
 }
 
+/// The description of the model, with its temperature.
+fn description(run: &Path) -> String {
+    fs::read_to_string(run.join("config.json")).unwrap()
+}
+
 /// The log without the times, which stand last in each line; numbers as they are written.
 fn log(run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
@@ -264,6 +269,7 @@ impl Reference {
         assert_eq!(log(run), log(&self.path()), "the log, {case}");
         let same = weights(run) == weights(&self.path());
         assert!(same, "other weights, {case}");
+        assert_eq!(description(run), description(&self.path()), "{case}");
         let state = |run: &Path| fs::read(last(run).join("training.safetensors")).unwrap();
         assert!(state(run) == state(&self.path()), "other state, {case}");
     }
@@ -495,6 +501,29 @@ fn the_best_epoch_is_what_is_saved() {
     toy.begin(&config, short.path(), &mut Watch::default())
         .unwrap();
     assert!(weights(short.path()) == weights(constant.path()));
+    assert_eq!(description(short.path()), description(constant.path()));
+}
+
+#[test]
+fn the_temperature_is_that_of_the_best_epoch() {
+    let toy = Toy::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = plain();
+    config.train.epochs = 1;
+    toy.begin(&config, folder.path(), &mut Watch::default())
+        .unwrap();
+    let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+    let mut told = |_, _| ControlFlow::Continue(());
+    let logits = birnn::evaluate::logits(&directory.model, &toy.validation.ids, &mut told);
+    let logits = logits.unwrap().unwrap();
+    let fitted = birnn::calibration::fit_temperature(&logits, &toy.validation.labels);
+    assert_eq!(directory.file.temperature, fitted);
+    assert_ne!(fitted, 1.0);
+    // Nothing of it is written before there are weights.
+    let other = tempfile::tempdir().unwrap();
+    toy.begin(&config, other.path(), &mut Watch::stop_at(1))
+        .unwrap();
+    assert!(!description(other.path()).contains("temperature"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What is written to disk: model directories and the folder of a training run.
 
+mod export;
 mod model_directory;
 mod run_directory;
 mod weights;
 
+pub use export::export;
 pub use model_directory::{ModelDirectory, ModelFile};
 pub use run_directory::{Progress, RunDirectory, Snapshot};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The name of each file.
 pub(super) const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 
 /// The version that this code writes, and the newest one that it reads.
@@ -36,12 +36,24 @@ pub struct ModelFile {
     /// How long texts are cut.
     #[serde(default)]
     pub text: TextLimits,
+    /// What the logits are divided by before the softmax, above 0; 1 if absent.
+    #[serde(default = "no_temperature", skip_serializing_if = "is_no_temperature")]
+    pub temperature: f64,
     /// The classes, by number.
     pub labels: Labels,
 }
 
 fn format_version() -> u32 {
     FORMAT_VERSION
+}
+
+/// The temperature that changes nothing.
+fn no_temperature() -> f64 {
+    1.0
+}
+
+fn is_no_temperature(temperature: &f64) -> bool {
+    *temperature == no_temperature()
 }
 
 /// What a model needs to know of its texts beside the tokenizer.
@@ -67,6 +79,14 @@ impl TextLimits {
             truncate: config.truncate,
         }
     }
+
+    fn config(&self) -> TextConfig {
+        TextConfig {
+            max_tokens: self.max_tokens,
+            truncate: self.truncate,
+            ..TextConfig::default()
+        }
+    }
 }
 
 impl ModelFile {
@@ -76,6 +96,7 @@ impl ModelFile {
             format_version: FORMAT_VERSION,
             model,
             text: TextLimits::of(text),
+            temperature: no_temperature(),
             labels,
         }
     }
@@ -84,6 +105,8 @@ impl ModelFile {
 /// A model directory that has been read and checked.
 #[derive(Debug)]
 pub struct ModelDirectory {
+    /// The folder, or what errors call it.
+    pub path: PathBuf,
     /// The content of `config.json`.
     pub file: ModelFile,
     /// The tokenizer.
@@ -111,15 +134,39 @@ impl ModelDirectory {
             ));
         }
         let file = read_model_file(&present(path, CONFIG)?)?;
-        let text = TextConfig {
-            max_tokens: file.text.max_tokens,
-            truncate: file.text.truncate,
-            ..TextConfig::default()
-        };
-        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &text)?;
+        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &file.text.config())?;
         let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
-        check_weights(&weights, &file, &encoder)?;
-        let embedding = embedding(&weights, &file, device)?;
+        Self::new(path, file, encoder, &weights, device)
+    }
+
+    /// Reads the contents of the three files from memory, where the embedding table stays as it is;
+    /// errors call them files of the folder `path`.
+    ///
+    /// # Errors
+    /// Those of [`ModelDirectory::load`], but for missing files.
+    pub fn from_bytes(
+        path: &Path,
+        config: &[u8],
+        tokenizer: &[u8],
+        weights: &'static [u8],
+        device: &Device,
+    ) -> Result<Self> {
+        let file = parse_model_file(config, &path.join(CONFIG))?;
+        let tokenizer_path = path.join(TOKENIZER);
+        let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
+        let weights = WeightFile::in_memory(&path.join(WEIGHTS), weights)?;
+        Self::new(path, file, encoder, &weights, device)
+    }
+
+    fn new(
+        path: &Path,
+        file: ModelFile,
+        encoder: TextEncoder,
+        weights: &WeightFile,
+        device: &Device,
+    ) -> Result<Self> {
+        check_weights(weights, &file, &encoder)?;
+        let embedding = embedding(weights, &file, device)?;
         let others = weights.names().filter(|name| *name != EMBEDDING);
         let others: Vec<(String, Tensor)> = others
             .map(|name| Ok((name.to_owned(), weights.tensor(name, device)?)))
@@ -128,6 +175,7 @@ impl ModelDirectory {
         let classes = file.labels.len();
         let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)?.prepared()?;
         Ok(Self {
+            path: path.to_path_buf(),
             file,
             encoder,
             model,
@@ -142,6 +190,16 @@ impl ModelDirectory {
     pub fn write_description(path: &Path, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
         atomic::write_file(&path.join(CONFIG), to_json(file)?.as_bytes())?;
         atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
+    }
+
+    /// Sets the temperature in a `config.json` that is there.
+    ///
+    /// # Errors
+    /// The file cannot be read or replaced.
+    pub fn write_temperature(path: &Path, temperature: f64) -> Result<()> {
+        let mut file = read_model_file(&present(path, CONFIG)?)?;
+        file.temperature = temperature;
+        atomic::write_file(&path.join(CONFIG), to_json(&file)?.as_bytes())
     }
 
     /// Writes `model.safetensors`. The same tensors always give the same bytes.
@@ -168,11 +226,15 @@ fn present(folder: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn read_model_file(path: &Path) -> Result<ModelFile> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    parse_model_file(&std::fs::read(path).map_err(Error::io("read", path))?, path)
+}
+
+/// The content of a `config.json`, which errors call `path`.
+fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
     let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
     // The version first: a newer file may have keys that this code does not know.
     let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+        serde_json::from_slice(bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
     let version = value
         .get("format_version")
         .and_then(serde_json::Value::as_u64);
@@ -193,6 +255,12 @@ fn read_model_file(path: &Path) -> Result<ModelFile> {
     file.model
         .validate()
         .map_err(|error| broken(error.to_string()))?;
+    if !(file.temperature.is_finite() && file.temperature > 0.0) {
+        return Err(broken(format!(
+            "temperature: {} is not a number above 0",
+            file.temperature
+        )));
+    }
     Ok(file)
 }
 

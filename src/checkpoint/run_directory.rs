@@ -1,7 +1,8 @@
 //! The folder of a training run: the best model so far, the log, and the state to go on from.
 //!
 //! ```text
-//! config.json  tokenizer.json     the model, written once
+//! tokenizer.json                  written once
+//! config.json                     the model, with the best epoch's temperature
 //! model.safetensors               the best epoch's weights, replaced as a whole
 //! metrics.jsonl                   one line per log step and per epoch
 //! checkpoints/last/               training.json, training.safetensors: where to go on
@@ -246,12 +247,13 @@ impl RunDirectory {
         atomic::write_folder(&self.path.join(LAST), &files)
     }
 
-    /// Saves the weights of the best epoch.
+    /// Saves the weights of the best epoch and the temperature fitted to them.
     ///
     /// # Errors
-    /// What the operating system refuses; the weights before are then still there.
-    pub fn save_best(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        ModelDirectory::write_weights(&self.path, tensors)
+    /// What the operating system refuses; each file is then the new one or still the one before.
+    pub fn save_best(&self, tensors: &BTreeMap<String, Tensor>, temperature: f64) -> Result<()> {
+        ModelDirectory::write_weights(&self.path, tensors)?;
+        ModelDirectory::write_temperature(&self.path, temperature)
     }
 
     /// The weights of the best epoch.

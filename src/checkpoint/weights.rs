@@ -1,4 +1,5 @@
-//! Reading safetensors files through a memory map: only what is used is read and copied.
+//! Reading safetensors files that are mapped into memory, or are there: only what is used is read
+//! and copied.
 
 use crate::batch::Batch;
 use crate::embedding::EmbeddingTable;
@@ -9,19 +10,34 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes of a number of single precision.
-const NUMBER: usize = size_of::<f32>();
 
 /// An open safetensors file.
 #[derive(Debug)]
 pub(super) struct WeightFile {
     path: PathBuf,
-    map: Arc<Mmap>,
+    bytes: Bytes,
     entries: BTreeMap<String, Entry>,
+}
+
+/// The bytes of a whole file, shared by all who read them.
+#[derive(Debug, Clone)]
+enum Bytes {
+    Mapped(Arc<Mmap>),
+    Static(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
 }
 
 /// Where a tensor of the file is.
@@ -43,6 +59,18 @@ impl WeightFile {
         // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
         // one as it is.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
+        Self::of_bytes(path, Bytes::Mapped(Arc::new(map)))
+    }
+
+    /// Reads the names and shapes of the tensors of a file in memory, which errors call `path`.
+    ///
+    /// # Errors
+    /// It is not a whole safetensors file.
+    pub(super) fn in_memory(path: &Path, bytes: &'static [u8]) -> Result<Self> {
+        Self::of_bytes(path, Bytes::Static(bytes))
+    }
+
+    fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
         let broken = |error: &dyn std::fmt::Display| {
             Error::model(
                 path,
@@ -50,9 +78,9 @@ impl WeightFile {
                 "replace it by an intact copy, or train again",
             )
         };
-        let tensors = SafeTensors::deserialize(&map).map_err(|error| broken(&error))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
         let entries = tensors.iter().map(|(name, view)| {
-            let start = view.data().as_ptr().addr() - map.as_ptr().addr();
+            let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
             let entry = Entry {
                 dtype: view.dtype(),
                 shape: view.shape().to_vec(),
@@ -63,7 +91,7 @@ impl WeightFile {
         let entries = entries.collect();
         Ok(Self {
             path: path.to_path_buf(),
-            map: Arc::new(map),
+            bytes,
             entries,
         })
     }
@@ -89,7 +117,7 @@ impl WeightFile {
     /// It is not there, or of a type that Candle does not have.
     pub(super) fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let entry = self.entry(name)?;
-        let bytes = &self.map[entry.bytes.clone()];
+        let bytes = &self.bytes[entry.bytes.clone()];
         let view = TensorView::new(entry.dtype, entry.shape.clone(), bytes)
             .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))?;
         Ok(view.load(device)?.to_dtype(DType::F32)?)
@@ -105,17 +133,24 @@ impl WeightFile {
             .collect()
     }
 
-    /// A tensor [V, E] of single precision as a table that stays in the file; `None` if it is of
-    /// another type or rank.
+    /// A tensor [V, E] of single or half precision (F32, F16, BF16) as a table that stays in the
+    /// file; `None` if it is of another type or rank.
     ///
     /// # Errors
     /// It is not there.
-    pub(super) fn table(&self, name: &str) -> Result<Option<MappedTable>> {
+    pub(super) fn table(&self, name: &str) -> Result<Option<TableInFile>> {
         let entry = self.entry(name)?;
-        Ok(match (entry.dtype, entry.shape.as_slice()) {
-            (Dtype::F32, &[rows, columns]) => Some(MappedTable {
-                map: self.map.clone(),
+        let dtype = match entry.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            _ => return Ok(None),
+        };
+        Ok(match entry.shape[..] {
+            [rows, columns] => Some(TableInFile {
+                file: self.bytes.clone(),
                 bytes: entry.bytes.clone(),
+                dtype,
                 rows,
                 columns,
             }),
@@ -129,8 +164,12 @@ impl WeightFile {
     /// As [`WeightFile::tensor`].
     pub(super) fn is_finite(&self, name: &str) -> Result<bool> {
         let entry = self.entry(name)?;
-        if entry.dtype == Dtype::F32 {
-            return Ok(all_finite(&self.map[entry.bytes.clone()]));
+        let bytes = &self.bytes[entry.bytes.clone()];
+        match entry.dtype {
+            Dtype::F32 => return Ok(all_finite(bytes)),
+            Dtype::F16 => return Ok(all_finite_half(bytes, 0x0400)),
+            Dtype::BF16 => return Ok(all_finite_half(bytes, 0x0080)),
+            _ => {}
         }
         let tensor = self.tensor(name, &Device::Cpu)?.flatten_all()?;
         let values: Vec<f32> = tensor.to_vec1()?;
@@ -152,7 +191,7 @@ impl WeightFile {
 fn all_finite(bytes: &[u8]) -> bool {
     // A number that is not finite has an exponent of ones alone: one more carries into the place
     // of the sign. Blocks without a branch inside run as fast as memory is read.
-    bytes.chunks(4096 * NUMBER).all(|block| {
+    bytes.chunks(4096 * size_of::<f32>()).all(|block| {
         let (numbers, _) = block.as_chunks();
         let carries = numbers.iter().fold(0, |carries, &number| {
             carries | ((u32::from_le_bytes(number) & 0x7FFF_FFFF) + 0x0080_0000)
@@ -161,36 +200,45 @@ fn all_finite(bytes: &[u8]) -> bool {
     })
 }
 
-/// An embedding table [V, E] on the CPU whose rows are read from a mapped file as they are used.
+/// The same for numbers of two bytes, whose exponents are counted in units of `one`.
+fn all_finite_half(bytes: &[u8], one: u16) -> bool {
+    bytes.chunks(4096 * size_of::<u16>()).all(|block| {
+        let (numbers, _) = block.as_chunks();
+        let carries = numbers.iter().fold(0, |carries, &number| {
+            carries | ((u16::from_le_bytes(number) & 0x7FFF) + one)
+        });
+        carries >> 15 == 0
+    })
+}
+
+/// An embedding table [V, E] on the CPU whose rows are read from its file as they are used.
 #[derive(Debug)]
-pub(super) struct MappedTable {
-    map: Arc<Mmap>,
+pub(super) struct TableInFile {
+    file: Bytes,
     bytes: Range<usize>,
+    dtype: DType,
     rows: usize,
     columns: usize,
 }
 
-impl EmbeddingTable for MappedTable {
+impl EmbeddingTable for TableInFile {
     fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        let table = &self.map[self.bytes.clone()];
-        let width = self.columns * NUMBER;
+        let table = &self.file[self.bytes.clone()];
+        let width = self.columns * self.dtype.size_in_bytes();
         let ids = batch.packed_ids();
-        let mut values: Vec<f32> = Vec::with_capacity(ids.len() * self.columns);
+        // Bytes, not numbers: the file may hold them at any address.
+        let mut rows = Vec::with_capacity(ids.len() * width);
         for &id in ids {
             let row = id as usize * width;
             let Some(row) = table.get(row..row + width) else {
                 let problem = format!("token {id}, but the embedding has {} rows", self.rows);
                 return Err(Error::argument("batch", problem));
             };
-            // Bytes, not numbers: the file may hold them at any address.
-            let (numbers, _) = row.as_chunks();
-            values.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
+            rows.extend_from_slice(row);
         }
-        Ok(Tensor::from_vec(
-            values,
-            (ids.len(), self.columns),
-            &Device::Cpu,
-        )?)
+        let shape = [ids.len(), self.columns];
+        let rows = Tensor::from_raw_buffer(&rows, self.dtype, &shape, &Device::Cpu)?;
+        Ok(rows.to_dtype(DType::F32)?)
     }
 }
 
@@ -223,6 +271,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_half_number_that_is_not_finite_is_found_at_every_place() {
+        // The largest, the smallest and zero; infinities and numbers that are none.
+        for (one, good, bad) in [
+            (
+                0x0400,
+                [0x7BFF, 0xFBFF, 1, 0x8000],
+                [0x7C00, 0xFC00, 0x7C01, 0xFFFF],
+            ),
+            (
+                0x0080,
+                [0x7F7F, 0xFF7F, 1, 0x8000],
+                [0x7F80, 0xFF80, 0x7F81, 0xFFFF],
+            ),
+        ] {
+            let bytes = |numbers: &[u16]| -> Vec<u8> {
+                numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+            };
+            let mut numbers = good.repeat(2000);
+            assert!(all_finite_half(&bytes(&numbers), one));
+            for bad in bad {
+                for place in [0, 1, 4095, 4096, 7999] {
+                    let good = std::mem::replace(&mut numbers[place], bad);
+                    assert!(!all_finite_half(&bytes(&numbers), one), "{bad} at {place}");
+                    numbers[place] = good;
+                }
+            }
+        }
+    }
+
     /// A file with the header behind `padding` spaces, so that numbers lie at any address.
     fn file(folder: &Path, padding: usize, dtype: &str, shape: [usize; 2], data: &[u8]) -> PathBuf {
         let header = format!(
@@ -239,11 +317,22 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_mapped_table_are_those_of_the_tensor_at_any_address() {
+    fn rows_of_a_table_in_a_file_are_those_of_the_tensor_at_any_address() {
         let folder = tempfile::tempdir().unwrap();
-        let data = bytes(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]);
-        for padding in 0..4 {
-            let path = file(folder.path(), padding, "F32", [3, 3], &data);
+        let numbers = [1f32, 2., 3., 4., 5., 6., 7., 8., 9.];
+        let halves = |dtype: DType| -> Vec<u8> {
+            let tensor = Tensor::new(&numbers, &Device::Cpu).unwrap();
+            let tensor = tensor.to_dtype(dtype).unwrap();
+            safetensors::View::data(&tensor).into_owned()
+        };
+        let types = [
+            ("F32", bytes(&numbers)),
+            ("F16", halves(DType::F16)),
+            ("BF16", halves(DType::BF16)),
+        ];
+        let cases = types.iter().flat_map(|case| (0..4).map(move |n| (case, n)));
+        for ((dtype, data), padding) in cases {
+            let path = file(folder.path(), padding, dtype, [3, 3], data);
             let weights = WeightFile::open(&path).unwrap();
             assert!(weights.is_finite("t").unwrap());
             let tensor = weights.tensor("t", &Device::Cpu).unwrap();

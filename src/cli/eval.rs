@@ -3,38 +3,47 @@
 use super::progress::Terminal;
 use super::source::DataArguments;
 use super::table::{percent, table};
-use super::{Ending, Usage};
+use super::{Ending, Usage, pretrained};
 use anyhow::Context;
-use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::checkpoint::RunDirectory;
 use birnn::config::Config;
-use birnn::corpus::{Encoded, open_source, read_splits};
-use birnn::data::{Labels, Split};
+use birnn::corpus::{read_splits, source_options};
+use birnn::data::{Labels, Source, SourceOptions, Split};
 use birnn::device::device;
+use birnn::ensemble::Ensemble;
 use birnn::evaluate::{Evaluation, evaluate};
+use birnn::metrics::{Group, Groups};
 use serde::Serialize;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
 /// Evaluate a model on labelled texts.
 ///
 /// Without --data, the texts are the validation split of the run that made the model. With it, the
-/// split is `test` if there is one, else `validation`, else the only one.
+/// split is `test` if there is one, else `validation`, else the only one. Where the texts have a
+/// column that says of what kind they are, each kind's accuracy stands below the table.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn eval --model runs/sample\n  \
+    birnn eval --data reviews.csv\n  \
     birnn eval --model runs/imdb --data imdb --split test\n  \
-    birnn eval --model runs/imdb --data reviews.csv --text-column review --json")]
+    birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
+    birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
+    birnn eval --model runs/imdb --model runs/imdb-2 --data imdb")]
 pub(super) struct Arguments {
-    /// The folder of a model or a run.
+    /// The folder of a model or a run; of several, the mean of their probabilities counts
+    /// [default: the model that is part of this program, data/pretrained].
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Vec<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
     /// The split to evaluate on.
     #[arg(long, value_name = "NAME", requires = "data")]
     split: Option<String>,
+    /// The column with the kinds of texts [default: phenomenon, if that is there].
+    #[arg(long, value_name = "NAME", requires = "data")]
+    group_column: Option<String>,
     /// cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -50,34 +59,51 @@ struct Report<'a> {
     accuracy: Option<f64>,
     loss: f64,
     macro_f1: Option<f64>,
+    /// The expected calibration error, after temperature.
+    calibration_error: Option<f64>,
+    /// What the model's logits are divided by; null for several models, which each have their own.
+    temperature: Option<f64>,
     /// `confusion[label][prediction]`.
     confusion: &'a [Vec<u64>],
     /// Names of the classes, in the order of `confusion`.
     labels: &'a [String],
+    /// In the order in which they first appear; absent where the texts have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<GroupReport<'a>>,
     seconds: f64,
+}
+
+/// What `--json` says of a kind of texts.
+#[derive(Debug, Serialize)]
+struct GroupReport<'a> {
+    name: &'a str,
+    examples: u64,
+    accuracy: Option<f64>,
+}
+
+impl<'a> GroupReport<'a> {
+    fn new(group: &'a Group) -> Self {
+        Self {
+            name: &group.name,
+            examples: group.texts,
+            accuracy: group.accuracy(),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let directory = ModelDirectory::load(&arguments.model, &device(&arguments.device)?)?;
-    let labels = &directory.file.labels;
+    let model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
+    let labels = model.labels();
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;
-    let cache = arguments.data.cache();
-    let data = Encoded::new(&split, labels, &directory.encoder, &cache, &mut terminal)?;
-    let mut told = |done, total| {
-        birnn::train::Observer::evaluating(&mut terminal, done, total);
-        ControlFlow::Continue(())
-    };
-    let evaluation = match &data {
-        Some(data) => evaluate(&directory.model, data, labels.len(), &mut told)?,
-        None => None,
-    };
+    let evaluation = evaluate(&model, &split, &arguments.data.cache(), &mut terminal)?;
     let evaluation = evaluation.context("the evaluation was ended")?;
+    let groups = evaluation.groups(&split, labels);
     let seconds = started.elapsed().as_secs_f64();
     let text = match arguments.json {
-        true => json(&evaluation, labels, seconds)?,
-        false => plain(&evaluation, labels, &split, seconds),
+        true => json(&evaluation, &model, &groups, seconds)?,
+        false => plain(&evaluation, labels, &groups, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Ending::Done)
@@ -85,17 +111,30 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<Split> {
     if arguments.data.data.is_none() {
-        let config = RunDirectory::config_of(&arguments.model).map_err(|_| {
-            Usage(format!(
-                "{} does not say which texts it was validated on: give --data",
-                arguments.model.display()
+        let unknown = |problem: &str| Usage(format!("{problem}: give --data"));
+        let model = match &arguments.model[..] {
+            [model] => model,
+            [] => return Err(unknown("without --model there are no texts to take").into()),
+            _ => {
+                let problem = "several models may have been validated on different texts";
+                return Err(unknown(problem).into());
+            }
+        };
+        let config = RunDirectory::config_of(model).map_err(|_| {
+            unknown(&format!(
+                "{} does not say which texts it was validated on",
+                model.display()
             ))
         })?;
         return Ok(read_splits(&config, terminal)?.1);
     }
     let mut config = Config::default().data;
     arguments.data.apply(&mut config);
-    let source = open_source(&config)?;
+    let options = SourceOptions {
+        group_column: arguments.group_column.clone(),
+        ..source_options(&config)
+    };
+    let source = Source::open(&config.source, options)?;
     let names: Vec<&str> = source.split_names().collect();
     let preferred = ["test", "validation"];
     let name = match (&arguments.split, &names[..]) {
@@ -112,21 +151,39 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
     Ok(source.split(name, terminal)?)
 }
 
-fn json(evaluation: &Evaluation, labels: &Labels, seconds: f64) -> anyhow::Result<String> {
+fn json(
+    evaluation: &Evaluation,
+    model: &Ensemble,
+    groups: &Groups,
+    seconds: f64,
+) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
+    let temperature = match model.models() {
+        [only] => Some(only.file.temperature),
+        _ => None,
+    };
     let report = Report {
         examples: confusion.total(),
         accuracy: confusion.accuracy(),
         loss: evaluation.loss,
         macro_f1: confusion.macro_f1(),
+        calibration_error: evaluation.calibration.error(),
+        temperature,
         confusion: confusion.counts(),
-        labels: labels.names(),
+        labels: model.labels().names(),
+        groups: groups.iter().map(GroupReport::new).collect(),
         seconds,
     };
     Ok(serde_json::to_string(&report)? + "\n")
 }
 
-fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) -> String {
+fn plain(
+    evaluation: &Evaluation,
+    labels: &Labels,
+    groups: &Groups,
+    split: &Split,
+    seconds: f64,
+) -> String {
     let confusion = &evaluation.confusion;
     let head = ["class", "precision %", "recall %", "F1 %", "texts"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -140,13 +197,25 @@ fn plain(evaluation: &Evaluation, labels: &Labels, split: &Split, seconds: f64) 
             scores.support.to_string(),
         ]);
     }
-    format!(
-        "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %\n\n{}",
+    let mut text = format!(
+        "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %   \
+         calibration error {} %\n\n{}",
         split.origin,
         confusion.total(),
         percent(confusion.accuracy()),
         evaluation.loss,
         percent(confusion.macro_f1()),
+        percent(evaluation.calibration.error()),
         table(&rows)
-    )
+    );
+    if !groups.is_empty() {
+        let mut rows = vec![["group", "accuracy %", "texts"].map(str::to_owned).to_vec()];
+        rows.extend(groups.iter().map(|group| {
+            let (accuracy, texts) = (percent(group.accuracy()), group.texts.to_string());
+            vec![group.name.clone(), accuracy, texts]
+        }));
+        text.push('\n');
+        text.push_str(&table(&rows));
+    }
+    text
 }

@@ -6,8 +6,10 @@
 mod bench;
 mod completions;
 mod eval;
+mod export;
 mod interrupt;
 mod predict;
+mod pretrained;
 mod progress;
 mod source;
 mod table;
@@ -27,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
     version,
     max_term_width = 100,
     after_help = "Start here:\n  \
+        birnn predict \"Not bad at all!\"\n  \
         birnn train                                     train on the bundled sample, a few seconds\n  \
         birnn predict --model runs/sample \"Not bad at all!\"\n  \
         birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
@@ -43,6 +46,7 @@ enum Command {
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Vectors(vectors::Arguments),
+    Export(export::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -87,6 +91,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }

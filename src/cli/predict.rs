@@ -1,9 +1,8 @@
 //! `birnn predict`: classes for texts.
 
 use super::progress::Terminal;
-use super::{Ending, Usage};
+use super::{Ending, Usage, pretrained};
 use anyhow::Context;
-use birnn::checkpoint::ModelDirectory;
 use birnn::device::device;
 use birnn::predict::{Prediction, predict};
 use serde::Serialize;
@@ -17,23 +16,26 @@ use std::path::PathBuf;
 /// is printed as one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    birnn predict --model runs/sample \"Not bad at all!\" \"I want my money back.\"\n  \
+    birnn predict \"Not bad at all!\" \"I want my money back.\"\n  \
     birnn predict --model runs/sample --file reviews.txt\n  \
-    echo \"What a film.\" | birnn predict --model runs/sample --json")]
+    echo \"What a film.\" | birnn predict --model runs/sample --json\n  \
+    birnn predict --model runs/imdb --model runs/imdb-2 \"Two models say more than one.\"")]
 pub(super) struct Arguments {
     /// The texts.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     texts: Vec<String>,
-    /// The folder of a model or a run.
+    /// The folder of a model or a run; of several, the mean of their probabilities counts
+    /// [default: the model that is part of this program, data/pretrained].
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Vec<PathBuf>,
     /// A file with one text a line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Print one JSON object a line instead, with the scores and logits of every class.
+    /// Print one JSON object a line instead, with the scores and logits of every class (of several
+    /// models, the logarithms of the scores).
     #[arg(long)]
     json: bool,
 }
@@ -63,8 +65,8 @@ const PORTION: usize = 8192;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut input = Input::open(arguments)?;
-    let directory = ModelDirectory::load(&arguments.model, &device(&arguments.device)?)?;
-    let names = directory.file.labels.names();
+    let model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
+    let names = model.labels().names();
     let mut terminal = Terminal::new(None);
     let mut output = BufWriter::new(std::io::stdout().lock());
     loop {
@@ -73,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             break;
         }
         let views: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let predictions = predict(&directory, &views, &mut terminal)?;
+        let predictions = predict(&model, &views, &mut terminal)?;
         for (text, prediction) in texts.iter().zip(predictions.iter().flatten()) {
             match arguments.json {
                 true => write_json(&mut output, text, prediction, names)?,

@@ -127,6 +127,7 @@ impl corpus::Progress for Terminal {
         let task = match stage {
             Stage::Vocabulary => "building the vocabulary",
             Stage::Tokens => "tokenizing",
+            Stage::Predictions => "classifying",
         };
         self.count(task, done as u64, Some(total as u64), "texts");
         match self.interrupted() {

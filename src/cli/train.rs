@@ -11,8 +11,9 @@ use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
 use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
+use birnn::ensemble::Ensemble;
 use birnn::model::BiRnn;
-use birnn::ngrams;
+use birnn::ngrams::{self, FitSettings};
 use birnn::parameters::Parameters;
 use birnn::predict::predict;
 use birnn::text::TokenKind;
@@ -275,22 +276,22 @@ fn learn_from_teachers(
         return Ok(Some(None));
     }
     let texts: Vec<&str> = corpus.unlabelled_texts.iter().map(String::as_str).collect();
-    let mut probabilities = vec![0.0; texts.len() * corpus.labels.len()];
-    for path in &config.train.teachers {
-        terminal.say(&format!("asking {}", path.display()));
-        let teacher = ModelDirectory::load(path, device)?;
-        let Some(predictions) = predict(&teacher, &texts, terminal)? else {
-            return Ok(None);
-        };
-        let scores = predictions.iter().flat_map(|prediction| &prediction.scores);
-        for (sum, score) in probabilities.iter_mut().zip(scores) {
-            *sum += score / config.train.teachers.len() as f32;
-        }
+    let teachers = Ensemble::load(&config.train.teachers, device)?;
+    if *teachers.labels() != corpus.labels {
+        anyhow::bail!(
+            "the teachers' classes are {}, but those of the texts are {}; set data.label_names",
+            teachers.labels().names().join(", "),
+            corpus.labels.names().join(", ")
+        );
     }
-    Ok(Some(Some(Taught {
-        ids: corpus.unlabelled.clone(),
-        probabilities,
-    })))
+    let probabilities = teachers.probabilities(&texts, terminal)?;
+    terminal.clear();
+    Ok(probabilities.map(|probabilities| {
+        Some(Taught {
+            ids: corpus.unlabelled.clone(),
+            probabilities: probabilities.concat(),
+        })
+    }))
 }
 
 /// Fits the branch of n-grams, if the model has one, and gives its scores for the training texts.
@@ -305,41 +306,20 @@ fn fit_ngrams(
     if !ngrams.is_on() {
         return Ok(Some(None));
     }
-    let started = std::time::Instant::now();
-    let told = |_, _| interrupt.code().is_none();
     let classes = corpus.labels.len();
-    let train = &corpus.train;
-    let cost = config.train.ngram_cost;
-    let fitted = ngrams::fit(
+    let settings = FitSettings {
         ngrams,
-        &train.ids,
-        &train.labels,
-        classes,
-        cost,
-        config.seed,
-        &told,
-    );
-    let Some(fitted) = fitted else {
+        cost: config.train.ngram_cost,
+        seed: config.seed,
+    };
+    let go_on = || interrupt.code().is_none();
+    let Some(fitted) = ngrams::fit(&settings, &corpus.train, classes, &go_on) else {
         return Ok(None);
     };
     set_ngrams(parameters, &fitted)?;
-    let correct = fitted
-        .held_out
-        .chunks_exact(classes)
-        .zip(&train.labels)
-        .filter(|(s, l)| {
-            let best = s
-                .iter()
-                .enumerate()
-                .max_by(|a, b| a.1.total_cmp(b.1))
-                .map(|(i, _)| i);
-            best == Some(**l as usize)
-        })
-        .count();
     tell(&format!(
-        "n-grams alone, on texts left out: {:.2} %; {:.1} s",
-        100.0 * correct as f64 / train.len() as f64,
-        started.elapsed().as_secs_f64()
+        "n-grams alone: {:.2} % of the training texts, each left out of its fit",
+        100.0 * fitted.held_out_accuracy(&corpus.train)
     ));
     let offset = config.train.ngram_offset as f32;
     if offset == 0.0 {
@@ -347,6 +327,7 @@ fn fit_ngrams(
     }
     let mut offsets = fitted.held_out;
     if let Some(taught) = taught {
+        // No fit has seen them.
         offsets.extend(ngrams::scores(
             ngrams,
             &fitted.weights,
@@ -399,7 +380,7 @@ fn conclude(
     best_accuracy: f64,
     device: &Device,
 ) -> anyhow::Result<()> {
-    let directory = ModelDirectory::load(out, device)?;
+    let model = Ensemble::from(ModelDirectory::load(out, device)?);
     // The shortest validation texts that have a few words: they fit on a line.
     let mut examples: Vec<usize> = (0..corpus.validation.len())
         .filter(|&text| corpus.validation.ids[text].len() >= 5)
@@ -410,7 +391,7 @@ fn conclude(
         .iter()
         .map(|&text| corpus.validation_texts[text].as_str())
         .collect();
-    let predictions = predict(&directory, &texts, &mut ())?.unwrap_or_default();
+    let predictions = predict(&model, &texts, &mut ())?.unwrap_or_default();
     let mut text = format!(
         "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)\n",
         100.0 * best_accuracy,

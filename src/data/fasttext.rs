@@ -17,7 +17,7 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
             continue;
         }
         let Some((label, text)) = take_label(line) else {
-            rows.push(line.to_owned(), None)?;
+            rows.push(line.to_owned(), None, None)?;
             continue;
         };
         if take_label(text).is_some() {
@@ -27,7 +27,7 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
                 "keep one: every text belongs to exactly one class",
             ));
         }
-        rows.push(text.to_owned(), Some(label))?;
+        rows.push(text.to_owned(), Some(label), None)?;
     }
     rows.finish()
 }

@@ -90,6 +90,7 @@ pub(super) fn read_classes(classes: &[Class], origin: String) -> Result<Split> {
             Ok(Record {
                 text,
                 label: label.map(str::to_owned),
+                group: None,
                 row: index + 1,
             })
         })

@@ -12,7 +12,7 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
     let mut lines = input.lines();
     let origin = lines.origin().to_owned();
     let mut rows = Rows::new(&origin, options.label_names.as_deref());
-    let mut keys: Option<(String, Option<String>)> = None;
+    let mut keys: Option<Keys> = None;
     while let Some(line) = lines.next_line()? {
         if line.trim().is_empty() {
             continue;
@@ -25,38 +25,66 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
                 "each line must hold one object, such as {\"text\": \"...\", \"label\": \"...\"}",
             )
         })?;
-        let (text_key, label_key) = match keys {
+        let keys = match keys {
             Some(ref keys) => keys,
             None => {
                 let found: Vec<&str> = object.keys().map(String::as_str).collect();
                 let columns = Columns::find(&found, options, &lines.place())?;
-                let label = columns.label.map(|column| found[column].to_owned());
-                keys.insert((found[columns.text].to_owned(), label))
+                let name = |column: usize| found[column].to_owned();
+                keys.insert(Keys {
+                    text: name(columns.text),
+                    label: columns.label.map(name),
+                    group: columns.group.map(name),
+                })
             }
         };
-        let text = match object.remove(text_key) {
-            Some(Value::String(text)) => text,
-            other => return Err(unsuitable(lines.place(), text_key, other, "a string")),
-        };
-        let label = match label_key {
-            Some(key) => match object.remove(key) {
-                Some(Value::Null) => None,
-                Some(Value::String(label)) => Some(label),
-                Some(Value::Bool(label)) => Some(label.to_string()),
-                Some(Value::Number(label)) if label.is_i64() || label.is_u64() => {
-                    Some(label.to_string())
-                }
-                None if options.unlabelled => None,
-                other => {
-                    let expected = "a string, an integer, true, false or null";
-                    return Err(unsuitable(lines.place(), key, other, expected));
-                }
+        const WORD: &str = "a string, an integer, true, false or null";
+        // First, as it may be one of the other two.
+        let group = match &keys.group {
+            Some(key) => match word(object.get(key).cloned().unwrap_or(Value::Null)) {
+                Ok(group) => group,
+                // Nobody asked for this column.
+                Err(_) if options.group_column.is_none() => None,
+                Err(other) => return Err(unsuitable(lines.place(), key, Some(other), WORD)),
             },
             None => None,
         };
-        rows.push(text, label.as_deref())?;
+        let text = match object.remove(&keys.text) {
+            Some(Value::String(text)) => text,
+            other => return Err(unsuitable(lines.place(), &keys.text, other, "a string")),
+        };
+        let label = match &keys.label {
+            Some(key) => match object.remove(key).map(word) {
+                Some(Ok(label)) => label,
+                None if options.unlabelled => None,
+                Some(Err(other)) => {
+                    return Err(unsuitable(lines.place(), key, Some(other), WORD));
+                }
+                None => return Err(unsuitable(lines.place(), key, None, WORD)),
+            },
+            None => None,
+        };
+        rows.push(text, label.as_deref(), group.as_deref())?;
     }
     rows.finish()
+}
+
+/// The keys whose values are read.
+struct Keys {
+    text: String,
+    label: Option<String>,
+    group: Option<String>,
+}
+
+/// A label or group as text, `None` for null; a value that cannot be one comes back.
+fn word(value: Value) -> std::result::Result<Option<String>, Value> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(word) => Ok(Some(word)),
+        Value::Bool(word) => Ok(Some(word.to_string())),
+        Value::Number(word) if word.is_i64() || word.is_u64() => Ok(Some(word.to_string())),
+        other => Err(other),
+    }
 }
 
 fn unsuitable(place: String, key: &str, value: Option<Value>, expected: &str) -> Error {

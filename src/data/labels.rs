@@ -133,6 +133,7 @@ mod tests {
                 .map(|(i, label)| Record {
                     text: format!("text {i}"),
                     label: label.map(str::to_owned),
+                    group: None,
                     row: i + 1,
                 })
                 .collect(),

@@ -51,6 +51,8 @@ pub struct Record {
     pub text: String,
     /// The label as written (`pos`, `1`), or `None` for an unlabelled row.
     pub label: Option<String>,
+    /// What kind of text it is (`negation`, `irony`), where a column says so.
+    pub group: Option<String>,
     /// The row within [`Split::origin`], from 1, headers not counted: for error messages.
     pub row: usize,
 }

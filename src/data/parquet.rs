@@ -1,4 +1,4 @@
-//! Parquet: the text and the label column of a file, nothing else of it.
+//! Parquet: the text, label and group columns of a file, nothing else of it.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,6 +57,15 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         }
     }
 
+    let group_column = columns.group.map(|index| (index, schema.column(index)));
+    // A column that nobody asked for is read only where it holds words.
+    let group_column = group_column.filter(|(_, column)| {
+        options.group_column.is_some() || column.physical_type() == Type::BYTE_ARRAY
+    });
+    if let Some((_, column)) = &group_column {
+        check_flat(column, origin)?;
+    }
+
     let label_names = options.label_names.as_deref().or(class_names.as_deref());
     let mut rows = Rows::new(origin, label_names);
     for group in 0..reader.num_row_groups() {
@@ -70,28 +79,36 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         let labels = match (columns.label, &label_column) {
             (Some(index), Some(column)) => {
                 let reader = group.get_column_reader(index).map_err(fail)?;
-                label_values(reader, column, origin)?
+                words(reader, column, "label", origin)?
             }
             _ => vec![None; texts.len()],
         };
-        if labels.len() != texts.len() {
+        let groups = match &group_column {
+            Some((index, column)) => {
+                let reader = group.get_column_reader(*index).map_err(fail)?;
+                words(reader, column, "group", origin)?
+            }
+            None => vec![None; texts.len()],
+        };
+        if labels.len() != texts.len() || groups.len() != texts.len() {
             return Err(damaged(origin, "the columns differ in length"));
         }
-        for (text, label) in texts.into_iter().zip(labels) {
+        for ((text, label), group) in texts.into_iter().zip(labels).zip(groups) {
             let text = text.ok_or_else(|| {
                 Error::data(rows.place(), "there is no text (null)", "remove the row")
             })?;
             let text = std::str::from_utf8(text.data()).map_err(|_| not_utf8(rows.place()))?;
-            rows.push(text.to_owned(), label.as_deref())?;
+            rows.push(text.to_owned(), label.as_deref(), group.as_deref())?;
         }
     }
     rows.finish()
 }
 
-/// The label column of a row group as text.
-fn label_values(
+/// The label or group column of a row group as text; `role` says which.
+fn words(
     reader: ColumnReader,
     column: &ColumnDescriptor,
+    role: &str,
     origin: &str,
 ) -> Result<Vec<Option<String>>> {
     /// Each value as text.
@@ -126,7 +143,7 @@ fn label_values(
                 "the column {:?} holds neither integers, strings nor truth values",
                 column.name()
             ),
-            "name the column with the labels with the option label_column",
+            format!("name the column with the {role}s with the option {role}_column"),
         )),
     }
 }

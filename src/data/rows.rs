@@ -1,4 +1,4 @@
-//! Which columns hold the text and the label, and what a label means.
+//! Which columns hold the text, the label and the group, and what a label means.
 
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
@@ -9,12 +9,17 @@ const TEXT_COLUMNS: [&str; 4] = ["text", "sentence", "review", "content"];
 /// The columns taken for the label where none is named, the first that is there.
 const LABEL_COLUMNS: [&str; 4] = ["label", "sentiment", "class", "category"];
 
+/// The columns taken for the group where none is named.
+const GROUP_COLUMNS: [&str; 1] = ["phenomenon"];
+
 /// The columns of a file that are read, as indices into its list of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Columns {
     pub text: usize,
     /// `None` for a file without labels, where the options allow it.
     pub label: Option<usize>,
+    /// `None` for a file without groups, where none are asked for.
+    pub group: Option<usize>,
 }
 
 impl Columns {
@@ -37,10 +42,14 @@ impl Columns {
         };
         let fail = |role: &str, problem: String| {
             let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+            let key = match role {
+                "group" => String::new(),
+                _ => format!(" (key data.{role}_column)"),
+            };
             Error::data(
                 place,
                 format!("{problem}; the columns are: {}", columns.join(", ")),
-                format!("name the right one with --{role}-column (key data.{role}_column)"),
+                format!("name the right one with --{role}-column{key}"),
             )
         };
         let text = find("text", options.text_column.as_deref(), &TEXT_COLUMNS)
@@ -50,7 +59,12 @@ impl Columns {
             Err(_) if options.unlabelled && options.label_column.is_none() => None,
             Err(problem) => return Err(fail("label", problem)),
         };
-        Ok(Self { text, label })
+        let group = match find("group", options.group_column.as_deref(), &GROUP_COLUMNS) {
+            Ok(column) => Some(column),
+            Err(_) if options.group_column.is_none() => None,
+            Err(problem) => return Err(fail("group", problem)),
+        };
+        Ok(Self { text, label, group })
     }
 }
 
@@ -76,17 +90,22 @@ impl<'a> Rows<'a> {
         format!("{}, row {}", self.origin, self.records.len() + 1)
     }
 
-    /// Adds a row.
+    /// Adds a row. An empty group stands for none.
     ///
     /// # Errors
     /// There are label names, and the label is none of them.
-    pub fn push(&mut self, text: String, label: Option<&str>) -> Result<()> {
+    pub fn push(&mut self, text: String, label: Option<&str>, group: Option<&str>) -> Result<()> {
         let label = match label {
             Some(written) => self.label(written.trim())?,
             None => None,
         };
-        let row = self.records.len() + 1;
-        self.records.push(Record { text, label, row });
+        let group = group.map(str::trim).filter(|group| !group.is_empty());
+        self.records.push(Record {
+            text,
+            label,
+            group: group.map(str::to_owned),
+            row: self.records.len() + 1,
+        });
         Ok(())
     }
 
@@ -162,13 +181,39 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_there_where_named_or_usual() {
+        let mut options = SourceOptions::default();
+        let find = |columns: &[&str], options: &SourceOptions| {
+            let found = Columns::find(columns, options, "x");
+            found.map(|columns| columns.group)
+        };
+        assert_eq!(find(&["text", "label"], &options).unwrap(), None);
+        let columns = ["text", "label", "kind", "phenomenon"];
+        assert_eq!(find(&columns, &options).unwrap(), Some(3));
+        options.group_column = Some("kind".into());
+        assert_eq!(find(&columns, &options).unwrap(), Some(2));
+        assert_eq!(
+            find(&["text", "label"], &options).unwrap_err().to_string(),
+            "x: there is no column \"kind\"; the columns are: text, label; name the right one with \
+             --group-column"
+        );
+        let mut rows = Rows::new("x", None);
+        for group in [Some(" irony "), Some(" "), None] {
+            rows.push(String::new(), None, group).unwrap();
+        }
+        let groups = rows.finish().unwrap().into_iter().map(|row| row.group);
+        assert!(groups.eq([Some("irony".to_owned()), None, None]));
+    }
+
+    #[test]
     fn labels_are_trimmed_named_and_checked() {
         let names = ["neg".to_owned(), "pos".to_owned()];
         let mut rows = Rows::new("x", Some(&names));
         for label in [Some(" 1"), Some("neg "), Some("-1"), Some(" "), None] {
-            rows.push(String::new(), label).unwrap();
+            rows.push(String::new(), label, None).unwrap();
         }
-        let message = rows.push(String::new(), Some("2")).unwrap_err().to_string();
+        let message = rows.push(String::new(), Some("2"), None);
+        let message = message.unwrap_err().to_string();
         assert!(message.starts_with("x, row 6: the label \"2\" is neither one of"));
         let labels: Vec<_> = rows
             .finish()

@@ -24,6 +24,9 @@ pub struct SourceOptions {
     /// (those of the hub do) are read with these, and all other labels stay as written. Folders of
     /// classes are called as they are in any case.
     pub label_names: Option<Vec<String>>,
+    /// The column that says what kind of text each is. Without it: `phenomenon`, if that is there.
+    /// An empty value stands for none.
+    pub group_column: Option<String>,
     /// Whether a label column may be missing; the rows are then unlabelled.
     pub unlabelled: bool,
     /// The format of files and of standard input. Without it: what the file's extension says, and
@@ -181,11 +184,33 @@ impl Source {
                 format!("choose one of: {}", names.join(", ")),
             ));
         };
-        let origin = format!("{}, {name}", self.name);
+        let split = self.read(location, format!("{}, {name}", self.name), progress)?;
+        let has_group = |record: &Record| record.group.is_some();
+        match &self.options.group_column {
+            Some(column) if !split.records.iter().any(has_group) => Err(Error::data(
+                split.origin,
+                format!("no row has a value in a column {column:?}"),
+                "name another one with --group-column",
+            )),
+            _ => Ok(split),
+        }
+    }
+
+    /// The rows at a place.
+    fn read(
+        &self,
+        location: &Location,
+        origin: String,
+        progress: &mut dyn Progress,
+    ) -> Result<Split> {
         match location {
             Location::Bundled(rows) => {
                 let input = Input::stream(&origin, rows.as_bytes())?;
-                let records = jsonl::read(input, &SourceOptions::default())?;
+                let options = SourceOptions {
+                    group_column: self.options.group_column.clone(),
+                    ..SourceOptions::default()
+                };
+                let records = jsonl::read(input, &options)?;
                 Ok(Split { origin, records })
             }
             Location::StandardInput => {

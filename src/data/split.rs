@@ -69,6 +69,7 @@ mod tests {
         let record = |(index, label): (usize, char)| Record {
             text: format!("text {index}"),
             label: (label != '-').then(|| label.to_string()),
+            group: None,
             row: index + 1,
         };
         Split {

@@ -56,7 +56,8 @@ pub(super) fn read(
             .then(|| at_line(&rows.place(), record.position()));
         let label = columns.label.and_then(|column| record.get(column));
         let text = record.get(columns.text).unwrap_or_default();
-        rows.push(text.to_owned(), label)?;
+        let group = columns.group.and_then(|column| record.get(column));
+        rows.push(text.to_owned(), label, group)?;
     }
     if let Some(place) = long_end
         && reader.get_ref().last != b'"'

@@ -2,6 +2,8 @@
 
 use super::NgramConfig;
 use super::logistic::Problem;
+use crate::corpus::Encoded;
+use crate::evaluate::highest;
 use crate::rng::{Rng, Stream};
 use rayon::prelude::*;
 
@@ -21,22 +23,45 @@ const FOLDS: usize = 8;
 /// Added to the counts of the texts of a class that have a feature.
 const SMOOTHING: f32 = 1.0;
 
+impl NgramFit {
+    /// Share of the training texts that are classified right by the scores of fits without them.
+    pub fn held_out_accuracy(&self, texts: &Encoded) -> f64 {
+        let classes = self.held_out.len() / texts.len().max(1);
+        let scores = self.held_out.chunks_exact(classes.max(1));
+        let right = |(scores, label): &(&[f32], &u32)| highest(scores) == **label as usize;
+        scores.zip(&texts.labels).filter(right).count() as f64 / texts.len() as f64
+    }
+}
+
+/// How the table is fitted.
+#[derive(Debug, Clone, Copy)]
+pub struct FitSettings {
+    /// The shape of the branch.
+    pub ngrams: NgramConfig,
+    /// What the losses are multiplied by, against a penalty of half the squared norm of the weights.
+    pub cost: f64,
+    /// Decides in which order texts are looked at, and which are left out together.
+    pub seed: u64,
+}
+
 /// Fits the table to some texts: for each class a logistic regression of that class against the
 /// others, over n-grams that are weighted by the logarithm of the ratio of their frequencies in both
-/// (Wang and Manning 2012, "Baselines and Bigrams"). `cost` weighs the losses against the penalty.
-/// The scores of a class are half the log odds, so that the difference of two classes' is the log
-/// odds where there are only these. `told` hears how many of all tables are fitted.
+/// (Wang and Manning 2012, "Baselines and Bigrams"). The scores of a class are half the log odds, so
+/// that the difference of two classes' is the log odds where there are only these.
 ///
-/// `None` if `told` says to stop.
+/// `None` if `go_on`, which is asked before each of the fits, says no.
 pub fn fit(
-    config: NgramConfig,
-    ids: &[Vec<u32>],
-    labels: &[u32],
+    settings: &FitSettings,
+    texts: &Encoded,
     classes: usize,
-    cost: f64,
-    seed: u64,
-    told: &(dyn Fn(usize, usize) -> bool + Sync),
+    go_on: &(dyn Fn() -> bool + Sync),
 ) -> Option<NgramFit> {
+    let FitSettings {
+        ngrams: config,
+        cost,
+        seed,
+    } = *settings;
+    let Encoded { ids, labels } = texts;
     let features: Vec<Vec<u32>> = ids.par_iter().map(|ids| config.features(ids)).collect();
     let mut order: Vec<usize> = (0..ids.len()).collect();
     Rng::new(seed, Stream::Ngrams, u64::MAX, 0).shuffle(&mut order);
@@ -49,10 +74,8 @@ pub fn fit(
     let tables: Vec<(usize, usize)> = (0..=FOLDS)
         .flat_map(|fold| (0..fitted).map(move |class| (fold, class)))
         .collect();
-    let done = std::sync::atomic::AtomicUsize::new(0);
     let fit_one = |&(fold, class): &(usize, usize)| -> Option<Vec<f32>> {
-        let done = || done.load(std::sync::atomic::Ordering::Relaxed);
-        if !told(done(), tables.len()) {
+        if !go_on() {
             return None;
         }
         // Fold number FOLDS leaves nothing out.
@@ -69,16 +92,11 @@ pub fn fit(
         };
         Some(problem.solve(seed))
     };
-    let fit_and_count = |table: &(usize, usize)| {
-        let fitted = fit_one(table);
-        done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        fitted
-    };
     let mut weights = vec![0.0; config.buckets * classes];
     let mut held_out = vec![0.0; ids.len() * classes];
     // A few tables at a time: each is as large as the result.
     for group in tables.chunks(rayon::current_num_threads().max(1)) {
-        let fits: Option<Vec<Vec<f32>>> = group.par_iter().map(fit_and_count).collect();
+        let fits: Option<Vec<Vec<f32>>> = group.par_iter().map(fit_one).collect();
         for (&(fold, class), table) in group.iter().zip(fits?) {
             let put = |scores: &mut [f32], score: f32| {
                 scores[class] = score / 2.0;
@@ -141,4 +159,87 @@ fn log_ratios(features: &[&[u32]], positive: &[bool], buckets: usize) -> Vec<f32
         false => 0.0,
     };
     counts.into_iter().map(ratio).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts of ten words, of which one or two tell the class by themselves or as a pair.
+    fn texts(classes: u32) -> Encoded {
+        let mut rng = Rng::new(5, Stream::Ngrams, 1, 1);
+        let mut texts = Encoded::default();
+        for text in 0..240 {
+            let label = text % classes;
+            let mut ids: Vec<u32> = (0..10).map(|_| 20 + rng.below(30) as u32).collect();
+            let place = rng.below(9);
+            match rng.below(2) {
+                0 => ids[place] = label,
+                // The same two words in every class; their order tells.
+                _ => {
+                    ids[place] = 10 + label;
+                    ids[place + 1] = 10 + (label + 1) % classes;
+                }
+            }
+            texts.ids.push(ids);
+            texts.labels.push(label);
+        }
+        texts
+    }
+
+    fn fitted(order: usize, classes: u32, threads: usize) -> (NgramFit, Encoded) {
+        let texts = texts(classes);
+        let settings = FitSettings {
+            ngrams: NgramConfig {
+                order,
+                buckets: 1 << 12,
+            },
+            cost: 0.1,
+            seed: 1,
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let fit = || fit(&settings, &texts, classes as usize, &|| true).unwrap();
+        (pool.unwrap().install(fit), texts)
+    }
+
+    #[test]
+    fn pairs_tell_what_words_do_not() {
+        for classes in [2, 3] {
+            let accuracy = |order| {
+                let (fit, texts) = fitted(order, classes, 2);
+                fit.held_out_accuracy(&texts)
+            };
+            assert!(accuracy(2) > 0.93, "{classes}: {}", accuracy(2));
+            assert!(
+                accuracy(1) < accuracy(2) - 0.1,
+                "{classes}: {}",
+                accuracy(1)
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_gives_its_training_texts_their_labels() {
+        let (fit, texts) = fitted(2, 3, 1);
+        let config = NgramConfig {
+            order: 2,
+            buckets: 1 << 12,
+        };
+        let scores = scores(config, &fit.weights, &texts.ids, 3);
+        for (scores, &label) in scores.chunks_exact(3).zip(&texts.labels) {
+            assert_eq!(highest(scores), label as usize);
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        assert_eq!(fitted(2, 2, 1), fitted(2, 2, 3));
+    }
+
+    #[test]
+    fn two_classes_have_opposite_scores() {
+        let (fit, _) = fitted(1, 2, 1);
+        assert!(fit.weights.chunks_exact(2).all(|row| row[0] == -row[1]));
+        assert!(fit.held_out.chunks_exact(2).all(|row| row[0] == -row[1]));
+    }
 }

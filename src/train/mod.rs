@@ -20,11 +20,12 @@ pub use report::{EpochReport, Event, Observer, Outcome, StepReport};
 pub use texts::{Taught, TrainingTexts};
 
 use crate::batch::Batching;
+use crate::calibration::{fit_temperature, log_probabilities};
 use crate::checkpoint::{Progress, RunDirectory, Snapshot};
 use crate::config::Config;
 use crate::corpus::Encoded;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::{Evaluation, logits};
 use crate::model::{BiRnn, EMBEDDING};
 use crate::parameters::{Parameters, builder};
 use crate::schedule::Schedule;
@@ -218,9 +219,17 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<(), EpochReport>> {
         let values = self.learner.values()?;
-        let Some(Evaluation { loss, confusion }) = self.evaluate(&values, observer)? else {
+        let Some(logits) = self.validation_logits(&values, observer)? else {
             return Ok(ControlFlow::Break(()));
         };
+        let labels = &self.validation.labels;
+        let rows: Vec<Vec<f64>> = logits
+            .iter()
+            .map(|row| log_probabilities(row, 1.0))
+            .collect();
+        let Evaluation {
+            loss, confusion, ..
+        } = Evaluation::new(&rows, labels, self.classes)?;
         self.check_finite("validation loss", loss, self.progress.step)?;
         let accuracy = confusion.accuracy().unwrap_or_default();
         let progress = &mut self.progress;
@@ -235,7 +244,8 @@ impl<'a> Trainer<'a> {
             progress.best_accuracy = Some(accuracy);
             progress.best_loss = Some(loss);
             progress.best_epoch = progress.epoch;
-            self.run.save_best(&values)?;
+            self.run
+                .save_best(&values, fit_temperature(&logits, labels))?;
         }
         let texts = progress.epoch_texts as f64;
         let report = EpochReport {
@@ -257,12 +267,12 @@ impl<'a> Trainer<'a> {
         Ok(ControlFlow::Continue(report))
     }
 
-    /// Evaluates these parameter values on the validation split.
-    fn evaluate(
+    /// The logits [texts][classes] of the validation split with these parameter values.
+    fn validation_logits(
         &self,
         values: &BTreeMap<String, Tensor>,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Evaluation>> {
+    ) -> Result<Option<Vec<Vec<f32>>>> {
         let vocabulary_size = values[EMBEDDING].dim(0)?;
         let device = values[EMBEDDING].device().clone();
         let vb = builder(values.clone(), &device);
@@ -274,7 +284,7 @@ impl<'a> Trainer<'a> {
                 false => ControlFlow::Continue(()),
             }
         };
-        evaluate(&model, self.validation, self.classes, &mut told)
+        logits(&model, &self.validation.ids, &mut told)
     }
 
     /// Saves where to go on; nothing that is not finite takes the place of a good checkpoint.

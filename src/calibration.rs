@@ -1,0 +1,196 @@
+//! How far probabilities can be believed: a temperature for logits, and the error that is left.
+//!
+//! A network is often surer than it is right. To divide its logits by one number, the temperature,
+//! fitted on texts that it was not trained on, mends most of that and changes no predicted class
+//! (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+
+/// The lowest and the highest temperature that is fitted.
+const BOUNDS: (f64, f64) = (0.05, 20.0);
+
+/// How often the interval between the bounds is halved.
+const HALVINGS: usize = 50;
+
+/// A fitted temperature is a multiple of one over this.
+const STEPS: f64 = 10_000.0;
+
+/// Bins of the calibration error.
+const BINS: usize = 15;
+
+/// The natural logarithm of the probability of each class, `[classes]`: the log-softmax of the
+/// logits `[classes]` divided by `temperature`.
+pub fn log_probabilities(logits: &[f32], temperature: f64) -> Vec<f64> {
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let scaled = logits
+        .iter()
+        .map(|&logit| (f64::from(logit) - highest) / temperature);
+    let log_sum = scaled.clone().map(f64::exp).sum::<f64>().ln();
+    scaled.map(|scaled| scaled - log_sum).collect()
+}
+
+/// The temperature between 0.05 and 20, to four decimals, that gives the labels the lowest mean
+/// negative log-likelihood. The logits are [texts][classes], the labels `[texts]`.
+///
+/// 1 where there is nothing to fit to: no texts, or no label with a logit below the highest, so
+/// that the lower the temperature, the better.
+pub fn fit_temperature(logits: &[Vec<f32>], labels: &[u32]) -> f64 {
+    let rows: Vec<(&[f32], f32)> = logits
+        .iter()
+        .zip(labels)
+        .filter_map(|(row, &label)| Some((row.as_slice(), *row.get(label as usize)?)))
+        .collect();
+    let all_right = rows
+        .iter()
+        .all(|(row, own)| row.iter().all(|logit| logit <= own));
+    let all_finite = rows
+        .iter()
+        .all(|(row, _)| row.iter().all(|logit| logit.is_finite()));
+    if all_right || !all_finite {
+        return 1.0;
+    }
+    // The likelihood is a convex function of the inverse temperature: its slope has one zero.
+    let slope = |log_temperature: f64| -> f64 {
+        let temperature = log_temperature.exp();
+        let slopes = rows.iter().map(|&(row, own)| slope(row, own, temperature));
+        slopes.sum()
+    };
+    let (mut low, mut high) = (BOUNDS.0.ln(), BOUNDS.1.ln());
+    for _ in 0..HALVINGS {
+        let middle = (low + high) / 2.0;
+        match slope(middle) > 0.0 {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    (((low + high) / 2.0).exp() * STEPS).round() / STEPS
+}
+
+/// The derivative of a text's negative log-likelihood by the inverse temperature: the expected
+/// logit minus that of the label.
+fn slope(logits: &[f32], own: f32, temperature: f64) -> f64 {
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for &logit in logits {
+        let weight = ((f64::from(logit) - highest) / temperature).exp();
+        sum += weight * (f64::from(logit) - f64::from(own));
+        weights += weight;
+    }
+    sum / weights
+}
+
+/// Texts by the probability of their predicted class, in 15 bins of equal width.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Calibration {
+    bins: [Bin; BINS],
+}
+
+/// The texts whose predicted class has a probability within a fifteenth.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Bin {
+    texts: u64,
+    /// Those whose class was predicted.
+    correct: u64,
+    /// Sum of the probabilities.
+    probability: f64,
+}
+
+impl Calibration {
+    /// Counts one text: the probability of its predicted class, and whether that class is right.
+    pub fn add(&mut self, probability: f64, correct: bool) {
+        // The first bin holds 0; the others begin above their lower bound.
+        let bin = (probability * BINS as f64).ceil() as usize;
+        let bin = &mut self.bins[bin.clamp(1, BINS) - 1];
+        bin.texts += 1;
+        bin.correct += u64::from(correct);
+        bin.probability += probability;
+    }
+
+    /// The expected calibration error: the difference between the share of right predictions and
+    /// their mean probability, averaged over the bins by their number of texts; undefined without
+    /// texts.
+    pub fn error(&self) -> Option<f64> {
+        let texts: u64 = self.bins.iter().map(|bin| bin.texts).sum();
+        let differences = self
+            .bins
+            .iter()
+            .map(|bin| (bin.correct as f64 - bin.probability).abs());
+        (texts > 0).then(|| differences.sum::<f64>() / texts as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_probabilities_are_a_softmax() {
+        let found = log_probabilities(&[0.0, 2.0 * 3f32.ln()], 2.0);
+        assert!((found[0] - 0.25f64.ln()).abs() < 1e-7);
+        assert!((found[1] - 0.75f64.ln()).abs() < 1e-7);
+        assert_eq!(log_probabilities(&[1e30, -1e30], 1.0)[0], 0.0);
+        assert!(log_probabilities(&[f32::NAN, 0.0], 1.0)[1].is_nan());
+        assert!(log_probabilities(&[], 1.0).is_empty());
+    }
+
+    /// Four texts with the same logits, of which `right` have the first class.
+    fn four(logits: &[f32], right: usize) -> f64 {
+        let labels: Vec<u32> = (0..4).map(|text| u32::from(text >= right)).collect();
+        fit_temperature(&vec![logits.to_vec(); 4], &labels)
+    }
+
+    #[test]
+    fn the_temperature_gives_the_shares_that_are_there() {
+        // At temperature T the first class has probability 3/4.
+        assert_eq!(four(&[2.0 * 3f32.ln(), 0.0], 3), 2.0);
+        assert_eq!(four(&[0.5 * 3f32.ln() + 7.0, 7.0], 3), 0.5);
+        // Among three classes, the third of which never occurs, half of the slope is that of the
+        // other two: no closed form, but no other temperature is better.
+        let logits = vec![vec![3.0, 1.0, 0.5]; 4];
+        let labels = [0, 0, 0, 1];
+        let loss = |temperature| -> f64 {
+            let rows = logits.iter().zip(labels);
+            rows.map(|(row, label)| -log_probabilities(row, temperature)[label as usize])
+                .sum()
+        };
+        let best = fit_temperature(&logits, &labels);
+        assert!(loss(best) < loss(best - 0.001) && loss(best) < loss(best + 0.001));
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_fit_to_it_is_one() {
+        assert_eq!(fit_temperature(&[], &[]), 1.0);
+        assert_eq!(four(&[2.0, 0.0], 4), 1.0);
+        assert_eq!(four(&[0.0, 0.0], 2), 1.0);
+        assert_eq!(four(&[f32::NAN, 0.0], 2), 1.0);
+        assert_eq!(four(&[f32::INFINITY, 0.0], 2), 1.0);
+        assert_eq!(four(&[], 2), 1.0);
+        // A label that is no class does not count.
+        assert_eq!(fit_temperature(&[vec![1.0, 0.0]], &[7]), 1.0);
+    }
+
+    #[test]
+    fn the_temperature_stays_within_its_bounds() {
+        assert_eq!(four(&[2.0, 0.0], 0), 20.0);
+        assert_eq!(four(&[1e30, -1e30], 3), 20.0);
+        assert_eq!(four(&[1e-6, 0.0], 3), 0.05);
+    }
+
+    #[test]
+    fn the_calibration_error_worked_out_by_hand() {
+        let mut calibration = Calibration::default();
+        assert_eq!(calibration.error(), None);
+        // Two bins: of three texts with 0.9 two are right, one with 0.6 is.
+        for (probability, correct) in [(0.9, true), (0.9, true), (0.9, false), (0.6, true)] {
+            calibration.add(probability, correct);
+        }
+        let error = calibration.error().unwrap();
+        assert!((error - (0.7 + 0.4) / 4.0).abs() < 1e-12, "{error}");
+        // Whatever is added has a bin.
+        for probability in [0.0, 1.0, -1.0, 2.0, f64::NAN, f64::INFINITY] {
+            calibration.add(probability, true);
+        }
+        assert_eq!(
+            calibration.bins.iter().map(|bin| bin.texts).sum::<u64>(),
+            10
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Copies of models to give away: the three files and nothing of the run, in half the size if
+//! wanted.
+
+use super::model_directory::{CONFIG, ModelDirectory, TOKENIZER, WEIGHTS, to_safetensors};
+use super::weights::WeightFile;
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::model::EMBEDDING;
+use candle_core::{DType, Device, Tensor};
+use std::path::Path;
+
+/// A matrix of more elements than this is worth storing in half precision.
+const WORTH_HALVING: usize = 65_536;
+
+/// Copies the model in the folder `from` to the folder `to` and returns the size of the new
+/// `model.safetensors` in bytes. With `half` the embedding table, and every other matrix of more
+/// than 65,536 elements, is stored in half precision (F16), the rest in single precision;
+/// otherwise the weights are the same bytes.
+///
+/// # Errors
+/// There is no whole model in `from`, `to` holds one already or cannot be written, or a number is
+/// too large for half precision.
+pub fn export(from: &Path, to: &Path, half: bool) -> Result<usize> {
+    // Whatever is wrong with the model is said here.
+    ModelDirectory::load(from, &Device::Cpu)?;
+    check_free(to)?;
+    let read = |name: &str| {
+        let path = from.join(name);
+        std::fs::read(&path).map_err(Error::io("read", &path))
+    };
+    let weights = match half {
+        true => halved(&from.join(WEIGHTS))?,
+        false => read(WEIGHTS)?,
+    };
+    std::fs::create_dir_all(to).map_err(Error::io("create", to))?;
+    atomic::write_file(&to.join(TOKENIZER), &read(TOKENIZER)?)?;
+    atomic::write_file(&to.join(WEIGHTS), &weights)?;
+    // Last: with it the model is whole.
+    atomic::write_file(&to.join(CONFIG), &read(CONFIG)?)?;
+    Ok(weights.len())
+}
+
+fn check_free(folder: &Path) -> Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Error::model(
+            folder,
+            "this is a file, not a folder",
+            "choose another --out",
+        ));
+    }
+    let names = [CONFIG, TOKENIZER, WEIGHTS];
+    match names.into_iter().find(|name| folder.join(name).exists()) {
+        Some(name) => Err(Error::model(
+            folder,
+            format!("the folder already holds a model ({name})"),
+            "choose another --out",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A safetensors file with its large matrices in half precision.
+fn halved(path: &Path) -> Result<Vec<u8>> {
+    let weights = WeightFile::open(path)?;
+    let mut tensors = weights.tensors(&Device::Cpu)?;
+    for (name, tensor) in &mut tensors {
+        let large = tensor.elem_count() > WORTH_HALVING;
+        if name == EMBEDDING || tensor.rank() == 2 && large {
+            *tensor = in_half_precision(tensor)?.ok_or_else(|| {
+                Error::model(
+                    path,
+                    format!("{name} holds numbers that are too large for half precision"),
+                    "export it without --half",
+                )
+            })?;
+        }
+    }
+    to_safetensors(&tensors)
+}
+
+/// A tensor as F16; `None` if a number of it is beyond that.
+fn in_half_precision(tensor: &Tensor) -> Result<Option<Tensor>> {
+    let half = tensor.to_dtype(DType::F16)?;
+    let values: Vec<f32> = half.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+    let finite = values.iter().all(|value| value.is_finite());
+    Ok(finite.then_some(half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_embedding_and_large_matrices_are_halved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let mut tensors = BTreeMap::from([
+            (EMBEDDING.to_owned(), zeros(&[3, 2])),
+            ("small".to_owned(), zeros(&[256, 256])),
+            ("large".to_owned(), zeros(&[256, 257])),
+            ("long".to_owned(), zeros(&[70_000])),
+        ]);
+        let write = |tensors: &BTreeMap<String, Tensor>| {
+            std::fs::write(&path, to_safetensors(tensors).unwrap()).unwrap();
+        };
+        write(&tensors);
+        let bytes = halved(&path).unwrap();
+        let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+        let dtype = |name: &str| found[name].dtype();
+        assert_eq!((dtype(EMBEDDING), dtype("large")), (DType::F16, DType::F16));
+        assert_eq!((dtype("small"), dtype("long")), (DType::F32, DType::F32));
+
+        let large = Tensor::new(&[[65_504f32, 1e5]], &Device::Cpu).unwrap();
+        tensors.insert(EMBEDDING.to_owned(), large);
+        write(&tensors);
+        let message = halved(&path).unwrap_err().to_string();
+        assert!(
+            message.ends_with(
+                "embedding.weight holds numbers that are too large for half precision; export it \
+                 without --half"
+            ),
+            "{message}"
+        );
+    }
+}
