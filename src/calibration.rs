@@ -28,7 +28,7 @@ pub fn log_probabilities(logits: &[f32], temperature: f64) -> Vec<f64> {
 }
 
 /// The temperature between 0.05 and 20, to four decimals, that gives the labels the lowest mean
-/// negative log-likelihood. The logits are [texts][classes], the labels `[texts]`.
+/// negative log-likelihood. The logits are `[texts][classes]`, the labels `[texts]`.
 ///
 /// 1 where there is nothing to fit to: no texts, or no label with a logit below the highest, so
 /// that the lower the temperature, the better.

@@ -81,7 +81,7 @@ impl Ensemble {
         &self.labels
     }
 
-    /// The mean over the models of the probability of each class, [texts][classes], in the order
+    /// The mean over the models of the probability of each class, `[texts][classes]`, in the order
     /// of the texts. `None` if `progress` ended it.
     ///
     /// # Errors

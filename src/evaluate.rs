@@ -33,7 +33,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The result of log-probabilities [texts][classes] for texts with these labels `[texts]`.
+    /// The result of log-probabilities `[texts][classes]` for texts with these labels `[texts]`.
     ///
     /// # Errors
     /// A label outside the classes, or another number of labels.
@@ -113,7 +113,7 @@ pub fn evaluate(
     Ok(Some(Evaluation::new(&rows, &labels, known.len())?))
 }
 
-/// The logits [texts][classes] of token lists, none of them empty. `progress` is told how many
+/// The logits `[texts][classes]` of token lists, none of them empty. `progress` is told how many
 /// texts are done; if it breaks off, the result is `None`.
 ///
 /// # Errors

@@ -926,7 +926,8 @@ fn the_model_of_the_program_is_the_default() {
     assert_eq!(report["examples"], 160);
     assert_eq!(
         refuse(folder.path(), &["eval"], 2),
-        "without --model there are no texts to take: give --data"
+        "the model that is part of this program does not say which texts it was validated on: \
+         give --data"
     );
     for command in ["predict", "eval"] {
         let help = succeed(&run(folder.path(), &[command, "--help"]));

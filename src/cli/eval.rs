@@ -114,7 +114,11 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
         let unknown = |problem: &str| Usage(format!("{problem}: give --data"));
         let model = match &arguments.model[..] {
             [model] => model,
-            [] => return Err(unknown("without --model there are no texts to take").into()),
+            [] => {
+                let model = "the model that is part of this program";
+                let problem = format!("{model} does not say which texts it was validated on");
+                return Err(unknown(&problem).into());
+            }
             _ => {
                 let problem = "several models may have been validated on different texts";
                 return Err(unknown(problem).into());

@@ -267,7 +267,7 @@ impl<'a> Trainer<'a> {
         Ok(ControlFlow::Continue(report))
     }
 
-    /// The logits [texts][classes] of the validation split with these parameter values.
+    /// The logits `[texts][classes]` of the validation split with these parameter values.
     fn validation_logits(
         &self,
         values: &BTreeMap<String, Tensor>,
