@@ -117,10 +117,6 @@ pub struct TrainConfig {
     /// What the losses of the logistic regression over n-grams are multiplied by, against a penalty
     /// of half the squared norm of its weights (with `model.ngrams.order`).
     pub ngram_cost: f64,
-    /// Share of the n-grams' scores that is added to the logits in training: 0 for a network that
-    /// learns as if it were alone, 1 for one that learns what they miss. The scores are those of
-    /// tables that were fitted without the text.
-    pub ngram_offset: f64,
     /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are
     /// learnt beside the labels.
     pub teachers: Vec<PathBuf>,
@@ -168,8 +164,7 @@ impl Default for TrainConfig {
             word_dropout: 0.0,
             adversarial_weight: 0.0,
             adversarial_size: 0.02,
-            ngram_cost: 0.02,
-            ngram_offset: 0.0,
+            ngram_cost: 0.1,
             teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,
@@ -301,11 +296,6 @@ impl Config {
                 "train.ngram_cost",
                 train.ngram_cost > 0.0 && train.ngram_cost.is_finite(),
                 "a number above 0",
-            ),
-            (
-                "train.ngram_offset",
-                (0.0..=1.0).contains(&train.ngram_offset),
-                "a number from 0 to 1",
             ),
             (
                 "train.embedding_deviation",

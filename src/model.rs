@@ -9,7 +9,7 @@ use crate::dropout::{Dropout, Phase};
 use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Mode};
-use crate::ngrams::{NGRAMS, NgramConfig, Ngrams};
+use crate::ngrams::{NGRAM_KEYS, NGRAMS, NgramConfig, Ngrams};
 use crate::packing::Packing;
 use crate::pooling::{Pooling, pool};
 use crate::rnn::{Recurrent, RecurrentConfig};
@@ -124,7 +124,7 @@ impl ModelConfig {
 ///
 /// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
 /// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With
-/// a branch of n-grams also `ngrams.weight` [buckets, classes].
+/// a branch of n-grams also `ngrams.keys` [features, 2] and `ngrams.weight` [features, classes].
 #[derive(Debug, Clone)]
 pub struct BiRnn {
     embedding: Arc<dyn EmbeddingTable>,
@@ -196,9 +196,10 @@ impl BiRnn {
         let decoder = vb.pp("decoder");
         let ngrams = match config.ngrams.is_on() {
             true => {
-                let shape = (config.ngrams.buckets, classes);
-                let table = vb.get_with_hints(shape, NGRAMS, Init::Const(0.0))?;
-                Some(Ngrams::new(config.ngrams, &table)?)
+                let (features, zeros) = (config.ngrams.features, Init::Const(0.0));
+                let keys = vb.get_with_hints((features, 2), NGRAM_KEYS, zeros)?;
+                let table = vb.get_with_hints((features, classes), NGRAMS, zeros)?;
+                Some(Ngrams::new(config.ngrams, &keys, &table)?)
             }
             false => None,
         };

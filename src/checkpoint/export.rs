@@ -6,6 +6,7 @@ use super::weights::WeightFile;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::model::EMBEDDING;
+use crate::ngrams::NGRAM_KEYS;
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
@@ -64,8 +65,9 @@ fn halved(path: &Path) -> Result<Vec<u8>> {
     let weights = WeightFile::open(path)?;
     let mut tensors = weights.tensors(&Device::Cpu)?;
     for (name, tensor) in &mut tensors {
-        let large = tensor.elem_count() > WORTH_HALVING;
-        if name == EMBEDDING || tensor.rank() == 2 && large {
+        let large = tensor.rank() == 2 && tensor.elem_count() > WORTH_HALVING;
+        // Keys are whole numbers of 24 bits.
+        if name == EMBEDDING || large && name != NGRAM_KEYS {
             *tensor = in_half_precision(tensor)?.ok_or_else(|| {
                 Error::model(
                     path,
@@ -101,6 +103,7 @@ mod tests {
             ("small".to_owned(), zeros(&[256, 256])),
             ("large".to_owned(), zeros(&[256, 257])),
             ("long".to_owned(), zeros(&[70_000])),
+            (NGRAM_KEYS.to_owned(), zeros(&[40_000, 2])),
         ]);
         let write = |tensors: &BTreeMap<String, Tensor>| {
             std::fs::write(&path, to_safetensors(tensors).unwrap()).unwrap();
@@ -111,6 +114,7 @@ mod tests {
         let dtype = |name: &str| found[name].dtype();
         assert_eq!((dtype(EMBEDDING), dtype("large")), (DType::F16, DType::F16));
         assert_eq!((dtype("small"), dtype("long")), (DType::F32, DType::F32));
+        assert_eq!(dtype(NGRAM_KEYS), DType::F32);
 
         let large = Tensor::new(&[[65_504f32, 1e5]], &Device::Cpu).unwrap();
         tensors.insert(EMBEDDING.to_owned(), large);

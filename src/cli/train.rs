@@ -12,8 +12,7 @@ use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
 use birnn::ensemble::Ensemble;
-use birnn::model::BiRnn;
-use birnn::ngrams::{self, FitSettings};
+use birnn::ngrams::fit;
 use birnn::parameters::Parameters;
 use birnn::predict::predict;
 use birnn::text::TokenKind;
@@ -125,14 +124,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(taught) = learn_from_teachers(&config, &corpus, &device, &mut terminal)? else {
         return Ok(stopped_early(&interrupt));
     };
-    let Some(offsets) = fit_ngrams(&config, &corpus, taught.as_ref(), &model, &interrupt)? else {
+    if fit_ngrams(&config, &corpus, &model.1, &interrupt)?.is_none() {
         return Ok(stopped_early(&interrupt));
-    };
+    }
     let (run, snapshot) = open_run(&arguments, &config, &corpus, &out, &device)?;
     let texts = TrainingTexts {
         labelled: &corpus.train,
         taught: taught.as_ref(),
-        offsets: offsets.as_deref(),
     };
     let mut trainer = Trainer::new(
         &config,
@@ -294,49 +292,31 @@ fn learn_from_teachers(
     }))
 }
 
-/// Fits the branch of n-grams, if the model has one, and gives its scores for the training texts.
+/// Fits the branch of n-grams, if the model has one. `None` if it was ended.
 fn fit_ngrams(
     config: &Config,
     corpus: &Corpus,
-    taught: Option<&Taught>,
-    (_, parameters): &(BiRnn, Parameters),
+    parameters: &Parameters,
     interrupt: &Interrupt,
-) -> anyhow::Result<Option<Option<Vec<f32>>>> {
+) -> anyhow::Result<Option<()>> {
     let ngrams = config.model.ngrams;
     if !ngrams.is_on() {
-        return Ok(Some(None));
+        return Ok(Some(()));
     }
-    let classes = corpus.labels.len();
-    let settings = FitSettings {
-        ngrams,
-        cost: config.train.ngram_cost,
-        seed: config.seed,
-    };
+    tell("fitting n-grams");
     let go_on = || interrupt.code().is_none();
-    let Some(fitted) = ngrams::fit(&settings, &corpus.train, classes, &go_on) else {
-        return Ok(None);
-    };
-    set_ngrams(parameters, &fitted)?;
-    tell(&format!(
-        "n-grams alone: {:.2} % of the training texts, each left out of its fit",
-        100.0 * fitted.held_out_accuracy(&corpus.train)
-    ));
-    let offset = config.train.ngram_offset as f32;
-    if offset == 0.0 {
-        return Ok(Some(None));
+    let fit = fit(
+        ngrams,
+        config.train.ngram_cost,
+        config.seed,
+        &corpus.train,
+        corpus.labels.len(),
+        &go_on,
+    );
+    match fit {
+        Some(fit) => Ok(Some(set_ngrams(parameters, &fit)?)),
+        None => Ok(None),
     }
-    let mut offsets = fitted.held_out;
-    if let Some(taught) = taught {
-        // No fit has seen them.
-        offsets.extend(ngrams::scores(
-            ngrams,
-            &fitted.weights,
-            &taught.ids,
-            classes,
-        ));
-    }
-    offsets.iter_mut().for_each(|score| *score *= offset);
-    Ok(Some(Some(offsets)))
 }
 
 fn open_run(

@@ -5,7 +5,7 @@ use crate::rng::{Rng, Stream};
 /// A binary classification problem: texts as sets of features, each feature with a fixed factor.
 pub(super) struct Problem<'a> {
     /// The features of each text.
-    pub(super) features: &'a [&'a [u32]],
+    pub(super) features: &'a [Vec<u32>],
     /// Whether each text belongs to the class.
     pub(super) positive: &'a [bool],
     /// The value that a feature has in every text that has it.
@@ -34,8 +34,8 @@ impl Problem<'_> {
     /// Each step solves the dual problem exactly for the multiplier of one text (Yu, Huang and Lin
     /// 2011, "Dual coordinate descent methods for logistic regression and maximum entropy
     /// models"). With a text's multiplier written as `cost * sigmoid(t)`, the optimum is the only
-    /// root of `t + step * sigmoid(t) = bound`.
-    pub(super) fn solve(&self, seed: u64) -> Vec<f32> {
+    /// root of `t + step * sigmoid(t) = bound`. `None` if `go_on` says no.
+    pub(super) fn solve(&self, seed: u64, go_on: &(dyn Fn() -> bool + Sync)) -> Option<Vec<f32>> {
         let mut table: Vec<Entry> = self
             .factors
             .iter()
@@ -54,11 +54,14 @@ impl Problem<'_> {
         let mut multipliers = vec![0.0f64; self.features.len()];
         let mut order: Vec<usize> = (0..self.features.len()).collect();
         for pass in 0..PASSES {
+            if !go_on() {
+                return None;
+            }
             Rng::new(seed, Stream::Ngrams, pass, 0).shuffle(&mut order);
             let mut largest = 0f64;
             for &text in &order {
                 let sign = if self.positive[text] { 1.0 } else { -1.0 };
-                let rows = self.features[text];
+                let rows = self.features[text].as_slice();
                 let margin = sign * dot(&table, rows);
                 let old = multipliers[text];
                 let new = optimum(old, margin, squares[text], self.cost);
@@ -75,7 +78,7 @@ impl Problem<'_> {
             }
         }
         let weights = table.into_iter();
-        weights.map(|entry| entry.weight * entry.factor).collect()
+        Some(weights.map(|entry| entry.weight * entry.factor).collect())
     }
 }
 
@@ -126,7 +129,7 @@ mod tests {
     /// The gradient of the primal objective is zero at the solution.
     #[test]
     fn the_solution_is_stationary() {
-        let features: [&[u32]; 6] = [&[0, 1], &[0, 2], &[1, 2, 3], &[3], &[0, 3], &[2]];
+        let features = [&[0, 1][..], &[0, 2], &[1, 2, 3], &[3], &[0, 3], &[2]].map(<[u32]>::to_vec);
         let positive = [true, true, false, false, true, false];
         let factors = [1.0, -0.5, 2.0, 0.7];
         let cost = 0.8;
@@ -136,7 +139,7 @@ mod tests {
             factors: &factors,
             cost,
         };
-        let products = problem.solve(1);
+        let products = problem.solve(1, &|| true).unwrap();
         for (feature, &factor) in factors.iter().enumerate() {
             let mut gradient = f64::from(products[feature] / factor);
             for (rows, &positive) in features.iter().zip(&positive) {

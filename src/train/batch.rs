@@ -16,8 +16,6 @@ pub struct LabelledBatch {
     pub(super) labels: Vec<u32>,
     /// Where a text has no label: the probabilities [B, classes], sorted; else empty.
     pub(super) probabilities: Vec<f32>,
-    /// What is added to the logits, [B, classes], sorted; empty for nothing.
-    pub(super) offsets: Vec<f32>,
     pub(super) rows: UsedRows,
     /// A number that no other forward pass of the run has.
     pub(super) pass: u64,
@@ -41,7 +39,6 @@ impl LabelledBatch {
         Ok(Self {
             labels: order.iter().map(|&row| labels[row]).collect(),
             probabilities: Vec::new(),
-            offsets: Vec::new(),
             rows: UsedRows::new(batch.packed_ids()),
             batch,
             pass,
@@ -94,25 +91,17 @@ impl Preparer<'_> {
 
     fn batch(&self, texts: &[usize], pass: u64) -> Result<LabelledBatch> {
         let labels: Option<Vec<u32>> = texts.iter().map(|&text| self.texts.label(text)).collect();
-        let mut batch = match labels {
-            Some(labels) => self.labelled(texts, &labels, pass)?,
-            None => {
-                let rows = texts.iter();
-                let rows: Vec<Vec<f32>> = rows
-                    .map(|&text| self.texts.probabilities(text, self.classes))
-                    .collect();
-                let labels: Vec<u32> = rows.iter().map(|row| highest(row) as u32).collect();
-                let mut batch = self.labelled(texts, &labels, pass)?;
-                let order = batch.batch.packing().order();
-                batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();
-                batch
-            }
-        };
-        if let Some(offsets) = self.texts.offsets {
-            let of_text = |&row: &usize| &offsets[texts[row] * self.classes..][..self.classes];
-            let order = batch.batch.packing().order();
-            batch.offsets = order.iter().flat_map(of_text).copied().collect();
+        if let Some(labels) = labels {
+            return self.labelled(texts, &labels, pass);
         }
+        let rows: Vec<Vec<f32>> = texts
+            .iter()
+            .map(|&text| self.texts.probabilities(text, self.classes))
+            .collect();
+        let labels: Vec<u32> = rows.iter().map(|row| highest(row) as u32).collect();
+        let mut batch = self.labelled(texts, &labels, pass)?;
+        let order = batch.batch.packing().order();
+        batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();
         Ok(batch)
     }
 

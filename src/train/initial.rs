@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
 use crate::model::{BiRnn, EMBEDDING};
-use crate::ngrams::{NGRAMS, NgramFit};
+use crate::ngrams::{NGRAM_KEYS, NGRAMS, NgramFit};
 use crate::parameters::Parameters;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
@@ -57,19 +57,18 @@ pub fn initial_model(
     Ok((model, parameters))
 }
 
-/// Sets the table of n-grams.
+/// Sets the parameters of the branch of n-grams.
 ///
 /// # Errors
-/// A model without that branch, or a table of another size.
+/// A model without that branch, or one of another size.
 pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
-    let Some(table) = parameters.get(NGRAMS) else {
-        return Err(Error::argument(
-            "parameters",
-            "there is no table of n-grams",
-        ));
-    };
-    let weights = Tensor::from_slice(&fit.weights, table.shape(), table.device())?;
-    Ok(table.set(&weights)?)
+    for (name, values) in [(NGRAM_KEYS, &fit.keys), (NGRAMS, &fit.weights)] {
+        let Some(var) = parameters.get(name) else {
+            return Err(Error::argument("parameters", format!("there is no {name}")));
+        };
+        var.set(&Tensor::from_slice(values, var.shape(), var.device())?)?;
+    }
+    Ok(())
 }
 
 /// Adds to the forget gate's block, the second one, of every `bias_ih`.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::classes_of;
 use crate::loss::{cross_entropy_gradient, cross_entropy_to};
 use crate::model::{BiRnn, EMBEDDING};
-use crate::ngrams::NGRAMS;
+use crate::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::optim::{AdamW, Ema, Gradient, Gradients, RowTable};
 use crate::parameters::Parameters;
 use crate::storage::read;
@@ -69,8 +69,10 @@ impl Learner {
     ) -> Result<Self> {
         let averages = match settings.ema_decay {
             0.0 => None,
-            // The table of n-grams does not move.
-            decay => Some(Ema::new(decay, &parameters, |name| name != NGRAMS)?),
+            // The n-grams do not move.
+            decay => Some(Ema::new(decay, &parameters, |name| {
+                name != NGRAMS && name != NGRAM_KEYS
+            })?),
         };
         Ok(Self {
             model,
@@ -128,7 +130,7 @@ impl Learner {
         };
         let is_adversarial = self.adversarial.weight > 0.0;
         let embedded_wanted = is_adversarial || !self.freeze_embeddings;
-        let (logits, embedded) = (with_offsets(pass.logits(), batch)?, pass.embedded().clone());
+        let (logits, embedded) = (pass.logits().clone(), pass.embedded().clone());
         let (loss, d_logits) =
             cross_entropy_gradient(&logits, batch.targets(), self.label_smoothing, weight)?;
         let (mut d_embedded, mut parameters) =
@@ -140,7 +142,7 @@ impl Learner {
                 .model
                 .record_perturbed(&batch.batch, phase, Some(&change))?;
             if let Some(pass) = pass {
-                let logits = with_offsets(pass.logits(), batch)?;
+                let logits = pass.logits().clone();
                 let weight = weight * self.adversarial.weight;
                 let (_, d_logits) =
                     cross_entropy_gradient(&logits, batch.targets(), self.label_smoothing, weight)?;
@@ -186,7 +188,7 @@ impl Learner {
         };
         let embedded = self.model.drop_embedded(&embedded, phase)?;
         let pass = |embedded: &Tensor| -> Result<(Tensor, Tensor)> {
-            let logits = with_offsets(&self.model.encode(embedded, packing, phase)?, batch)?;
+            let logits = self.model.encode(embedded, packing, phase)?;
             let loss = cross_entropy_to(&logits, batch.targets(), self.label_smoothing)?;
             Ok((loss, logits))
         };
@@ -334,15 +336,6 @@ impl Learner {
     }
 }
 
-/// Logits [B, classes] with what is added to them.
-fn with_offsets(logits: &Tensor, batch: &LabelledBatch) -> Result<Tensor> {
-    if batch.offsets.is_empty() {
-        return Ok(logits.clone());
-    }
-    let offsets = Tensor::from_slice(&batch.offsets, logits.shape(), logits.device())?;
-    Ok((logits + offsets)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,7 +352,7 @@ mod tests {
     }
 
     /// Every cell, with one layer and with two, with all dropouts, frozen embeddings and not, with
-    /// adversarial examples and not; labels and probabilities; offsets.
+    /// adversarial examples and not; labels and probabilities.
     #[test]
     fn gradients_without_a_graph_are_those_of_the_graph() {
         let texts: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
@@ -391,7 +384,6 @@ mod tests {
             let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();
             let learner = Learner::new(&config.train, 3, model).unwrap();
             if layers == 2 {
-                batch.offsets = (0..12).map(|value| value as f32 / 6.0).collect();
                 batch.probabilities = [0.5, 0.25, 0.25].repeat(4);
             }
             let recorded = learner.recorded_gradients(&batch, 0.7).unwrap();

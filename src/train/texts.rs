@@ -19,9 +19,6 @@ pub struct TrainingTexts<'a> {
     pub labelled: &'a Encoded,
     /// Texts with probabilities from a teacher.
     pub taught: Option<&'a Taught>,
-    /// Scores [texts, classes] that are added to the logits of each text: those of a classifier
-    /// that stands beside the network and does not learn any more.
-    pub offsets: Option<&'a [f32]>,
 }
 
 impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
@@ -29,28 +26,26 @@ impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
         Self {
             labelled,
             taught: None,
-            offsets: None,
         }
     }
 }
 
 impl<'a> TrainingTexts<'a> {
-    /// Refuses numbers that do not fit together.
+    /// Refuses probabilities that are not those of the texts.
     pub(super) fn validate(&self, classes: usize) -> Result<()> {
-        let counted =
-            |what: &'static str, found: usize, texts: usize| match found == texts * classes {
-                true => Ok(()),
-                false => Err(Error::argument(
-                    what,
-                    format!("{found} numbers for {texts} texts and {classes} classes"),
-                )),
-            };
-        if let Some(taught) = self.taught {
-            counted("taught texts", taught.probabilities.len(), taught.ids.len())?;
-        }
-        match self.offsets {
-            Some(offsets) => counted("offsets", offsets.len(), self.len()),
-            None => Ok(()),
+        let Some(Taught { ids, probabilities }) = self.taught else {
+            return Ok(());
+        };
+        match probabilities.len() == ids.len() * classes {
+            true => Ok(()),
+            false => Err(Error::argument(
+                "taught texts",
+                format!(
+                    "{} probabilities for {} texts and {classes} classes",
+                    probabilities.len(),
+                    ids.len()
+                ),
+            )),
         }
     }
 

@@ -18,8 +18,9 @@ use std::ops::ControlFlow;
 
 /// Copies of the tables that learn at the same time, whatever the number of threads.
 const SHARDS: usize = 4;
-/// The words of a piece, at least, except for the last one of an epoch.
-const PIECE: usize = 1 << 16;
+/// The words of a piece, at least, except for the last one of an epoch. The longer it is, the older
+/// are the rows that copies work on; at 65,536 words the sum of their changes diverges.
+const PIECE: usize = 1 << 12;
 
 /// Learns a vector for each word of the tokenizer's vocabulary that stands in the texts, given as
 /// token ids. A text's words are related to each other only, and unknown ones to nothing.
@@ -28,7 +29,8 @@ const PIECE: usize = 1 << 16;
 /// breaks off, the result is `None`.
 ///
 /// # Errors
-/// A setting out of range, an id that is not in the vocabulary, or texts without a known word.
+/// A setting out of range, an id that is not in the vocabulary, texts without a known word, or a
+/// learning rate at which the vectors grow without bounds.
 pub fn learn_vectors(
     encoder: &TextEncoder,
     texts: &[Vec<u32>],
@@ -98,12 +100,19 @@ pub fn learn_vectors(
             }
         }
     }
-    Ok(Some(WordVectors::new(
-        encoder,
-        counts.of_word(),
-        config.dimension,
-        |id| common.input.row(id).iter().flat_map(|line| line.0),
-    )))
+    let row = |id| common.input.row(id).iter().flat_map(|line| line.0);
+    if !(0..rows as u32).flat_map(row).all(f32::is_finite) {
+        return Err(Error::config(
+            "learning_rate",
+            format!(
+                "with {} the vectors grow without bounds",
+                config.learning_rate
+            ),
+            "use a lower one",
+        ));
+    }
+    let vectors = WordVectors::new(encoder, counts.of_word(), config.dimension, row);
+    Ok(Some(vectors))
 }
 
 /// The tables before the first step: small random vectors, and zeros to tell words apart with.

@@ -66,7 +66,9 @@ impl Table {
         }
     }
 
-    /// Puts into this table what has changed in copies of it.
+    /// Puts into this table what has changed in copies of it: the sum of their changes, as if all
+    /// steps had been taken here. (Their mean learns too little: rare words are in one copy only, and
+    /// frequent ones move a fraction of their way.)
     pub(super) fn put_together(&mut self, copies: &[&Self]) {
         let width = self.width;
         let lines = self.lines.par_chunks_mut(ROWS * width);
@@ -78,14 +80,10 @@ impl Table {
                 for (row, changed) in changed.iter_mut().enumerate() {
                     let place = chunk * ROWS + row;
                     let copies = || copies.iter().filter(|copy| copy.changed[place]);
-                    let count = copies().count();
-                    *changed = count > 0;
-                    if count == 0 {
+                    *changed = copies().next().is_some();
+                    if !*changed {
                         continue;
                     }
-                    // The mean, not the sum: all copies move the rows of frequent words in the same
-                    // direction, and the sum of that overshoots.
-                    let factor = 1.0 / count as f32;
                     for (line, own) in lines[row * width..][..width].iter_mut().enumerate() {
                         let mut sum = [0.0; LINE];
                         for copy in copies() {
@@ -95,7 +93,7 @@ impl Table {
                             }
                         }
                         for (own, sum) in own.0.iter_mut().zip(sum) {
-                            *own += sum * factor;
+                            *own += sum;
                         }
                     }
                 }
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_copies_are_averaged_over_those_that_changed_a_row() {
+    fn changes_of_copies_add_up() {
         let mut common = Table::zeros(3, 2);
         common.change(0)[0].0[0] = 1.0;
         let (mut a, mut b) = (common.clone(), common.clone());
@@ -123,7 +121,7 @@ mod tests {
         b.change(0)[0].0[0] = 7.0;
         b.change(2)[0].0[1] = 5.0;
         common.put_together(&[&a, &b]);
-        assert_eq!(numbers(&common, 0), [5.0, 0.0]);
+        assert_eq!(numbers(&common, 0), [9.0, 0.0]);
         assert_eq!(numbers(&common, 1), [0.0, 0.0]);
         assert_eq!(numbers(&common, 2), [0.0, 5.0]);
         a.refresh(&common);
