@@ -71,6 +71,19 @@ impl Ensemble {
         Self::new(models.collect::<Result<_>>()?)
     }
 
+    /// The same models without their branches of n-grams. Temperatures stay what they are.
+    #[must_use]
+    pub fn without_ngrams(mut self) -> Self {
+        let models = self.models.into_iter();
+        self.models = models
+            .map(|mut directory| {
+                directory.model = directory.model.without_ngrams();
+                directory
+            })
+            .collect();
+        self
+    }
+
     /// The models.
     pub fn models(&self) -> &[ModelDirectory] {
         &self.models

@@ -227,6 +227,13 @@ impl BiRnn {
         Ok(self)
     }
 
+    /// The network alone: the same model without its branch of n-grams.
+    #[must_use]
+    pub fn without_ngrams(mut self) -> Self {
+        self.ngrams = None;
+        self
+    }
+
     /// The same model with its recurrent layers on another kernel.
     #[must_use]
     pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {

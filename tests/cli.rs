@@ -322,7 +322,7 @@ fn resuming_with_other_texts_is_refused() {
         fs::write(path.join("reviews.csv"), TABLE.replace(from, to)).unwrap();
         assert_eq!(
             fail(&run(path, &["train", "--resume", "--out", "run"]), 1),
-            "run: the texts, labels or tokenizer are not those that the run began with; restore \
+            "run: the texts, labels, tokenizer or teachers are not those that the run began with; restore \
              the data, or start a new run in another folder"
         );
     }
@@ -1120,6 +1120,9 @@ fn every_config_that_comes_along_loads() {
     let mut count = 0;
     for entry in fs::read_dir(configs).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let arguments = [
             "train",
             "--print-config",

@@ -163,6 +163,17 @@ fn ngrams_are_added_to_the_logits_of_the_network() {
     assert!(scores[1] > 0.1, "superb is good: {scores:?}");
     assert!((scores[0] + scores[1]).abs() < 1e-5, "opposite: {scores:?}");
     assert!(evaluation(folder, "both")["accuracy"].as_f64().unwrap() > 0.95);
+
+    // eval can leave them out too.
+    let confusion = |more: &[&str]| -> Value {
+        let arguments = ["eval", "--data", "data", "--split", "validation", "--json"];
+        let printed = succeed(folder, &[&arguments[..], more].concat());
+        serde_json::from_str::<Value>(&printed).unwrap()["confusion"].clone()
+    };
+    assert_eq!(
+        confusion(&["--model", "both", "--network-alone"]),
+        confusion(&["--model", "network"])
+    );
 }
 
 #[test]
@@ -229,10 +240,10 @@ fn vectors_are_learnt_from_unlabelled_texts_and_read_by_training() {
     );
     let first = fs::read(folder.join("words.vec")).unwrap();
     assert!(first.starts_with(b"16 8\n"));
-    let message = fail(folder, &arguments, 2);
     assert_eq!(
-        message,
-        "error: words.vec is there already: choose another --out, or --force to overwrite it"
+        fail(folder, &arguments, 1),
+        "error: words.vec: the file is already there; overwrite it with --force, or choose another \
+         --out"
     );
     succeed(folder, &[&arguments[..], &["--force"]].concat());
     assert_eq!(fs::read(folder.join("words.vec")).unwrap(), first);
@@ -255,6 +266,14 @@ fn a_pupil_learns_from_texts_that_a_teacher_labels() {
     // 80 labelled and 80 taught texts, 8 a step, 10 epochs.
     assert_eq!(steps(&log), 200);
     assert!(evaluation(folder, "pupil")["accuracy"].as_f64().unwrap() > 0.9);
+
+    // A run goes on only with what it began with.
+    train(folder, "teacher", &["--set", "train.epochs=2", "--force"]);
+    let message = fail(folder, &["train", "--resume", "--out", "pupil"], 1);
+    assert!(
+        message.contains("are not those that the run began with"),
+        "{message}"
+    );
 
     let arguments = [&["train", "--out", "none"], &SMALL[..], &taught].concat();
     assert_eq!(

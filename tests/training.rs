@@ -782,7 +782,7 @@ fn other_data_are_refused_and_nothing_is_touched() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: the texts, labels or tokenizer are not those that the run began with; restore \
+            "{}: the texts, labels, tokenizer or teachers are not those that the run began with; restore \
              the data, or start a new run in another folder",
             folder.path().display()
         )

@@ -174,7 +174,7 @@ impl RunDirectory {
         if state.data != data {
             return Err(Error::model(
                 path,
-                "the texts, labels or tokenizer are not those that the run began with",
+                "the texts, labels, tokenizer or teachers are not those that the run began with",
                 "restore the data, or start a new run in another folder",
             ));
         }

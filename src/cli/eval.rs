@@ -44,6 +44,9 @@ pub(super) struct Arguments {
     /// The column with the kinds of texts [default: phenomenon, if that is there].
     #[arg(long, value_name = "NAME", requires = "data")]
     group_column: Option<String>,
+    /// Leave out the branch of n-grams, if the model has one.
+    #[arg(long)]
+    network_alone: bool,
     /// cpu, cuda, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -93,7 +96,10 @@ impl<'a> GroupReport<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
+    let mut model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
+    if arguments.network_alone {
+        model = model.without_ngrams();
+    }
     let labels = model.labels();
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;

@@ -11,6 +11,7 @@ mod interrupt;
 mod predict;
 mod pretrained;
 mod progress;
+mod shell;
 mod source;
 mod table;
 mod train;

@@ -50,7 +50,7 @@ impl Terminal {
     }
 
     /// Counts `done` of `total` for `task`; `unit` names what is counted.
-    fn count(&mut self, task: &str, done: u64, total: Option<u64>, unit: &str) {
+    pub(super) fn count(&mut self, task: &str, done: u64, total: Option<u64>, unit: &str) {
         if self.task != task {
             self.begin(task, total, unit);
         }
@@ -89,9 +89,8 @@ impl Terminal {
         self.bar.set_message(unit.to_owned());
     }
 
-    /// Words that vectors have been learnt from, of all epochs; breaks off if a signal came.
-    pub(super) fn words(&mut self, done: u64, total: u64) -> ControlFlow<()> {
-        self.count("learning vectors", done, Some(total), "words");
+    /// Whether the command goes on: not after a signal.
+    pub(super) fn go_on(&self) -> ControlFlow<()> {
         match self.interrupted() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -130,10 +129,7 @@ impl corpus::Progress for Terminal {
             Stage::Predictions => "classifying",
         };
         self.count(task, done as u64, Some(total as u64), "texts");
-        match self.interrupted() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        self.go_on()
     }
 
     fn note(&mut self, line: &str) {

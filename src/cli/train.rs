@@ -3,6 +3,7 @@
 use super::Ending;
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
+use super::shell::{free_path, program, quoted};
 use super::source::DataArguments;
 use super::table::grouped;
 use super::tell;
@@ -93,7 +94,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let device = device(&arguments.device)?;
     let out = match &arguments.out {
         Some(out) => out.clone(),
-        None => free_folder(&config.data.source),
+        None => free_path(&config.data.source, "", |folder| {
+            RunDirectory::check_free(folder, false).is_ok()
+        }),
     };
     if !arguments.resume {
         RunDirectory::check_free(&out, arguments.force)?;
@@ -127,7 +130,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     if fit_ngrams(&config, &corpus, &model.1, &interrupt)?.is_none() {
         return Ok(stopped_early(&interrupt));
     }
-    let (run, snapshot) = open_run(&arguments, &config, &corpus, &out, &device)?;
+    let (run, snapshot) = open_run(&arguments, &config, &corpus, taught.as_ref(), &out, &device)?;
     let texts = TrainingTexts {
         labelled: &corpus.train,
         taught: taught.as_ref(),
@@ -221,24 +224,6 @@ fn kept_config(config: &Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// `runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, ... that holds no run.
-fn free_folder(source: &str) -> PathBuf {
-    let name = match source {
-        "-" => "stdin",
-        // `reviews.csv.gz` and `owner/reviews` are both `reviews`.
-        source => Path::new(source)
-            .file_name()
-            .and_then(|name| name.to_str()?.split('.').find(|part| !part.is_empty()))
-            .unwrap_or("run"),
-    };
-    let folder = |suffix: String| Path::new("runs").join(format!("{name}{suffix}"));
-    let free = |folder: &PathBuf| RunDirectory::check_free(folder, false).is_ok();
-    std::iter::once(folder(String::new()))
-        .chain((2..10_000).map(|number| folder(format!("-{number}"))))
-        .find(free)
-        .unwrap_or_else(|| folder(String::new()))
-}
-
 fn load_vectors(
     path: &Path,
     corpus: &Corpus,
@@ -323,10 +308,14 @@ fn open_run(
     arguments: &Arguments,
     config: &Config,
     corpus: &Corpus,
+    taught: Option<&Taught>,
     out: &Path,
     device: &Device,
 ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
-    let data = corpus.fingerprint()?;
+    let mut data = corpus.fingerprint()?;
+    if let Some(taught) = taught {
+        data = format!("{data} {}", taught.fingerprint());
+    }
     if arguments.resume {
         let (run, snapshot) = RunDirectory::resume(out, data, device)?;
         return Ok((run, Some(snapshot)));
@@ -408,21 +397,4 @@ fn conclude(
 fn stopped_early(interrupt: &Interrupt) -> Ending {
     tell("interrupted before the first step: nothing to save");
     Ending::Signal(interrupt.code().unwrap_or(130))
-}
-
-/// How this program was called, for a shell.
-fn program() -> String {
-    std::env::args()
-        .next()
-        .map_or_else(|| "birnn".into(), |program| quoted(Path::new(&program)))
-}
-
-/// A path for a shell.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-:\\".contains(c);
-    match path.chars().all(plain) {
-        true => path,
-        false => format!("'{}'", path.replace('\'', "'\\''")),
-    }
 }

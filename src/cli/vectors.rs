@@ -1,11 +1,12 @@
-//! `birnn vectors`: word vectors from texts without labels.
+//! `birnn vectors`: word vectors from texts, labelled or not.
 
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
+use super::shell::{free_path, program, quoted};
 use super::table::grouped;
-use super::{Ending, Usage};
+use super::{Ending, Usage, tell};
 use anyhow::Context;
-use birnn::corpus::encode_texts;
+use birnn::corpus::{Progress, Stage, encode_texts};
 use birnn::data::{Source, SourceOptions};
 use birnn::text::TextEncoder;
 use birnn::vectors::{VectorsConfig, WordVectors, learn_vectors};
@@ -13,192 +14,233 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Learn word vectors from texts, with labels or without.
+/// Learn word vectors from texts, labelled or not, for `birnn train` to begin with.
 ///
-/// Skip-gram with negative sampling. The file has a word and its numbers on each line, as GloVe,
-/// word2vec and fastText write them, and `birnn train --set train.vectors=FILE` reads it. The same
-/// texts and seed give the same bytes on any number of threads.
+/// Skip-gram with negative sampling (Mikolov et al. 2013). The file --out is text: a first line
+/// `count dimension`, then a word and its numbers per line. The same texts, options and seed give
+/// the same bytes on any number of threads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
+    birnn vectors\n  \
     birnn vectors --data imdb --out runs/imdb.vec\n  \
-    birnn vectors --data reviews.jsonl --dimension 50 --epochs 10\n  \
-    birnn train --config configs/imdb.toml --data imdb --set train.vectors=runs/imdb.vec")]
+    birnn vectors --data reviews.csv --split train --split more --dimension 200\n\n\
+    Then:\n  \
+    birnn train --data imdb --set train.vectors=runs/imdb.vec --set model.embedding_size=100")]
 pub(super) struct Arguments {
     /// Where the texts are: whatever `birnn train --data` takes; labels need not be there.
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(
+        long,
+        help_heading = "Data",
+        value_name = "SOURCE",
+        default_value = "sample"
+    )]
     data: String,
-    /// A split to read; may be given several times [default: all but validation and test].
-    #[arg(long, value_name = "NAME")]
-    split: Vec<String>,
     /// The column with the texts [default: text, sentence, review or content].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Data", value_name = "NAME")]
     text_column: Option<String>,
-    /// The file to write [default: runs/NAME.vec, where NAME is that of the data].
+    /// A split to read; may be given several times [default: all but `validation` and `test`].
+    #[arg(long, help_heading = "Data", value_name = "NAME")]
+    split: Vec<String>,
+    /// The file of the vectors [default: runs/NAME.vec, where NAME is that of the data].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Overwrite a file that is there.
     #[arg(long)]
     force: bool,
-    /// The numbers of a vector.
-    #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().dimension)]
-    dimension: usize,
-    /// The most words, the most frequent ones.
+    /// The seed of everything random.
+    #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().seed)]
+    seed: u64,
+    /// The most words that get a vector: the most frequent ones.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().words)]
     words: usize,
-    /// Words that occur less often get no vector.
+    /// Words that stand in the texts less often get no vector.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().min_frequency)]
     min_frequency: u64,
-    /// Words this far on either side are a word's context.
+    /// Keep upper case: `Good` and `good` are two words.
+    #[arg(long)]
+    case: bool,
+    /// The numbers per word.
+    #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().dimension)]
+    dimension: usize,
+    /// A word is related to at most this many words on either side.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().window)]
     window: usize,
-    /// Random words that each word is told from.
+    /// How many random words each word is told from.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().negatives)]
     negatives: usize,
     /// Passes over the texts.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().epochs)]
     epochs: u64,
-    /// Places of a word that is a larger share of the texts than this are left out at random.
+    /// Of a word that makes up a larger share of the texts, some places are left out; 0 for none.
     #[arg(long, value_name = "SHARE", default_value_t = VectorsConfig::default().threshold)]
     threshold: f64,
-    /// The first learning rate; it falls to 0.
+    /// The learning rate at the beginning; it falls to 0 in a line.
     #[arg(long, value_name = "RATE", default_value_t = VectorsConfig::default().learning_rate)]
     learning_rate: f64,
-    /// The seed of everything random.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let config = VectorsConfig {
+    let config = config(arguments);
+    config.validate()?;
+    let source_name = arguments.data.as_str();
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None => free_path(source_name, ".vec", |file| !file.exists()),
+    };
+    check_free(&out, arguments.force)?;
+    let interrupt = Interrupt::install()?;
+    let mut terminal = Terminal::new(Some(interrupt.clone()));
+    let vectors = learn(arguments, source_name, &config, &mut terminal)?;
+    terminal.clear();
+    let Some(vectors) = vectors else {
+        tell("interrupted: nothing is saved");
+        return Ok(Ending::Signal(interrupt.code().unwrap_or(130)));
+    };
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder).map_err(birnn::Error::io("create", folder))?;
+    }
+    vectors.save(&out).context("the vectors are lost")?;
+    conclude(&out, source_name, &vectors)?;
+    Ok(Ending::Done)
+}
+
+fn config(arguments: &Arguments) -> VectorsConfig {
+    VectorsConfig {
         seed: arguments.seed,
         words: arguments.words,
         min_frequency: arguments.min_frequency,
+        lowercase: !arguments.case,
         dimension: arguments.dimension,
         window: arguments.window,
         negatives: arguments.negatives,
         epochs: arguments.epochs,
         threshold: arguments.threshold,
         learning_rate: arguments.learning_rate,
-        ..VectorsConfig::default()
-    };
-    config.validate()?;
-    let out = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| default_file(&arguments.data));
-    if out.exists() && !arguments.force {
-        let message = format!(
-            "{} is there already: choose another --out, or --force to overwrite it",
-            out.display()
-        );
-        return Err(Usage(message).into());
     }
-    let interrupt = Interrupt::install()?;
-    let mut terminal = Terminal::new(Some(interrupt.clone()));
-    let started = Instant::now();
-    let texts = read_texts(arguments, &mut terminal)?;
-    let views: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let mut told = |done, total| {
-        // Whoever wants to end says so again at the first tokenised texts.
-        let _ = birnn::corpus::Progress::texts(
-            &mut terminal,
-            birnn::corpus::Stage::Vocabulary,
-            done,
-            total,
-        );
-    };
-    let encoder = TextEncoder::train(&views, &config.text(), &mut told)?;
-    let Some(ids) = encode_texts(&encoder, &views, &mut terminal)? else {
-        return Ok(stopped(&interrupt));
-    };
-    terminal.clear();
-    let tokens: usize = ids.iter().map(Vec::len).sum();
-    terminal.say(&format!(
-        "{} texts, {} tokens, {} words",
-        grouped(ids.len()),
-        grouped(tokens),
-        grouped(encoder.vocabulary_size() - 2)
-    ));
-    let mut told = |done, total| terminal.words(done, total);
-    let Some(vectors) = learn_vectors(&encoder, &ids, &config, &mut told)? else {
-        return Ok(stopped(&interrupt));
-    };
-    terminal.clear();
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    vectors.save(&out)?;
-    let seconds = started.elapsed().as_secs_f64();
-    std::io::stdout().write_all(conclusion(&vectors, &out, seconds).as_bytes())?;
-    Ok(Ending::Done)
 }
 
-/// The texts of all splits that are read.
-fn read_texts(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<Vec<String>> {
+/// Refuses a file that is there, and what no file can be written to.
+fn check_free(out: &Path, force: bool) -> anyhow::Result<()> {
+    let (problem, remedy) = if out.is_dir() {
+        ("this is a folder", "choose another --out")
+    } else if out.exists() && !force {
+        (
+            "the file is already there",
+            "overwrite it with --force, or choose another --out",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(birnn::Error::data(out.display().to_string(), problem, remedy).into())
+}
+
+/// Reads the texts and learns; `None` if a signal ended it.
+fn learn(
+    arguments: &Arguments,
+    source_name: &str,
+    config: &VectorsConfig,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Option<WordVectors>> {
+    let texts = read_texts(arguments, source_name, terminal)?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    // Whoever wants to end it says so again at the first tokenised texts.
+    let mut told = |done, total| {
+        let _ = terminal.texts(Stage::Vocabulary, done, total);
+    };
+    let encoder = TextEncoder::train(&texts, &config.text(), &mut told)?;
+    let Some(ids) = encode_texts(&encoder, &texts, terminal)? else {
+        return Ok(None);
+    };
+    let tokens: usize = ids.iter().map(Vec::len).sum();
+    terminal.say(&format!(
+        "{} tokens; vocabulary {}",
+        grouped(tokens),
+        grouped(encoder.vocabulary_size())
+    ));
+    let started = Instant::now();
+    let mut told = |done, total| {
+        terminal.count("learning vectors", done, Some(total), "tokens");
+        terminal.go_on()
+    };
+    let vectors = learn_vectors(&encoder, &ids, config, &mut told)?;
+    if vectors.is_some() {
+        let seconds = started.elapsed().as_secs_f64();
+        terminal.say(&format!(
+            "{} in {seconds:.0} s, {} tokens/s",
+            match config.epochs {
+                1 => "1 epoch".to_owned(),
+                epochs => format!("{epochs} epochs"),
+            },
+            grouped((tokens as f64 * config.epochs as f64 / seconds) as usize)
+        ));
+    }
+    Ok(vectors)
+}
+
+/// The texts of the splits that were asked for. Without --split those of all but the splits that
+/// results are measured on.
+fn read_texts(
+    arguments: &Arguments,
+    source_name: &str,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Vec<String>> {
     let options = SourceOptions {
         text_column: arguments.text_column.clone(),
         unlabelled: true,
         ..SourceOptions::default()
     };
-    let source = Source::open(&arguments.data, options)?;
-    let names: Vec<&str> = match &arguments.split[..] {
-        [] => source
-            .split_names()
-            .filter(|name| !["validation", "test"].contains(name))
-            .collect(),
-        chosen => chosen.iter().map(String::as_str).collect(),
+    let source = Source::open(source_name, options)?;
+    let asked = |name: &&str| match arguments.split.is_empty() {
+        true => !["validation", "test"].contains(name),
+        false => arguments.split.iter().any(|split| split == name),
     };
-    if names.is_empty() {
-        let message = "there are only validation and test texts: name a split with --split";
-        return Err(Usage(message.into()).into());
+    let (read, left): (Vec<&str>, Vec<&str>) = source.split_names().partition(asked);
+    if read.is_empty() && arguments.split.is_empty() {
+        let message = format!("choose a split with --split: {}", left.join(", "));
+        return Err(Usage(message).into());
     }
-    terminal.say(&format!("{}: {}", arguments.data, names.join(", ")));
+    // One that is not there is refused with the names of those that are.
+    let missing = arguments.split.iter().find(|name| !source.has_split(name));
     let mut texts = Vec::new();
-    for name in names {
+    let mut parts = Vec::new();
+    for name in missing.map(String::as_str).into_iter().chain(read) {
         let split = source.split(name, terminal)?;
+        parts.push(format!("{name} ({} texts)", grouped(split.records.len())));
         texts.extend(split.records.into_iter().map(|row| row.text));
     }
+    terminal.clear();
+    let mut line = format!("{source_name}: {}", parts.join(", "));
+    if !left.is_empty() {
+        line.push_str(&format!("; not read: {}", left.join(", ")));
+    }
+    terminal.say(&line);
     Ok(texts)
 }
 
-fn default_file(source: &str) -> PathBuf {
-    let name = match source {
-        "-" => "stdin",
-        // `reviews.csv.gz` and `owner/reviews` are both `reviews`.
-        source => Path::new(source)
-            .file_name()
-            .and_then(|name| name.to_str()?.split('.').find(|part| !part.is_empty()))
-            .unwrap_or("words"),
-    };
-    Path::new("runs").join(format!("{name}.vec"))
-}
-
-/// The result, some words with what is near them, and what to do next.
-fn conclusion(vectors: &WordVectors, out: &Path, seconds: f64) -> String {
+/// What came out, some words with their neighbours, and what to do next.
+fn conclude(out: &Path, source_name: &str, vectors: &WordVectors) -> anyhow::Result<()> {
     let mut text = format!(
-        "{}: {} words, {} numbers each; {seconds:.0} s\n\nnearest words:\n",
+        "{}: {} words, {} numbers each\n\nsome words and those nearest to them (cosine):\n",
         out.display(),
         grouped(vectors.words().len()),
         vectors.dimension()
     );
-    for word in vectors.significant(1000, 5) {
-        let near: Vec<&str> = vectors
-            .nearest(word, 5)
-            .into_iter()
-            .map(|(word, _)| word)
+    for word in vectors.significant(300, 5) {
+        let near = vectors.nearest(word, 5);
+        let near: Vec<String> = near
+            .iter()
+            .map(|(word, cosine)| format!("{word} {cosine:.2}"))
             .collect();
-        text.push_str(&format!("  {word:<12} {}\n", near.join(", ")));
+        text.push_str(&format!("  {word:<12} {}\n", near.join("  ")));
     }
     text.push_str(&format!(
-        "\nnext:\n  birnn train --data SOURCE --set train.vectors={} --set model.embedding_size={}\n",
-        out.display(),
+        "\nnext:\n  {} train --data {} --set train.vectors={} --set model.embedding_size={}\n",
+        program(),
+        quoted(Path::new(source_name)),
+        quoted(out),
         vectors.dimension()
     ));
-    text
-}
-
-fn stopped(interrupt: &Interrupt) -> Ending {
-    super::tell("interrupted: nothing is written");
-    Ending::Signal(interrupt.code().unwrap_or(130))
+    // Not `println!`: it panics where nobody reads any more.
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! What a run learns from.
 
-use crate::corpus::Encoded;
+use crate::corpus::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
+use sha2::{Digest, Sha256};
 
 /// Texts without labels, with what a teacher says of them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,6 +11,17 @@ pub struct Taught {
     pub ids: Vec<Vec<u32>>,
     /// The probability of each class for each text, [texts, classes], row after row.
     pub probabilities: Vec<f32>,
+}
+
+impl Taught {
+    /// A SHA-256 over all numbers, in hexadecimal: tells whether two teachers say the same.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for probability in &self.probabilities {
+            hash.update(probability.to_le_bytes());
+        }
+        hexadecimal(hash)
+    }
 }
 
 /// The texts that a run learns from: labelled ones, then taught ones.

@@ -1,0 +1,38 @@
+//! Commands that a person can copy, and names that come from those of the data.
+
+use std::path::{Path, PathBuf};
+
+/// How this program was called, for a shell.
+pub(super) fn program() -> String {
+    std::env::args()
+        .next()
+        .map_or_else(|| "birnn".into(), |program| quoted(Path::new(&program)))
+}
+
+/// A path for a shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-:\\".contains(c);
+    match path.chars().all(plain) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
+}
+
+/// `runs/NAME` with an ending, or the first of `runs/NAME-2`, `runs/NAME-3`, ... that is free;
+/// `NAME` is that of the source.
+pub(super) fn free_path(source: &str, ending: &str, is_free: impl Fn(&Path) -> bool) -> PathBuf {
+    let name = match source {
+        "-" => "stdin",
+        // `reviews.csv.gz` and `owner/reviews` are both `reviews`.
+        source => Path::new(source)
+            .file_name()
+            .and_then(|name| name.to_str()?.split('.').find(|part| !part.is_empty()))
+            .unwrap_or("run"),
+    };
+    let path = |number: String| Path::new("runs").join(format!("{name}{number}{ending}"));
+    std::iter::once(path(String::new()))
+        .chain((2..10_000).map(|number| path(format!("-{number}"))))
+        .find(|path| is_free(path))
+        .unwrap_or_else(|| path(String::new()))
+}
