@@ -2,7 +2,7 @@
 """Trains a recipe with each of its ingredients switched off, one at a time, and prints a table.
 
     cargo build --release
-    python3 benches/ablations.py --data IMDB [--config configs/imdb-fast.toml] [--seeds 3]
+    python3 benches/ablations.py --data IMDB [--config configs/imdb.toml] [--seeds 3]
 
 IMDB is a folder with the splits train and validation. Every run is kept below --out: what is finished
 is not run again, and each run's metrics.jsonl holds its figures. Accuracies are those of the best
@@ -74,7 +74,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--birnn", default=str(ROOT / "target/release/birnn"))
-    parser.add_argument("--config", default=str(ROOT / "configs/imdb-fast.toml"))
+    parser.add_argument("--config", default=str(ROOT / "configs/imdb.toml"))
     parser.add_argument("--data", required=True, metavar="IMDB")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", default="runs/ablations", type=Path)

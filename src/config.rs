@@ -49,6 +49,10 @@ pub struct DataConfig {
     pub train_split: String,
     /// The split to choose the best epoch on; cut from the training split where there is none.
     pub validation_split: String,
+    /// Whether the sentences of each training text are learnt too, as texts of their own with its
+    /// label. A sentence's own opinion can differ; but what holds for most teaches a model of whole
+    /// reviews to read single sentences. For tokens that are words.
+    pub sentences: bool,
     /// A split without labels: its texts go into the vocabulary, and teachers label them.
     pub unlabelled_split: Option<String>,
     /// More sources, whose training splits are learnt beside the first one's.
@@ -68,6 +72,7 @@ impl Default for DataConfig {
             revision: None,
             train_split: "train".into(),
             validation_split: "validation".into(),
+            sentences: false,
             unlabelled_split: None,
             additional_sources: Vec::new(),
             validation_fraction: 0.1,

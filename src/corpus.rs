@@ -51,8 +51,10 @@ pub struct Corpus {
     pub labels: Labels,
     /// The tokenizer.
     pub encoder: TextEncoder,
-    /// The training split.
+    /// The training split, then its sentences, if they are learnt too.
     pub train: Encoded,
+    /// How many of these are whole texts.
+    pub whole_texts: usize,
     /// The validation split.
     pub validation: Encoded,
     /// The texts of the unlabelled split; none where there is no such split.
@@ -116,6 +118,25 @@ impl Encoded {
             .collect();
         let ids = ids_through(reuse, name, &texts, encoder, progress)?;
         Ok(ids.map(|ids| Self { ids, labels }))
+    }
+
+    /// Adds the sentences of all texts as texts of their own, with the labels of the whole texts. A
+    /// sentence ends with one of the tokens `ends` (or a run of them); those of fewer than
+    /// [`SHORTEST_SENTENCE`] tokens and texts of one sentence add nothing.
+    fn add_sentences(&mut self, ends: &[u32]) {
+        for text in 0..self.len() {
+            let same_sentence = |a: &u32, b: &u32| !ends.contains(a) || ends.contains(b);
+            let sentences: Vec<Vec<u32>> = self.ids[text]
+                .chunk_by(same_sentence)
+                .filter(|sentence| sentence.len() >= SHORTEST_SENTENCE)
+                .map(<[u32]>::to_vec)
+                .collect();
+            if sentences.len() > 1 {
+                let label = self.labels[text];
+                self.labels.extend(sentences.iter().map(|_| label));
+                self.ids.extend(sentences);
+            }
+        }
     }
 
     /// A SHA-256 over all ids and labels, in hexadecimal: tells whether two runs see the same.
@@ -243,7 +264,7 @@ impl Corpus {
         let encoder = encoder_of(&mut reuse, &texts, &config.text, progress)?;
         let mut encode =
             |name, split| Encoded::through(&mut reuse, name, split, &labels, &encoder, progress);
-        let Some(encoded_train) = encode("training tokens", &train)? else {
+        let Some(mut encoded_train) = encode("training tokens", &train)? else {
             return Ok(None);
         };
         let Some(encoded_validation) = encode("validation tokens", &validation)? else {
@@ -256,16 +277,40 @@ impl Corpus {
             return Ok(None);
         };
         reuse.tell(progress);
+        let whole_texts = encoded_train.len();
+        if config.data.sentences {
+            encoded_train.add_sentences(&sentence_ends(&encoder)?);
+        }
         let validation_texts = validation.records.into_iter().map(|row| row.text).collect();
         Ok(Some(Self {
             labels,
             encoder,
             train: encoded_train,
+            whole_texts,
             validation: encoded_validation,
             unlabelled_texts: unlabelled,
             unlabelled: encoded_unlabelled,
             validation_texts,
         }))
+    }
+}
+
+/// Tokens of the shortest sentence that is a text of its own.
+const SHORTEST_SENTENCE: usize = 4;
+
+/// The tokens that end sentences.
+fn sentence_ends(encoder: &TextEncoder) -> Result<Vec<u32>> {
+    let ends: Vec<u32> = [".", "!", "?"]
+        .into_iter()
+        .filter_map(|end| encoder.id(end))
+        .collect();
+    match ends.is_empty() {
+        false => Ok(ends),
+        true => Err(Error::config(
+            "data.sentences",
+            "the vocabulary has none of the tokens . ! ?",
+            "set it to false, or use text.tokenizer = \"word\"",
+        )),
     }
 }
 
@@ -498,6 +543,19 @@ fn check_classes(train: &Split, labels: &Labels) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_are_added_with_the_labels_of_their_texts() {
+        // 9 and 8 end sentences.
+        let mut texts = Encoded {
+            ids: vec![vec![1, 2, 3, 9, 9, 4, 8, 5, 6, 7, 1], vec![1, 2, 3, 4, 9]],
+            labels: vec![1, 0],
+        };
+        texts.add_sentences(&[9, 8]);
+        // "4 8" is too short, and the second text is one sentence.
+        assert_eq!(texts.ids[2..], [vec![1, 2, 3, 9, 9], vec![5, 6, 7, 1]]);
+        assert_eq!(texts.labels, [1, 0, 1, 1]);
+    }
 
     #[test]
     fn token_lists_are_read_as_they_were_written() {

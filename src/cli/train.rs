@@ -289,12 +289,15 @@ fn fit_ngrams(
         return Ok(Some(()));
     }
     tell("fitting n-grams");
+    // A sentence's n-grams are its text's already.
+    let whole = ..corpus.whole_texts;
+    let texts = (&corpus.train.ids[whole], &corpus.train.labels[whole]);
     let go_on = || interrupt.code().is_none();
     let fit = fit(
         ngrams,
         config.train.ngram_cost,
         config.seed,
-        &corpus.train,
+        texts,
         corpus.labels.len(),
         &go_on,
     );

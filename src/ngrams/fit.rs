@@ -3,7 +3,6 @@
 use super::NgramConfig;
 use super::index::Index;
 use super::logistic::Problem;
-use crate::corpus::Encoded;
 use rayon::prelude::*;
 
 /// A fitted branch of n-grams.
@@ -18,7 +17,7 @@ pub struct NgramFit {
 /// Added to the number of the texts of a class that have an n-gram.
 const SMOOTHING: f32 = 1.0;
 
-/// Fits the table to some texts: for each class a logistic regression of that class against the
+/// Fits the table to some texts, given as token ids and labels: for each class a logistic regression of that class against the
 /// others, over n-grams that are weighted by the logarithm of the ratio of their frequencies in both
 /// (Wang and Manning 2012, "Baselines and Bigrams"). `cost` is what the losses are multiplied by,
 /// against a penalty of half the squared norm of the weights. The scores of a class are half the log
@@ -30,18 +29,18 @@ pub fn fit(
     config: NgramConfig,
     cost: f64,
     seed: u64,
-    texts: &Encoded,
+    (ids, labels): (&[Vec<u32>], &[u32]),
     classes: usize,
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Option<NgramFit> {
-    let index = Index::of_texts(&texts.ids, config.order, config.features);
+    let index = Index::of_texts(ids, config.order, config.features);
     let rows = |ids: &Vec<u32>| index.rows(ids, config.order);
-    let features: Vec<Vec<u32>> = texts.ids.par_iter().map(rows).collect();
+    let features: Vec<Vec<u32>> = ids.par_iter().map(rows).collect();
     // Of two classes the second one's scores are the first one's negated.
     let fitted = if classes == 2 { 1 } else { classes };
     let fit_class = |class: usize| {
         let is_class = |&label: &u32| label as usize == class;
-        let positive: Vec<bool> = texts.labels.iter().map(is_class).collect();
+        let positive: Vec<bool> = labels.iter().map(is_class).collect();
         let factors = log_ratios(&features, &positive, config.features);
         let problem = Problem {
             features: &features,
@@ -90,6 +89,7 @@ fn log_ratios(features: &[Vec<u32>], positive: &[bool], number: usize) -> Vec<f3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::Encoded;
     use crate::evaluate::highest;
     use crate::ngrams::Ngrams;
     use crate::rng::{Rng, Stream};
@@ -127,7 +127,8 @@ mod tests {
             features: FEATURES,
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let fit = || fit(config, 0.1, 1, &texts, classes as usize, &|| true).unwrap();
+        let texts = (&texts.ids[..], &texts.labels[..]);
+        let fit = || fit(config, 0.1, 1, texts, classes as usize, &|| true).unwrap();
         pool.unwrap().install(fit)
     }
 

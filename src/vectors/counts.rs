@@ -140,7 +140,7 @@ impl Negatives {
     #[inline(always)]
     pub(super) fn draw(&self, rng: &mut Rng) -> u32 {
         let bits = rng.bits();
-        let column = self.columns[((bits >> 32) * self.columns.len() as u64 >> 32) as usize];
+        let column = self.columns[(((bits >> 32) * self.columns.len() as u64) >> 32) as usize];
         if (bits as u32) < column.height {
             column.below
         } else {

@@ -149,8 +149,8 @@ impl Tables {
 fn dot(a: &[Line], b: &[Line]) -> f32 {
     let mut sums = [0.0; LINE];
     for (a, b) in a.iter().zip(b) {
-        for lane in 0..LINE {
-            sums[lane] += a.0[lane] * b.0[lane];
+        for (sum, (a, b)) in sums.iter_mut().zip(a.0.iter().zip(&b.0)) {
+            *sum += a * b;
         }
     }
     // By halves: the order of a register's own sum.
