@@ -127,7 +127,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(taught) = learn_from_teachers(&config, &corpus, &device, &mut terminal)? else {
         return Ok(stopped_early(&interrupt));
     };
-    if fit_ngrams(&config, &corpus, &model.1, &interrupt)?.is_none() {
+    // A resumed run has its n-grams in the checkpoint, too.
+    if !arguments.resume && fit_ngrams(&config, &corpus, &model.1, &interrupt)?.is_none() {
         return Ok(stopped_early(&interrupt));
     }
     let (run, snapshot) = open_run(&arguments, &config, &corpus, taught.as_ref(), &out, &device)?;
