@@ -199,7 +199,7 @@ fn an_exported_model_keeps_its_ngrams() {
 }
 
 #[test]
-fn adversarial_training_resumes_to_the_same_bytes() {
+fn adversarial_training_gives_the_same_bytes_twice() {
     let folder = data();
     let folder = folder.path();
     let on = [
