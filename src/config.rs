@@ -50,8 +50,7 @@ pub struct DataConfig {
     /// The split to choose the best epoch on; cut from the training split where there is none.
     pub validation_split: String,
     /// Whether the sentences of each training text are learnt too, as texts of their own with its
-    /// label. A sentence's own opinion can differ; but what holds for most teaches a model of whole
-    /// reviews to read single sentences. For tokens that are words.
+    /// label, which need not be the sentence's own opinion. For tokens that are words.
     pub sentences: bool,
     /// A split without labels: its texts go into the vocabulary, and teachers label them.
     pub unlabelled_split: Option<String>,
