@@ -116,6 +116,11 @@ pub struct TrainConfig {
     /// How much the loss of adversarially perturbed texts counts beside that of the texts
     /// themselves (Miyato, Dai and Goodfellow 2017); 0 for none. A step then takes twice as long.
     pub adversarial_weight: f64,
+    /// How much it counts, beside the loss of the texts, that the model says of perturbed texts what
+    /// it says of the texts themselves (virtual adversarial training, Miyato, Dai and Goodfellow
+    /// 2017); 0 for none. The texts of `data.unlabelled_split` take part. A step then takes three
+    /// times as long.
+    pub virtual_adversarial_weight: f64,
     /// Norm of the perturbation of an embedded text, as a share of the text's own.
     pub adversarial_size: f64,
     /// What the losses of the logistic regression over n-grams are multiplied by, against a penalty
@@ -132,6 +137,9 @@ pub struct TrainConfig {
     pub forget_bias: f64,
     /// Pretrained word vectors in text format (GloVe, fastText, word2vec), gzip too.
     pub vectors: Option<PathBuf>,
+    /// Epochs over all texts, the unlabelled ones too, in which vectors of their words are learnt
+    /// before the training, as `birnn vectors` does; the embeddings begin with them. 0 for none.
+    pub vector_epochs: u64,
     /// Whether the embeddings keep their initial values.
     pub freeze_embeddings: bool,
     /// Training ends after this many epochs without a better validation accuracy; 0 for never.
@@ -167,12 +175,14 @@ impl Default for TrainConfig {
             label_smoothing: 0.0,
             word_dropout: 0.0,
             adversarial_weight: 0.0,
+            virtual_adversarial_weight: 0.0,
             adversarial_size: 0.02,
             ngram_cost: 0.1,
             teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,
             vectors: None,
+            vector_epochs: 0,
             freeze_embeddings: false,
             patience: 0,
             log_every: 20,
@@ -292,6 +302,12 @@ impl Config {
                 "a number from 0",
             ),
             (
+                "train.virtual_adversarial_weight",
+                train.virtual_adversarial_weight >= 0.0
+                    && train.virtual_adversarial_weight.is_finite(),
+                "a number from 0",
+            ),
+            (
                 "train.adversarial_size",
                 train.adversarial_size >= 0.0 && train.adversarial_size.is_finite(),
                 "a number from 0",
@@ -323,6 +339,13 @@ impl Config {
                 key,
                 "the value is out of range",
                 format!("use {range}"),
+            ));
+        }
+        if train.vector_epochs > 0 && train.vectors.is_some() {
+            return Err(Error::config(
+                "train.vector_epochs",
+                "the vectors are read from the file train.vectors",
+                "set it to 0, or leave train.vectors out",
             ));
         }
         if !train.teachers.is_empty() && self.data.unlabelled_split.is_none() {

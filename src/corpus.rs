@@ -334,7 +334,11 @@ fn encoder_of(
             ..config.clone()
         };
         let settings = format!("{settings:?}");
-        Key::new(NAME, &[settings.as_bytes(), texts.bytes()])
+        let rules = crate::text::rules(config.lowercase);
+        Key::new(
+            NAME,
+            &[settings.as_bytes(), rules.as_bytes(), texts.bytes()],
+        )
     });
     let found = reuse.get(NAME, key.as_ref(), |bytes| {
         TextEncoder::from_bytes(bytes, Path::new("cached tokenizer"), config).ok()

@@ -25,7 +25,7 @@ pub enum Targets<'a> {
 }
 
 /// [`cross_entropy`] against targets of either kind; label smoothing blends both with the even
-/// distribution.
+/// distribution. Of a text whose probabilities are all 0 nothing is known: it costs nothing.
 ///
 /// # Errors
 /// A label outside the classes, or shapes that do not fit.
@@ -48,6 +48,11 @@ fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tens
     let targets = Tensor::from_vec(op.targets.clone(), logits.shape(), logits.device())?;
     let targets = targets.to_dtype(logits.dtype())?;
     Ok(((log_probabilities * targets)?.sum_all()? / -(batch as f64))?)
+}
+
+/// Whether these probabilities of the classes of a text say anything.
+pub(crate) fn is_known(probabilities: &[f32]) -> bool {
+    probabilities.iter().any(|&probability| probability > 0.0)
 }
 
 /// Mean cross-entropy in one graph node, in double precision between input and result.
@@ -91,9 +96,10 @@ impl CrossEntropy {
             ));
         }
         let spread = smoothing / classes as f64;
-        let mut dense = vec![spread; batch * classes];
+        let mut dense = vec![0.0; batch * classes];
         match targets {
             Targets::Labels(labels) => {
+                dense.fill(spread);
                 for (targets, &label) in dense.chunks_exact_mut(classes).zip(labels) {
                     let Some(target) = targets.get_mut(label as usize) else {
                         return Err(Error::argument(
@@ -105,8 +111,13 @@ impl CrossEntropy {
                 }
             }
             Targets::Probabilities(probabilities) => {
-                for (target, &probability) in dense.iter_mut().zip(probabilities) {
-                    *target += (1.0 - smoothing) * f64::from(probability);
+                let rows = probabilities.chunks_exact(classes.max(1));
+                for (targets, row) in dense.chunks_exact_mut(classes.max(1)).zip(rows) {
+                    if is_known(row) {
+                        for (target, &probability) in targets.iter_mut().zip(row) {
+                            *target = spread + (1.0 - smoothing) * f64::from(probability);
+                        }
+                    }
                 }
             }
         }
@@ -132,16 +143,17 @@ impl CrossEntropy {
     }
 
     /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities
-    /// minus target.
+    /// minus target, or 0 where there is no target.
     fn gradient(&self, logits: &[f32], factor: f64) -> Vec<f32> {
         let batch = self.targets.len() / self.classes.max(1);
         let factor = factor / batch as f64;
         let mut gradient = Vec::with_capacity(logits.len());
         for (logits, targets) in self.rows(logits) {
             let (highest, log_sum) = log_sum_exp(logits);
+            let known: f64 = targets.iter().sum();
             gradient.extend(logits.iter().zip(targets).map(|(&logit, target)| {
                 let probability = (f64::from(logit) - highest - log_sum).exp();
-                (factor * (probability - target)) as f32
+                (factor * (known * probability - target)) as f32
             }));
         }
         gradient
@@ -262,6 +274,22 @@ mod tests {
         assert!((of(Targets::Probabilities(&[0.25, 0.0, 0.75])) - blend).abs() < 1e-6);
         let error = cross_entropy_to(&logits, Targets::Probabilities(&[1.0]), 0.0);
         assert!(error.is_err());
+    }
+
+    #[test]
+    fn a_text_of_which_nothing_is_known_costs_nothing() {
+        let logits = normal_tensor(3, &[2, 3]);
+        let targets = [0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
+        let (loss, gradient) =
+            cross_entropy_gradient(&logits, Targets::Probabilities(&targets), 0.1, 1.0).unwrap();
+        let gradient = gradient.to_vec2::<f32>().unwrap();
+        assert_eq!(gradient[0], [0.0; 3]);
+        let known = logits.narrow(0, 1, 1).unwrap();
+        let (alone, alone_gradient) =
+            cross_entropy_gradient(&known, Targets::Probabilities(&targets[3..]), 0.1, 0.5)
+                .unwrap();
+        assert!((loss - alone / 2.0).abs() < 1e-6);
+        assert_eq!(gradient[1..], alone_gradient.to_vec2::<f32>().unwrap());
     }
 
     #[test]

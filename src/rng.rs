@@ -26,6 +26,8 @@ pub enum Stream {
     Ngrams = 6,
     /// Learning word vectors.
     Vectors = 7,
+    /// Directions in which texts are perturbed first.
+    Perturbation = 8,
 }
 
 /// A counter-based generator for one key.

@@ -251,6 +251,62 @@ fn vectors_are_learnt_from_unlabelled_texts_and_read_by_training() {
 }
 
 #[test]
+fn vectors_learnt_at_the_beginning_of_a_run_are_those_of_a_file() {
+    let folder = data();
+    let folder = folder.path();
+    let learn = [
+        "vectors",
+        "--data",
+        "data",
+        "--out",
+        "words.vec",
+        "--dimension",
+        "8",
+        "--epochs",
+        "3",
+        "--min-frequency",
+        "1",
+    ];
+    succeed(folder, &learn);
+    let unlabelled = ["--set", "data.unlabelled_split=unsupervised"];
+    let own = ["--set", "train.vector_epochs=3"];
+    let file = ["--set", "train.vectors=words.vec"];
+    train(folder, "plain", &unlabelled);
+    train(folder, "own", &[&unlabelled[..], &own].concat());
+    train(folder, "file", &[&unlabelled[..], &file].concat());
+    assert_eq!(weights(folder, "own"), weights(folder, "file"));
+    assert_ne!(weights(folder, "own"), weights(folder, "plain"));
+
+    let arguments = [&["train", "--out", "none"], &SMALL[..], &own, &file].concat();
+    assert_eq!(
+        fail(folder, &arguments, 2),
+        "error: configuration, train.vector_epochs: the vectors are read from the file \
+         train.vectors; set it to 0, or leave train.vectors out"
+    );
+}
+
+#[test]
+fn virtual_adversarial_training_takes_part_of_texts_that_nobody_labels() {
+    let folder = data();
+    let folder = folder.path();
+    let on = [
+        "--set",
+        "train.virtual_adversarial_weight=1",
+        "--set",
+        "data.unlabelled_split=unsupervised",
+    ];
+    train(folder, "first", &on);
+    train(folder, "second", &on);
+    assert_eq!(weights(folder, "first"), weights(folder, "second"));
+    let log = fs::read_to_string(folder.join("first/metrics.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    // 80 labelled and 80 other texts, 8 a step, 10 epochs.
+    assert_eq!(last["step"], 200);
+    assert!(last["accuracy"].as_f64().unwrap() > 0.9);
+    assert!(evaluation(folder, "first")["accuracy"].as_f64().unwrap() > 0.9);
+}
+
+#[test]
 fn a_pupil_learns_from_texts_that_a_teacher_labels() {
     let folder = data();
     let folder = folder.path();

@@ -7,6 +7,7 @@ use super::shell::{free_path, program, quoted};
 use super::source::DataArguments;
 use super::table::grouped;
 use super::tell;
+use super::vectors::learn_from;
 use anyhow::Context;
 use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
 use birnn::config::Config;
@@ -18,7 +19,7 @@ use birnn::parameters::Parameters;
 use birnn::predict::predict;
 use birnn::text::TokenKind;
 use birnn::train::{Outcome, Taught, Trainer, TrainingTexts, initial_model, set_ngrams};
-use birnn::vectors::{VectorTable, read_vectors};
+use birnn::vectors::{VectorTable, VectorsConfig, read_vectors};
 use candle_core::Device;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -109,15 +110,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(corpus) = corpus else {
         return Ok(stopped_early(&interrupt));
     };
-    let vectors = match &config.train.vectors {
-        // A resumed run has its embeddings in the checkpoint.
-        Some(path) if !arguments.resume => {
-            match load_vectors(path, &corpus, &interrupt, &terminal)? {
-                Some(vectors) => Some(vectors),
-                None => return Ok(stopped_early(&interrupt)),
-            }
-        }
-        _ => None,
+    // A resumed run has its embeddings in the checkpoint.
+    let vectors = match arguments.resume {
+        true => Some(None),
+        false => vectors(&config, &corpus, &interrupt, &mut terminal)?,
+    };
+    let Some(vectors) = vectors else {
+        return Ok(stopped_early(&interrupt));
     };
     describe(&config, &corpus, &out, &terminal);
 
@@ -225,6 +224,37 @@ fn kept_config(config: &Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// The vectors that the embeddings begin with: read, or learnt. The outer `Option` is `None` if it
+/// was ended, the inner one if there are none.
+fn vectors(
+    config: &Config,
+    corpus: &Corpus,
+    interrupt: &Interrupt,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Option<Option<VectorTable>>> {
+    if let Some(path) = &config.train.vectors {
+        return Ok(load_vectors(path, corpus, interrupt, terminal)?.map(Some));
+    }
+    if config.train.vector_epochs == 0 {
+        return Ok(Some(None));
+    }
+    let settings = VectorsConfig {
+        seed: config.seed,
+        dimension: config.model.embedding_size,
+        epochs: config.train.vector_epochs,
+        ..VectorsConfig::default()
+    };
+    let whole = &corpus.train.ids[..corpus.whole_texts];
+    let texts: Vec<&[u32]> = whole
+        .iter()
+        .chain(&corpus.unlabelled)
+        .map(Vec::as_slice)
+        .collect();
+    let vectors = learn_from(&corpus.encoder, &texts, &settings, terminal)?;
+    terminal.clear();
+    Ok(vectors.map(|vectors| Some(VectorTable::of_words(&vectors, &corpus.encoder))))
+}
+
 fn load_vectors(
     path: &Path,
     corpus: &Corpus,
@@ -248,8 +278,9 @@ fn load_vectors(
     Ok(vectors)
 }
 
-/// What the teachers say of the unlabelled texts: the mean of their probabilities. The outer
-/// `Option` is `None` if it was ended, the inner one if there are no teachers.
+/// What the teachers say of the unlabelled texts: the mean of their probabilities; without teachers
+/// nothing, where virtual adversarial training learns from the texts all the same. The outer
+/// `Option` is `None` if it was ended, the inner one if nobody learns from unlabelled texts.
 fn learn_from_teachers(
     config: &Config,
     corpus: &Corpus,
@@ -257,7 +288,11 @@ fn learn_from_teachers(
     terminal: &mut Terminal,
 ) -> anyhow::Result<Option<Option<Taught>>> {
     if config.train.teachers.is_empty() {
-        return Ok(Some(None));
+        let is_wanted = config.train.virtual_adversarial_weight > 0.0;
+        return Ok(Some(is_wanted.then(|| Taught {
+            ids: corpus.unlabelled.clone(),
+            probabilities: vec![0.0; corpus.unlabelled.len() * corpus.labels.len()],
+        })));
     }
     let texts: Vec<&str> = corpus.unlabelled_texts.iter().map(String::as_str).collect();
     let teachers = Ensemble::load(&config.train.teachers, device)?;

@@ -151,9 +151,20 @@ fn learn(
     let Some(ids) = encode_texts(&encoder, &texts, terminal)? else {
         return Ok(None);
     };
-    let tokens: usize = ids.iter().map(Vec::len).sum();
+    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    learn_from(&encoder, &ids, config, terminal)
+}
+
+/// Learns from token ids and says how it goes; `None` if a signal ended it.
+pub(super) fn learn_from(
+    encoder: &TextEncoder,
+    texts: &[&[u32]],
+    config: &VectorsConfig,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Option<WordVectors>> {
+    let tokens: usize = texts.iter().copied().map(<[u32]>::len).sum();
     terminal.say(&format!(
-        "{} tokens; vocabulary {}",
+        "learning vectors from {} tokens; vocabulary {}",
         grouped(tokens),
         grouped(encoder.vocabulary_size())
     ));
@@ -162,7 +173,7 @@ fn learn(
         terminal.count("learning vectors", done, Some(total), "tokens");
         terminal.go_on()
     };
-    let vectors = learn_vectors(&encoder, &ids, config, &mut told)?;
+    let vectors = learn_vectors(encoder, texts, config, &mut told)?;
     if vectors.is_some() {
         let seconds = started.elapsed().as_secs_f64();
         terminal.say(&format!(

@@ -9,11 +9,11 @@
 //! 1. `<br>`, `<br/>` and `<br />`, in any case, become a space; the typographic apostrophe `’`
 //!    becomes `'`; Unicode is composed (NFC); letters become lower case if so configured.
 //! 2. *Words*: letters, marks, digits and underscores that stand together are a word, and so are
-//!    such words with an apostrophe between letters (`don't`, `o'toole`); only the endings
-//!    `'s 'm 'd 'll 're 've` become tokens of their own (`it` `'s`), as in the common pretrained
-//!    vectors. Any other character that is not white space is a token by itself, together with
-//!    its variation selector and with what a zero-width joiner ties to it (an emoji of several
-//!    parts is one token).
+//!    such words with an apostrophe between letters (`o'toole`); only the endings
+//!    `n't 's 'm 'd 'll 're 've` become tokens of their own (`do` `n't`, `it` `'s`), as in the
+//!    Penn Treebank and the common pretrained vectors. Any other character that is not white
+//!    space is a token by itself, together with its variation selector and with what a zero-width
+//!    joiner ties to it (an emoji of several parts is one token).
 //! 3. *Pieces of words* (BPE): as words, then each one is marked with a leading `▁` and cut
 //!    into the learnt pieces.
 //! 4. *Characters*: every run of white space counts as one space, which is a token; white space
@@ -52,6 +52,13 @@ pub const UNKNOWN: &str = "<unk>";
 
 /// How many texts are handled between two calls of a progress callback.
 const CHUNK: usize = 1024;
+
+/// How texts are cut into words, as it stands in a `tokenizer.json`: a vocabulary that was learnt
+/// by other rules is another one.
+pub(crate) fn rules(lowercase: bool) -> String {
+    let (normalizer, pre_tokenizer) = pipeline::words_as_json(lowercase);
+    format!("{normalizer}\n{pre_tokenizer}")
+}
 
 /// What turns a text into ids.
 #[derive(Debug, Clone)]

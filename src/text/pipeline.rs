@@ -42,8 +42,9 @@ const WORD: &str = concat!(
     r"]\p{M}*)*",
 );
 
-/// The endings of words that are tokens of their own.
-const ENDING: &str = r"'(?:[sSmMdD]|[lL][lL]|[rRvV][eE])$";
+/// The endings of words that are tokens of their own, as the Penn Treebank cuts them: `is` and `n't`,
+/// `it` and `'s`. So every negated verb shares a token, and with corpora that come cut.
+const ENDING: &str = r"(?:[nN]'[tT]|'(?:[sSmMdD]|[lL][lL]|[rRvV][eE]))$";
 
 /// Marks the beginning of a word among its pieces.
 pub(super) const WORD_START: char = '▁';

@@ -125,18 +125,24 @@ fn take_word(text: &str, start: usize, next: usize, take: &mut impl FnMut(&str))
         }
         (ending, end) = (end, after);
     }
-    if is_ending(&bytes[ending..end]) {
-        take(&text[start..ending]);
-        take(&text[ending..end]);
-    } else {
-        take(&text[start..end]);
+    // `n't` begins before its apostrophe.
+    if ending > start && is_ending(&bytes[ending - 1..end]) {
+        ending -= 1;
+    } else if !is_ending(&bytes[ending..end]) {
+        ending = end;
+    }
+    for part in [start..ending, ending..end] {
+        if !part.is_empty() {
+            take(&text[part]);
+        }
     }
     end
 }
 
-/// Whether `'s` or the like is a token of its own at the end of a word.
+/// Whether `'s`, `n't` or the like is a token of its own at the end of a word.
 fn is_ending(bytes: &[u8]) -> bool {
     match bytes {
+        [b'n' | b'N', b'\'', b't' | b'T'] => true,
         [b'\'', letter] => b"smd".contains(&letter.to_ascii_lowercase()),
         [b'\'', first, second] => matches!(
             (first.to_ascii_lowercase(), second.to_ascii_lowercase()),
@@ -283,6 +289,7 @@ mod tests {
             "cafe\u{301} ΟΔΥΣΣΕΥΣ İstanbul ﬁ Å \u{1100}\u{1161}\u{11A8} می\u{200C}خواهم नमस्ते",
             "\u{85}\u{A0}\u{1680}\u{2028}x\u{3000}\u{FEFF}y\u{200B}z\u{1C}\0",
             "’s ’ it’ll<br/>’",
+            "isn’t DON'T can't n't ain't' n'ts 'n't x'n't an't's nt n\u{301}'t éN'T",
         ] {
             pair.compare(text);
             Pair::new(false).compare(text);
@@ -291,11 +298,11 @@ mod tests {
 
     /// What the rules speak of, and some of everything else.
     fn random_text(rng: &mut Rng) -> String {
-        const PARTS: [&str; 40] = [
-            "a", "S", "m", "D", "ll", "RE", "ve", "'", "'", "\u{2019}", "_", "7", " ", "\n",
-            "\u{A0}", "<", "br", "<br", " />", ">", "/", "<BR>", "\u{200D}", "\u{200C}", "\u{301}",
-            "\u{FE0F}", "\u{345}", "👍", "❤", "é", "e\u{301}", "İ", "Σ", "ß", "的", "가",
-            "\u{1100}", "\u{1161}", "नि", "…",
+        const PARTS: [&str; 42] = [
+            "a", "S", "m", "D", "n", "T", "ll", "RE", "ve", "'", "'", "\u{2019}", "_", "7", " ",
+            "\n", "\u{A0}", "<", "br", "<br", " />", ">", "/", "<BR>", "\u{200D}", "\u{200C}",
+            "\u{301}", "\u{FE0F}", "\u{345}", "👍", "❤", "é", "e\u{301}", "İ", "Σ", "ß", "的",
+            "가", "\u{1100}", "\u{1161}", "नि", "…",
         ];
         let mut text = String::new();
         for _ in 0..rng.below(24) {

@@ -2,8 +2,41 @@
 
 use crate::error::Result;
 use crate::packing::Packing;
+use crate::rng::{Rng, Stream};
 use crate::storage::read;
 use candle_core::Tensor;
+
+/// How much perturbed texts count, and how far from the texts they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Adversarial {
+    /// Of the loss of texts that are perturbed against their targets.
+    pub(super) weight: f64,
+    /// Of the loss of texts that are perturbed against what the model itself says of them.
+    pub(super) virtual_weight: f64,
+    /// The norm of a perturbation, as a share of the embedded text's.
+    pub(super) size: f64,
+}
+
+/// The first, random perturbation of a virtual adversarial text is this share of the final one: far
+/// enough for a gradient that is more than rounding, near enough for that of a quadratic form.
+pub(super) const PROBE: f64 = 0.1;
+
+/// A random direction for each text of packed embedded tokens [N, E].
+///
+/// # Errors
+/// A failing allocation on the device.
+pub(super) fn noise(embedded: &Tensor, seed: u64, pass: u64) -> Result<Tensor> {
+    let mut rng = Rng::new(seed, Stream::Perturbation, pass, 0);
+    // Each coordinate from an even distribution: cheap, and as good a start as any.
+    let values: Vec<f32> = (0..embedded.elem_count())
+        .map(|_| (rng.uniform() - 0.5) as f32)
+        .collect();
+    Ok(Tensor::from_vec(
+        values,
+        embedded.shape(),
+        embedded.device(),
+    )?)
+}
 
 /// The adversarial perturbation of packed embedded tokens [N, E] (Miyato, Dai and Goodfellow 2017):
 /// for each text the direction in which the loss grows fastest, by its gradient, with a norm of

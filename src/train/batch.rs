@@ -5,7 +5,7 @@ use crate::batch::Batch;
 use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
 use crate::evaluate::highest;
-use crate::loss::Targets;
+use crate::loss::{Targets, is_known};
 use crate::rng::{Rng, Stream};
 
 /// A batch with its classes and all that a training step can know before it has the parameters.
@@ -51,6 +51,16 @@ impl LabelledBatch {
             true => Targets::Labels(&self.labels),
             false => Targets::Probabilities(&self.probabilities),
         }
+    }
+
+    /// The label of each text, in the batch's sorted order; `None` where nothing is known.
+    pub(super) fn known_labels(&self) -> impl Iterator<Item = Option<u32>> {
+        let classes = self.probabilities.len() / self.labels.len().max(1);
+        self.labels.iter().enumerate().map(move |(row, &label)| {
+            let known =
+                classes == 0 || is_known(&self.probabilities[row * classes..(row + 1) * classes]);
+            known.then_some(label)
+        })
     }
 
     /// Number of texts.

@@ -8,6 +8,7 @@
 
 mod adversarial;
 mod batch;
+mod gradients;
 mod initial;
 mod learner;
 mod report;
@@ -186,7 +187,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<StepReport> {
         let (gradients, tally) = self.learner.gradients(batches)?;
         let step = self.progress.step + 1;
-        self.check_finite("loss", tally.loss / tally.texts as f64, step)?;
+        self.check_finite("loss", tally.loss, step)?;
         let learning_rate = schedule.rate(self.progress.step);
         let gradient_norm = self.learner.update(&gradients, learning_rate)?;
         self.check_finite("gradient norm", gradient_norm, step)?;
@@ -198,7 +199,8 @@ impl<'a> Trainer<'a> {
         progress.epoch_loss += tally.loss;
         progress.epoch_correct += tally.correct as u64;
         progress.epoch_texts += tally.texts as u64;
-        let texts = progress.epoch_texts as f64;
+        // None yet where the first texts are unlabelled.
+        let texts = progress.epoch_texts.max(1) as f64;
         Ok(StepReport {
             epoch: progress.epoch + 1,
             step,

@@ -4,12 +4,13 @@ use crate::corpus::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 
-/// Texts without labels, with what a teacher says of them.
+/// Texts without labels, with what a teacher says of them, if there is one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Taught {
     /// Token ids of each text, none of them empty.
     pub ids: Vec<Vec<u32>>,
-    /// The probability of each class for each text, [texts, classes], row after row.
+    /// The probability of each class for each text, [texts, classes], row after row; all 0 where
+    /// nothing is known of a text, from which only virtual adversarial training learns.
     pub probabilities: Vec<f32>,
 }
 

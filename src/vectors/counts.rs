@@ -15,9 +15,9 @@ pub(super) struct Counts {
 
 impl Counts {
     /// Counts the words `0..words` of all texts, but not the one that stands for unknown words.
-    pub(super) fn new(texts: &[Vec<u32>], words: usize, unknown: Option<u32>) -> Self {
+    pub(super) fn new(texts: &[&[u32]], words: usize, unknown: Option<u32>) -> Self {
         let mut of_word = vec![0; words];
-        for &word in texts.iter().flatten() {
+        for &word in texts.iter().copied().flatten() {
             if let Some(count) = of_word.get_mut(word as usize) {
                 *count += 1;
             }
@@ -156,11 +156,7 @@ mod tests {
 
     fn counts() -> Counts {
         // 1 stands for unknown words.
-        Counts::new(
-            &[vec![0, 2, 2, 1], vec![3, 2, 2, 1, 0, 2, 2, 2, 2]],
-            5,
-            Some(1),
-        )
+        Counts::new(&[&[0, 2, 2, 1], &[3, 2, 2, 1, 0, 2, 2, 2, 2]], 5, Some(1))
     }
 
     #[test]

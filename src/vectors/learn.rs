@@ -33,13 +33,18 @@ const PIECE: usize = 1 << 12;
 /// learning rate at which the vectors grow without bounds.
 pub fn learn_vectors(
     encoder: &TextEncoder,
-    texts: &[Vec<u32>],
+    texts: &[&[u32]],
     config: &VectorsConfig,
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Option<WordVectors>> {
     config.validate()?;
     let rows = encoder.vocabulary_size();
-    if let Some(id) = texts.iter().flatten().find(|&&id| id as usize >= rows) {
+    if let Some(id) = texts
+        .iter()
+        .copied()
+        .flatten()
+        .find(|&&id| id as usize >= rows)
+    {
         return Err(Error::argument(
             "texts",
             format!("token {id}, but the vocabulary has {rows}"),
@@ -179,6 +184,7 @@ mod tests {
             .iter()
             .map(|text| encoder.encode(text).unwrap())
             .collect();
+        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
@@ -233,7 +239,7 @@ mod tests {
         let unknown = encoder.as_ref().unwrap().unknown_id().unwrap();
         let mut told = |_, _| ControlFlow::Continue(());
         let config = VectorsConfig::default();
-        let found = learn_vectors(&encoder.unwrap(), &[vec![unknown]], &config, &mut told);
+        let found = learn_vectors(&encoder.unwrap(), &[&[unknown]], &config, &mut told);
         assert_eq!(
             found.unwrap_err().to_string(),
             "texts: 1 texts without a word of the vocabulary"

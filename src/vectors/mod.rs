@@ -14,10 +14,12 @@ mod learn;
 mod read;
 mod skip_gram;
 mod table;
+mod vector_table;
 mod words;
 mod write;
 
 pub use config::VectorsConfig;
 pub use learn::learn_vectors;
-pub use read::{VectorTable, read_vectors};
+pub use read::read_vectors;
+pub use vector_table::VectorTable;
 pub use words::WordVectors;

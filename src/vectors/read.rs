@@ -10,6 +10,7 @@
 //! lower case: `Paris` takes the vector of `paris`, and `paris` that of `Paris`. Of a word that
 //! stands twice in the file, the first vector counts.
 
+use super::vector_table::VectorTable;
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::cell::Cell;
@@ -24,36 +25,6 @@ use std::rc::Rc;
 const MAX_LINE: u64 = 1 << 20;
 /// How many lines are read between two calls of the progress callback.
 const LINES_PER_REPORT: usize = 8192;
-
-/// The vectors of those words of a vocabulary that a file holds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VectorTable {
-    /// The numbers per word.
-    pub dimension: usize,
-    /// How many words of the vocabulary have a vector.
-    pub found: usize,
-    /// How many words the vocabulary has, special tokens included.
-    pub vocabulary_size: usize,
-    /// The row of each id that has one.
-    rows: HashMap<u32, usize>,
-    /// `(found, dimension)`, row after row.
-    values: Vec<f32>,
-}
-
-impl VectorTable {
-    /// The share of the vocabulary that has a vector, from 0 to 1.
-    #[must_use]
-    pub fn coverage(&self) -> f64 {
-        self.found as f64 / self.vocabulary_size as f64
-    }
-
-    /// The vector of the word with this id.
-    #[must_use]
-    pub fn row(&self, id: u32) -> Option<&[f32]> {
-        let start = self.rows.get(&id)? * self.dimension;
-        self.values.get(start..start + self.dimension)
-    }
-}
 
 /// Reads the vectors of the words in `vocabulary`, pairs of a word and its id.
 ///

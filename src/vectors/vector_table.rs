@@ -1,0 +1,51 @@
+//! Vectors by the ids of a vocabulary.
+
+use super::words::WordVectors;
+use crate::text::TextEncoder;
+use std::collections::HashMap;
+
+/// The vectors of those words of a vocabulary that have one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorTable {
+    /// The numbers per word.
+    pub dimension: usize,
+    /// How many words of the vocabulary have a vector.
+    pub found: usize,
+    /// How many words the vocabulary has, special tokens included.
+    pub vocabulary_size: usize,
+    /// The row of each id that has one.
+    pub(super) rows: HashMap<u32, usize>,
+    /// `(found, dimension)`, row after row.
+    pub(super) values: Vec<f32>,
+}
+
+impl VectorTable {
+    /// The share of the vocabulary that has a vector, from 0 to 1.
+    #[must_use]
+    pub fn coverage(&self) -> f64 {
+        self.found as f64 / self.vocabulary_size as f64
+    }
+
+    /// The vector of the word with this id.
+    #[must_use]
+    pub fn row(&self, id: u32) -> Option<&[f32]> {
+        let start = self.rows.get(&id)? * self.dimension;
+        self.values.get(start..start + self.dimension)
+    }
+
+    /// The vectors that were learnt for the words of this tokenizer.
+    #[must_use]
+    pub fn of_words(vectors: &WordVectors, encoder: &TextEncoder) -> Self {
+        let words = vectors.words().iter().enumerate();
+        let rows: HashMap<u32, usize> = words
+            .filter_map(|(row, word)| Some((encoder.id(word)?, row)))
+            .collect();
+        Self {
+            dimension: vectors.dimension(),
+            found: rows.len(),
+            vocabulary_size: encoder.vocabulary_size(),
+            rows,
+            values: vectors.vectors().flatten().copied().collect(),
+        }
+    }
+}
