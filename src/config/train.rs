@@ -1,0 +1,229 @@
+//! How a model is trained.
+
+use crate::error::{Error, Result};
+use crate::optim::AdamWConfig;
+use crate::schedule::{Schedule, ScheduleKind};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How the model is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training split.
+    pub epochs: u64,
+    /// At most this many texts in a batch.
+    pub batch_size: usize,
+    /// At most this many tokens in a batch; 0 for no limit.
+    pub batch_tokens: usize,
+    /// Batches whose gradients are averaged into one step.
+    pub accumulate: usize,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// How the learning rate moves: `constant`, `linear`, `cosine` or `one-cycle`.
+    pub schedule: ScheduleKind,
+    /// Share of all steps over which the learning rate rises.
+    pub warmup: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// AdamW's decay of the first moment.
+    pub beta1: f64,
+    /// AdamW's decay of the second moment.
+    pub beta2: f64,
+    /// AdamW's epsilon.
+    pub epsilon: f64,
+    /// The gradient's norm is clipped to this; 0 for no clipping.
+    pub clip_norm: f64,
+    /// Decay of the moving average of the weights that is evaluated and saved; 0 for none.
+    pub ema_decay: f64,
+    /// Label smoothing of the training loss.
+    pub label_smoothing: f64,
+    /// Probability with which a token of a training text is replaced by the unknown one.
+    pub word_dropout: f64,
+    /// How much the loss of adversarially perturbed texts counts beside that of the texts
+    /// themselves (Miyato, Dai and Goodfellow 2017); 0 for none. A step then takes twice as long.
+    pub adversarial_weight: f64,
+    /// How much it counts, beside the loss of the texts, that the model says of perturbed texts what
+    /// it says of the texts themselves (virtual adversarial training, Miyato, Dai and Goodfellow
+    /// 2017); 0 for none. The texts of `data.unlabelled_split` take part. A step then takes three
+    /// times as long.
+    pub virtual_adversarial_weight: f64,
+    /// Norm of the perturbation of an embedded text, as a share of the text's own.
+    pub adversarial_size: f64,
+    /// What the losses of the logistic regression over n-grams are multiplied by, against a penalty
+    /// of half the squared norm of its weights (with `model.ngrams.order`).
+    pub ngram_cost: f64,
+    /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are
+    /// learnt beside the labels.
+    pub teachers: Vec<PathBuf>,
+    /// Standard deviation of the initial embeddings. PyTorch's is 1; a smaller one lets what is
+    /// learnt of a word outweigh what it began with.
+    pub embedding_deviation: f64,
+    /// Added to the initial forget-gate bias of an LSTM. PyTorch adds nothing; 1 keeps long
+    /// memories from the first step on (Jozefowicz et al. 2015).
+    pub forget_bias: f64,
+    /// Pretrained word vectors in text format (GloVe, fastText, word2vec), gzip too.
+    pub vectors: Option<PathBuf>,
+    /// Epochs over all texts, the unlabelled ones too, in which vectors of their words are learnt
+    /// before the training, as `birnn vectors` does; the embeddings begin with them. 0 for none.
+    pub vector_epochs: u64,
+    /// Whether the embeddings keep their initial values.
+    pub freeze_embeddings: bool,
+    /// Training ends after this many epochs without a better validation accuracy; 0 for never.
+    pub patience: u64,
+    /// Steps between two lines of the log.
+    pub log_every: u64,
+    /// Steps between two checkpoints within an epoch; 0 for none but those between epochs.
+    pub checkpoint_every: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        let AdamWConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = AdamWConfig::default();
+        Self {
+            epochs: 3,
+            batch_size: 64,
+            batch_tokens: 0,
+            accumulate: 1,
+            learning_rate: 1e-3,
+            schedule: ScheduleKind::Linear,
+            warmup: 0.0,
+            weight_decay,
+            beta1,
+            beta2,
+            epsilon,
+            clip_norm: 1.0,
+            ema_decay: 0.0,
+            label_smoothing: 0.0,
+            word_dropout: 0.0,
+            adversarial_weight: 0.0,
+            virtual_adversarial_weight: 0.0,
+            adversarial_size: 0.02,
+            ngram_cost: 0.1,
+            teachers: Vec::new(),
+            embedding_deviation: 1.0,
+            forget_bias: 0.0,
+            vectors: None,
+            vector_epochs: 0,
+            freeze_embeddings: false,
+            patience: 0,
+            log_every: 20,
+            checkpoint_every: 200,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The optimizer's constants.
+    pub fn optimizer(&self) -> AdamWConfig {
+        AdamWConfig {
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+        }
+    }
+
+    /// The learning rate over `steps` steps.
+    pub fn schedule(&self, steps: u64) -> Schedule {
+        Schedule {
+            kind: self.schedule,
+            peak: self.learning_rate,
+            warmup: self.warmup,
+            steps,
+        }
+    }
+
+    /// Checks what serde cannot.
+    pub(super) fn validate(&self) -> Result<()> {
+        let checks = [
+            ("train.epochs", self.epochs >= 1, "at least 1"),
+            ("train.batch_size", self.batch_size >= 1, "at least 1"),
+            ("train.accumulate", self.accumulate >= 1, "at least 1"),
+            (
+                "train.learning_rate",
+                self.learning_rate > 0.0 && self.learning_rate.is_finite(),
+                "a number above 0",
+            ),
+            ("train.warmup", is_share(self.warmup), SHARE),
+            (
+                "train.weight_decay",
+                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+                "a number from 0",
+            ),
+            ("train.beta1", is_share(self.beta1), SHARE),
+            ("train.beta2", is_share(self.beta2), SHARE),
+            (
+                "train.epsilon",
+                self.epsilon > 0.0 && self.epsilon.is_finite(),
+                "a number above 0",
+            ),
+            ("train.clip_norm", self.clip_norm >= 0.0, "a number from 0"),
+            ("train.ema_decay", is_share(self.ema_decay), SHARE),
+            (
+                "train.label_smoothing",
+                is_share(self.label_smoothing),
+                SHARE,
+            ),
+            ("train.word_dropout", is_share(self.word_dropout), SHARE),
+            (
+                "train.adversarial_weight",
+                self.adversarial_weight >= 0.0 && self.adversarial_weight.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.virtual_adversarial_weight",
+                self.virtual_adversarial_weight >= 0.0
+                    && self.virtual_adversarial_weight.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.adversarial_size",
+                self.adversarial_size >= 0.0 && self.adversarial_size.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.ngram_cost",
+                self.ngram_cost > 0.0 && self.ngram_cost.is_finite(),
+                "a number above 0",
+            ),
+            (
+                "train.embedding_deviation",
+                self.embedding_deviation > 0.0 && self.embedding_deviation.is_finite(),
+                "a number above 0",
+            ),
+            (
+                "train.forget_bias",
+                self.forget_bias.is_finite(),
+                "a finite number",
+            ),
+            ("train.log_every", self.log_every >= 1, "at least 1"),
+        ];
+        if let Some((key, _, range)) = checks.into_iter().find(|(_, holds, _)| !holds) {
+            return Err(Error::config(
+                key,
+                "the value is out of range",
+                format!("use {range}"),
+            ));
+        }
+        if self.vector_epochs > 0 && self.vectors.is_some() {
+            return Err(Error::config(
+                "train.vector_epochs",
+                "the vectors are read from the file train.vectors",
+                "set it to 0, or leave train.vectors out",
+            ));
+        }
+        Ok(())
+    }
+}
+
+const SHARE: &str = "a number from 0 to below 1";
+
+pub(super) fn is_share(value: f64) -> bool {
+    (0.0..1.0).contains(&value)
+}
