@@ -1478,9 +1478,16 @@ fn training_goes_on_where_nobody_reads() {
 mod signals {
     use super::*;
 
-    /// Enough steps for a signal to arrive in their middle; every one is logged.
-    const LONG: [&str; 12] = [
+    /// Enough steps for a signal to arrive in their middle; every one is logged. What is fitted and
+    /// learnt before the first step comes from the checkpoint when the run goes on.
+    const LONG: [&str; 18] = [
         "train",
+        "--set",
+        "model.ngrams.order=2",
+        "--set",
+        "model.ngrams.features=1000",
+        "--set",
+        "train.vector_epochs=1",
         "--set",
         "train.batch_size=16",
         "--set",
