@@ -5,13 +5,16 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+/// The extension of what is not finished.
+pub const TEMPORARY: &str = "tmp";
+
 /// Writes a file under a temporary name, flushes it to the disk, and renames it: at every moment
 /// `path` holds the old content or the new.
 ///
 /// # Errors
 /// What the operating system refuses; `path` then keeps its old content.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    let temporary = path.with_added_extension("tmp");
+    let temporary = path.with_added_extension(TEMPORARY);
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
@@ -25,40 +28,37 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     sync_folder_of(path)
 }
 
-/// Writes a folder of files under a temporary name and puts it in the place of `path`. A reader
-/// finds the old folder or the new one, or, for the moment between two renames, `path` with the
-/// extension `old`.
+/// Writes a folder of files, which is not there yet, under a temporary name, flushes everything to the
+/// disk, and renames it: at every moment `path` is not there or complete.
 ///
 /// # Errors
-/// What the operating system refuses; the old folder is then still there under one of its names.
+/// What the operating system refuses; `path` is then not there.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    let old = path.with_added_extension("old");
+    let temporary = path.with_added_extension(TEMPORARY);
     remove_folder(&temporary)?;
-    std::fs::create_dir_all(&temporary).map_err(Error::io("create", &temporary))?;
+    let written = write_files(&temporary, files)
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(Error::io("rename", &temporary)));
+    if written.is_err() {
+        // As above.
+        let _ = std::fs::remove_dir_all(&temporary);
+    }
+    written?;
+    sync_folder_of(path)
+}
+
+fn write_files(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     for (name, content) in files {
-        write_file(&temporary.join(name), content)?;
+        write_file(&folder.join(name), content)?;
     }
-    if path.exists() {
-        remove_folder(&old)?;
-        std::fs::rename(path, &old).map_err(Error::io("rename", path))?;
-    }
-    std::fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
-    sync_folder_of(path)?;
-    remove_folder(&old)
+    Ok(())
 }
 
-/// The folder to read for `path`: itself, or what a crash between two renames has left of it.
-pub fn current_folder(path: &Path) -> std::path::PathBuf {
-    let old = path.with_added_extension("old");
-    if !path.exists() && old.exists() {
-        old
-    } else {
-        path.to_path_buf()
-    }
-}
-
-fn remove_folder(path: &Path) -> Result<()> {
+/// Removes a folder, if it is there.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn remove_folder(path: &Path) -> Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("remove", path)(error))
@@ -111,30 +111,25 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_replaced_as_a_whole() {
+    fn a_folder_is_there_as_a_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("last");
+        let path = folder.path().join("1");
+        // What an earlier attempt has left.
+        std::fs::create_dir(folder.path().join("1.tmp")).unwrap();
+        std::fs::write(folder.path().join("1.tmp/c"), b"").unwrap();
         write_folder(&path, &[("a", b"1"), ("b", b"2")]).unwrap();
-        write_folder(&path, &[("a", b"3")]).unwrap();
-        assert_eq!(std::fs::read(path.join("a")).unwrap(), b"3");
-        assert!(!path.join("b").exists());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_crash_between_the_renames_leaves_the_old_folder_readable() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("last");
-        write_folder(&path, &[("a", b"1")]).unwrap();
-        std::fs::rename(&path, folder.path().join("last.old")).unwrap();
-        assert_eq!(
-            std::fs::read(current_folder(&path).join("a")).unwrap(),
-            b"1"
-        );
-        write_folder(&path, &[("a", b"2")]).unwrap();
-        assert_eq!(
-            std::fs::read(current_folder(&path).join("a")).unwrap(),
-            b"2"
-        );
+        let names = |path: &Path| {
+            let mut names: Vec<_> = std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&path), ["a", "b"]);
+        // The second file cannot be created.
+        let failing = folder.path().join("2");
+        assert!(write_folder(&failing, &[("a", b"1"), ("b/c", b"2")]).is_err());
+        assert_eq!(names(folder.path()), ["1"]);
     }
 }

@@ -61,13 +61,18 @@ impl Setting {
     }
 
     fn files(&self, out: &str) -> Vec<Vec<u8>> {
-        let names = [
-            "tokenizer.json",
-            "model.safetensors",
-            "checkpoints/last/training.safetensors",
+        let mut checkpoints: Vec<PathBuf> = fs::read_dir(self.path(out).join("checkpoints"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect();
+        checkpoints.sort();
+        let paths = [
+            self.path(out).join("tokenizer.json"),
+            self.path(out).join("model.safetensors"),
+            checkpoints.pop().unwrap().join("training.safetensors"),
         ];
-        let read = |name| fs::read(self.path(out).join(name)).unwrap();
-        names.map(read).to_vec()
+        paths.map(|path| fs::read(path).unwrap()).to_vec()
     }
 
     fn cached(&self) -> Vec<PathBuf> {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
+use birnn::checkpoint::{ModelDirectory, ModelFile, Resumed, RunDirectory, Snapshot};
 use birnn::config::Config;
 use birnn::corpus::Encoded;
 use birnn::data::Labels;
@@ -15,6 +15,7 @@ use birnn::text::{TextConfig, TextEncoder};
 use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer, initial_model};
 use birnn::vectors::read_vectors;
 use candle_core::{Device, Tensor};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -103,7 +104,7 @@ impl Toy {
     /// Goes on with it, as the program does: with the config of the folder.
     fn go_on(&self, path: &Path, observer: &mut Watch) -> Result<Outcome> {
         let config = RunDirectory::config_of(path)?;
-        let (run, snapshot) = RunDirectory::resume(path, DATA.into(), &CPU)?;
+        let Resumed { run, snapshot, .. } = RunDirectory::resume(path, DATA.into(), &CPU)?;
         self.trainer(&config, run, Some(snapshot))?.run(observer)
     }
 }
@@ -233,8 +234,19 @@ fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
     tensors.into_iter().collect()
 }
 
+/// The checkpoints of a run, the newest first.
+fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run.join("checkpoints")).unwrap();
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort_by(|a, b| b.cmp(a));
+    folders
+}
+
 fn last(run: &Path) -> PathBuf {
-    run.join("checkpoints/last")
+    checkpoints(run).remove(0)
 }
 
 fn interrupted(outcome: &Outcome) -> u64 {
@@ -383,23 +395,21 @@ fn a_run_killed_at_any_step_goes_on_from_its_last_checkpoint() {
 }
 
 #[test]
-fn a_run_killed_while_a_checkpoint_is_replaced_goes_on_from_the_old_one() {
+fn a_run_killed_while_a_checkpoint_is_written_goes_on_from_the_one_before() {
     let toy = Toy::new();
     let reference = Reference::new(&toy, &everything());
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     toy.begin(&everything(), &run, &mut Watch::stop_at(4))
         .unwrap();
-    // Between the two renames, with the new folder complete but not yet in its place.
-    fs::rename(last(&run), run.join("checkpoints/last.old")).unwrap();
-    copy_folder(
-        &run.join("checkpoints/last.old"),
-        &run.join("checkpoints/last.tmp"),
-    );
-    toy.go_on(&run, &mut Watch::default()).unwrap();
-    reference.assert_same(&run, "killed between two renames");
-    let left: Vec<_> = fs::read_dir(run.join("checkpoints")).unwrap().collect();
-    assert_eq!(left.len(), 1, "no old or temporary folder is left");
+    // Everything is written, but the folder does not have its name yet.
+    let newest = last(&run);
+    fs::rename(&newest, newest.with_added_extension("tmp")).unwrap();
+    let mut watch = Watch::default();
+    toy.go_on(&run, &mut watch).unwrap();
+    assert!(watch.steps[0].step < 5);
+    reference.assert_same(&run, "killed before the name");
+    assert_eq!(checkpoints(&run).len(), 2, "nothing unfinished is left");
 }
 
 #[test]
@@ -418,7 +428,7 @@ fn a_finished_run_has_nothing_to_resume() {
 fn numbers_of_a_checkpoint_are_read_as_they_were_written() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
-    let run = toy.create(&plain(), folder.path(), false).unwrap();
+    let mut run = toy.create(&plain(), folder.path(), false).unwrap();
     // Of these doubles, many do not survive a reader that is right to one unit in the last place.
     for n in 1..200u32 {
         let value = f64::from(n) / 97.0 / 3.0;
@@ -433,8 +443,10 @@ fn numbers_of_a_checkpoint_are_read_as_they_were_written() {
             tensors: BTreeMap::new(),
         };
         run.save_last(&snapshot).unwrap();
-        let (_, read) = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
-        assert_eq!(read.progress, progress, "{value}");
+        drop(run);
+        let read = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
+        assert_eq!(read.snapshot.progress, progress, "{value}");
+        run = read.run;
     }
 }
 
@@ -583,7 +595,7 @@ fn the_average_is_what_is_saved_and_the_last_values_are_what_is_resumed() {
     toy.begin(&config, folder.path(), &mut Watch::default())
         .unwrap();
     let saved = tensors(&folder.path().join(WEIGHTS));
-    let (_, snapshot) = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
+    let Resumed { snapshot, .. } = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
     let under = |prefix: &str| -> BTreeMap<String, Tensor> {
         let of = |(name, tensor): (&String, &Tensor)| {
             Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
@@ -665,7 +677,7 @@ fn patience_ends_a_run_early() {
 
 /// Every tensor of the last checkpoint is finite, and a trainer takes it.
 fn assert_good_checkpoint(toy: &Toy, config: &Config, path: &Path) {
-    let (run, snapshot) = RunDirectory::resume(path, DATA.into(), &CPU).unwrap();
+    let Resumed { run, snapshot, .. } = RunDirectory::resume(path, DATA.into(), &CPU).unwrap();
     for (name, tensor) in &snapshot.tensors {
         let finite = support::values(tensor)
             .iter()
@@ -832,24 +844,13 @@ fn a_folder_with_a_run_is_kept_unless_forced() {
     assert!(weights(&run) == before);
     toy.create(&plain(), &run, true).unwrap();
     assert!(!run.join(WEIGHTS).exists(), "the old weights");
-    assert!(!last(&run).exists(), "the old checkpoint");
+    assert!(checkpoints(&run).is_empty(), "the old checkpoints");
     assert_eq!(log(&run).len(), 0);
 }
 
-/// What resuming says after a file of the checkpoint was changed.
-fn message_after(name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
-    let toy = Toy::new();
-    let folder = interrupted_run(&toy);
-    let path = last(folder.path()).join(name);
-    let bytes = change(fs::read(&path).unwrap());
-    fs::write(&path, bytes).unwrap();
-    let error = toy.go_on(folder.path(), &mut Watch::default()).unwrap_err();
-    let message = error.to_string();
-    let prefix = format!("{}: ", path.display());
-    match message.strip_prefix(&prefix) {
-        Some(rest) => rest.to_owned(),
-        None => panic!("{message} does not begin with {prefix}"),
-    }
+/// Changes a file.
+fn change(path: &Path, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    fs::write(path, change(fs::read(path).unwrap())).unwrap();
 }
 
 fn half(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -858,44 +859,114 @@ fn half(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_truncated_checkpoint_is_named() {
-    let message = message_after("training.safetensors", half);
-    assert!(
-        message.starts_with("not a whole safetensors file: "),
-        "{message}"
-    );
-    let message = message_after("training.json", half);
-    assert!(
-        message.starts_with("not a readable checkpoint: EOF while parsing"),
-        "{message}"
-    );
-    assert!(
-        message.ends_with("; start a new run in another folder"),
-        "{message}"
-    );
-    for name in ["training.safetensors", "training.json"] {
-        assert!(!message_after(name, |_| Vec::new()).is_empty());
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    let toy = Toy::new();
+    let reference = Reference::new(&toy, &everything());
+    for name in ["training.safetensors", "training.json", "SHA256SUMS"] {
+        let folder = tempfile::tempdir().unwrap();
+        toy.begin(&everything(), folder.path(), &mut Watch::stop_at(5))
+            .unwrap();
+        let path = last(folder.path()).join(name);
+        change(&path, half);
+        let resumed = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
+        let [problem] = &resumed.skipped[..] else {
+            panic!("{:?}", resumed.skipped);
+        };
+        let problem = problem.to_string();
+        assert!(
+            problem.contains("is another one") || name == "SHA256SUMS",
+            "{problem}"
+        );
+        assert!(resumed.snapshot.progress.step < 5);
+        drop(resumed);
+        toy.go_on(folder.path(), &mut Watch::default()).unwrap();
+        reference.assert_same(folder.path(), name);
     }
 }
 
 #[test]
-fn a_checkpoint_of_a_newer_version_is_named() {
-    let newer = |bytes: Vec<u8>| {
-        let text = String::from_utf8(bytes).unwrap();
-        text.replace("\"format_version\": 2", "\"format_version\": 3")
-            .into_bytes()
-    };
+fn a_run_without_a_whole_checkpoint_names_the_newest_one() {
+    let toy = Toy::new();
+    let folder = interrupted_run(&toy);
+    for checkpoint in checkpoints(folder.path()) {
+        change(&checkpoint.join("training.safetensors"), half);
+    }
+    let error = toy.go_on(folder.path(), &mut Watch::default()).unwrap_err();
     assert_eq!(
-        message_after("training.json", newer),
-        "format version 3, but this birnn reads 2; use a newer birnn"
+        error.to_string(),
+        format!(
+            "{}: this is not what was written: its hash is another one; restore it, or start a new \
+             run in another folder",
+            last(folder.path()).join("training.safetensors").display()
+        )
     );
+}
+
+#[test]
+fn a_folder_belongs_to_one_run_at_a_time() {
+    let toy = Toy::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = toy.create(&plain(), folder.path(), false).unwrap();
+    let snapshot = Snapshot {
+        progress: Default::default(),
+        tensors: BTreeMap::new(),
+    };
+    first.save_last(&snapshot).unwrap();
+    let expected = format!(
+        "{}: another run is writing in this folder; wait for its end, or choose another --out",
+        folder.path().display()
+    );
+    let error = toy.create(&plain(), folder.path(), true).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let error = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(checkpoints(folder.path()).len(), 1, "nothing was removed");
+    drop(first);
+    toy.create(&plain(), folder.path(), true).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_a_newer_version_is_named() {
+    let toy = Toy::new();
+    let folder = interrupted_run(&toy);
+    for checkpoint in checkpoints(folder.path()) {
+        let newer = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            text.replace("\"format_version\": 3", "\"format_version\": 4")
+                .into_bytes()
+        };
+        let before = sha256(&checkpoint.join("training.json"));
+        change(&checkpoint.join("training.json"), newer);
+        let after = sha256(&checkpoint.join("training.json"));
+        assert_ne!(before, after);
+        change(&checkpoint.join("SHA256SUMS"), |list| {
+            let list = String::from_utf8(list).unwrap();
+            list.replace(&before, &after).into_bytes()
+        });
+    }
+    let error = toy.go_on(folder.path(), &mut Watch::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{}: format version 4, but this birnn reads 3; use a newer birnn",
+            last(folder.path()).join("training.json").display()
+        )
+    );
+}
+
+fn sha256(path: &Path) -> String {
+    let hash = Sha256::digest(fs::read(path).unwrap());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
 fn a_checkpoint_of_another_model_is_refused() {
     let toy = Toy::new();
     let folder = interrupted_run(&toy);
-    let (run, mut snapshot) = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
+    let resume = || RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
+    let Resumed {
+        run, mut snapshot, ..
+    } = resume();
     snapshot.tensors.remove("parameters/decoder.bias").unwrap();
     let config = plain();
     let error = toy.trainer(&config, run, Some(snapshot)).unwrap_err();
@@ -903,7 +974,7 @@ fn a_checkpoint_of_another_model_is_refused() {
 
     let mut config = plain();
     config.model.num_hiddens = 7;
-    let (run, snapshot) = RunDirectory::resume(folder.path(), DATA.into(), &CPU).unwrap();
+    let Resumed { run, snapshot, .. } = resume();
     let error = toy.trainer(&config, run, Some(snapshot)).unwrap_err();
     assert!(error.to_string().contains("shape"), "{error}");
 }

@@ -5,9 +5,15 @@
 //! config.json                     the model, with the best epoch's temperature
 //! model.safetensors               the best epoch's weights, replaced as a whole
 //! metrics.jsonl                   one line per log step and per epoch
-//! checkpoints/last/               training.json, training.safetensors: where to go on
+//! checkpoints/00000012/           training.json, training.safetensors: where to go on
+//! checkpoints/lock                locked by who writes here
 //! ```
+//!
+//! Checkpoints are numbered in the order in which they are written; the newest ones are kept. Each has
+//! a list of the hashes of its files ([`manifest`]), and the newest that agrees with its list is the one
+//! to go on from.
 
+use super::manifest::{MANIFEST, manifest, verify};
 use super::model_directory::{CONFIG, ModelDirectory, ModelFile, WEIGHTS};
 use super::model_directory::{to_json, to_safetensors};
 use super::weights::WeightFile;
@@ -17,17 +23,22 @@ use crate::error::{Error, Result};
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 const METRICS: &str = "metrics.jsonl";
-const LAST: &str = "checkpoints/last";
+const CHECKPOINTS: &str = "checkpoints";
+const LOCK: &str = "lock";
 const STATE: &str = "training.json";
 const TENSORS: &str = "training.safetensors";
 /// The version that this code writes, and the only one that it reads.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
 
 /// What `training.json` holds beside the caller's state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,6 +104,21 @@ pub struct RunDirectory {
     data: String,
     metrics: File,
     metrics_bytes: u64,
+    /// The number of the next checkpoint.
+    next: u64,
+    /// Locked as long as this exists.
+    _lock: File,
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Its folder.
+    pub run: RunDirectory,
+    /// Where it goes on.
+    pub snapshot: Snapshot,
+    /// What is wrong with the newer checkpoints that were passed over.
+    pub skipped: Vec<Error>,
 }
 
 impl RunDirectory {
@@ -109,17 +135,16 @@ impl RunDirectory {
         force: bool,
     ) -> Result<Self> {
         Self::check_free(path, force)?;
+        let lock = lock(path)?;
         for name in [WEIGHTS, METRICS, CONFIG] {
             let file = path.join(name);
             if file.exists() {
                 std::fs::remove_file(&file).map_err(Error::io("remove", &file))?;
             }
         }
-        let checkpoints = path.join("checkpoints");
-        if checkpoints.exists() {
-            std::fs::remove_dir_all(&checkpoints).map_err(Error::io("remove", &checkpoints))?;
+        for (_, checkpoint) in checkpoints(path)? {
+            atomic::remove_folder(&checkpoint)?;
         }
-        std::fs::create_dir_all(&checkpoints).map_err(Error::io("create", &checkpoints))?;
         ModelDirectory::write_description(path, model, encoder)?;
         let metrics_path = path.join(METRICS);
         let metrics = File::create(&metrics_path).map_err(Error::io("create", &metrics_path))?;
@@ -129,6 +154,8 @@ impl RunDirectory {
             data,
             metrics,
             metrics_bytes: 0,
+            next: 1,
+            _lock: lock,
         })
     }
 
@@ -144,8 +171,11 @@ impl RunDirectory {
                 "choose another --out",
             ));
         }
-        let names = [CONFIG, WEIGHTS, METRICS, "checkpoints"];
-        let found = names.into_iter().find(|name| path.join(name).exists());
+        let names = [CONFIG, WEIGHTS, METRICS];
+        let mut found = names.into_iter().find(|name| path.join(name).exists());
+        if !checkpoints(path)?.is_empty() {
+            found = found.or(Some(CHECKPOINTS));
+        }
         match found {
             Some(name) if !force => Err(Error::model(
                 path,
@@ -161,16 +191,23 @@ impl RunDirectory {
     /// # Errors
     /// There is no checkpoint, or it cannot be read.
     pub fn config_of(path: &Path) -> Result<Config> {
-        Ok(read_state::<serde_json::Value>(path)?.1.config)
+        Ok(newest::<serde_json::Value>(path)?.state.config)
     }
 
-    /// Opens a run to go on with it, and reads its last checkpoint. What the log holds from after
-    /// the checkpoint is cut off.
+    /// Opens a run to go on with it, and reads its newest checkpoint that is whole. What the log holds
+    /// from after the checkpoint is cut off.
     ///
     /// # Errors
-    /// There is no checkpoint, it cannot be read, or the data are not those of the run.
-    pub fn resume(path: &Path, data: String, device: &Device) -> Result<(Self, Snapshot)> {
-        let (folder, state) = read_state::<Progress>(path)?;
+    /// There is no checkpoint, none is whole, the data are not those of the run, or another process
+    /// writes in this folder.
+    pub fn resume(path: &Path, data: String, device: &Device) -> Result<Resumed> {
+        let Newest {
+            folder,
+            state,
+            skipped,
+            next,
+        } = newest::<Progress>(path)?;
+        let lock = lock(path)?;
         if state.data != data {
             return Err(Error::model(
                 path,
@@ -196,12 +233,18 @@ impl RunDirectory {
             data,
             metrics,
             metrics_bytes,
+            next,
+            _lock: lock,
         };
         let snapshot = Snapshot {
             progress: state.progress,
             tensors,
         };
-        Ok((run, snapshot))
+        Ok(Resumed {
+            run,
+            snapshot,
+            skipped,
+        })
     }
 
     /// The folder.
@@ -225,11 +268,11 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Saves the state to go on from, in place of the one before.
+    /// Saves the state to go on from, and removes the oldest one.
     ///
     /// # Errors
-    /// What the operating system refuses; the checkpoint before is then still there.
-    pub fn save_last(&self, snapshot: &Snapshot) -> Result<()> {
+    /// What the operating system refuses; the checkpoints before are then still there.
+    pub fn save_last(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = StateFile {
             format_version: FORMAT_VERSION,
             config: self.config.clone(),
@@ -237,14 +280,27 @@ impl RunDirectory {
             metrics_bytes: self.metrics_bytes,
             progress: &snapshot.progress,
         };
-        let files = [
-            (TENSORS, to_safetensors(&snapshot.tensors)?),
-            (STATE, to_json(&state)?.into_bytes()),
-        ];
-        let files = files
-            .each_ref()
-            .map(|(name, content)| (*name, content.as_slice()));
-        atomic::write_folder(&self.path.join(LAST), &files)
+        let tensors = to_safetensors(&snapshot.tensors)?;
+        let state = to_json(&state)?;
+        let files = [(STATE, state.as_bytes()), (TENSORS, tensors.as_slice())];
+        let list = manifest(files);
+        let [state, tensors] = files;
+        // The log first: the checkpoint counts on its length.
+        self.metrics
+            .sync_all()
+            .map_err(Error::io("flush", self.path.join(METRICS)))?;
+        atomic::write_folder(
+            &self
+                .path
+                .join(CHECKPOINTS)
+                .join(format!("{:08}", self.next)),
+            &[state, tensors, (MANIFEST, list.as_bytes())],
+        )?;
+        self.next += 1;
+        for (_, old) in checkpoints(&self.path)?.into_iter().skip(KEPT) {
+            atomic::remove_folder(&old)?;
+        }
+        Ok(())
     }
 
     /// Saves the weights of the best epoch and the temperature fitted to them.
@@ -265,16 +321,91 @@ impl RunDirectory {
     }
 }
 
-fn read_state<S: DeserializeOwned>(path: &Path) -> Result<(PathBuf, StateFile<S>)> {
-    let folder = atomic::current_folder(&path.join(LAST));
-    let file = folder.join(STATE);
-    if !file.is_file() {
-        return Err(Error::model(
+/// Locks the folder of a run, which is made if it is not there.
+fn lock(path: &Path) -> Result<File> {
+    let folder = path.join(CHECKPOINTS);
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let file = folder.join(LOCK);
+    let opened = File::create(&file).map_err(Error::io("create", &file))?;
+    match opened.try_lock() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => Err(Error::model(
+            path,
+            "another run is writing in this folder",
+            "wait for its end, or choose another --out",
+        )),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", &file)(error)),
+    }
+}
+
+/// The checkpoints of a run with their numbers, the newest first; unfinished ones, which count as the
+/// oldest, at the end.
+fn checkpoints(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let folder = path.join(CHECKPOINTS);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", &folder)(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", &folder))?.path();
+        let number = |name: &OsStr| name.to_str()?.parse().ok();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == atomic::TEMPORARY)
+        {
+            found.push((0, path));
+        } else if let Some(number) = path.file_name().and_then(number) {
+            found.push((number, path));
+        }
+    }
+    found.sort_by_key(|(number, _)| Reverse(*number));
+    Ok(found)
+}
+
+/// What the newest whole checkpoint says.
+struct Newest<S> {
+    folder: PathBuf,
+    state: StateFile<S>,
+    skipped: Vec<Error>,
+    /// The number of the next checkpoint.
+    next: u64,
+}
+
+fn newest<S: DeserializeOwned>(path: &Path) -> Result<Newest<S>> {
+    let mut skipped = Vec::new();
+    let mut next = 1;
+    for (number, folder) in checkpoints(path)?
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+    {
+        next = next.max(number + 1);
+        let read = verify(&folder, &[STATE, TENSORS]).and_then(|()| read_state(&folder));
+        match read {
+            Ok(state) => {
+                return Ok(Newest {
+                    folder,
+                    state,
+                    skipped,
+                    next,
+                });
+            }
+            Err(error) => skipped.push(error),
+        }
+    }
+    // The newest one's problem, where there is one.
+    Err(skipped.into_iter().next().unwrap_or_else(|| {
+        Error::model(
             path,
             "there is no checkpoint to resume from",
             "start the run without --resume",
-        ));
-    }
+        )
+    }))
+}
+
+fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile<S>> {
+    let file = folder.join(STATE);
     let bytes = std::fs::read(&file).map_err(Error::io("read", &file))?;
     let unreadable = |error: serde_json::Error| {
         Error::model(
@@ -295,6 +426,5 @@ fn read_state<S: DeserializeOwned>(path: &Path) -> Result<(PathBuf, StateFile<S>
             },
         ));
     }
-    let state = serde_json::from_slice(&bytes).map_err(unreadable)?;
-    Ok((folder, state))
+    serde_json::from_slice(&bytes).map_err(unreadable)
 }

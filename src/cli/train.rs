@@ -110,6 +110,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(corpus) = corpus else {
         return Ok(stopped_early(&interrupt));
     };
+    describe(&config, &corpus, &out, &terminal);
     // A resumed run has its embeddings in the checkpoint.
     let vectors = match arguments.resume {
         true => Some(None),
@@ -118,7 +119,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(vectors) = vectors else {
         return Ok(stopped_early(&interrupt));
     };
-    describe(&config, &corpus, &out, &terminal);
 
     let (vocabulary_size, classes) = (corpus.encoder.vocabulary_size(), corpus.labels.len());
     let model = initial_model(&config, vocabulary_size, classes, vectors.as_ref(), &device)?;
@@ -356,8 +356,17 @@ fn open_run(
         data = format!("{data} {}", taught.fingerprint());
     }
     if arguments.resume {
-        let (run, snapshot) = RunDirectory::resume(out, data, device)?;
-        return Ok((run, Some(snapshot)));
+        let resumed = RunDirectory::resume(out, data, device)?;
+        for problem in &resumed.skipped {
+            tell(&format!("passed over a damaged checkpoint: {problem}"));
+        }
+        if !resumed.skipped.is_empty() {
+            tell(&format!(
+                "going on from step {}",
+                resumed.snapshot.progress.step
+            ));
+        }
+        return Ok((resumed.run, Some(resumed.snapshot)));
     }
     let model = ModelFile::new(config.model.clone(), &config.text, corpus.labels.clone());
     let kept = kept_config(config)?;

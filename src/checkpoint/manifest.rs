@@ -1,0 +1,117 @@
+//! The hashes of a checkpoint's files: whether it is what was written.
+
+use crate::error::{Error, Result};
+use memmap2::Mmap;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::fs::File;
+use std::path::Path;
+
+/// The name of the list, a line for each file as `sha256sum` writes it. It is written last: a folder
+/// without it was not finished.
+pub(super) const MANIFEST: &str = "SHA256SUMS";
+
+/// The list for these files, by name.
+pub(super) fn manifest<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut list = String::new();
+    for (name, content) in files {
+        for byte in Sha256::digest(content) {
+            let _ = write!(list, "{byte:02x}");
+        }
+        let _ = writeln!(list, "  {name}");
+    }
+    list
+}
+
+/// Checks that a folder holds these files as they were written. The list itself is compared byte by
+/// byte with the one that the files give, so that a change of it is found too.
+///
+/// # Errors
+/// A file that is missing, that cannot be read, or that is another one.
+pub(super) fn verify(folder: &Path, names: &[&'static str]) -> Result<()> {
+    let damaged = |name: &str, problem: &str| {
+        Error::model(
+            &folder.join(name),
+            problem,
+            "restore it, or start a new run in another folder",
+        )
+    };
+    let listed = std::fs::read(folder.join(MANIFEST))
+        .map_err(|_| damaged(MANIFEST, "the list of hashes cannot be read"))?;
+    let mut found = String::new();
+    for name in names {
+        let path = folder.join(name);
+        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        // SAFETY: the bytes must not change while they are mapped. Files of a checkpoint are never
+        // written again once their folder has its name.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", &path))?;
+        let line = manifest([(*name, &*map)]);
+        if !listed[found.len().min(listed.len())..].starts_with(line.as_bytes()) {
+            return Err(damaged(
+                name,
+                "this is not what was written: its hash is another one",
+            ));
+        }
+        found.push_str(&line);
+    }
+    match listed == found.as_bytes() {
+        true => Ok(()),
+        false => Err(damaged(
+            MANIFEST,
+            "the list of hashes is not what was written",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: [(&str, &[u8]); 2] = [("a", b"first"), ("b", b"")];
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in FILES {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        std::fs::write(folder.path().join(MANIFEST), manifest(FILES)).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_list_is_that_of_sha256sum() {
+        assert_eq!(
+            manifest(FILES),
+            "a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e  a\n\
+             e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  b\n"
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_length_is_found() {
+        let folder = folder();
+        verify(folder.path(), &["a", "b"]).unwrap();
+        for name in ["a", "b", MANIFEST] {
+            let path = folder.path().join(name);
+            let whole = std::fs::read(&path).unwrap();
+            for bit in 0..8 * whole.len() {
+                let mut changed = whole.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                std::fs::write(&path, changed).unwrap();
+                verify(folder.path(), &["a", "b"]).unwrap_err();
+            }
+            let longer = [&whole[..], b"\n"].concat();
+            for other in (0..whole.len())
+                .map(|end| &whole[..end])
+                .chain([&longer[..]])
+            {
+                std::fs::write(&path, other).unwrap();
+                verify(folder.path(), &["a", "b"]).unwrap_err();
+            }
+            std::fs::remove_file(&path).unwrap();
+            verify(folder.path(), &["a", "b"]).unwrap_err();
+            std::fs::write(&path, whole).unwrap();
+        }
+        verify(folder.path(), &["a", "b"]).unwrap();
+    }
+}
