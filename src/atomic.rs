@@ -1,8 +1,8 @@
 //! Files that are whole or not there.
 
+use crate::disk;
 use crate::error::{Error, Result};
-use std::fs::File;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// The extension of what is not finished.
@@ -12,77 +12,87 @@ pub const TEMPORARY: &str = "tmp";
 /// `path` holds the old content or the new.
 ///
 /// # Errors
-/// What the operating system refuses; `path` then keeps its old content.
+/// What the operating system refuses; `path` then keeps its old content, unless only the folder could
+/// not be flushed.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = path.with_added_extension(TEMPORARY);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
+    let renamed = put(&temporary, content).and_then(|()| disk::rename(&temporary, path));
     if renamed.is_err() {
         // What is left of the failed attempt helps nobody; the first error is the one to report.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = disk::remove_file(&temporary);
     }
-    renamed.map_err(Error::io("write", path))?;
-    sync_folder_of(path)
+    renamed
+        .and_then(|()| sync_folder_of(path))
+        .map_err(Error::io("write", path))
 }
 
 /// Writes a folder of files, which is not there yet, under a temporary name, flushes everything to the
 /// disk, and renames it: at every moment `path` is not there or complete.
 ///
 /// # Errors
-/// What the operating system refuses; `path` is then not there.
+/// What the operating system refuses; `path` is then not there, unless only the folder that it is in
+/// could not be flushed.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let temporary = path.with_added_extension(TEMPORARY);
-    remove_folder(&temporary)?;
-    let written = write_files(&temporary, files)
-        .and_then(|()| std::fs::rename(&temporary, path).map_err(Error::io("rename", &temporary)));
-    if written.is_err() {
+    remove_if_there(&temporary)?;
+    let renamed = fill(&temporary, files)
+        .and_then(|()| disk::rename(&temporary, path).map_err(Error::io("rename", &temporary)));
+    if renamed.is_err() {
         // As above.
-        let _ = std::fs::remove_dir_all(&temporary);
+        let _ = disk::remove_folder(&temporary);
     }
-    written?;
-    sync_folder_of(path)
+    renamed?;
+    sync_folder_of(path).map_err(Error::io("write", path))
 }
 
-fn write_files(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    for (name, content) in files {
-        write_file(&folder.join(name), content)?;
-    }
-    Ok(())
-}
-
-/// Removes a folder, if it is there.
+/// Removes a folder of files: at every moment it is complete or not there under its name.
 ///
 /// # Errors
 /// What the operating system refuses.
 pub fn remove_folder(path: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
+    if path
+        .extension()
+        .is_some_and(|extension| extension == TEMPORARY)
+    {
+        return remove_if_there(path);
+    }
+    let temporary = path.with_added_extension(TEMPORARY);
+    remove_if_there(&temporary)?;
+    disk::rename(path, &temporary).map_err(Error::io("remove", path))?;
+    remove_if_there(&temporary)
+}
+
+fn remove_if_there(folder: &Path) -> Result<()> {
+    match disk::remove_folder(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io("remove", folder)(error))
         }
         _ => Ok(()),
     }
 }
 
-/// Makes a rename last: on Unix the entry lives in the folder.
-fn sync_folder_of(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(Error::io("flush", folder))?;
+fn fill(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    disk::create_folder(folder).map_err(Error::io("create", folder))?;
+    for (name, content) in files {
+        let path = folder.join(name);
+        put(&path, content).map_err(Error::io("write", &path))?;
     }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
+    disk::sync_folder(folder).map_err(Error::io("write", folder))
+}
+
+fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = disk::create(path)?;
+    disk::write(&mut file, content)?;
+    disk::sync(&file)
+}
+
+/// Makes a rename last: on Unix the entry lives in the folder.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => disk::sync_folder(Path::new(".")),
+        Some(folder) => disk::sync_folder(folder),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

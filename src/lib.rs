@@ -92,6 +92,7 @@ pub mod bench;
 mod atomic;
 pub mod cache;
 pub mod device;
+mod disk;
 pub mod error;
 pub mod rng;
 mod storage;

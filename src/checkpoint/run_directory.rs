@@ -19,6 +19,7 @@ use super::model_directory::{to_json, to_safetensors};
 use super::weights::WeightFile;
 use crate::atomic;
 use crate::config::Config;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
@@ -27,7 +28,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const METRICS: &str = "metrics.jsonl";
@@ -261,8 +262,7 @@ impl RunDirectory {
             Error::argument("line", format!("cannot be written as JSON: {error}"))
         })?;
         text.push('\n');
-        self.metrics
-            .write_all(text.as_bytes())
+        disk::write(&mut self.metrics, text.as_bytes())
             .map_err(Error::io("write", self.path.join(METRICS)))?;
         self.metrics_bytes += text.len() as u64;
         Ok(())
@@ -286,9 +286,7 @@ impl RunDirectory {
         let list = manifest(files);
         let [state, tensors] = files;
         // The log first: the checkpoint counts on its length.
-        self.metrics
-            .sync_all()
-            .map_err(Error::io("flush", self.path.join(METRICS)))?;
+        disk::sync(&self.metrics).map_err(Error::io("flush", self.path.join(METRICS)))?;
         atomic::write_folder(
             &self
                 .path
@@ -427,4 +425,117 @@ fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile<S>> {
         ));
     }
     serde_json::from_slice(&bytes).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Labels;
+    use crate::disk::fault::{EIO, ENOSPC, Fault, after};
+    use crate::text::TextConfig;
+
+    /// A run with one checkpoint, of step 1, and one model.
+    fn begun(path: &Path) -> RunDirectory {
+        let encoder = TextEncoder::train(&["a a b b"], &TextConfig::default(), &mut |_, _| ());
+        let labels = Labels::new(vec!["no".into(), "yes".into()]).unwrap();
+        let config = Config::default();
+        let model = ModelFile::new(config.model.clone(), &config.text, labels);
+        let run = RunDirectory::create(path, &config, &model, &encoder.unwrap(), "d".into(), false);
+        let mut run = run.unwrap();
+        run.save_last(&snapshot(1)).unwrap();
+        run.save_best(&snapshot(1).tensors, 1.5).unwrap();
+        run
+    }
+
+    fn snapshot(step: u64) -> Snapshot {
+        let tensor = Tensor::full(step as f32, 1000, &Device::Cpu).unwrap();
+        Snapshot {
+            progress: Progress {
+                step,
+                ..Progress::default()
+            },
+            tensors: [("x".to_owned(), tensor)].into(),
+        }
+    }
+
+    /// What resuming finds: its step, and that everything is of this step.
+    fn found(path: &Path) -> u64 {
+        let resumed = RunDirectory::resume(path, "d".into(), &Device::Cpu).unwrap();
+        assert!(resumed.skipped.is_empty(), "{:?}", resumed.skipped);
+        let Snapshot { progress, tensors } = resumed.snapshot;
+        let values: Vec<f32> = tensors["x"].to_vec1().unwrap();
+        assert_eq!(values, [progress.step as f32; 1000]);
+        progress.step
+    }
+
+    /// Lets a save of step 3 fail at every operation, after steps 1 and 2; returns how many there are.
+    fn torture(fault: Fault) -> usize {
+        for operations in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let mut run = begun(folder.path());
+            run.save_last(&snapshot(2)).unwrap();
+            let saved = after(operations, fault, || run.save_last(&snapshot(3)));
+            drop(run);
+            match (saved, found(folder.path())) {
+                (Some(Ok(())), 3) => return operations,
+                (Some(Ok(())), step) => panic!("step {step} after a save of step 3"),
+                // The step before, or this one where only what comes after it failed.
+                (_, step) => assert!((2..=3).contains(&step), "step {step}, {operations}"),
+            }
+            // And the run can go on.
+            let resumed = RunDirectory::resume(folder.path(), "d".into(), &Device::Cpu).unwrap();
+            let mut run = resumed.run;
+            run.save_last(&snapshot(4)).unwrap();
+            drop(run);
+            assert_eq!(found(folder.path()), 4);
+            let left = std::fs::read_dir(folder.path().join(CHECKPOINTS)).unwrap();
+            assert_eq!(left.count(), KEPT + 1, "the lock and what is kept");
+        }
+        unreachable!("a save ends")
+    }
+
+    #[test]
+    fn a_save_killed_before_any_operation_leaves_a_whole_checkpoint() {
+        assert!(torture(Fault::Kill) > 15);
+    }
+
+    #[test]
+    fn a_save_whose_operations_fail_leaves_a_whole_checkpoint_and_names_the_problem() {
+        for code in [ENOSPC, EIO] {
+            for fault in [Fault::Error(code), Fault::Short(code)] {
+                torture(fault);
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = begun(folder.path());
+        let saved = after(3, Fault::Short(ENOSPC), || run.save_last(&snapshot(2)));
+        let error = saved.unwrap().unwrap_err();
+        let Error::Io { path, source, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert!(
+            path.ends_with("checkpoints/00000002.tmp/training.json"),
+            "{error}"
+        );
+        assert_eq!(source.raw_os_error(), Some(ENOSPC));
+    }
+
+    #[test]
+    fn a_model_that_is_replaced_is_whole_at_every_moment() {
+        for fault in [Fault::Kill, Fault::Error(EIO), Fault::Short(ENOSPC)] {
+            for operations in 0.. {
+                let folder = tempfile::tempdir().unwrap();
+                let run = begun(folder.path());
+                let saved = after(operations, fault, || {
+                    run.save_best(&snapshot(2).tensors, 2.5)
+                });
+                let tensors = run.best(&Device::Cpu).unwrap();
+                let values: Vec<f32> = tensors["x"].to_vec1().unwrap();
+                assert!(values == [1.0; 1000] || values == [2.0; 1000]);
+                if let Some(Ok(())) = saved {
+                    break;
+                }
+            }
+        }
+    }
 }

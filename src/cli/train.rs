@@ -145,18 +145,19 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         run,
         snapshot,
     )?;
-    let outcome = trainer.run(&mut terminal)?;
+    let go_on = resume_command(&out, &arguments.device);
+    let outcome = trainer.run(&mut terminal).map_err(|error| match error {
+        birnn::Error::Io { .. } => anyhow::Error::from(error).context(format!(
+            "the run has ended, and its last checkpoint is whole; once the disk works again, go on with \
+             `{go_on}`"
+        )),
+        other => other.into(),
+    })?;
     terminal.clear();
     match outcome {
         Outcome::Interrupted { step } => {
             terminal.say(&format!(
-                "interrupted at step {step}; everything is saved. Go on with:\n  {} train --resume --out {}{}",
-                program(),
-                quoted(&out),
-                match arguments.device.as_str() {
-                    "cpu" => String::new(),
-                    device => format!(" --device {device}"),
-                }
+                "interrupted at step {step}; everything is saved. Go on with:\n  {go_on}"
             ));
             Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
         }
@@ -172,6 +173,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
             Ok(Ending::Done)
         }
     }
+}
+
+/// The command that goes on with a run.
+fn resume_command(out: &Path, device: &str) -> String {
+    let device = match device {
+        "cpu" => String::new(),
+        device => format!(" --device {device}"),
+    };
+    format!("{} train --resume --out {}{device}", program(), quoted(out))
 }
 
 /// The config of the run: the interrupted one's, or file and command line.
