@@ -1,0 +1,208 @@
+//! What breaks runs and files, again and again. By default a few rounds of everything; all of it, as
+//! README's section on reliability counts it, with
+//!
+//! ```sh
+//! BIRNN_TORTURE=full cargo test --release --test torture -- --nocapture
+//! ```
+
+#![cfg(unix)]
+
+use assert_cmd::cargo::cargo_bin;
+use birnn::checkpoint::{ModelFile, Progress, RunDirectory, Snapshot};
+use birnn::config::Config;
+use birnn::data::Labels;
+use birnn::rng::{Rng, Stream};
+use birnn::text::{TextConfig, TextEncoder};
+use candle_core::{Device, Tensor};
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first number by default, the second one if everything is wanted.
+fn rounds(few: usize, all: usize) -> usize {
+    match std::env::var("BIRNN_TORTURE").as_deref() {
+        Ok("full") => all,
+        _ => few,
+    }
+}
+
+/// A run of 480 steps with everything that is fitted before the first one.
+const RUN: [&str; 19] = [
+    "train",
+    "--seed=2",
+    "--set",
+    "train.batch_size=16",
+    "--set",
+    "train.epochs=12",
+    "--set",
+    "train.checkpoint_every=7",
+    "--set",
+    "train.ema_decay=0.9",
+    "--set",
+    "model.num_hiddens=8",
+    "--set",
+    "model.embedding_size=8",
+    "--set",
+    "model.ngrams.order=2",
+    "--set",
+    "model.ngrams.features=1000",
+    "--force",
+];
+
+fn birnn(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo_bin("birnn"));
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .env("BIRNN_CACHE", "");
+    command
+}
+
+/// The checkpoints of a run, the newest first.
+fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(run.join("checkpoints")) else {
+        return Vec::new();
+    };
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir() && path.extension().is_none())
+        .collect();
+    folders.sort_by(|a, b| b.cmp(a));
+    folders
+}
+
+/// What must be the same, interrupted or not: the model, the last state, and the log but for its times.
+fn result(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<String>) {
+    let state = checkpoints(run).remove(0).join("training.safetensors");
+    let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let without_time = |line: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = line.as_object_mut().unwrap();
+        fields.remove("seconds");
+        fields.remove("tokens_per_second");
+        line.to_string()
+    };
+    (
+        fs::read(run.join("model.safetensors")).unwrap(),
+        fs::read(state).unwrap(),
+        log.lines().map(without_time).collect(),
+    )
+}
+
+#[test]
+fn a_run_killed_again_and_again_ends_as_if_it_had_not_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let started = Instant::now();
+    let whole = [&RUN[..], &["--out", "whole"]].concat();
+    assert!(birnn(folder, &whole).status().unwrap().success());
+    let duration = started.elapsed();
+    let expected = result(&folder.join("whole"));
+
+    let wanted = rounds(6, 300);
+    let mut rng = Rng::new(1, Stream::Shuffle, 0, 0);
+    let (mut kills, mut runs) = (0, 0);
+    while kills < wanted {
+        let out = folder.join("run");
+        let begin = [&RUN[..], &["--out", "run"]].concat();
+        let mut arguments = begin.clone();
+        loop {
+            let mut child = birnn(folder, &arguments).spawn().unwrap();
+            // Of a third of the run at most, so that most runs are killed more than once.
+            let wait = duration.mul_f64(rng.uniform() / 3.0);
+            std::thread::sleep(wait.max(Duration::from_millis(1)));
+            let ended = child.try_wait().unwrap();
+            if let Some(status) = ended {
+                assert!(status.success(), "{arguments:?}: {status}");
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+            // Before the first checkpoint there is nothing to go on from.
+            arguments = match checkpoints(&out).is_empty() {
+                true => begin.clone(),
+                false => vec!["train", "--resume", "--out", "run"],
+            };
+        }
+        runs += 1;
+        assert!(result(&out) == expected, "run {runs}, after {kills} kills");
+        fs::remove_dir_all(&out).unwrap();
+    }
+    println!("{kills} kills in {runs} runs: every model, state and log the same");
+}
+
+/// A run whose only checkpoint has about 64 KiB.
+fn checkpoint(path: &Path) -> PathBuf {
+    let encoder = TextEncoder::train(&["a a b b"], &TextConfig::default(), &mut |_, _| ());
+    let labels = Labels::new(vec!["no".into(), "yes".into()]).unwrap();
+    let config = Config::default();
+    let model = ModelFile::new(config.model.clone(), &config.text, labels);
+    let run = RunDirectory::create(path, &config, &model, &encoder.unwrap(), "d".into(), false);
+    let tensor = Tensor::arange(0f32, 15_800.0, &Device::Cpu).unwrap();
+    let snapshot = Snapshot {
+        progress: Progress::default(),
+        tensors: [("x".to_owned(), tensor)].into(),
+    };
+    run.unwrap().save_last(&snapshot).unwrap();
+    checkpoints(path).remove(0)
+}
+
+#[test]
+fn every_flipped_bit_and_every_shorter_file_of_a_checkpoint_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint(folder.path());
+    let resume = || RunDirectory::resume(folder.path(), "d".into(), &Device::Cpu);
+    resume().unwrap();
+    let stride = rounds(997, 1);
+    let (mut flips, mut lengths, mut bytes) = (0, 0, 0);
+    for name in ["training.json", "training.safetensors", "SHA256SUMS"] {
+        let path = checkpoint.join(name);
+        let whole = fs::read(&path).unwrap();
+        bytes += whole.len();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        for bit in (0..8 * whole.len()).step_by(stride) {
+            let at = bit / 8;
+            let flipped = whole[at] ^ (1 << (bit % 8));
+            file.write_all_at(&[flipped], at as u64).unwrap();
+            assert!(resume().is_err(), "{name}, bit {bit}");
+            file.write_all_at(&whole[at..=at], at as u64).unwrap();
+            flips += 1;
+        }
+        for length in (0..whole.len()).rev().step_by(stride) {
+            file.set_len(length as u64).unwrap();
+            assert!(resume().is_err(), "{name}, {length} bytes");
+            lengths += 1;
+        }
+        fs::write(&path, whole).unwrap();
+    }
+    resume().unwrap();
+    println!("{bytes} bytes: {flips} flipped bits and {lengths} shorter files refused");
+}
+
+#[test]
+fn the_seed_alone_decides_the_bytes_of_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let run = |out: &str, threads: &str| {
+        let arguments = [&RUN[..], &["--out", out]].concat();
+        let mut command = birnn(folder, &arguments);
+        let status = command.env("RAYON_NUM_THREADS", threads).status();
+        assert!(status.unwrap().success());
+        fs::read(folder.join(out).join("model.safetensors")).unwrap()
+    };
+    let first = run("first", "1");
+    for round in 0..rounds(1, 5) {
+        for threads in ["1", "2"] {
+            assert!(
+                run("again", threads) == first,
+                "round {round}, {threads} threads"
+            );
+        }
+    }
+}
