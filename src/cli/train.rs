@@ -123,6 +123,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let (vocabulary_size, classes) = (corpus.encoder.vocabulary_size(), corpus.labels.len());
     let model = initial_model(&config, vocabulary_size, classes, vectors.as_ref(), &device)?;
     terminal.say(&format!("{} parameters", grouped(model.1.count())));
+    if !arguments.resume {
+        RunDirectory::check_space(&out, model.1.count() as u64)?;
+    }
     let Some(taught) = learn_from_teachers(&config, &corpus, &device, &mut terminal)? else {
         return Ok(stopped_early(&interrupt));
     };
