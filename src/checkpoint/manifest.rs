@@ -31,7 +31,7 @@ pub(super) fn manifest<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>)
 pub(super) fn verify(folder: &Path, names: &[&'static str]) -> Result<()> {
     let damaged = |name: &str, problem: &str| {
         Error::model(
-            &folder.join(name),
+            folder.join(name),
             problem,
             "restore it, or start a new run in another folder",
         )
