@@ -28,9 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = [
     ("the recipe", []),
     ("no branch of n-grams", ["model.ngrams.order=0"]),
-    ("n-grams of up to two tokens", ["model.ngrams.order=2"]),
     ("no word vectors learnt first", ["train.vector_epochs=0"]),
-    ("... and PyTorch's initial embeddings", ["train.vector_epochs=0", "train.embedding_deviation=1"]),
     ("first and last step alone (`ends`)", ['model.pooling=["ends"]']),
     ("no dropout on embeddings", ["model.embedding_dropout=0"]),
     ("no dropout before the decoder", ["model.dropout=0"]),
@@ -40,7 +38,6 @@ VARIANTS = [
     ("no adversarial examples", ["train.adversarial_weight=0"]),
     ("no forget bias", ["train.forget_bias=0"]),
     ("one direction", ["model.bidirectional=false"]),
-    ("first 400 tokens", ["text.max_tokens=400"]),
 ]
 
 

@@ -137,14 +137,15 @@ impl RunDirectory {
     ) -> Result<Self> {
         Self::check_free(path, force)?;
         let lock = lock(path)?;
+        // The checkpoints first: without them nothing goes on with what is half removed.
+        for (_, checkpoint) in checkpoints(path)? {
+            atomic::remove_folder(&checkpoint)?;
+        }
         for name in [WEIGHTS, METRICS, CONFIG] {
             let file = path.join(name);
             if file.exists() {
                 std::fs::remove_file(&file).map_err(Error::io("remove", &file))?;
             }
-        }
-        for (_, checkpoint) in checkpoints(path)? {
-            atomic::remove_folder(&checkpoint)?;
         }
         ModelDirectory::write_description(path, model, encoder)?;
         let metrics_path = path.join(METRICS);
@@ -220,13 +221,16 @@ impl RunDirectory {
     /// There is no checkpoint, none is whole, the data are not those of the run, or another process
     /// writes in this folder.
     pub fn resume(path: &Path, data: String, device: &Device) -> Result<Resumed> {
+        if checkpoints(path)?.is_empty() {
+            return Err(nothing_to_resume(path));
+        }
+        let lock = lock(path)?;
         let Newest {
             folder,
             state,
             skipped,
             next,
         } = newest::<Progress>(path)?;
-        let lock = lock(path)?;
         if state.data != data {
             return Err(Error::model(
                 path,
@@ -363,6 +367,8 @@ fn lock(path: &Path) -> Result<File> {
             "another run is writing in this folder",
             "wait for its end, or choose another --out",
         )),
+        // A file system without locks.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(opened),
         Err(TryLockError::Error(error)) => Err(Error::io("lock", &file)(error)),
     }
 }
@@ -424,13 +430,16 @@ fn newest<S: DeserializeOwned>(path: &Path) -> Result<Newest<S>> {
         }
     }
     // The newest one's problem, where there is one.
-    Err(skipped.into_iter().next().unwrap_or_else(|| {
-        Error::model(
-            path,
-            "there is no checkpoint to resume from",
-            "start the run without --resume",
-        )
-    }))
+    let problem = skipped.into_iter().next();
+    Err(problem.unwrap_or_else(|| nothing_to_resume(path)))
+}
+
+fn nothing_to_resume(path: &Path) -> Error {
+    Error::model(
+        path,
+        "there is no checkpoint to resume from",
+        "start the run without --resume",
+    )
 }
 
 fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile<S>> {
