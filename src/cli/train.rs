@@ -110,7 +110,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(corpus) = corpus else {
         return Ok(stopped_early(&interrupt));
     };
-    describe(&config, &corpus, &out, &terminal);
     // A resumed run has its embeddings in the checkpoint.
     let vectors = match arguments.resume {
         true => Some(None),
@@ -119,6 +118,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let Some(vectors) = vectors else {
         return Ok(stopped_early(&interrupt));
     };
+    describe(&config, &corpus, &out, &terminal);
 
     let (vocabulary_size, classes) = (corpus.encoder.vocabulary_size(), corpus.labels.len());
     let model = initial_model(&config, vocabulary_size, classes, vectors.as_ref(), &device)?;
