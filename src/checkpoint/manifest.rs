@@ -1,9 +1,9 @@
 //! The hashes of a checkpoint's files: whether it is what was written.
 
+use crate::corpus::hexadecimal;
 use crate::error::{Error, Result};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::fs::File;
 use std::path::Path;
 
@@ -13,14 +13,11 @@ pub(super) const MANIFEST: &str = "SHA256SUMS";
 
 /// The list for these files, by name.
 pub(super) fn manifest<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
-    let mut list = String::new();
-    for (name, content) in files {
-        for byte in Sha256::digest(content) {
-            let _ = write!(list, "{byte:02x}");
-        }
-        let _ = writeln!(list, "  {name}");
-    }
-    list
+    let line = |(name, content)| {
+        let hash = hexadecimal(Sha256::new_with_prefix(content));
+        format!("{hash}  {name}\n")
+    };
+    files.into_iter().map(line).collect()
 }
 
 /// Checks that a folder holds these files as they were written. The list itself is compared byte by
