@@ -27,7 +27,7 @@ pub(super) const PROBE: f64 = 0.1;
 /// A failing allocation on the device.
 pub(super) fn noise(embedded: &Tensor, seed: u64, pass: u64) -> Result<Tensor> {
     let mut rng = Rng::new(seed, Stream::Perturbation, pass, 0);
-    // Each coordinate from an even distribution: cheap, and as good a start as any.
+    // Each coordinate from an even distribution, which is cheap; the gradient turns it anyway.
     let values: Vec<f32> = (0..embedded.elem_count())
         .map(|_| (rng.uniform() - 0.5) as f32)
         .collect();
