@@ -1,11 +1,13 @@
 //! From a source of texts to token lists: classes, tokenizer and both splits of a run.
 
 mod encoded;
+mod fingerprints;
 mod reuse;
 mod splits;
 
-pub(crate) use encoded::hexadecimal;
 pub use encoded::{Encoded, encode_texts};
+pub use fingerprints::Fingerprints;
+pub(crate) use fingerprints::hexadecimal;
 pub use splits::{read_splits, source_options};
 
 use crate::cache::{Cache, Key};
@@ -13,9 +15,8 @@ use crate::config::Config;
 use crate::data::{Labels, Progress as Downloads};
 use crate::error::{Error, Result};
 use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
-use encoded::{fingerprint, ids_through};
+use encoded::ids_through;
 use reuse::Reuse;
-use sha2::{Digest, Sha256};
 use splits::{add_sources, check_classes, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -63,31 +64,13 @@ pub struct Corpus {
     pub unlabelled_texts: Vec<String>,
     /// Token ids of these, none of them empty.
     pub unlabelled: Vec<Vec<u32>>,
+    /// Hashes of the texts, the tokenizer and the classes.
+    pub fingerprints: Fingerprints,
     /// The validation texts, in the order of [`Corpus::validation`].
     pub validation_texts: Vec<String>,
 }
 
 impl Corpus {
-    /// A SHA-256 over both splits, the tokenizer and the names of the classes: tells whether two
-    /// runs see the same. The ids alone do not, as other words can have the same ids.
-    ///
-    /// # Errors
-    /// The tokenizer cannot be written as JSON.
-    pub fn fingerprint(&self) -> Result<String> {
-        let mut hash = Sha256::new();
-        hash.update(self.train.fingerprint());
-        hash.update(self.validation.fingerprint());
-        if !self.unlabelled.is_empty() {
-            hash.update(fingerprint(&self.unlabelled, &[]));
-        }
-        hash.update(self.encoder.to_json()?);
-        for name in self.labels.names() {
-            hash.update((name.len() as u64).to_le_bytes());
-            hash.update(name);
-        }
-        Ok(hexadecimal(hash))
-    }
-
     /// Reads the splits of a config's source, finds the classes, makes or loads the tokenizer and
     /// tokenises; the last two are looked for in the cache first. `None` if `progress` ended it.
     ///
@@ -129,6 +112,7 @@ impl Corpus {
         if config.data.sentences {
             encoded_train.add_sentences(&sentence_ends(&encoder)?);
         }
+        let fingerprints = Fingerprints::new(&train, &validation, &unlabelled, &encoder, &labels)?;
         let validation_texts = validation.records.into_iter().map(|row| row.text).collect();
         Ok(Some(Self {
             labels,
@@ -138,6 +122,7 @@ impl Corpus {
             validation: encoded_validation,
             unlabelled_texts: unlabelled,
             unlabelled: encoded_unlabelled,
+            fingerprints,
             validation_texts,
         }))
     }

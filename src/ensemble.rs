@@ -145,7 +145,7 @@ impl Ensemble {
             };
             let outputs = rows
                 .into_iter()
-                .map(|row| Output::new(row, model.file.temperature));
+                .map(|row| Output::new(row, model.temperature));
             match &mut all {
                 None => all = Some(outputs.collect()),
                 Some(all) => {

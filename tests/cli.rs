@@ -326,18 +326,29 @@ fn resuming_with_other_texts_is_refused() {
     train(path, &["--data", "reviews.csv", "--out", "run"]);
     // A word more; another word in the place of one, which gives the same ids; another name for a
     // class; another class for a text.
-    for (from, to) in [
-        ("cast,pos", "cast here,pos"),
-        ("poor", "weak"),
-        (",pos", ",plus"),
-        ("fine film,pos\npoor", "fine film,neg\npoor"),
+    for (from, to, differs) in [
+        ("cast,pos", "cast here,pos", "tokenizer, training texts"),
+        (
+            "poor",
+            "weak",
+            "tokenizer, training texts, validation texts",
+        ),
+        (",pos", ",plus", "classes, training texts, validation texts"),
+        (
+            "fine film,pos\npoor",
+            "fine film,neg\npoor",
+            // The rows of each class are split apart anew.
+            "tokenizer, training texts, validation texts",
+        ),
     ] {
         assert!(TABLE.contains(from));
         fs::write(path.join("reviews.csv"), TABLE.replace(from, to)).unwrap();
         assert_eq!(
             fail(&run(path, &["train", "--resume", "--out", "run"]), 1),
-            "run: the texts, labels, tokenizer or teachers are not those that the run began with; restore \
-             the data, or start a new run in another folder"
+            format!(
+                "run: not what the run began with: {differs}; restore it, or start a new run in another \
+                 folder"
+            )
         );
     }
     fs::write(path.join("reviews.csv"), TABLE).unwrap();
@@ -585,11 +596,17 @@ fn eval_on_sample(folder: &Path) -> Value {
     serde_json::from_str(&succeed(&run(folder, &arguments))).unwrap()
 }
 
+/// The temperature of a model.
+fn temperature(folder: &Path) -> f64 {
+    let model = birnn::checkpoint::ModelDirectory::load(folder, &candle_core::Device::Cpu);
+    model.unwrap().temperature
+}
+
 /// Sets the temperature of a model and returns the one before.
 fn set_temperature(folder: &Path, temperature: f64) -> f64 {
     let path = folder.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let before = config["temperature"].as_f64().unwrap_or(1.0);
+    let before = self::temperature(folder);
     config["temperature"] = temperature.into();
     fs::write(path, config.to_string()).unwrap();
     before
@@ -755,9 +772,7 @@ fn predictions_come_in_the_order_of_the_texts() {
 
 #[test]
 fn json_predictions_are_complete() {
-    let config = fs::read(trained().join("model/config.json")).unwrap();
-    let config: Value = serde_json::from_slice(&config).unwrap();
-    let temperature = config["temperature"].as_f64().unwrap_or(1.0);
+    let temperature = temperature(&trained().join("model"));
     let texts = ["The worst.", "", "say \"hi\"\n\u{1F600}"];
     let arguments = [&["predict", "--model", "model", "--json"], &texts[..]].concat();
     let text = succeed(&run(trained(), &arguments));
@@ -1286,8 +1301,10 @@ fn a_damaged_model_is_named() {
     );
 
     let model = copied_model();
+    let config = fs::read_to_string(model.path().join("config.json")).unwrap();
     for bad in [0.0, -1.0] {
-        set_temperature(model.path(), bad);
+        let changed = config.replacen('{', &format!("{{\"temperature\": {bad:?},"), 1);
+        fs::write(model.path().join("config.json"), changed).unwrap();
         let message = refused_model(model.path(), "config.json");
         let problem = format!("temperature: {bad} is not a number above 0");
         assert_eq!(message, format!("{problem}; correct or replace the file"));

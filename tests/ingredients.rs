@@ -327,7 +327,7 @@ fn a_pupil_learns_from_texts_that_a_teacher_labels() {
     train(folder, "teacher", &["--set", "train.epochs=2", "--force"]);
     let message = fail(folder, &["train", "--resume", "--out", "pupil"], 1);
     assert!(
-        message.contains("are not those that the run began with"),
+        message.contains(": not what the run began with: teachers' answers; "),
         "{message}"
     );
 

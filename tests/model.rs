@@ -15,6 +15,7 @@ use birnn::predict::predict;
 use birnn::text::{TextConfig, TextEncoder};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use support::{Fixture, assert_close, fixture_path, values};
 
 const CPU: Device = Device::Cpu;
@@ -224,7 +225,7 @@ fn a_model_read_from_its_files_is_the_model() {
         let tensors = tensors
             .map(|(name, tensor)| (name, tensor.to_dtype(dtype).unwrap()))
             .collect();
-        ModelDirectory::write_weights(folder.path(), &tensors).unwrap();
+        ModelDirectory::write_weights(folder.path(), &tensors, 1.0).unwrap();
         let builder = birnn::parameters::builder(tensors, &CPU);
         let model = BiRnn::new(&config, 30, 3, builder.to_dtype(DType::F32)).unwrap();
         let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
@@ -239,8 +240,60 @@ fn a_model_read_from_its_files_is_the_model() {
             let zeros = zeros
                 .map(|(name, tensor)| (name, tensor.zeros_like().unwrap()))
                 .collect();
-            ModelDirectory::write_weights(folder.path(), &zeros).unwrap();
+            ModelDirectory::write_weights(folder.path(), &zeros, 1.0).unwrap();
             assert_eq!(values(&logits(&directory.model)), values(&logits(&model)));
         }
     }
+}
+
+#[test]
+fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_model() {
+    let text = TextConfig::default();
+    let encoder = TextEncoder::train(&["a a b b"], &text, &mut |_, _| ()).unwrap();
+    let config = small(Mode::Lstm, &[Pooling::Ends]);
+    let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, encoder.vocabulary_size(), 2, vb);
+    let (_, parameters) = Parameters::create(1, &CPU, build).unwrap();
+    let labels = birnn::data::Labels::new(["x", "y"].map(str::to_owned).to_vec()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = ModelFile::new(config.clone(), &text, labels);
+    ModelDirectory::write_description(folder.path(), &file, &encoder).unwrap();
+    // All numbers of a model are its temperature.
+    let write = |temperature: f64| {
+        let tensors = parameters.tensors().into_iter();
+        let tensors = tensors
+            .map(|(name, tensor)| {
+                let same = Tensor::full(temperature as f32, tensor.shape(), &CPU).unwrap();
+                (name, same)
+            })
+            .collect();
+        ModelDirectory::write_weights(folder.path(), &tensors, temperature).unwrap();
+    };
+    let batch = Batch::new(&[&[1, 0]]).unwrap();
+    let read = || {
+        let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+        let logits = directory.model.forward(&batch, Phase::Inference).unwrap();
+        (directory.temperature, values(&logits))
+    };
+    write(0.5);
+    let first = read();
+    write(0.25);
+    let second = read();
+    assert_ne!(first, second);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                write(0.5);
+                write(0.25);
+            }
+        });
+        for _ in 0..200 {
+            let found = read();
+            if found != first && found != second {
+                is_done.store(true, Ordering::Relaxed);
+                panic!("{found:?} is neither {first:?} nor {second:?}");
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
 }

@@ -10,6 +10,7 @@
 use assert_cmd::cargo::cargo_bin;
 use birnn::checkpoint::{ModelFile, Progress, RunDirectory, Snapshot};
 use birnn::config::Config;
+use birnn::corpus::Fingerprints;
 use birnn::data::Labels;
 use birnn::rng::{Rng, Stream};
 use birnn::text::{TextConfig, TextEncoder};
@@ -143,7 +144,14 @@ fn checkpoint(path: &Path) -> PathBuf {
     let labels = Labels::new(vec!["no".into(), "yes".into()]).unwrap();
     let config = Config::default();
     let model = ModelFile::new(config.model.clone(), &config.text, labels);
-    let run = RunDirectory::create(path, &config, &model, &encoder.unwrap(), "d".into(), false);
+    let run = RunDirectory::create(
+        path,
+        &config,
+        &model,
+        &encoder.unwrap(),
+        Fingerprints::default(),
+        false,
+    );
     let tensor = Tensor::arange(0f32, 15_800.0, &Device::Cpu).unwrap();
     let snapshot = Snapshot {
         progress: Progress::default(),
@@ -157,7 +165,7 @@ fn checkpoint(path: &Path) -> PathBuf {
 fn every_flipped_bit_and_every_shorter_file_of_a_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = checkpoint(folder.path());
-    let resume = || RunDirectory::resume(folder.path(), "d".into(), &Device::Cpu);
+    let resume = || RunDirectory::resume(folder.path(), Fingerprints::default(), &Device::Cpu);
     resume().unwrap();
     let stride = rounds(997, 1);
     let (mut flips, mut lengths, mut bytes) = (0, 0, 0);

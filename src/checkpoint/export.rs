@@ -1,7 +1,8 @@
 //! Copies of models to give away: the three files and nothing of the run, in half the size if
 //! wanted.
 
-use super::model_directory::{CONFIG, ModelDirectory, TOKENIZER, WEIGHTS, to_safetensors};
+use super::model_directory::{CONFIG, ModelDirectory, TOKENIZER, WEIGHTS};
+use super::model_directory::{temperature_of, weights_to_bytes};
 use super::weights::WeightFile;
 use crate::atomic;
 use crate::error::{Error, Result};
@@ -77,7 +78,7 @@ fn halved(path: &Path) -> Result<Vec<u8>> {
             })?;
         }
     }
-    to_safetensors(&tensors)
+    weights_to_bytes(&tensors, temperature_of(&weights)?)
 }
 
 /// A tensor as F16; `None` if a number of it is beyond that.
@@ -106,7 +107,7 @@ mod tests {
             (NGRAM_KEYS.to_owned(), zeros(&[40_000, 2])),
         ]);
         let write = |tensors: &BTreeMap<String, Tensor>| {
-            std::fs::write(&path, to_safetensors(tensors).unwrap()).unwrap();
+            std::fs::write(&path, weights_to_bytes(tensors, None).unwrap()).unwrap();
         };
         write(&tensors);
         let bytes = halved(&path).unwrap();

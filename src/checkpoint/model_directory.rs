@@ -1,4 +1,7 @@
 //! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
+//!
+//! The first two are written once. The temperature belongs to the weights and changes with them, so it is
+//! in their file, among its metadata: whoever reads while a run replaces that file gets both of one epoch.
 
 use super::weights::WeightFile;
 use crate::atomic;
@@ -10,7 +13,7 @@ use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, VarBuilder};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +24,12 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 
 /// The version that this code writes, and the newest one that it reads.
 const FORMAT_VERSION: u32 = 1;
+
+/// The temperature that changes nothing.
+const NO_TEMPERATURE: f64 = 1.0;
+
+/// The key of the temperature in the metadata of the weights.
+const TEMPERATURE: &str = "temperature";
 
 /// The content of `config.json`. Only `labels` is required; everything else has the defaults of
 /// training.
@@ -36,24 +45,16 @@ pub struct ModelFile {
     /// How long texts are cut.
     #[serde(default)]
     pub text: TextLimits,
-    /// What the logits are divided by before the softmax, above 0; 1 if absent.
-    #[serde(default = "no_temperature", skip_serializing_if = "is_no_temperature")]
-    pub temperature: f64,
+    /// What the logits are divided by before the softmax, above 0, instead of the temperature that is
+    /// stored with the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// The classes, by number.
     pub labels: Labels,
 }
 
 fn format_version() -> u32 {
     FORMAT_VERSION
-}
-
-/// The temperature that changes nothing.
-fn no_temperature() -> f64 {
-    1.0
-}
-
-fn is_no_temperature(temperature: &f64) -> bool {
-    *temperature == no_temperature()
 }
 
 /// What a model needs to know of its texts beside the tokenizer.
@@ -96,7 +97,7 @@ impl ModelFile {
             format_version: FORMAT_VERSION,
             model,
             text: TextLimits::of(text),
-            temperature: no_temperature(),
+            temperature: None,
             labels,
         }
     }
@@ -109,6 +110,9 @@ pub struct ModelDirectory {
     pub path: PathBuf,
     /// The content of `config.json`.
     pub file: ModelFile,
+    /// What the logits are divided by before the softmax: that of `config.json`, else that of the
+    /// weights, else 1.
+    pub temperature: f64,
     /// The tokenizer.
     pub encoder: TextEncoder,
     /// The model, without gradients.
@@ -166,6 +170,10 @@ impl ModelDirectory {
         device: &Device,
     ) -> Result<Self> {
         check_weights(weights, &file, &encoder)?;
+        let temperature = match file.temperature {
+            Some(temperature) => temperature,
+            None => temperature_of(weights)?.unwrap_or(NO_TEMPERATURE),
+        };
         let embedding = embedding(weights, &file, device)?;
         let others = weights.names().filter(|name| *name != EMBEDDING);
         let others: Vec<(String, Tensor)> = others
@@ -177,6 +185,7 @@ impl ModelDirectory {
         Ok(Self {
             path: path.to_path_buf(),
             file,
+            temperature,
             encoder,
             model,
             device: device.clone(),
@@ -192,22 +201,18 @@ impl ModelDirectory {
         atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
     }
 
-    /// Sets the temperature in a `config.json` that is there.
+    /// Writes `model.safetensors`: weights and the temperature fitted to them. The same ones always give
+    /// the same bytes.
     ///
     /// # Errors
-    /// The file cannot be read or replaced.
-    pub fn write_temperature(path: &Path, temperature: f64) -> Result<()> {
-        let mut file = read_model_file(&present(path, CONFIG)?)?;
-        file.temperature = temperature;
-        atomic::write_file(&path.join(CONFIG), to_json(&file)?.as_bytes())
-    }
-
-    /// Writes `model.safetensors`. The same tensors always give the same bytes.
-    ///
-    /// # Errors
-    /// What the operating system refuses.
-    pub fn write_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        atomic::write_file(&path.join(WEIGHTS), &to_safetensors(tensors)?)
+    /// What the operating system refuses; the file is then the new one or still the one before.
+    pub fn write_weights(
+        path: &Path,
+        tensors: &BTreeMap<String, Tensor>,
+        temperature: f64,
+    ) -> Result<()> {
+        let bytes = weights_to_bytes(tensors, Some(temperature))?;
+        atomic::write_file(&path.join(WEIGHTS), &bytes)
     }
 }
 
@@ -255,13 +260,37 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
     file.model
         .validate()
         .map_err(|error| broken(error.to_string()))?;
-    if !(file.temperature.is_finite() && file.temperature > 0.0) {
-        return Err(broken(format!(
-            "temperature: {} is not a number above 0",
-            file.temperature
-        )));
+    if let Some(temperature) = file.temperature {
+        check_temperature(temperature).map_err(broken)?;
     }
     Ok(file)
+}
+
+fn check_temperature(temperature: f64) -> std::result::Result<(), String> {
+    match temperature.is_finite() && temperature > 0.0 {
+        true => Ok(()),
+        false => Err(format!(
+            "temperature: {temperature} is not a number above 0"
+        )),
+    }
+}
+
+/// The temperature that is stored with weights.
+pub(super) fn temperature_of(weights: &WeightFile) -> Result<Option<f64>> {
+    let Some(written) = weights.metadata(TEMPERATURE) else {
+        return Ok(None);
+    };
+    let read = match written.parse() {
+        Ok(temperature) => check_temperature(temperature).map(|()| temperature),
+        Err(_) => Err(format!("temperature: {written:?} is not a number")),
+    };
+    read.map(Some).map_err(|problem| {
+        Error::model(
+            weights.path(),
+            format!("its metadata, {problem}"),
+            "replace it by an intact copy, or train again",
+        )
+    })
 }
 
 /// The weights must fit the architecture, the classes and the tokenizer, and be finite.
@@ -346,12 +375,26 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::argument("value", format!("cannot be written as JSON: {error}")))
 }
 
-/// Tensors as the bytes of a safetensors file, ordered by name.
-pub(super) fn to_safetensors(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+/// Weights and their temperature as the bytes of a safetensors file.
+pub(super) fn weights_to_bytes(
+    tensors: &BTreeMap<String, Tensor>,
+    temperature: Option<f64>,
+) -> Result<Vec<u8>> {
+    // The shortest text that is read back as the same number.
+    let metadata = temperature.map(|value| (TEMPERATURE.to_owned(), value.to_string()));
+    to_safetensors(tensors, metadata)
+}
+
+/// Tensors, ordered by name, and an entry of the metadata as the bytes of a safetensors file.
+pub(super) fn to_safetensors(
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: Option<(String, String)>,
+) -> Result<Vec<u8>> {
     let host: BTreeMap<&str, Tensor> = tensors
         .iter()
         .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
         .collect::<Result<_>>()?;
-    safetensors::serialize(&host, None)
+    let metadata = metadata.map(|entry| HashMap::from([entry]));
+    safetensors::serialize(&host, metadata)
         .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))
 }

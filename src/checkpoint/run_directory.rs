@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! tokenizer.json                  written once
-//! config.json                     the model, with the best epoch's temperature
-//! model.safetensors               the best epoch's weights, replaced as a whole
+//! config.json                     written once
+//! model.safetensors               the best epoch's weights and temperature, replaced as a whole
 //! metrics.jsonl                   one line per log step and per epoch
 //! checkpoints/00000012/           training.json, training.safetensors: where to go on
 //! checkpoints/lock                locked by who writes here
@@ -19,6 +19,7 @@ use super::model_directory::{to_json, to_safetensors};
 use super::weights::WeightFile;
 use crate::atomic;
 use crate::config::Config;
+use crate::corpus::Fingerprints;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::text::TextEncoder;
@@ -37,7 +38,7 @@ const LOCK: &str = "lock";
 const STATE: &str = "training.json";
 const TENSORS: &str = "training.safetensors";
 /// The version that this code writes, and the only one that it reads.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
 
@@ -47,8 +48,8 @@ struct StateFile<S> {
     format_version: u32,
     /// The complete config of the run.
     config: Config,
-    /// Fingerprint of the tokenised training and validation texts.
-    data: String,
+    /// What the run is made from.
+    data: Fingerprints,
     /// Length of `metrics.jsonl` at this moment: what follows is from after the checkpoint.
     metrics_bytes: u64,
     progress: S,
@@ -101,8 +102,8 @@ pub struct Snapshot {
 pub struct RunDirectory {
     path: PathBuf,
     config: Config,
-    /// Fingerprint of the data.
-    data: String,
+    /// What the run is made from.
+    data: Fingerprints,
     metrics: File,
     metrics_bytes: u64,
     /// The number of the next checkpoint.
@@ -132,7 +133,7 @@ impl RunDirectory {
         config: &Config,
         model: &ModelFile,
         encoder: &TextEncoder,
-        data: String,
+        data: Fingerprints,
         force: bool,
     ) -> Result<Self> {
         Self::check_free(path, force)?;
@@ -220,7 +221,7 @@ impl RunDirectory {
     /// # Errors
     /// There is no checkpoint, none is whole, the data are not those of the run, or another process
     /// writes in this folder.
-    pub fn resume(path: &Path, data: String, device: &Device) -> Result<Resumed> {
+    pub fn resume(path: &Path, data: Fingerprints, device: &Device) -> Result<Resumed> {
         if checkpoints(path)?.is_empty() {
             return Err(nothing_to_resume(path));
         }
@@ -231,11 +232,12 @@ impl RunDirectory {
             skipped,
             next,
         } = newest::<Progress>(path)?;
-        if state.data != data {
+        let differences = state.data.differences(&data);
+        if !differences.is_empty() {
             return Err(Error::model(
                 path,
-                "the texts, labels, tokenizer or teachers are not those that the run began with",
-                "restore the data, or start a new run in another folder",
+                format!("not what the run began with: {}", differences.join(", ")),
+                "restore it, or start a new run in another folder",
             ));
         }
         let tensors = WeightFile::open(&folder.join(TENSORS))?.tensors(device)?;
@@ -302,7 +304,7 @@ impl RunDirectory {
             metrics_bytes: self.metrics_bytes,
             progress: &snapshot.progress,
         };
-        let tensors = to_safetensors(&snapshot.tensors)?;
+        let tensors = to_safetensors(&snapshot.tensors, None)?;
         let state = to_json(&state)?;
         let files = [(STATE, state.as_bytes()), (TENSORS, tensors.as_slice())];
         let list = manifest(files);
@@ -326,10 +328,9 @@ impl RunDirectory {
     /// Saves the weights of the best epoch and the temperature fitted to them.
     ///
     /// # Errors
-    /// What the operating system refuses; each file is then the new one or still the one before.
+    /// What the operating system refuses; the file is then the new one or still the one before.
     pub fn save_best(&self, tensors: &BTreeMap<String, Tensor>, temperature: f64) -> Result<()> {
-        ModelDirectory::write_weights(&self.path, tensors)?;
-        ModelDirectory::write_temperature(&self.path, temperature)
+        ModelDirectory::write_weights(&self.path, tensors, temperature)
     }
 
     /// The weights of the best epoch.
@@ -480,7 +481,14 @@ mod tests {
         let labels = Labels::new(vec!["no".into(), "yes".into()]).unwrap();
         let config = Config::default();
         let model = ModelFile::new(config.model.clone(), &config.text, labels);
-        let run = RunDirectory::create(path, &config, &model, &encoder.unwrap(), "d".into(), false);
+        let run = RunDirectory::create(
+            path,
+            &config,
+            &model,
+            &encoder.unwrap(),
+            Fingerprints::default(),
+            false,
+        );
         let mut run = run.unwrap();
         run.save_last(&snapshot(1)).unwrap();
         run.save_best(&snapshot(1).tensors, 1.5).unwrap();
@@ -500,7 +508,7 @@ mod tests {
 
     /// What resuming finds: its step, and that everything is of this step.
     fn found(path: &Path) -> u64 {
-        let resumed = RunDirectory::resume(path, "d".into(), &Device::Cpu).unwrap();
+        let resumed = RunDirectory::resume(path, Fingerprints::default(), &Device::Cpu).unwrap();
         assert!(resumed.skipped.is_empty(), "{:?}", resumed.skipped);
         let Snapshot { progress, tensors } = resumed.snapshot;
         let values: Vec<f32> = tensors["x"].to_vec1().unwrap();
@@ -523,7 +531,8 @@ mod tests {
                 (_, step) => assert!((2..=3).contains(&step), "step {step}, {operations}"),
             }
             // And the run can go on.
-            let resumed = RunDirectory::resume(folder.path(), "d".into(), &Device::Cpu).unwrap();
+            let resumed =
+                RunDirectory::resume(folder.path(), Fingerprints::default(), &Device::Cpu).unwrap();
             let mut run = resumed.run;
             run.save_last(&snapshot(4)).unwrap();
             drop(run);

@@ -8,7 +8,7 @@ use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ pub(super) struct WeightFile {
     path: PathBuf,
     bytes: Bytes,
     entries: BTreeMap<String, Entry>,
+    metadata: HashMap<String, String>,
 }
 
 /// The bytes of a whole file, shared by all who read them.
@@ -79,6 +80,7 @@ impl WeightFile {
             )
         };
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
         let entries = tensors.iter().map(|(name, view)| {
             let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
             let entry = Entry {
@@ -93,7 +95,13 @@ impl WeightFile {
             path: path.to_path_buf(),
             bytes,
             entries,
+            metadata: header.metadata().clone().unwrap_or_default(),
         })
+    }
+
+    /// An entry of the file's metadata, if it is there.
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// Where the file is.

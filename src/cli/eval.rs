@@ -169,7 +169,7 @@ fn json(
 ) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
     let temperature = match model.models() {
-        [only] => Some(only.file.temperature),
+        [only] => Some(only.temperature),
         _ => None,
     };
     let report = Report {

@@ -364,9 +364,9 @@ fn open_run(
     out: &Path,
     device: &Device,
 ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
-    let mut data = corpus.fingerprint()?;
+    let mut data = corpus.fingerprints.clone();
     if let Some(taught) = taught {
-        data = format!("{data} {}", taught.fingerprint());
+        data.add("teachers' answers", taught.fingerprint());
     }
     if arguments.resume {
         let resumed = RunDirectory::resume(out, data, device)?;

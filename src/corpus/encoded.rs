@@ -6,7 +6,6 @@ use crate::cache::{Cache, Key};
 use crate::data::{Labels, Split};
 use crate::error::Result;
 use crate::text::TextEncoder;
-use sha2::{Digest, Sha256};
 
 /// Tokenised texts with their classes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,11 +92,6 @@ impl Encoded {
             }
         }
     }
-
-    /// A SHA-256 over all ids and labels, in hexadecimal: tells whether two runs see the same.
-    pub fn fingerprint(&self) -> String {
-        fingerprint(&self.ids, &self.labels)
-    }
 }
 
 /// The token ids of texts, or what the cache has of them; `name` is what they are called. `None` if
@@ -130,27 +124,6 @@ pub(super) fn ids_through(
         }
     };
     Ok(ids)
-}
-
-/// A SHA-256 over token ids and the labels that there are.
-pub(super) fn fingerprint(ids: &[Vec<u32>], labels: &[u32]) -> String {
-    let mut hash = Sha256::new();
-    let mut labels = labels.iter();
-    for ids in ids {
-        hash.update((ids.len() as u64).to_le_bytes());
-        for id in ids {
-            hash.update(id.to_le_bytes());
-        }
-        if let Some(label) = labels.next() {
-            hash.update(label.to_le_bytes());
-        }
-    }
-    hexadecimal(hash)
-}
-
-pub(crate) fn hexadecimal(hash: Sha256) -> String {
-    let bytes = hash.finalize();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The token ids of texts. A text without tokens is read as one unknown token, so that it has a
