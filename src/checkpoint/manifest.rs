@@ -2,9 +2,9 @@
 
 use crate::corpus::hexadecimal;
 use crate::error::{Error, Result};
-use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The name of the list, a line for each file as `sha256sum` writes it. It is written last: a folder
@@ -13,11 +13,28 @@ pub(super) const MANIFEST: &str = "SHA256SUMS";
 
 /// The list for these files, by name.
 pub(super) fn manifest<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
-    let line = |(name, content)| {
-        let hash = hexadecimal(Sha256::new_with_prefix(content));
-        format!("{hash}  {name}\n")
-    };
-    files.into_iter().map(line).collect()
+    let hash = |content| hexadecimal(Sha256::new_with_prefix(content));
+    let files = files.into_iter();
+    files
+        .map(|(name, content)| line(name, &hash(content)))
+        .collect()
+}
+
+fn line(name: &str, hash: &str) -> String {
+    format!("{hash}  {name}\n")
+}
+
+/// The hash of a file, of which a part at a time is in memory.
+fn hash_of(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut part = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(hexadecimal(hash)),
+            length => hash.update(&part[..length]),
+        }
+    }
 }
 
 /// Checks that a folder holds these files as they were written. The list itself is compared byte by
@@ -38,11 +55,8 @@ pub(super) fn verify(folder: &Path, names: &[&'static str]) -> Result<()> {
     let mut found = String::new();
     for name in names {
         let path = folder.join(name);
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        // SAFETY: the bytes must not change while they are mapped. Files of a checkpoint are never
-        // written again once their folder has its name.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", &path))?;
-        let line = manifest([(*name, &*map)]);
+        let hash = hash_of(&path).map_err(Error::io("read", &path))?;
+        let line = line(name, &hash);
         if !listed[found.len().min(listed.len())..].starts_with(line.as_bytes()) {
             return Err(damaged(
                 name,

@@ -1,5 +1,6 @@
 //! What is written to disk: model directories and the folder of a training run.
 
+mod bytes;
 mod export;
 mod manifest;
 mod model_directory;

@@ -1,18 +1,16 @@
 //! Reading safetensors files that are mapped into memory, or are there: only what is used is read
 //! and copied.
 
+use super::bytes::Bytes;
 use crate::batch::Batch;
 use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result};
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// An open safetensors file.
 #[derive(Debug)]
@@ -21,24 +19,6 @@ pub(super) struct WeightFile {
     bytes: Bytes,
     entries: BTreeMap<String, Entry>,
     metadata: HashMap<String, String>,
-}
-
-/// The bytes of a whole file, shared by all who read them.
-#[derive(Debug, Clone)]
-enum Bytes {
-    Mapped(Arc<Mmap>),
-    Static(&'static [u8]),
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Static(bytes) => bytes,
-        }
-    }
 }
 
 /// Where a tensor of the file is.
@@ -55,12 +35,8 @@ impl WeightFile {
     /// # Errors
     /// It cannot be read, or is not a whole safetensors file.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        // SAFETY: the bytes must not change while they are mapped. This program never writes to
-        // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
-        // one as it is.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
-        Self::of_bytes(path, Bytes::Mapped(Arc::new(map)))
+        let bytes = Bytes::map(path).map_err(Error::io("read", path))?;
+        Self::of_bytes(path, bytes)
     }
 
     /// Reads the names and shapes of the tensors of a file in memory, which errors call `path`.

@@ -13,6 +13,11 @@
 //! | `op` | the graph nodes |
 //! | `buffer`, `shared`, `prefetch`, `memory` | memory: used again, filled by several tasks, asked for ahead, kept |
 
+#![allow(
+    unsafe_code,
+    reason = "registers are loaded without a check of bounds, and tasks write parts of one memory"
+)]
+
 mod backward;
 mod buffer;
 mod cells;

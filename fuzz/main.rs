@@ -1,0 +1,146 @@
+//! Every parser of files that may come from anyone, fed with mutated ones: each must answer with a
+//! value or an error, never with a panic, and in bounded memory.
+//!
+//! By default a few inputs for each parser; as many as README's section on reliability counts with
+//!
+//! ```sh
+//! BIRNN_FUZZ=2000000 cargo test --release --test fuzz -- --nocapture
+//! ```
+//!
+//! It needs no nightly compiler. Files in `seeds/NAME` are mutated for the parser NAME ([`mutate`]);
+//! where an input's outcome is of a kind not seen before, it becomes a seed itself. The inputs are the same
+//! ones at every run. The input of a parser that fails is kept in the folder of temporary files, under the
+//! name that the message says.
+
+mod mutate;
+mod parsers;
+
+use mutate::Mutator;
+use parsers::Parser;
+use peak_alloc::PeakAlloc;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// The most memory that all parsers at work and their seeds may hold together.
+const MOST_MEMORY: usize = 256 << 20;
+/// Inputs for each parser by default.
+const FEW: usize = 2000;
+/// The most seeds, those found on the way included.
+const MOST_SEEDS: usize = 1000;
+/// The longest input that becomes a seed, in bytes.
+const LONGEST_SEED: usize = 8 << 10;
+
+thread_local! {
+    /// What the last panic of this thread said, and where.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The kind of an outcome: a message without what is particular to one input.
+fn kind(outcome: &Result<(), String>) -> String {
+    let Err(message) = outcome else {
+        return "value".to_owned();
+    };
+    // The problem, without the remedy; of a longer one the last line, which says what it is.
+    let problem = message.split(';').next().unwrap_or_default();
+    let problem = problem.trim_end().lines().next_back().unwrap_or_default();
+    let mut quoted = false;
+    let letters = problem.chars().filter(|letter| {
+        quoted ^= matches!(*letter, '"' | '`');
+        !quoted && letter.is_ascii_alphabetic()
+    });
+    letters.take(80).collect()
+}
+
+fn fuzz(name: &str, parser: Parser) {
+    let count = std::env::var("BIRNN_FUZZ").map_or(FEW, |count| {
+        count.parse().expect("BIRNN_FUZZ is a number of inputs")
+    });
+    // A parser that contains a panic of a library would print it all the same.
+    std::panic::set_hook(Box::new(|panic| {
+        PANIC.with(|last| *last.borrow_mut() = panic.to_string());
+    }));
+    let mut seeds = Vec::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(name);
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("the parser has seeds")
+        .map(|entry| entry.expect("the folder can be read").path())
+        .collect();
+    files.sort();
+    for file in files {
+        seeds.push(fs::read(file).expect("a seed can be read"));
+    }
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let kept = std::env::temp_dir().join(format!("birnn-fuzz-{name}-{}", std::process::id()));
+    let mut work = parser(folder.path());
+
+    let mut mutator = Mutator::new(&seeds);
+    let mut kinds = HashSet::new();
+    let (mut values, mut slowest) = (0, Duration::ZERO);
+    let (given, begin) = (seeds.len(), Instant::now());
+    for number in 0..count {
+        let bytes = match number < given {
+            true => seeds[number].clone(),
+            false => mutator.mutate(&seeds),
+        };
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&bytes)));
+        slowest = slowest.max(started.elapsed());
+        let Ok(outcome) = outcome else {
+            fs::write(&kept, &bytes).expect("there is room for temporary files");
+            let panic = PANIC.with(|last| last.borrow().clone());
+            panic!("{name}: {panic}; the input is {}", kept.display());
+        };
+        values += usize::from(outcome.is_ok());
+        // Of those that are read a few: what is nearly right is near them.
+        let is_new = kinds.insert(kind(&outcome)) || outcome.is_ok() && values.is_multiple_of(64);
+        let is_wanted = bytes.len() <= LONGEST_SEED && seeds.len() < MOST_SEEDS;
+        if number >= given && is_new && is_wanted {
+            seeds.push(bytes);
+        }
+        let peak = MEMORY.peak_usage();
+        assert!(peak < MOST_MEMORY, "{name}: {peak} bytes of memory");
+    }
+    println!(
+        "{name}: {count} inputs, {values} of them read, {} kinds of outcome; slowest {} ms, all {} s, at most \
+         {} MiB",
+        kinds.len(),
+        slowest.as_millis(),
+        begin.elapsed().as_secs(),
+        MEMORY.peak_usage() >> 20
+    );
+}
+
+macro_rules! parsers {
+    ($($name:ident),*) => {
+        $(
+            #[test]
+            fn $name() {
+                fuzz(stringify!($name), parsers::$name);
+            }
+        )*
+    };
+}
+
+parsers!(
+    csv,
+    tsv,
+    jsonl,
+    fasttext,
+    parquet,
+    stream,
+    config,
+    tokenizer,
+    model_config,
+    safetensors,
+    vectors,
+    checkpoint
+);

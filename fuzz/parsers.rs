@@ -1,0 +1,219 @@
+//! The parsers: how each is called, and what must hold of what it reads.
+
+use birnn::batch::Batch;
+use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::config::Config;
+use birnn::corpus::Fingerprints;
+use birnn::data::{Format, Labels, SourceOptions, Split, read_rows};
+use birnn::dropout::Phase;
+use birnn::text::{TextConfig, TextEncoder};
+use birnn::vectors::read_vectors;
+use candle_core::Device;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// Reads an input; an error is given as its message.
+pub type Work = Box<dyn FnMut(&[u8]) -> Result<(), String>>;
+/// Makes the work; it may write files of its own in a folder.
+pub type Parser = fn(&Path) -> Work;
+
+fn message<T>(result: birnn::Result<T>) -> Result<T, String> {
+    // With its cause, as the program prints it.
+    result.map_err(|error| match std::error::Error::source(&error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    })
+}
+
+/// What a table of texts promises, however it was read.
+fn check_rows(split: Split) {
+    assert!(!split.records.is_empty());
+    for (place, record) in split.records.iter().enumerate() {
+        assert_eq!(record.row, place + 1);
+        assert_ne!(record.label.as_deref(), Some(""));
+    }
+    // Whatever the labels are, they make classes or an error.
+    if let Ok(labels) = Labels::of_split(&split) {
+        let _ = labels.encode(&split);
+    }
+}
+
+fn rows(format: Option<Format>) -> Work {
+    let options = SourceOptions {
+        format,
+        ..SourceOptions::default()
+    };
+    let unlabelled = SourceOptions {
+        unlabelled: true,
+        ..options.clone()
+    };
+    Box::new(move |bytes| {
+        if let Ok(split) = read_rows(bytes, "input", &unlabelled) {
+            check_rows(split);
+        }
+        message(read_rows(bytes, "input", &options)).map(check_rows)
+    })
+}
+
+pub fn csv(_: &Path) -> Work {
+    rows(Some(Format::Csv))
+}
+
+pub fn tsv(_: &Path) -> Work {
+    rows(Some(Format::Tsv))
+}
+
+pub fn jsonl(_: &Path) -> Work {
+    rows(Some(Format::Jsonl))
+}
+
+pub fn fasttext(_: &Path) -> Work {
+    rows(Some(Format::FastText))
+}
+
+pub fn parquet(_: &Path) -> Work {
+    rows(Some(Format::Parquet))
+}
+
+/// A stream of any format, packed or not, as it comes in through a pipe.
+pub fn stream(_: &Path) -> Work {
+    rows(None)
+}
+
+/// A config is read back as it was written.
+pub fn config(_: &Path) -> Work {
+    Box::new(|bytes| {
+        let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+        let config = message(Config::from_toml(Some((Path::new("input"), text)), &[]))?;
+        let written = message(config.to_toml()).expect("a config can be written");
+        let again = Config::from_toml(Some((Path::new("input"), &written)), &[]);
+        assert_eq!(message(again), Ok(config));
+        Ok(())
+    })
+}
+
+/// Ids lie below the size of the vocabulary; the tokenizer is read back as it was written.
+pub fn tokenizer(_: &Path) -> Work {
+    let texts = [
+        "",
+        "a good film, isn't it?",
+        "naïve 電影 \u{1F600}\0 \u{301}",
+        "aaaaaaaaaa",
+    ];
+    Box::new(move |bytes| {
+        let config = TextConfig::default();
+        let read =
+            |bytes: &[u8]| message(TextEncoder::from_bytes(bytes, Path::new("input"), &config));
+        let encoder = read(bytes)?;
+        let ids: Vec<_> = texts
+            .iter()
+            .map(|text| message(encoder.encode(text)))
+            .collect();
+        let largest = ids.iter().flatten().flatten().max();
+        assert!(largest.is_none_or(|&id| (id as usize) < encoder.vocabulary_size()));
+        let written = message(encoder.to_json())?;
+        let again = read(written.as_bytes()).expect("what was written can be read");
+        let same: Vec<_> = texts
+            .iter()
+            .map(|text| message(again.encode(text)))
+            .collect();
+        assert_eq!(ids, same);
+        Ok(())
+    })
+}
+
+/// A good model directory in `folder`.
+fn good_model(folder: &Path) -> PathBuf {
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/textbook");
+    let model = folder.join("model");
+    fs::create_dir(&model).expect("the folder can be written to");
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(good.join(name), model.join(name)).expect("the fixture is there");
+    }
+    model
+}
+
+/// Loads a model after one of its files was replaced, and uses it.
+fn model(folder: &Path, name: &'static str) -> Work {
+    let model = good_model(folder);
+    Box::new(move |bytes| {
+        // Another file in its place: the one before may be mapped into memory.
+        fs::remove_file(model.join(name)).expect("the folder can be written to");
+        fs::write(model.join(name), bytes).expect("the folder can be written to");
+        let directory = message(ModelDirectory::load(&model, &Device::Cpu))?;
+        assert!(directory.temperature.is_finite() && directory.temperature > 0.0);
+        let batch = Batch::new(&[&[1, 0, 2], &[1]]).expect("the batch is right");
+        let logits = directory.model.forward(&batch, Phase::Inference);
+        let logits = message(logits)?
+            .to_vec2::<f32>()
+            .expect("logits are a matrix");
+        assert_eq!(logits.len(), 2);
+        assert!(
+            logits
+                .iter()
+                .all(|row| row.len() == directory.file.labels.len())
+        );
+        Ok(())
+    })
+}
+
+pub fn model_config(folder: &Path) -> Work {
+    model(folder, "config.json")
+}
+
+pub fn safetensors(folder: &Path) -> Work {
+    model(folder, "model.safetensors")
+}
+
+/// Rows have the dimension and are finite.
+pub fn vectors(folder: &Path) -> Work {
+    let path = folder.join("vectors");
+    let words = ["good", "bad", "the", "a", "film"];
+    let vocabulary: Vec<(String, u32)> = words
+        .iter()
+        .zip(0..)
+        .map(|(word, id)| (word.to_string(), id))
+        .collect();
+    Box::new(move |bytes| {
+        fs::write(&path, bytes).expect("there is room");
+        let mut go_on = |_, _| ControlFlow::Continue(());
+        let table = message(read_vectors(&path, &vocabulary, &mut go_on))?;
+        let table = table.expect("nobody ended it");
+        assert!(table.found > 0 && table.found <= vocabulary.len());
+        Ok(())
+    })
+}
+
+/// The state of a run, with the hash that belongs to it: as if made by someone on purpose.
+pub fn checkpoint(folder: &Path) -> Work {
+    let run = folder.join("run");
+    let checkpoint = run.join("checkpoints/00000001");
+    fs::create_dir_all(&checkpoint).expect("the folder can be written to");
+    let tensors =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/textbook/model.safetensors");
+    let tensors = fs::read(tensors).expect("the fixture is there");
+    fs::write(checkpoint.join("training.safetensors"), &tensors).expect("there is room");
+    let hash = |bytes: &[u8]| -> String {
+        Sha256::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    let of_tensors = hash(&tensors);
+    Box::new(move |bytes| {
+        fs::write(checkpoint.join("training.json"), bytes).expect("there is room");
+        let list = format!(
+            "{}  training.json\n{of_tensors}  training.safetensors\n",
+            hash(bytes)
+        );
+        fs::write(checkpoint.join("SHA256SUMS"), list).expect("there is room");
+        message(RunDirectory::resume(
+            &run,
+            Fingerprints::default(),
+            &Device::Cpu,
+        ))
+        .map(|_| ())
+    })
+}

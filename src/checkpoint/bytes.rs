@@ -1,0 +1,45 @@
+//! The bytes of a file without a copy of them.
+
+#![allow(
+    unsafe_code,
+    reason = "mapping a file into memory needs a promise that nobody writes to it"
+)]
+
+use memmap2::Mmap;
+use std::fs::File;
+use std::io::Result;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The bytes of a whole file, shared by all who read them.
+#[derive(Debug, Clone)]
+pub(super) enum Bytes {
+    /// A file mapped into memory.
+    Mapped(Arc<Mmap>),
+    /// A file that is part of the program.
+    Static(&'static [u8]),
+}
+
+impl Bytes {
+    /// Maps a file into memory, where it stays as it is if its name is given to another file.
+    pub(super) fn map(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        // SAFETY: the bytes must not change while they are mapped. This program never writes to
+        // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
+        // one as it is. That nobody else does, `ModelDirectory::load` asks of its callers.
+        let map = unsafe { Mmap::map(&file) }?;
+        Ok(Self::Mapped(Arc::new(map)))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
+}
