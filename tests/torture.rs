@@ -17,6 +17,7 @@ use birnn::text::{TextConfig, TextEncoder};
 use candle_core::{Device, Tensor};
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ fn rounds(few: usize, all: usize) -> usize {
 }
 
 /// A run of 480 steps with everything that is fitted before the first one.
-const RUN: [&str; 19] = [
+const RUN: [&str; 21] = [
     "train",
     "--seed=2",
     "--set",
@@ -49,6 +50,8 @@ const RUN: [&str; 19] = [
     "model.ngrams.order=2",
     "--set",
     "model.ngrams.features=1000",
+    "--set",
+    "train.vector_epochs=3",
     "--force",
 ];
 
@@ -136,6 +139,73 @@ fn a_run_killed_again_and_again_ends_as_if_it_had_not_been() {
         fs::remove_dir_all(&out).unwrap();
     }
     println!("{kills} kills in {runs} runs: every model, state and log the same");
+}
+
+/// A folder's content is gone, or was never there.
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
+}
+
+#[test]
+fn a_run_ended_by_a_signal_says_how_it_goes_on_and_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let started = Instant::now();
+    let whole = [&RUN[..], &["--out", "whole"]].concat();
+    assert!(birnn(folder, &whole).status().unwrap().success());
+    let duration = started.elapsed();
+    let expected = result(&folder.join("whole"));
+
+    let mut rng = Rng::new(2, Stream::Shuffle, 0, 0);
+    let (mut at_once, mut before, mut within) = (0, 0, 0);
+    for round in 0..rounds(6, 300) {
+        let (name, number) = [("-INT", 2), ("-TERM", 15)][round % 2];
+        let out = folder.join("run");
+        let begin = [&RUN[..], &["--out", "run"]].concat();
+        let mut command = birnn(folder, &begin);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // Half of them before or near the first step.
+        let wait = duration.mul_f64(rng.uniform() * [0.2, 1.0][round / 2 % 2]);
+        std::thread::sleep(wait);
+        if child.try_wait().unwrap().is_none() {
+            let kill = Command::new("kill")
+                .args([name, &child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let last = said.lines().next_back().unwrap_or_default();
+        match (output.status.code(), output.status.signal()) {
+            (Some(0), None) => {}
+            // Before the program had begun.
+            (None, Some(signal)) if signal == number && is_empty(&out) => {
+                at_once += 1;
+                continue;
+            }
+            (Some(code), None) if code == 128 + number => match last {
+                "interrupted before the first step: nothing to save" => {
+                    before += 1;
+                    assert!(is_empty(&out), "{said}");
+                    continue;
+                }
+                command => {
+                    within += 1;
+                    let command = command.trim_start().split_once(' ').unwrap();
+                    assert_eq!(command.1, "train --resume --out run", "{said}");
+                    let resume = ["train", "--resume", "--out", "run"];
+                    assert!(birnn(folder, &resume).status().unwrap().success());
+                }
+            },
+            other => panic!("{name}: {other:?}\n{said}"),
+        }
+        assert!(result(&out) == expected, "round {round}: {said}");
+        fs::remove_dir_all(&out).unwrap();
+    }
+    println!(
+        "signals: {within} during training, each run the same after --resume; {before} before the first step, \
+         {at_once} before anything"
+    );
 }
 
 /// A run whose only checkpoint has about 64 KiB.
