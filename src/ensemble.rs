@@ -128,7 +128,7 @@ impl Ensemble {
     /// each model.
     ///
     /// # Errors
-    /// Those of `tokenize`, or a token that the model does not have.
+    /// Those of `tokenize`, a token that the model does not have, or logits that are not finite.
     pub(crate) fn outputs_of(
         &self,
         mut tokenize: impl FnMut(&ModelDirectory, &mut dyn Progress) -> Result<Option<Vec<Vec<u32>>>>,
@@ -143,6 +143,7 @@ impl Ensemble {
             let Some(rows) = logits(&model.model, &ids, &mut told)? else {
                 return Ok(None);
             };
+            check_finite(&rows, model)?;
             let outputs = rows
                 .into_iter()
                 .map(|row| Output::new(row, model.temperature));
@@ -162,6 +163,19 @@ impl Ensemble {
             }
         }
         Ok(Some(all))
+    }
+}
+
+/// Refuses logits without probabilities: finite weights can be so large that their sums are not.
+fn check_finite(rows: &[Vec<f32>], model: &ModelDirectory) -> Result<()> {
+    let is_finite = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
+    match rows.iter().position(|row| !is_finite(row)) {
+        None => Ok(()),
+        Some(text) => Err(Error::model(
+            &model.path,
+            format!("its output for text {} is not finite", text + 1),
+            "its weights are too large: train again, with a lower learning rate",
+        )),
     }
 }
 

@@ -1,0 +1,141 @@
+//! Numbers that make no sense, and texts without a known word: an error that says so, or an answer that is
+//! defined; never NaN.
+
+use birnn::batch::Batch;
+use birnn::checkpoint::ModelDirectory;
+use birnn::corpus::encode_texts;
+use birnn::dropout::Phase;
+use birnn::ensemble::Ensemble;
+use birnn::evaluate::Evaluation;
+use birnn::loss::{Targets, cross_entropy, cross_entropy_to};
+use birnn::predict::predict;
+use candle_core::{Device, Tensor};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CPU: Device = Device::Cpu;
+
+fn textbook() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/textbook")
+}
+
+/// A copy of the textbook's model with other weights.
+fn changed(change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(textbook().join(name), folder.path().join(name)).unwrap();
+    }
+    let weights = candle_core::safetensors::load(textbook().join("model.safetensors"), &CPU);
+    let weights: BTreeMap<String, Tensor> = weights
+        .unwrap()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let tensor = change(&name, tensor);
+            (name, tensor)
+        })
+        .collect();
+    ModelDirectory::write_weights(folder.path(), &weights, 1.0).unwrap();
+    folder
+}
+
+fn ensemble(model: ModelDirectory) -> Ensemble {
+    Ensemble::new(vec![model]).unwrap()
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_by_name() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let folder = changed(|name, tensor| match name {
+            "encoder.weight_hh_l1_reverse" => {
+                let shape = tensor.shape().clone();
+                let mut values: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+                values[3] = bad;
+                Tensor::from_vec(values, shape, &CPU).unwrap()
+            }
+            _ => tensor,
+        });
+        let error = ModelDirectory::load(folder.path(), &CPU).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: encoder.weight_hh_l1_reverse holds numbers that are not finite; train again, with a \
+                 lower learning rate",
+                folder.path().join("model.safetensors").display()
+            )
+        );
+    }
+}
+
+#[test]
+fn weights_so_large_that_the_output_is_not_finite_are_an_error() {
+    let folder = changed(|_, tensor| (tensor.ones_like().unwrap() * 3e38).unwrap());
+    let model = ModelDirectory::load(folder.path(), &CPU).unwrap();
+    let error = predict(&ensemble(model), &["good"], &mut ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{}: its output for text 1 is not finite; its weights are too large: train again, with a lower \
+             learning rate",
+            folder.path().display()
+        )
+    );
+}
+
+#[test]
+fn a_text_without_a_known_word_is_so_many_unknown_ones() {
+    let model = ModelDirectory::load(&textbook(), &CPU).unwrap();
+    let texts = ["qqq zzz", "", " \t\n", "\u{0}\u{301}"];
+    let unknown = model.encoder.unknown_id().unwrap();
+    let ids = encode_texts(&model.encoder, &texts, &mut ())
+        .unwrap()
+        .unwrap();
+    assert_eq!(ids[0], [unknown; 2]);
+    // A text without tokens is one unknown word.
+    assert_eq!((&ids[1][..], &ids[2][..]), (&[unknown][..], &[unknown][..]));
+    let model = ensemble(model);
+    let found = predict(&model, &texts, &mut ()).unwrap().unwrap();
+    assert_eq!(found[1].logits, found[2].logits);
+    for prediction in &found {
+        let sum: f64 = prediction.scores.iter().copied().map(f64::from).sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+    }
+    assert!(predict(&model, &[], &mut ()).unwrap().unwrap().is_empty());
+}
+
+#[test]
+fn batches_without_texts_or_tokens_and_ids_out_of_range_are_errors() {
+    let message = |sequences: &[&[u32]]| Batch::new(sequences).unwrap_err().to_string();
+    assert_eq!(message(&[]), "lengths: the batch has no rows");
+    assert_eq!(
+        message(&[&[1], &[]]),
+        "lengths: row 1 has length 0, but every row needs at least one step"
+    );
+    let model = ModelDirectory::load(&textbook(), &CPU).unwrap();
+    let batch = Batch::new(&[&[1, u32::MAX]]).unwrap();
+    let error = model.model.forward(&batch, Phase::Inference).unwrap_err();
+    let rows = model.encoder.vocabulary_size();
+    assert_eq!(
+        error.to_string(),
+        format!("batch: token 4294967295, but the embedding has {rows} rows")
+    );
+}
+
+#[test]
+fn labels_and_probabilities_that_are_none_are_errors() {
+    let logits = Tensor::new(&[[0.5f32, -0.5], [1.0, 2.0]], &CPU).unwrap();
+    let of = |labels: &[u32]| cross_entropy(&logits, labels, 0.0).unwrap_err().to_string();
+    assert_eq!(of(&[0, 2]), "labels: class 2, but there are 2");
+    assert_eq!(of(&[0]), "labels: 1 of them for 2 rows of logits");
+    let of = |targets: &[f32]| {
+        let targets = Targets::Probabilities(targets);
+        cross_entropy_to(&logits, targets, 0.0)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(of(&[0.5; 3]), "labels: 3 of them for 2 rows of logits");
+    let rows = vec![vec![-0.7, -0.7]];
+    let of = |labels: &[u32]| Evaluation::new(&rows, labels, 2).unwrap_err().to_string();
+    assert_eq!(of(&[2]), "labels: class 2 of 2, for 2 outputs");
+    assert_eq!(of(&[]), "labels: 0 of them for 1 texts");
+}
