@@ -1,12 +1,17 @@
 //! What is written to disk: model directories and the folder of a training run.
 
 mod bytes;
+mod checkpoints;
 mod export;
 mod manifest;
 mod model_directory;
 mod run_directory;
+mod space;
+mod state;
 mod weights;
 
 pub use export::export;
 pub use model_directory::{ModelDirectory, ModelFile};
-pub use run_directory::{Progress, Resumed, RunDirectory, Snapshot};
+pub use run_directory::{Resumed, RunDirectory};
+pub use space::check_space;
+pub use state::{Progress, Snapshot};

@@ -13,9 +13,11 @@
 //! a list of the hashes of its files ([`manifest`]), and the newest that agrees with its list is the one
 //! to go on from.
 
-use super::manifest::{MANIFEST, manifest, verify};
+use super::checkpoints::{CHECKPOINTS, KEPT, Newest, checkpoints, lock, newest, nothing_to_resume};
+use super::manifest::{MANIFEST, manifest};
 use super::model_directory::{CONFIG, ModelDirectory, ModelFile, WEIGHTS};
 use super::model_directory::{to_json, to_safetensors};
+use super::state::{FORMAT_VERSION, Progress, STATE, Snapshot, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::atomic;
 use crate::config::Config;
@@ -24,78 +26,12 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::cmp::Reverse;
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 const METRICS: &str = "metrics.jsonl";
-const CHECKPOINTS: &str = "checkpoints";
-const LOCK: &str = "lock";
-const STATE: &str = "training.json";
-const TENSORS: &str = "training.safetensors";
-/// The version that this code writes, and the only one that it reads.
-const FORMAT_VERSION: u32 = 4;
-/// How many checkpoints are kept.
-const KEPT: usize = 2;
-
-/// What `training.json` holds beside the caller's state.
-#[derive(Debug, Serialize, Deserialize)]
-struct StateFile<S> {
-    format_version: u32,
-    /// The complete config of the run.
-    config: Config,
-    /// What the run is made from.
-    data: Fingerprints,
-    /// Length of `metrics.jsonl` at this moment: what follows is from after the checkpoint.
-    metrics_bytes: u64,
-    progress: S,
-}
-
-/// The part of `training.json` that every version has.
-#[derive(Debug, Deserialize)]
-struct Version {
-    format_version: u32,
-}
-
-/// Where a run stands, as far as it is numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Optimizer steps taken.
-    pub step: u64,
-    /// Batches seen; numbers the forward passes of training.
-    pub batches: u64,
-    /// Epochs finished.
-    pub epoch: u64,
-    /// Batches of the present epoch that are done.
-    pub batch_in_epoch: u64,
-    /// Sum over the texts of the present epoch of their loss.
-    pub epoch_loss: f64,
-    /// Texts of the present epoch that were classified right.
-    pub epoch_correct: u64,
-    /// Texts of the present epoch so far.
-    pub epoch_texts: u64,
-    /// Seconds of training so far.
-    pub seconds: f64,
-    /// The best validation accuracy.
-    pub best_accuracy: Option<f64>,
-    /// The validation loss of that epoch.
-    pub best_loss: Option<f64>,
-    /// That epoch, from 1.
-    pub best_epoch: u64,
-}
-
-/// A complete checkpoint.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// The numbers.
-    pub progress: Progress,
-    /// Parameters, moments and differences from the averages, named by kind.
-    pub tensors: BTreeMap<String, Tensor>,
-}
 
 /// The folder of a run, open for writing.
 #[derive(Debug)]
@@ -186,24 +122,6 @@ impl RunDirectory {
                 "go on with --resume, overwrite it with --force, or choose another --out",
             )),
             _ => Ok(()),
-        }
-    }
-
-    /// Checks that there is room at `path`, which need not be there yet, for the run of a model of so
-    /// many numbers: for the checkpoints that are kept and the one that is being written, each with
-    /// parameters, two moments and averages, and for the model twice.
-    ///
-    /// # Errors
-    /// There is less, or the operating system does not tell.
-    pub fn check_space(path: &Path, parameters: u64) -> Result<()> {
-        let needed = size_of::<f32>() as u64 * parameters * (4 * (KEPT as u64 + 1) + 2);
-        let path = std::path::absolute(path).map_err(Error::io("find", path))?;
-        let there = path.ancestors().find(|folder| folder.exists());
-        let free = fs4::available_space(there.unwrap_or(&path));
-        let free = free.map_err(Error::io("measure the space of", &path))?;
-        match free >= needed {
-            true => Ok(()),
-            false => Err(no_space(&path, needed, free)),
         }
     }
 
@@ -342,132 +260,6 @@ impl RunDirectory {
     }
 }
 
-fn no_space(path: &Path, needed: u64, free: u64) -> Error {
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    Error::model(
-        path,
-        format!(
-            "a run needs {:.1} MB here, but {:.1} MB are free",
-            megabytes(needed),
-            megabytes(free)
-        ),
-        "free some space, or choose another --out",
-    )
-}
-
-/// Locks the folder of a run, which is made if it is not there.
-fn lock(path: &Path) -> Result<File> {
-    let folder = path.join(CHECKPOINTS);
-    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let file = folder.join(LOCK);
-    let opened = File::create(&file).map_err(Error::io("create", &file))?;
-    match opened.try_lock() {
-        Ok(()) => Ok(opened),
-        Err(TryLockError::WouldBlock) => Err(Error::model(
-            path,
-            "another run is writing in this folder",
-            "wait for its end, or choose another --out",
-        )),
-        // A file system without locks.
-        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(opened),
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &file)(error)),
-    }
-}
-
-/// The checkpoints of a run with their numbers, the newest first; unfinished ones, which count as the
-/// oldest, at the end.
-fn checkpoints(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let folder = path.join(CHECKPOINTS);
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("read", &folder)(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(Error::io("read", &folder))?.path();
-        let number = |name: &OsStr| name.to_str()?.parse().ok();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == atomic::TEMPORARY)
-        {
-            found.push((0, path));
-        } else if let Some(number) = path.file_name().and_then(number) {
-            found.push((number, path));
-        }
-    }
-    found.sort_by_key(|(number, _)| Reverse(*number));
-    Ok(found)
-}
-
-/// What the newest whole checkpoint says.
-struct Newest<S> {
-    folder: PathBuf,
-    state: StateFile<S>,
-    skipped: Vec<Error>,
-    /// The number of the next checkpoint.
-    next: u64,
-}
-
-fn newest<S: DeserializeOwned>(path: &Path) -> Result<Newest<S>> {
-    let mut skipped = Vec::new();
-    let mut next = 1;
-    for (number, folder) in checkpoints(path)?
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-    {
-        next = next.max(number + 1);
-        let read = verify(&folder, &[STATE, TENSORS]).and_then(|()| read_state(&folder));
-        match read {
-            Ok(state) => {
-                return Ok(Newest {
-                    folder,
-                    state,
-                    skipped,
-                    next,
-                });
-            }
-            Err(error) => skipped.push(error),
-        }
-    }
-    // The newest one's problem, where there is one.
-    let problem = skipped.into_iter().next();
-    Err(problem.unwrap_or_else(|| nothing_to_resume(path)))
-}
-
-fn nothing_to_resume(path: &Path) -> Error {
-    Error::model(
-        path,
-        "there is no checkpoint to resume from",
-        "start the run without --resume",
-    )
-}
-
-fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile<S>> {
-    let file = folder.join(STATE);
-    let bytes = std::fs::read(&file).map_err(Error::io("read", &file))?;
-    let unreadable = |error: serde_json::Error| {
-        Error::model(
-            &file,
-            format!("not a readable checkpoint: {error}"),
-            "start a new run in another folder",
-        )
-    };
-    // The version first: the rest may be of another form.
-    let Version { format_version } = serde_json::from_slice(&bytes).map_err(unreadable)?;
-    if format_version != FORMAT_VERSION {
-        return Err(Error::model(
-            &file,
-            format!("format version {format_version}, but this birnn reads {FORMAT_VERSION}"),
-            match format_version > FORMAT_VERSION {
-                true => "use a newer birnn",
-                false => "start a new run in another folder",
-            },
-        ));
-    }
-    serde_json::from_slice(&bytes).map_err(unreadable)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -567,25 +359,6 @@ mod tests {
             "{error}"
         );
         assert_eq!(source.raw_os_error(), Some(ENOSPC));
-    }
-
-    #[test]
-    fn a_run_that_does_not_fit_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("not/there");
-        RunDirectory::check_space(&path, 1000).unwrap();
-        let error = RunDirectory::check_space(&path, 1 << 56).unwrap_err();
-        let message = error.to_string();
-        // 14 times four bytes.
-        assert!(
-            message.contains(": a run needs 4035225266124.0 MB here, but "),
-            "{message}"
-        );
-        assert!(
-            message.ends_with("; free some space, or choose another --out"),
-            "{message}"
-        );
-        assert!(!path.exists());
     }
 
     #[test]

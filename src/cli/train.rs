@@ -9,7 +9,7 @@ use super::table::grouped;
 use super::tell;
 use super::vectors::learn_from;
 use anyhow::Context;
-use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot};
+use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot, check_space};
 use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
@@ -124,7 +124,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let model = initial_model(&config, vocabulary_size, classes, vectors.as_ref(), &device)?;
     terminal.say(&format!("{} parameters", grouped(model.1.count())));
     if !arguments.resume {
-        RunDirectory::check_space(&out, model.1.count() as u64)?;
+        check_space(&out, model.1.count() as u64)?;
     }
     let Some(taught) = learn_from_teachers(&config, &corpus, &device, &mut terminal)? else {
         return Ok(stopped_early(&interrupt));
