@@ -20,7 +20,7 @@ use super::weights::WeightFile;
 use crate::atomic;
 use crate::config::Config;
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain_words};
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -56,6 +56,7 @@ struct StateFile<S> {
 
 /// The part of `training.json` that every version has.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 struct Version {
     format_version: u32,
 }
@@ -448,7 +449,10 @@ fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile<S>> {
     let unreadable = |error: serde_json::Error| {
         Error::model(
             &file,
-            format!("not a readable checkpoint: {error}"),
+            format!(
+                "not a readable checkpoint: {}",
+                plain_words(&error.to_string())
+            ),
             "start a new run in another folder",
         )
     };
@@ -464,7 +468,12 @@ fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile<S>> {
             },
         ));
     }
-    serde_json::from_slice(&bytes).map_err(unreadable)
+    let state: StateFile<S> = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    state
+        .config
+        .validate()
+        .map_err(|error| error.within(&file))?;
+    Ok(state)
 }
 
 #[cfg(test)]
