@@ -12,7 +12,7 @@ mod train;
 pub use data::DataConfig;
 pub use train::TrainConfig;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line, plain_words};
 use crate::model::ModelConfig;
 use crate::text::TextConfig;
 use keys::{check_keys, resolve_paths, set};
@@ -46,9 +46,10 @@ impl Config {
         let mut table = toml::Table::new();
         if let Some((path, text)) = file {
             table = text.parse().map_err(|error: toml::de::Error| {
+                let lines: Vec<String> = error.to_string().lines().map(one_line).collect();
                 Error::config(
                     path.display().to_string(),
-                    format!("not valid TOML: {}", error.to_string().trim_end()),
+                    format!("not valid TOML: {}", lines.join("\n")),
                     "correct the file",
                 )
             })?;
@@ -68,7 +69,7 @@ impl Config {
                 let ours = problem.strip_prefix(&format!("configuration, {key}: "));
                 match ours.and_then(|ours| ours.split_once("; ")) {
                     Some((problem, remedy)) => Error::config(key, problem, remedy),
-                    None => Error::config(key, problem, "correct the value"),
+                    None => Error::config(key, plain_words(problem), "correct the value"),
                 }
             })?;
         config.validate()?;
@@ -84,7 +85,8 @@ impl Config {
             .map_err(|error| Error::config("the config", error.to_string(), "report this as a bug"))
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Checks what serde cannot.
+    pub(crate) fn validate(&self) -> Result<()> {
         self.text.validate()?;
         self.model.validate()?;
         self.train.validate()?;

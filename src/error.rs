@@ -152,4 +152,53 @@ impl Error {
             problem: problem.into(),
         }
     }
+
+    /// The error of a key or an argument that was read from the file at `path`, as one of that file.
+    pub(crate) fn within(self, path: &Path) -> Self {
+        match self {
+            Self::Config {
+                key,
+                problem,
+                remedy,
+            } => Self::model(path, format!("{key}: {problem}"), remedy),
+            Self::Argument { argument, problem } => Self::model(
+                path,
+                format!("{argument}: {problem}"),
+                "correct or replace the file",
+            ),
+            other => other,
+        }
+    }
+}
+
+/// What a deserializer says, without Rust's names for types.
+pub(crate) fn plain_words(message: &str) -> String {
+    [
+        ("expected usize", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        (
+            "expected u32",
+            "expected a whole number from 0 to 4294967295",
+        ),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list"),
+        ("invalid type: sequence", "invalid type: list"),
+    ]
+    .into_iter()
+    .fold(message.to_owned(), |message, (rust, plain)| {
+        message.replace(rust, plain)
+    })
+}
+
+/// A text of someone else's on one line: its control characters, which a terminal may obey, are
+/// written out.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    line
 }

@@ -1072,12 +1072,12 @@ fn a_wrong_value_is_one_line() {
     for (set, message) in [
         (
             "train.epochs=many",
-            "configuration, train.epochs: invalid type: string \"many\", expected u64; correct \
-             the value",
+            "configuration, train.epochs: invalid type: string \"many\", expected a whole \
+             number from 0; correct the value",
         ),
         (
             "model.pooling=mean",
-            "configuration, model.pooling: invalid type: string \"mean\", expected a sequence; \
+            "configuration, model.pooling: invalid type: string \"mean\", expected a list; \
              correct the value",
         ),
         (

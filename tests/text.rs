@@ -473,11 +473,20 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
         ),
         (
             model(word_level(json!({"u": -1}))),
-            "invalid value: integer `-1`, expected u32",
+            "invalid value: integer `-1`, expected a whole number from 0",
         ),
-        (model(word_level(json!({"u": 0.5}))), "expected u32"),
-        (model(word_level(json!({"u": "0"}))), "expected u32"),
-        (model(word_level(json!({"u": null}))), "expected u32"),
+        (
+            model(word_level(json!({"u": 0.5}))),
+            "expected a whole number from 0",
+        ),
+        (
+            model(word_level(json!({"u": "0"}))),
+            "expected a whole number from 0",
+        ),
+        (
+            model(word_level(json!({"u": null}))),
+            "expected a whole number from 0",
+        ),
         (
             model(word_level(json!({"u": 0, "a": u32::MAX}))),
             "the token \"a\" has the id 4294967295; ids lie below 16777216",

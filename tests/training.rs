@@ -863,7 +863,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
         };
         let problem = problem.to_string();
         assert!(
-            problem.contains("is another one") || name == "SHA256SUMS",
+            problem.contains("is not that in SHA256SUMS") || name == "SHA256SUMS",
             "{problem}"
         );
         assert!(resumed.snapshot.progress.step < 5);
@@ -884,8 +884,8 @@ fn a_run_without_a_whole_checkpoint_names_the_newest_one() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: this is not what was written: its hash is another one; restore it, or start a new \
-             run in another folder",
+            "{}: this is not what was written: its hash is not that in SHA256SUMS; restore \
+             it, or start a new run in another folder",
             last(folder.path()).join("training.safetensors").display()
         )
     );

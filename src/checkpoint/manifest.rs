@@ -60,7 +60,7 @@ pub(super) fn verify(folder: &Path, names: &[&'static str]) -> Result<()> {
         if !listed[found.len().min(listed.len())..].starts_with(line.as_bytes()) {
             return Err(damaged(
                 name,
-                "this is not what was written: its hash is another one",
+                "this is not what was written: its hash is not that in SHA256SUMS",
             ));
         }
         found.push_str(&line);

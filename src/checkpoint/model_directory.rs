@@ -7,7 +7,7 @@ use super::weights::WeightFile;
 use crate::atomic;
 use crate::data::Labels;
 use crate::embedding::EmbeddingTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain_words};
 use crate::model::{BiRnn, EMBEDDING, ModelConfig};
 use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{Device, Tensor};
@@ -181,7 +181,9 @@ impl ModelDirectory {
             .collect::<Result<_>>()?;
         let builder = crate::parameters::builder(others, device);
         let classes = file.labels.len();
-        let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)?.prepared()?;
+        let model = BiRnn::with_embedding(&file.model, embedding, classes, builder)
+            .map_err(|error| error.within(weights.path()))?
+            .prepared()?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
@@ -243,6 +245,11 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
     let version = value
         .get("format_version")
         .and_then(serde_json::Value::as_u64);
+    if version == Some(0) {
+        return Err(broken(
+            "format version 0, but the first one is 1".to_owned(),
+        ));
+    }
     if let Some(version) = version
         && version > u64::from(FORMAT_VERSION)
     {
@@ -252,14 +259,28 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
             "use a newer birnn",
         ));
     }
-    let file: ModelFile = serde_path_to_error::deserialize(value)
-        .map_err(|error| broken(format!("{}: {}", error.path(), error.inner())))?;
+    // A list would be taken for the values in their order.
+    for (key, place) in [
+        ("", ""),
+        ("/model", "model: "),
+        ("/model/ngrams", "model.ngrams: "),
+        ("/text", "text: "),
+    ] {
+        if value.pointer(key).is_some_and(|value| !value.is_object()) {
+            return Err(broken(format!("{place}not a JSON object")));
+        }
+    }
+    let file: ModelFile = serde_path_to_error::deserialize(value).map_err(|error| {
+        let problem = plain_words(&error.inner().to_string());
+        broken(match error.path().iter().next() {
+            Some(_) => format!("{}: {problem}", error.path()),
+            None => problem,
+        })
+    })?;
     // A list of labels read from a file has not been checked yet.
     let labels = Labels::new(file.labels.names().to_vec());
-    labels.map_err(|error| broken(error.to_string()))?;
-    file.model
-        .validate()
-        .map_err(|error| broken(error.to_string()))?;
+    labels.map_err(|error| error.within(path))?;
+    file.model.validate().map_err(|error| error.within(path))?;
     if let Some(temperature) = file.temperature {
         check_temperature(temperature).map_err(broken)?;
     }
@@ -316,6 +337,13 @@ fn check_weights(weights: &WeightFile, file: &ModelFile, encoder: &TextEncoder) 
             return Err(wrong(format!(
                 "{name} has shape {found:?}, but config.json asks for {expected}"
             )));
+        }
+        if !weights.is_floating(name) {
+            return Err(Error::model(
+                weights.path(),
+                format!("{name} does not hold floating-point numbers"),
+                "replace it by an intact copy, or train again",
+            ));
         }
         if !weights.is_finite(name)? {
             return Err(Error::model(

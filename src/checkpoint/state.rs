@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::corpus::Fingerprints;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain_words};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ pub(super) struct StateFile<S> {
 
 /// The part of `training.json` that every version has.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 struct Version {
     format_version: u32,
 }
@@ -76,7 +77,10 @@ pub(super) fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile
     let unreadable = |error: serde_json::Error| {
         Error::model(
             &file,
-            format!("not a readable checkpoint: {error}"),
+            format!(
+                "not a readable checkpoint: {}",
+                plain_words(&error.to_string())
+            ),
             "start a new run in another folder",
         )
     };
@@ -92,5 +96,10 @@ pub(super) fn read_state<S: DeserializeOwned>(folder: &Path) -> Result<StateFile
             },
         ));
     }
-    serde_json::from_slice(&bytes).map_err(unreadable)
+    let state: StateFile<S> = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    state
+        .config
+        .validate()
+        .map_err(|error| error.within(&file))?;
+    Ok(state)
 }

@@ -55,6 +55,13 @@ impl WeightFile {
                 "replace it by an intact copy, or train again",
             )
         };
+        if bytes.starts_with(b"version https://git-lfs") {
+            return Err(Error::model(
+                path,
+                "this is a pointer of Git LFS, not the file itself",
+                "fetch the file with `git lfs pull`",
+            ));
+        }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
         let entries = tensors.iter().map(|(name, view)| {
@@ -95,6 +102,16 @@ impl WeightFile {
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
+    /// Whether a tensor is there and of floating-point numbers: the types that weights have.
+    pub(super) fn is_floating(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| {
+            matches!(
+                entry.dtype,
+                Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64
+            )
+        })
+    }
+
     /// A tensor as single precision on `device`.
     ///
     /// # Errors
@@ -104,7 +121,15 @@ impl WeightFile {
         let bytes = &self.bytes[entry.bytes.clone()];
         let view = TensorView::new(entry.dtype, entry.shape.clone(), bytes)
             .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))?;
-        Ok(view.load(device)?.to_dtype(DType::F32)?)
+        let tensor = view.load(device).map_err(|error| match error {
+            candle_core::Error::UnsupportedSafeTensorDtype(dtype) => Error::model(
+                &self.path,
+                format!("the tensor {name} is of the type {dtype:?}, which is not read"),
+                "replace it by an intact copy, or train again",
+            ),
+            other => Error::Tensor(other),
+        })?;
+        Ok(tensor.to_dtype(DType::F32)?)
     }
 
     /// Every tensor as single precision on `device`, by name.

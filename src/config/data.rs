@@ -1,6 +1,7 @@
 //! Where texts come from.
 
 use super::train::is_share;
+use crate::data::Labels;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,19 @@ impl Default for DataConfig {
 impl DataConfig {
     /// Checks what serde cannot.
     pub(super) fn validate(&self) -> Result<()> {
+        if let Some(names) = &self.label_names {
+            Labels::new(names.clone()).map_err(|error| {
+                let problem = match error {
+                    Error::Argument { problem, .. } => problem,
+                    other => other.to_string(),
+                };
+                Error::config(
+                    "data.label_names",
+                    problem,
+                    "name each class once, or leave the key out",
+                )
+            })?;
+        }
         match is_share(self.validation_fraction) && self.validation_fraction > 0.0 {
             true => Ok(()),
             false => Err(Error::config(

@@ -10,38 +10,52 @@ fn known_keys() -> serde_json::Value {
     serde_json::to_value(Config::default()).unwrap_or_default()
 }
 
-/// Finds the first key that no config has.
+/// Finds the first key that no config has, or that holds a value where a section belongs.
 pub(super) fn check_keys(table: &toml::Table) -> Result<()> {
-    let known = known_keys();
-    for (section, value) in table {
-        let first_key = |table: &toml::Table| {
-            let key = table.keys().next()?;
-            Some(format!("{section}.{key}"))
+    check_section("", table, &known_keys())
+}
+
+/// The same within a section; `prefix` stands before its keys.
+fn check_section(prefix: &str, table: &toml::Table, known: &serde_json::Value) -> Result<()> {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        let Some(known) = known.get(name) else {
+            // A key tells more than the section that there is not.
+            let inner = value.as_table().and_then(|table| table.keys().next());
+            return Err(match inner {
+                Some(inner) => unknown_key(&format!("{key}.{inner}")),
+                None => unknown_key(&key),
+            });
         };
-        let Some(known) = known.get(section) else {
-            let key = value.as_table().and_then(first_key);
-            return Err(unknown_key(&key.unwrap_or_else(|| section.clone())));
-        };
-        let (Some(known), Some(table)) = (known.as_object(), value.as_table()) else {
+        if !known.is_object() {
             continue;
-        };
-        if let Some(key) = table.keys().find(|key| !known.contains_key(*key)) {
-            return Err(unknown_key(&format!("{section}.{key}")));
         }
+        // A list would be taken for the section's values in their order.
+        let Some(table) = value.as_table() else {
+            return Err(Error::config(
+                &key,
+                "this is a section and has no value itself",
+                format!("write [{key}] and its keys on the lines below"),
+            ));
+        };
+        check_section(&format!("{key}."), table, known)?;
     }
     Ok(())
 }
 
 fn unknown_key(key: &str) -> Error {
+    fn name(key: &str) -> &str {
+        key.rsplit('.').next().unwrap_or(key)
+    }
     let distance = |known: &String| {
         let whole = strsim::damerau_levenshtein(known, key);
-        // Whoever leaves out the section means the key within it.
-        match known.split_once('.') {
-            Some((_, name)) => whole.min(strsim::damerau_levenshtein(name, key)),
-            None => whole,
-        }
+        // Whoever leaves out the section means the key within it, and so may who takes another.
+        let within = strsim::damerau_levenshtein(name(known), name(key));
+        whole.min(within + usize::from(key.contains('.')))
     };
-    let guess = match all_keys().into_iter().min_by_key(distance) {
+    let nearest = all_keys().into_iter().min_by_key(distance);
+    let is_near = |known: &String| 2 * distance(known) <= name(key).len();
+    let guess = match nearest.filter(is_near) {
         Some(nearest) => format!("did you mean {nearest}? "),
         None => String::new(),
     };
@@ -52,21 +66,17 @@ fn unknown_key(key: &str) -> Error {
     )
 }
 
-fn names(value: &serde_json::Value) -> impl Iterator<Item = &str> {
-    value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-}
-
 /// All dotted keys, sections included.
 fn all_keys() -> Vec<String> {
-    let known = known_keys();
-    let mut keys: Vec<String> = names(&known).map(str::to_owned).collect();
-    for section in names(&known) {
-        keys.extend(names(&known[section]).map(|name| format!("{section}.{name}")));
+    fn collect(prefix: &str, known: &serde_json::Value, keys: &mut Vec<String>) {
+        for (name, value) in known.as_object().into_iter().flatten() {
+            let key = format!("{prefix}{name}");
+            collect(&format!("{key}."), value, keys);
+            keys.push(key);
+        }
     }
+    let mut keys = Vec::new();
+    collect("", &known_keys(), &mut keys);
     keys
 }
 

@@ -34,15 +34,31 @@ impl<'a> Input<'a> {
     pub fn open(path: &Path) -> Result<Self> {
         let file = open_file(path)?;
         let origin = path.display().to_string();
-        let reader = BufReader::with_capacity(1 << 16, file);
-        Ok(Self {
-            origin,
-            reader: if is_gzip_name(path) {
-                unpack(reader)
-            } else {
-                Box::new(reader)
-            },
-        })
+        let refuse = |problem, remedy| Err(Error::data(&origin, problem, remedy));
+        let mut reader = BufReader::with_capacity(1 << 16, file);
+        let reader: Box<dyn BufRead> = match (is_gzip_name(path), is_gzip(&mut reader, &origin)?) {
+            (false, false) => Box::new(reader),
+            (true, true) => {
+                let mut reader = unpack(reader);
+                if is_gzip(&mut reader, &origin)? {
+                    return refuse("the gzip data hold gzip data", "unpack the file once");
+                }
+                reader
+            }
+            (true, false) => {
+                return refuse(
+                    "these are no gzip data, but the name ends in .gz",
+                    "take .gz off the name, or copy or download the file again",
+                );
+            }
+            (false, true) => {
+                return refuse(
+                    "these are gzip data, but the name does not end in .gz",
+                    "add .gz to the name",
+                );
+            }
+        };
+        Ok(Self { origin, reader })
     }
 
     /// Reads from `reader`, decompressing it where it begins like gzip data.
@@ -110,6 +126,12 @@ impl<'a> Input<'a> {
     fn fail(&self, error: io::Error) -> Error {
         fail(&self.origin, error)
     }
+}
+
+/// Whether what comes next are gzip data.
+fn is_gzip(reader: &mut impl BufRead, origin: &str) -> Result<bool> {
+    let start = reader.fill_buf().map_err(|error| fail(origin, error))?;
+    Ok(start.starts_with(&GZIP_MAGIC))
 }
 
 /// Opens a file that must hold something.

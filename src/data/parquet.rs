@@ -93,6 +93,12 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         if labels.len() != texts.len() || groups.len() != texts.len() {
             return Err(damaged(origin, "the columns differ in length"));
         }
+        let said = group.metadata().num_rows();
+        if usize::try_from(said) != Ok(texts.len()) {
+            let found = texts.len();
+            let problem = format!("there are {found} rows where it says that there are {said}");
+            return Err(damaged(origin, &problem));
+        }
         for ((text, label), group) in texts.into_iter().zip(labels).zip(groups) {
             let text = text.ok_or_else(|| {
                 Error::data(rows.place(), "there is no text (null)", "remove the row")
@@ -143,7 +149,7 @@ fn words(
                 "the column {:?} holds neither integers, strings nor truth values",
                 column.name()
             ),
-            format!("name the column with the {role}s with the option {role}_column"),
+            format!("name the column with the {role}s with --{role}-column"),
         )),
     }
 }

@@ -1,7 +1,7 @@
 //! Which columns hold the text, the label and the group, and what a label means.
 
 use super::{Record, SourceOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// The columns taken for the text where none is named, the first that is there.
 const TEXT_COLUMNS: [&str; 4] = ["text", "sentence", "review", "content"];
@@ -26,7 +26,7 @@ impl Columns {
     /// Finds the columns among those of a file.
     ///
     /// # Errors
-    /// A named column, or every one of the usual names, is missing.
+    /// A named column, or every one of the usual names, is missing, or one stands there twice.
     pub fn find<S: AsRef<str>>(
         columns: &[S],
         options: &SourceOptions,
@@ -41,14 +41,13 @@ impl Columns {
                 .ok_or_else(|| format!("there is no {role} column (none of {})", usual.join(", "))),
         };
         let fail = |role: &str, problem: String| {
-            let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
             let key = match role {
                 "group" => String::new(),
                 _ => format!(" (key data.{role}_column)"),
             };
             Error::data(
                 place,
-                format!("{problem}; the columns are: {}", columns.join(", ")),
+                format!("{problem}; the columns are: {}", listed(columns)),
                 format!("name the right one with --{role}-column{key}"),
             )
         };
@@ -64,7 +63,29 @@ impl Columns {
             Err(_) if options.group_column.is_none() => None,
             Err(problem) => return Err(fail("group", problem)),
         };
+        for column in [Some(text), label, group].into_iter().flatten() {
+            let name = columns[column].as_ref();
+            let others = &columns[column + 1..];
+            if others.iter().any(|other| other.as_ref() == name) {
+                return Err(Error::data(
+                    place,
+                    format!("there are several columns {name:?}"),
+                    "give each column a name of its own",
+                ));
+            }
+        }
         Ok(Self { text, label, group })
+    }
+}
+
+/// The names of columns on one line; of those of a file that is no table, the beginning.
+fn listed<S: AsRef<str>>(columns: &[S]) -> String {
+    const LONGEST: usize = 200;
+    let names: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+    let names = names.join(", ");
+    match names.char_indices().nth(LONGEST) {
+        Some((end, _)) => one_line(&names[..end]) + " ...",
+        None => one_line(&names),
     }
 }
 

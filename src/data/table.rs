@@ -32,7 +32,8 @@ pub(super) fn read(
             "the first line must name the columns, such as label and text",
         ));
     }
-    let columns = Columns::find(&header, options, &origin)?;
+    let columns = Columns::find(&header, options, &origin)
+        .map_err(|error| explain_header(&header, delimiter, &origin).unwrap_or(error))?;
     let mut rows = Rows::new(&origin, options.label_names.as_deref());
     let mut record = StringRecord::new();
     // Where the last row stands, if its last field runs over several lines.
@@ -95,6 +96,35 @@ fn at_line(place: &str, position: Option<&csv::Position>) -> String {
     }
 }
 
+/// Why a column is not in the header, where that can be seen.
+fn explain_header(header: &[String], delimiter: u8, origin: &str) -> Option<Error> {
+    let place = format!("{origin} (line 1)");
+    if header.iter().any(|name| name.contains('\n')) {
+        return Some(Error::data(
+            place,
+            "a quote in the header is opened and not closed on the same line",
+            "close the quote, or leave it out",
+        ));
+    }
+    let [names] = header else { return None };
+    let (_, found, format) = [
+        ('\t', "tabs", ", or read the file as TSV"),
+        (',', "commas", ", or read the file as CSV"),
+        (';', "semicolons", ""),
+    ]
+    .into_iter()
+    .find(|(separator, ..)| names.contains(*separator))?;
+    let expected = match delimiter {
+        b'\t' => "tabs",
+        _ => "commas",
+    };
+    Some(Error::data(
+        place,
+        format!("the columns are separated by {found}, not by {expected}"),
+        format!("separate them by {expected}{format}"),
+    ))
+}
+
 /// An error of the `csv` crate in our words.
 fn explain(error: csv::Error, origin: &str, place: &str) -> Error {
     match error.into_kind() {
@@ -106,8 +136,17 @@ fn explain(error: csv::Error, origin: &str, place: &str) -> Error {
             len,
         } => Error::data(
             at_line(place, pos.as_ref()),
-            format!("the row has {len} fields, but the header has {expected_len}"),
-            "put texts that hold the separator in double quotes, and double the quotes inside",
+            match len {
+                1 => format!("the row has 1 field, but the header has {expected_len}"),
+                _ => format!("the row has {len} fields, but the header has {expected_len}"),
+            },
+            match len < expected_len {
+                true => "add the fields that are missing; if a quote is opened, close it",
+                false => {
+                    "put texts that hold the separator in double quotes, and double the quotes \
+                     inside"
+                }
+            },
         ),
         other => Error::data(
             place,

@@ -9,7 +9,7 @@ use super::pipeline::words_as_json;
 use super::vocabulary::{TokenList, Vocabulary};
 use super::words::{WordTokenizer, Words};
 use super::{Engine, MAX_VOCABULARY, Parts, contain};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain_words};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -53,8 +53,12 @@ pub(super) fn parse(bytes: &[u8], origin: &Path) -> Result<Engine> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(refuse("the file is empty".to_owned()));
     }
-    let contents: Contents = serde_json::from_slice(bytes)
-        .map_err(|error| refuse(format!("not a tokenizer: {error}")))?;
+    let contents: Contents = serde_json::from_slice(bytes).map_err(|error| {
+        refuse(format!(
+            "not a tokenizer: {}",
+            plain_words(&error.to_string())
+        ))
+    })?;
     contain(|| Ok(contents.build()))
         .and_then(|built| built)
         .map_err(|problem| refuse(format!("not a usable tokenizer: {problem}")))
@@ -65,6 +69,7 @@ type Built<T> = std::result::Result<T, String>;
 /// A `tokenizer.json`. The keys that are not named here (`truncation`, `padding`,
 /// `post_processor`) are skipped.
 #[derive(serde::Deserialize)]
+#[serde(expecting = "an object")]
 struct Contents {
     version: Option<String>,
     #[serde(default)]
@@ -85,6 +90,7 @@ struct Added {
 
 /// The `model` of a `tokenizer.json`, of any kind.
 #[derive(serde::Deserialize)]
+#[serde(expecting = "an object")]
 struct Model {
     #[serde(rename = "type")]
     kind: Option<Kind>,
@@ -223,7 +229,10 @@ impl Visitor<'_> for Push<'_> {
 
 /// Two pieces that BPE joins: `["a", "b"]`, in older files `"a b"`.
 #[derive(serde::Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a merge is not two pieces, [\"a\", \"b\"] or \"a b\""
+)]
 enum Merge {
     Pair(String, String),
     Line(String),
@@ -292,8 +301,21 @@ impl Contents {
 
 /// Reads one stage of the tokenizer.
 fn part<T: de::DeserializeOwned>(name: &str, value: Option<Value>) -> Built<Option<T>> {
-    let read = value.map(serde_json::from_value).transpose();
-    read.map_err(|error| format!("its {name} cannot be read: {error}"))
+    let Some(value) = value else { return Ok(None) };
+    let kind = value.get("type").and_then(Value::as_str).map(str::to_owned);
+    let read = serde_json::from_value(value).map(Some);
+    read.map_err(|error| {
+        let problem = error.to_string();
+        // What the crate says if it finds no kind to fit.
+        let problem = match (problem.starts_with("data did not match any variant"), kind) {
+            (true, Some(kind)) => {
+                format!("the type {kind:?} is not known, or its settings do not fit")
+            }
+            (true, None) => "it is not an object with a known type".to_owned(),
+            (false, _) => problem,
+        };
+        format!("its {name} cannot be read: {problem}")
+    })
 }
 
 /// Adds the tokens, which the crate numbers by itself, and sees that they got the ids of the file.

@@ -127,7 +127,9 @@ impl Lines {
                 return Err(self.refuse("the file holds no line", "download it again"));
             }
         }
-        let line = std::str::from_utf8(&self.text).map_err(|_| self.binary())?;
+        // The first line of word2vec's binary format is text.
+        let line = std::str::from_utf8(&self.text)
+            .map_err(|_| self.refuse("this is no text in UTF-8", REMEDY))?;
         let fields: Vec<&str> = line.split([' ', '\t']).collect();
         if let [count, dimension] = fields[..]
             && let (Ok(count), Ok(dimension)) = (count.parse(), dimension.parse())
