@@ -1,5 +1,7 @@
 //! The program from the outside: what a person who types commands gets.
 
+mod support;
+
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 use std::fs;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use support::birnn;
 use tempfile::TempDir;
 
 /// A model that is trained in a blink; everything that the tests count is set, so that they do not
@@ -28,19 +31,6 @@ const SMALL: [&str; 14] = [
     "--set",
     "train.epochs=1",
 ];
-
-fn birnn(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(cargo_bin("birnn"));
-    command
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        // Nothing may reach the network, whatever a test gets wrong.
-        .env("HF_HUB_OFFLINE", "1")
-        // Nor may anything be left behind.
-        .env("BIRNN_CACHE", "");
-    command
-}
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     birnn(folder, arguments).output().unwrap()

@@ -1,27 +1,17 @@
 //! What recipes are made of, from the outside: n-grams, adversarial examples, own vectors, teachers,
 //! several sources.
 
-use assert_cmd::cargo::cargo_bin;
+mod support;
+
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use support::birnn;
 use tempfile::TempDir;
-
-fn birnn(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(cargo_bin("birnn"))
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env("HF_HUB_OFFLINE", "1")
-        .env("BIRNN_CACHE", "")
-        .output()
-        .unwrap()
-}
 
 #[track_caller]
 fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = birnn(folder, arguments);
+    let output = birnn(folder, arguments).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{errors}");
     String::from_utf8(output.stdout).unwrap()
@@ -30,7 +20,7 @@ fn succeed(folder: &Path, arguments: &[&str]) -> String {
 /// The last line on stderr of a command that fails with this code.
 #[track_caller]
 fn fail(folder: &Path, arguments: &[&str], code: i32) -> String {
-    let output = birnn(folder, arguments);
+    let output = birnn(folder, arguments).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{errors}");
     errors.lines().last().unwrap().to_owned()

@@ -7,7 +7,8 @@
 
 #![cfg(unix)]
 
-use assert_cmd::cargo::cargo_bin;
+mod support;
+
 use birnn::checkpoint::{ModelFile, Progress, RunDirectory, Snapshot};
 use birnn::config::Config;
 use birnn::corpus::Fingerprints;
@@ -56,14 +57,8 @@ const RUN: [&str; 21] = [
 ];
 
 fn birnn(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(cargo_bin("birnn"));
-    command
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .env("BIRNN_CACHE", "");
+    let mut command = support::birnn(folder, arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 

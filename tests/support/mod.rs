@@ -1,10 +1,26 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use assert_cmd::cargo::cargo_bin;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The program, to be run in a folder, with nothing to read from standard input.
+pub fn birnn(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo_bin("birnn"));
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        // Nothing may reach the network, whatever a test gets wrong.
+        .env("HF_HUB_OFFLINE", "1")
+        // Nor may anything be left behind.
+        .env("BIRNN_CACHE", "");
+    command
+}
 
 /// A file of recorded tensors in `tests/fixtures`.
 pub struct Fixture(HashMap<String, Tensor>);
