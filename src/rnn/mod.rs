@@ -32,6 +32,7 @@
 
 mod cell;
 mod recorded;
+pub mod scratch;
 mod stack;
 pub mod views;
 
