@@ -20,6 +20,7 @@
 //!  optim        AdamW, averages of the weights
 //!  train, ensemble, evaluate, predict
 //!  checkpoint   model directories and runs on disk
+//!  shapes       every tensor of a model, explained
 //!  bench        how fast all this is here
 //! ```
 //!
@@ -85,6 +86,8 @@ pub mod predict;
 pub mod train;
 
 pub mod checkpoint;
+
+pub mod shapes;
 
 pub mod bench;
 

@@ -12,7 +12,7 @@ use crate::kernels::{Kernel, Mode};
 use crate::ngrams::{NGRAM_KEYS, NGRAMS, NgramConfig, Ngrams};
 use crate::packing::Packing;
 use crate::pooling::{Pooling, pool};
-use crate::rnn::{Recurrent, RecurrentConfig};
+use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::Tensor;
 use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,28 @@ pub struct BiRnn {
     ngrams: Option<Ngrams>,
 }
 
+/// A tensor on the way through a [`BiRnn`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The rows of the embedding table, [N, E].
+    Embedded,
+    /// The output of a recurrent layer, from 0, [N, D*H].
+    Output(usize),
+    /// Its last hidden state, [D, B, H].
+    Hidden(usize),
+    /// Its last cell, [D, B, H]; of LSTMs.
+    Cell(usize),
+    /// What is taken of the outputs, [B, pooled].
+    Pooled,
+    /// The scores of the branch of n-grams, [B, classes].
+    NgramScores,
+    /// The result, [B, classes].
+    Logits,
+}
+
+/// Is shown each [`Stage`] with its tensor.
+pub type Watch<'a> = &'a mut dyn FnMut(Stage, &Tensor);
+
 /// The name of the embedding table among the parameters.
 pub const EMBEDDING: &str = "embedding.weight";
 
@@ -246,12 +268,27 @@ impl BiRnn {
     /// # Errors
     /// A token id outside the vocabulary, or a failing tensor operation.
     pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
+        self.forward_watched(batch, phase, &mut |_, _| ())
+    }
+
+    /// The same; `watch` is shown the tensors on the way as they come.
+    ///
+    /// # Errors
+    /// As [`BiRnn::forward`].
+    pub fn forward_watched(&self, batch: &Batch, phase: Phase, watch: Watch) -> Result<Tensor> {
+        let packing = batch.packing();
         let embedded = self.embedding.embed(batch)?;
-        let mut logits = self.sorted_logits(&embedded, batch.packing(), phase)?;
+        watch(Stage::Embedded, &embedded);
+        let embedded = self.drop_embedded(&embedded, phase)?;
+        let mut logits = self.encode_watched(&embedded, packing, phase, watch)?;
         if let Some(ngrams) = &self.ngrams {
-            logits = (&logits + ngrams.forward(batch, logits.device())?)?;
+            let scores = ngrams.forward(batch, logits.device())?;
+            watch(Stage::NgramScores, &scores);
+            logits = (&logits + scores)?;
         }
-        in_order(logits, batch.packing())
+        let logits = in_order(logits, packing)?;
+        watch(Stage::Logits, &logits);
+        Ok(logits)
     }
 
     /// The logits [B, classes] from packed embedded tokens [N, E]: all of [`BiRnn::forward`] but the
@@ -265,18 +302,8 @@ impl BiRnn {
         packing: &Arc<Packing>,
         phase: Phase,
     ) -> Result<Tensor> {
-        in_order(self.sorted_logits(embedded, packing, phase)?, packing)
-    }
-
-    /// The same in the batch's sorted order.
-    fn sorted_logits(
-        &self,
-        embedded: &Tensor,
-        packing: &Arc<Packing>,
-        phase: Phase,
-    ) -> Result<Tensor> {
         let embedded = self.drop_embedded(embedded, phase)?;
-        self.encode(&embedded, packing, phase)
+        in_order(self.encode(&embedded, packing, phase)?, packing)
     }
 
     /// Packed embedded tokens [N, E] after their dropout: the first step of training through a graph.
@@ -291,10 +318,30 @@ impl BiRnn {
         packing: &Arc<Packing>,
         phase: Phase,
     ) -> Result<Tensor> {
-        let (output, _) = self
-            .encoder
-            .forward_packed(embedded, packing, None, phase)?;
+        self.encode_watched(embedded, packing, phase, &mut |_, _| ())
+    }
+
+    fn encode_watched(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+        watch: Watch,
+    ) -> Result<Tensor> {
+        let mut layer = 0;
+        let mut of_layer = |output: &Tensor, state: &State| {
+            watch(Stage::Output(layer), output);
+            watch(Stage::Hidden(layer), &state.h);
+            if let Some(c) = &state.c {
+                watch(Stage::Cell(layer), c);
+            }
+            layer += 1;
+        };
+        let (output, _) =
+            self.encoder
+                .forward_watched(embedded, packing, None, phase, &mut of_layer)?;
         let pooled = pool(&self.pooling, &output, self.encoder.directions(), packing)?;
+        watch(Stage::Pooled, &pooled);
         let pooled = self.dropout.forward(&pooled, phase)?;
         Ok(self.decoder.forward(&pooled)?)
     }

@@ -11,6 +11,7 @@ mod interrupt;
 mod predict;
 mod pretrained;
 mod progress;
+mod shapes;
 mod shell;
 mod source;
 mod table;
@@ -47,6 +48,7 @@ enum Command {
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Vectors(vectors::Arguments),
+    Shapes(shapes::Arguments),
     Export(export::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
@@ -92,6 +94,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
+        Command::Shapes(arguments) => shapes::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -71,7 +71,7 @@ pub(super) struct Arguments {
 /// The largest integer of a TOML file.
 const MAX_SEED: u64 = i64::MAX as u64;
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
         None => Err("write KEY=VALUE, as in model.num_hiddens=64".into()),

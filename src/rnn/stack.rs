@@ -231,6 +231,22 @@ impl Recurrent {
         initial: Option<&State>,
         phase: Phase,
     ) -> Result<(Tensor, State)> {
+        self.forward_watched(input, packing, initial, phase, &mut |_, _| ())
+    }
+
+    /// The same; `watch` is shown the output [N, D*H] and the last state [D, B, H] of each layer, from the
+    /// bottom up.
+    ///
+    /// # Errors
+    /// As [`Recurrent::forward_packed`].
+    pub fn forward_watched(
+        &self,
+        input: &Tensor,
+        packing: &Arc<Packing>,
+        initial: Option<&State>,
+        phase: Phase,
+        watch: &mut dyn FnMut(&Tensor, &State),
+    ) -> Result<(Tensor, State)> {
         let directions = self.directions();
         if let Some(state) = initial {
             let hidden = self.layers[0][0].hidden.dim(1)?;
@@ -259,6 +275,7 @@ impl Recurrent {
                 prepared: self.prepared[index].as_ref(),
             };
             let (next, state) = self.kernel.forward(&layer)?;
+            watch(&next, &state);
             output = next;
             states.push(state);
         }

@@ -1,0 +1,244 @@
+//! `birnn shapes`: the shape of every tensor of a model, and why.
+
+use super::Ending;
+use super::table::grouped;
+use super::train::key_value;
+use anyhow::Context;
+use birnn::checkpoint::ModelDirectory;
+use birnn::config::Config;
+use birnn::corpus::encode_texts;
+use birnn::shapes::{Part, Row, Walk, svg};
+use birnn::text::{TextConfig, TextEncoder};
+use candle_core::Device;
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Walk through a model: every tensor with its shape, in symbols and in numbers, and one line of why.
+///
+/// The model of a config is built with random weights and runs over the texts: forward, as in prediction,
+/// and a step of training. What is shown are the shapes that were found on the way. Without texts a
+/// sentence is made up; several texts show how texts of different lengths are packed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    birnn shapes \"What a film\"\n  \
+    birnn shapes --config configs/d2l.toml --steps \"What a film\" \"Not bad at all!\"\n  \
+    birnn shapes --model runs/imdb --json \"What a film\"\n  \
+    birnn shapes --set model.num_layers=1 --format svg \"What a film\" > network.svg")]
+pub(super) struct Arguments {
+    /// The texts.
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+    /// A TOML file [default: configs/d2l.toml, the textbook's model].
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    config: Option<PathBuf>,
+    /// The folder of a model or a run: its architecture, tokenizer and classes.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Override a key of the config: --set model.num_hiddens=64.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "model")]
+    set: Vec<(String, String)>,
+    /// Also what happens inside a cell at one step, gate by gate.
+    #[arg(long)]
+    steps: bool,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with = "json")]
+    format: Format,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables for people.
+    Table,
+    /// A picture of the network, unrolled over the first text.
+    Svg,
+    /// A page with the picture and the tables.
+    Html,
+}
+
+/// The config where none is given.
+const TEXTBOOK: (&str, &str) = ("configs/d2l.toml", include_str!("../../configs/d2l.toml"));
+
+/// What is said where nothing is given.
+const SENTENCE: &str = "What a lovely film!";
+
+/// What is walked over.
+struct Subject {
+    config: Config,
+    encoder: TextEncoder,
+    vocabulary: usize,
+    classes: usize,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    let made_up = [SENTENCE.to_owned()];
+    let texts: Vec<&str> = match arguments.texts.is_empty() {
+        true => made_up.iter().map(String::as_str).collect(),
+        false => arguments.texts.iter().map(String::as_str).collect(),
+    };
+    let subject = subject(arguments, &texts)?;
+    let ids = encode_texts(&subject.encoder, &texts, &mut ())?.unwrap_or_default();
+    let (vocabulary, classes) = (subject.vocabulary, subject.classes);
+    let walk = Walk::new(&subject.config, vocabulary, classes, &ids, arguments.steps)?;
+    let tokens: Vec<String> = ids[0]
+        .iter()
+        .map(|&id| subject.encoder.token(id).unwrap_or_else(|| id.to_string()))
+        .collect();
+    let text = match (arguments.json, arguments.format) {
+        (true, _) => format!("{}\n", to_json(&walk)),
+        (_, Format::Table) => tables(&walk),
+        (_, Format::Svg) => svg(&walk, &subject.config.model, &tokens),
+        (_, Format::Html) => page(&walk, &subject.config, &tokens),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(Ending::Done)
+}
+
+fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
+    if let Some(folder) = &arguments.model {
+        let model = ModelDirectory::load(folder, &Device::Cpu)?;
+        let config = Config {
+            model: model.file.model.clone(),
+            ..Config::default()
+        };
+        let (vocabulary, classes) = (model.encoder.vocabulary_size(), model.file.labels.len());
+        return Ok(Subject {
+            config,
+            encoder: model.encoder,
+            vocabulary,
+            classes,
+        });
+    }
+    let text;
+    let file = match &arguments.config {
+        Some(path) => {
+            text = std::fs::read_to_string(path)
+                .map_err(birnn::Error::io("read", path))
+                .context("the config file")?;
+            (path.as_path(), text.as_str())
+        }
+        None => (Path::new(TEXTBOOK.0), TEXTBOOK.1),
+    };
+    let config = Config::from_toml(Some(file), &arguments.set)?;
+    // The words of the texts; the table has as many rows as the config allows.
+    let all = TextConfig {
+        min_frequency: 1,
+        ..config.text.clone()
+    };
+    let encoder = TextEncoder::train(texts, &all, &mut |_, _| ())?;
+    let vocabulary = config.text.vocabulary_size.max(encoder.vocabulary_size());
+    let classes = config.data.label_names.as_ref().map_or(2, Vec::len);
+    Ok(Subject {
+        config,
+        encoder,
+        vocabulary,
+        classes,
+    })
+}
+
+/// The parts that have rows.
+fn parts(walk: &Walk) -> impl Iterator<Item = (Part, Vec<&Row>)> {
+    let parts = Part::ALL.into_iter();
+    let parts = parts.map(|part| (part, walk.part(part).collect::<Vec<_>>()));
+    parts.filter(|(_, rows)| !rows.is_empty())
+}
+
+fn tables(walk: &Walk) -> String {
+    let mut text = String::new();
+    for (part, rows) in parts(walk) {
+        let cells: Vec<[String; 3]> = rows
+            .iter()
+            .map(|row| [row.name.clone(), row.symbolic_text(), row.actual_text()])
+            .collect();
+        let width = |column: usize| {
+            let widths = cells.iter().map(|cells| cells[column].chars().count());
+            widths.max().unwrap_or_default()
+        };
+        let widths = [width(0), width(1), width(2)];
+        text += &format!("{}\n", part.title());
+        for (row, [name, symbolic, actual]) in rows.iter().zip(&cells) {
+            text += &format!(
+                "  {name:<0$}  {symbolic:<1$}  {actual:<2$}  {3}\n",
+                widths[0], widths[1], widths[2], row.why
+            );
+        }
+        text.push('\n');
+    }
+    text + &summary(walk)
+}
+
+/// How many numbers there are, and how much memory they take in single precision.
+fn summary(walk: &Walk) -> String {
+    let [parameters, forward] =
+        [Part::Parameters, Part::Prediction].map(|part| walk.elements(part));
+    format!(
+        "{} parameters, {}; with gradients and moments at most {}; tensors of the forward pass {}\n",
+        grouped(parameters),
+        megabytes(parameters),
+        megabytes(4 * parameters),
+        megabytes(forward)
+    )
+}
+
+/// The memory of so many numbers of single precision.
+fn megabytes(numbers: usize) -> String {
+    format!("{:.2} MB", (numbers * size_of::<f32>()) as f64 / 1e6)
+}
+
+fn to_json(walk: &Walk) -> Value {
+    let symbols: serde_json::Map<String, Value> = walk
+        .values
+        .iter()
+        .map(|(symbol, value)| (symbol.name().to_owned(), json!(value)))
+        .collect();
+    let rows: Vec<Value> = walk
+        .rows
+        .iter()
+        .map(|row| {
+            let symbolic: Vec<String> = row.symbolic.iter().map(ToString::to_string).collect();
+            json!({
+                "part": row.part.name(), "name": row.name, "symbolic": symbolic,
+                "actual": row.actual, "why": row.why,
+            })
+        })
+        .collect();
+    let parameters = walk.elements(Part::Parameters);
+    json!({
+        "symbols": symbols,
+        "tensors": rows,
+        "parameters": parameters,
+        "parameter_bytes": parameters * size_of::<f32>(),
+    })
+}
+
+fn page(walk: &Walk, config: &Config, tokens: &[String]) -> String {
+    let escaped = |text: &str| {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        text.replace('>', "&gt;")
+    };
+    let mut page = String::from(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Shapes</title>\n<style>\n\
+         body { font-family: sans-serif; margin: 2em; } table { border-collapse: collapse; }\n\
+         td { padding: 0.2em 1em 0.2em 0; vertical-align: top; } .shape { font-family: monospace; }\n\
+         </style></head><body>\n",
+    );
+    page += &svg(walk, &config.model, tokens);
+    for (part, rows) in parts(walk) {
+        page += &format!("<h2>{}</h2>\n<table>\n", part.title());
+        for row in rows {
+            page += &format!(
+                "<tr><td>{}</td><td class=\"shape\">{}</td><td class=\"shape\">{}</td><td>{}</td></tr>\n",
+                escaped(&row.name),
+                escaped(&row.symbolic_text()),
+                row.actual_text(),
+                escaped(&row.why)
+            );
+        }
+        page += "</table>\n";
+    }
+    page + &format!("<p>{}</p>\n</body></html>\n", summary(walk).trim_end())
+}

@@ -1,0 +1,128 @@
+//! Dimensions as people write them: `4*num_hiddens`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A number that shapes are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Symbol {
+    /// Texts in the batch.
+    Batch,
+    /// Tokens of all texts of the batch, without padding.
+    Tokens,
+    /// Tokens of the longest text.
+    Steps,
+    /// Rows of the embedding table.
+    Vocabulary,
+    /// Rows of the embedding table that the batch uses.
+    UsedRows,
+    /// Features of an embedded token.
+    EmbeddingSize,
+    /// Hidden units of a direction.
+    NumHiddens,
+    /// Recurrent layers.
+    NumLayers,
+    /// Directions: 1, or 2.
+    Directions,
+    /// Classes.
+    Classes,
+    /// N-grams that have a score.
+    Features,
+}
+
+impl Symbol {
+    /// The name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Tokens => "tokens",
+            Self::Steps => "steps",
+            Self::Vocabulary => "vocabulary",
+            Self::UsedRows => "used_rows",
+            Self::EmbeddingSize => "embedding_size",
+            Self::NumHiddens => "num_hiddens",
+            Self::NumLayers => "num_layers",
+            Self::Directions => "directions",
+            Self::Classes => "classes",
+            Self::Features => "features",
+        }
+    }
+}
+
+/// What the symbols stand for in one run.
+pub type Values = BTreeMap<Symbol, usize>;
+
+/// A dimension: a number times symbols.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dim {
+    factor: usize,
+    symbols: Vec<Symbol>,
+}
+
+impl Dim {
+    /// A number times symbols.
+    pub(super) fn new(factor: usize, symbols: &[Symbol]) -> Self {
+        Self {
+            factor,
+            symbols: symbols.to_vec(),
+        }
+    }
+
+    /// The dimension in numbers; `None` if a symbol has no value.
+    pub fn value(&self, values: &Values) -> Option<usize> {
+        let mut factors = self.symbols.iter().map(|symbol| values.get(symbol));
+        factors.try_fold(self.factor, |product, factor| Some(product * factor?))
+    }
+}
+
+impl From<Symbol> for Dim {
+    fn from(symbol: Symbol) -> Self {
+        Self::new(1, &[symbol])
+    }
+}
+
+impl From<usize> for Dim {
+    fn from(number: usize) -> Self {
+        Self::new(number, &[])
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let symbols = self.symbols.iter().map(|symbol| symbol.name().to_owned());
+        let mut parts: Vec<String> = symbols.collect();
+        if self.factor != 1 || parts.is_empty() {
+            parts.insert(0, self.factor.to_string());
+        }
+        f.write_str(&parts.join("*"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_are_written_and_worked_out() {
+        let values: Values = [(Symbol::NumHiddens, 5), (Symbol::NumLayers, 2)].into();
+        for (dim, text, value) in [
+            (Dim::from(Symbol::NumHiddens), "num_hiddens", Some(5)),
+            (
+                Dim::new(4, &[Symbol::NumHiddens]),
+                "4*num_hiddens",
+                Some(20),
+            ),
+            (
+                Dim::new(1, &[Symbol::NumLayers, Symbol::NumHiddens]),
+                "num_layers*num_hiddens",
+                Some(10),
+            ),
+            (Dim::from(2), "2", Some(2)),
+            (Dim::from(1), "1", Some(1)),
+            (Dim::from(Symbol::Batch), "batch", None),
+        ] {
+            assert_eq!(dim.to_string(), text);
+            assert_eq!(dim.value(&values), value);
+        }
+    }
+}

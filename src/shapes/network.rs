@@ -1,0 +1,304 @@
+//! The walk through the model.
+
+use super::cell::step;
+use super::dim::{Dim, Symbol, Values};
+use super::{Part, Row, symbols};
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::dropout::Phase;
+use crate::error::{Error, Result};
+use crate::loss::cross_entropy;
+use crate::model::BiRnn;
+use crate::optim::Gradient;
+use crate::parameters::Parameters;
+use crate::rnn::{Mode, Recurrent, RecurrentConfig, State, views};
+use crate::train::{LabelledBatch, Learner, initial_model};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::ops::softmax;
+
+/// Every tensor of a model on its way over some texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// What the symbols stand for.
+    pub values: Values,
+    /// The tensors, in the order in which they come.
+    pub rows: Vec<Row>,
+}
+
+impl Walk {
+    /// Builds the model of a config for a vocabulary and some classes, and runs it over the token lists
+    /// of some texts, none of them empty; with `steps` also one step inside a cell.
+    ///
+    /// # Errors
+    /// A config that cannot be used, no texts, or a token that is not in the vocabulary.
+    pub fn new(
+        config: &Config,
+        vocabulary: usize,
+        classes: usize,
+        texts: &[Vec<u32>],
+        steps: bool,
+    ) -> Result<Self> {
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let batch = Batch::new(&texts)?;
+        let (model, parameters) = initial_model(config, vocabulary, classes, None, &Device::Cpu)?;
+        let mut walk = Self {
+            values: values(config, vocabulary, classes, &batch),
+            rows: Vec::new(),
+        };
+        walk.parameters(config, &parameters);
+        walk.prediction(config, &parameters, classes, &batch)?;
+        walk.views(config, &parameters, &batch)?;
+        if steps {
+            let zeros = || {
+                let shape = (batch.len(), config.model.num_hiddens);
+                Tensor::zeros(shape, DType::F32, &Device::Cpu)
+            };
+            let state = State {
+                h: zeros()?,
+                c: match config.model.cell {
+                    Mode::Lstm => Some(zeros()?),
+                    _ => None,
+                },
+            };
+            let ids = &batch.packed_ids()[..batch.len()];
+            walk.rows
+                .extend(step(&config.model, &parameters, ids, &state)?.0);
+        }
+        walk.training(config, (model, parameters), &texts)?;
+        walk.rows.sort_by_key(|row| row.part);
+        Ok(walk)
+    }
+
+    /// The rows of a part, in their order.
+    pub fn part(&self, part: Part) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.part == part)
+    }
+
+    /// Number of elements of all rows of a part.
+    pub fn elements(&self, part: Part) -> usize {
+        self.part(part).map(Row::elements).sum()
+    }
+
+    fn add(
+        &mut self,
+        part: Part,
+        name: impl Into<String>,
+        tensor: &Tensor,
+        described: symbols::Described,
+    ) {
+        let (symbolic, why) = described;
+        self.rows.push(Row::new(part, name, tensor, symbolic, why));
+    }
+
+    fn parameters(&mut self, config: &Config, parameters: &Parameters) {
+        let mut all: Vec<_> = parameters.iter().collect();
+        all.sort_by_key(|(name, _)| symbols::place(name));
+        for (name, var) in all {
+            let described = symbols::parameter(&config.model, name);
+            self.add(Part::Parameters, name, var, described);
+        }
+    }
+
+    fn prediction(
+        &mut self,
+        config: &Config,
+        parameters: &Parameters,
+        classes: usize,
+        batch: &Batch,
+    ) -> Result<()> {
+        let vocabulary = self
+            .values
+            .get(&Symbol::Vocabulary)
+            .copied()
+            .unwrap_or_default();
+        // Without gradients, as in prediction.
+        let model = BiRnn::new(&config.model, vocabulary, classes, parameters.detached())?;
+        let ids = batch.ids(&Device::Cpu)?;
+        let why =
+            "the number of each token in the vocabulary, step by step, the longest text first";
+        self.add(
+            Part::Prediction,
+            "ids",
+            &ids,
+            (vec![Symbol::Tokens.into()], why.to_owned()),
+        );
+        let logits = model.forward_watched(batch, Phase::Inference, &mut |stage, tensor| {
+            let (name, described) = symbols::stage(&config.model, stage);
+            self.add(Part::Prediction, name, tensor, described);
+        })?;
+        let probabilities = softmax(&logits, 1)?;
+        let shape = vec![Symbol::Batch.into(), Symbol::Classes.into()];
+        let why = "softmax of logits divided by the temperature";
+        self.add(
+            Part::Prediction,
+            "probabilities",
+            &probabilities,
+            (shape, why.to_owned()),
+        );
+        Ok(())
+    }
+
+    /// The outputs as PyTorch's layers give them.
+    fn views(&mut self, config: &Config, parameters: &Parameters, batch: &Batch) -> Result<()> {
+        use Symbol::{
+            Batch as B, Directions as D, EmbeddingSize, NumHiddens as H, NumLayers as L, Steps,
+        };
+        let model = &config.model;
+        let settings = RecurrentConfig {
+            num_layers: model.num_layers,
+            bias: model.bias,
+            bidirectional: model.bidirectional,
+            batch_first: true,
+            ..RecurrentConfig::new(model.cell, model.embedding_size, model.num_hiddens)
+        };
+        let encoder = Recurrent::new(&settings, parameters.detached().pp("encoder"))?;
+        let packing = batch.packing();
+        let shape = (batch.len(), packing.steps(), model.embedding_size);
+        let input = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+        let (output, state) =
+            encoder.forward(&input, Some(packing.lengths()), None, Phase::Inference)?;
+        let directions = model.directions();
+        let mut add = |name: &str, tensor: &Tensor, shape: Vec<Dim>, why: &str| {
+            self.add(Part::Views, name, tensor, (shape, why.to_owned()));
+        };
+        add(
+            "input",
+            &input,
+            vec![B.into(), Steps.into(), EmbeddingSize.into()],
+            "embedded tokens of texts padded to the longest, as PyTorch takes them (batch_first)",
+        );
+        add(
+            "output",
+            &output,
+            vec![B.into(), Steps.into(), Dim::new(1, &[D, H])],
+            "the last layer's h of every step; 0 behind the end of a text",
+        );
+        add(
+            "output by direction",
+            &views::split_output(&output, directions)?,
+            vec![B.into(), Steps.into(), D.into(), H.into()],
+            "the same memory: index 0 is forward, index 1 reverse",
+        );
+        let stacked = || vec![Dim::new(1, &[L, D]), B.into(), H.into()];
+        let split = || vec![L.into(), D.into(), B.into(), H.into()];
+        add(
+            "h_n",
+            &state.h,
+            stacked(),
+            "the last h: layer 0 forward, layer 0 reverse, layer 1 forward, ...",
+        );
+        add(
+            "h_n by layer and direction",
+            &views::split_state(&state.h, directions)?,
+            split(),
+            "the same memory: h_n[-1, 0] is the last layer's, forward",
+        );
+        if let Some(c) = &state.c {
+            add(
+                "c_n",
+                c,
+                stacked(),
+                "the last memory cells, in the same order",
+            );
+            add(
+                "c_n by layer and direction",
+                &views::split_state(c, directions)?,
+                split(),
+                "the same memory",
+            );
+        }
+        Ok(())
+    }
+
+    /// A step of training: as the trainer takes it.
+    fn training(
+        &mut self,
+        config: &Config,
+        (model, parameters): (BiRnn, Parameters),
+        texts: &[&[u32]],
+    ) -> Result<()> {
+        let labels = vec![0; texts.len()];
+        let phase = Phase::Training { seed: 0, step: 0 };
+        let batch = Batch::new(texts)?;
+        let logits = model.forward_watched(&batch, phase, &mut |stage, tensor| {
+            let (name, described) = symbols::stage(&config.model, stage);
+            self.add(Part::Training, name, tensor, described);
+        })?;
+        let labels_tensor = Tensor::new(labels.as_slice(), &Device::Cpu)?;
+        let shape = vec![Symbol::Batch.into()];
+        let why = "the class of each text";
+        self.add(
+            Part::Training,
+            "labels",
+            &labels_tensor,
+            (shape, why.to_owned()),
+        );
+        let loss = cross_entropy(&logits, &labels, config.train.label_smoothing)?;
+        let why = "mean cross-entropy over the texts: one number";
+        self.add(Part::Training, "loss", &loss, (Vec::new(), why.to_owned()));
+
+        let mut learner = Learner::new(&config.train, 0, (model, parameters))?;
+        let step = LabelledBatch::new(texts, &labels, 0)?;
+        let (gradients, _) = learner.gradients(&[step])?;
+        let mut all: Vec<_> = gradients.iter().collect();
+        all.sort_by_key(|(name, _)| symbols::place(name));
+        for (name, gradient) in all {
+            let (tensor, by_rows) = match gradient {
+                Gradient::Dense(tensor) => (tensor, false),
+                Gradient::Rows { values, .. } => (values, true),
+            };
+            let described = symbols::gradient(&config.model, name, by_rows);
+            self.add(
+                Part::Training,
+                format!("gradient of {name}"),
+                tensor,
+                described,
+            );
+        }
+        learner.update(&gradients, config.train.learning_rate)?;
+        let tensors = learner.tensors();
+        let mut all: Vec<_> = tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix("moments/")?, tensor)))
+            .collect();
+        all.sort_by_key(|(name, _)| symbols::place(name));
+        for (name, tensor) in all {
+            let mut shape: Vec<Dim> = vec![2.into()];
+            shape.extend(symbols::parameter(&config.model, name).0);
+            let why = "AdamW's running means of the gradient and of its square".to_owned();
+            let name = format!("moments of {name}");
+            self.add(Part::Training, name, tensor, (shape, why));
+        }
+        Ok(())
+    }
+}
+
+fn values(config: &Config, vocabulary: usize, classes: usize, batch: &Batch) -> Values {
+    let mut used = batch.packed_ids().to_vec();
+    used.sort_unstable();
+    used.dedup();
+    let model = &config.model;
+    let mut values: Values = [
+        (Symbol::Batch, batch.len()),
+        (Symbol::Tokens, batch.tokens()),
+        (Symbol::Steps, batch.packing().steps()),
+        (Symbol::Vocabulary, vocabulary),
+        (Symbol::UsedRows, used.len()),
+        (Symbol::EmbeddingSize, model.embedding_size),
+        (Symbol::NumHiddens, model.num_hiddens),
+        (Symbol::NumLayers, model.num_layers),
+        (Symbol::Directions, model.directions()),
+        (Symbol::Classes, classes),
+    ]
+    .into();
+    if model.ngrams.is_on() {
+        values.insert(Symbol::Features, model.ngrams.features);
+    }
+    values
+}
+
+/// A parameter that every such model has.
+pub(super) fn needed(parameters: &Parameters, name: &str) -> Result<Tensor> {
+    let var = parameters.get(name).map(|var| var.as_detached_tensor());
+    var.ok_or_else(|| Error::argument("parameters", format!("there is no {name}")))
+}

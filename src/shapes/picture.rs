@@ -1,0 +1,252 @@
+//! The network unrolled over the tokens of a text, as a picture with its shapes.
+
+use super::dim::Symbol;
+use super::network::Walk;
+use super::{Part, Row};
+use crate::model::ModelConfig;
+use crate::pooling::Pooling;
+use std::fmt::{self, Write};
+
+/// Distances and sizes in pixels.
+const COLUMN: usize = 104;
+const LEVEL: usize = 64;
+const BOX: (usize, usize) = (76, 28);
+const LEFT: usize = 370;
+const MARGIN: usize = 24;
+/// How far from the middle of a column the output of a direction leaves, to pass the other one.
+const ASIDE: isize = 24;
+/// The most columns: of a longer text the middle is left out.
+const MOST: usize = 8;
+
+/// An SVG of the model that was walked over, unrolled over the tokens of its first text.
+pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
+    let at_ends = |kind: &Pooling| matches!(kind, Pooling::Ends | Pooling::Final);
+    let reads_all_steps = !config.pooling.iter().all(at_ends);
+    let columns = columns(tokens);
+    let layers = walk.values.get(&Symbol::NumLayers).copied().unwrap_or(1);
+    let is_bidirectional = walk.values.get(&Symbol::Directions) == Some(&2);
+    let levels_of_layer = if is_bidirectional { 2 } else { 1 };
+    // From the bottom up: tokens, embedding, layers, pooled, logits.
+    let levels = 2 + layers * levels_of_layer + 2;
+    let width = LEFT + columns.len() * COLUMN + MARGIN;
+    let height = 2 * MARGIN + levels * LEVEL;
+    let mut picture = Picture {
+        arrows: String::new(),
+        boxes: String::new(),
+        height,
+        columns: columns.len(),
+    };
+    picture.label(0, "tokens", "ids", walk.row(Part::Prediction, "ids"));
+    for (column, word) in columns.iter().enumerate() {
+        let shown: String = word.chars().take(10).collect();
+        picture.cell(column, 0, &shown, "token");
+    }
+    picture.label(
+        1,
+        "embedding",
+        "embedded",
+        walk.row(Part::Prediction, "embedded"),
+    );
+    for column in 0..columns.len() {
+        picture.cell(column, 1, "embedding", "embedding");
+        picture.up(column, (0, 0), 1);
+    }
+    // Levels whose outputs are read next, and how far from the middle of the column they leave.
+    let mut outputs: Vec<(usize, isize)> = vec![(1, 0)];
+    for layer in 0..layers {
+        let first = 2 + layer * levels_of_layer;
+        let output = walk.row(Part::Prediction, &format!("output of layer {layer}"));
+        picture.label(first, &format!("layer {layer}, forward"), "output", output);
+        let mut here = vec![(first, 0)];
+        if is_bidirectional {
+            let hidden = walk.row(Part::Prediction, &format!("h_n of layer {layer}"));
+            picture.label(first + 1, &format!("layer {layer}, reverse"), "h_n", hidden);
+            here = vec![(first, -ASIDE), (first + 1, ASIDE)];
+        }
+        for column in 0..columns.len() {
+            for (direction, &(level, _)) in here.iter().enumerate() {
+                let name = ["forward", "reverse"][direction];
+                picture.cell(column, level, name, name);
+                if column > 0 {
+                    picture.along(column - 1, level, direction == 1);
+                }
+                for &output in &outputs {
+                    picture.up(column, output, level);
+                }
+            }
+        }
+        outputs = here;
+    }
+    let pooled = levels - 2;
+    picture.wide(pooled, "pooled", "pooled");
+    picture.label(
+        pooled,
+        "pooling",
+        "pooled",
+        walk.row(Part::Prediction, "pooled"),
+    );
+    for column in 0..columns.len() {
+        let is_end = column == 0 || column + 1 == columns.len();
+        for &output in outputs.iter().filter(|_| is_end || reads_all_steps) {
+            picture.up(column, output, pooled);
+        }
+    }
+    picture.wide(pooled + 1, "decoder", "logits");
+    picture.label(
+        pooled + 1,
+        "decoder",
+        "logits",
+        walk.row(Part::Prediction, "logits"),
+    );
+    picture.up((columns.len() - 1) / 2, (pooled, 0), pooled + 1);
+    picture.finish(width)
+}
+
+/// The tokens that are shown.
+fn columns(tokens: &[String]) -> Vec<String> {
+    if tokens.len() <= MOST {
+        return tokens.to_vec();
+    }
+    let (first, last) = (MOST / 2, MOST - MOST / 2 - 1);
+    let mut shown = tokens[..first].to_vec();
+    shown.push(format!("... {} more", tokens.len() - first - last));
+    shown.extend_from_slice(&tokens[tokens.len() - last..]);
+    shown
+}
+
+impl Walk {
+    /// The row of this name.
+    fn row(&self, part: Part, name: &str) -> Option<&Row> {
+        self.part(part).find(|row| row.name == name)
+    }
+}
+
+struct Picture {
+    /// Behind the boxes: what leads past one vanishes for a while.
+    arrows: String,
+    boxes: String,
+    height: usize,
+    columns: usize,
+}
+
+impl Picture {
+    fn finish(self, width: usize) -> String {
+        let Self {
+            arrows,
+            boxes,
+            height,
+            ..
+        } = self;
+        format!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">
+<style>
+rect {{ stroke: #444; rx: 5px; }}
+text {{ fill: #222; }}
+.shape {{ fill: #666; font-family: monospace; font-size: 11px; }}
+.token {{ fill: #fff; }} .embedding {{ fill: #e8e8e8; }} .forward {{ fill: #cfe3f7; }}
+.reverse {{ fill: #f9dcc4; }} .pooled {{ fill: #d8ecd0; }} .logits {{ fill: #f3e6a8; }}
+path {{ stroke: #444; fill: none; marker-end: url(#head); }}
+</style>
+<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" style="fill:#444;stroke:none;marker-end:none"/></marker></defs>
+<rect width="{width}" height="{height}" style="fill:#fff;stroke:none"/>
+{arrows}{boxes}</svg>
+"##
+        )
+    }
+
+    /// The middle of a column.
+    fn x(column: usize) -> usize {
+        LEFT + column * COLUMN + COLUMN / 2
+    }
+
+    /// The middle of a level, counted from the bottom.
+    fn y(&self, level: usize) -> usize {
+        self.height - MARGIN - level * LEVEL - LEVEL / 2
+    }
+
+    // Writing to a string does not fail.
+    fn put(&mut self, line: fmt::Arguments<'_>) {
+        let _ = writeln!(self.boxes, "{line}");
+    }
+
+    fn arrow(&mut self, (x0, y0): (usize, usize), (x1, y1): (usize, usize)) {
+        let _ = writeln!(self.arrows, r#"<path d="M{x0} {y0} L{x1} {y1}"/>"#);
+    }
+
+    fn rectangle(&mut self, middle: (usize, usize), width: usize, text: &str, class: &str) {
+        let (x, y) = middle;
+        let (left, top) = (x - width / 2, y - BOX.1 / 2);
+        self.put(format_args!(
+            r#"<rect class="{class}" x="{left}" y="{top}" width="{width}" height="{}"/>"#,
+            BOX.1
+        ));
+        self.put(format_args!(
+            r#"<text x="{x}" y="{}" text-anchor="middle">{}</text>"#,
+            y + 4,
+            escaped(text)
+        ));
+    }
+
+    fn cell(&mut self, column: usize, level: usize, text: &str, class: &str) {
+        let middle = (Self::x(column), self.y(level));
+        self.rectangle(middle, BOX.0, text, class);
+    }
+
+    /// A box over all columns.
+    fn wide(&mut self, level: usize, text: &str, class: &str) {
+        let width = (self.columns - 1) * COLUMN + BOX.0;
+        let middle = (LEFT + self.columns * COLUMN / 2, self.y(level));
+        // Room for a text in a picture of one column.
+        self.rectangle(middle, width.max(2 * BOX.0), text, class);
+    }
+
+    fn label(&mut self, level: usize, title: &str, tensor: &str, row: Option<&Row>) {
+        let y = self.y(level);
+        self.put(format_args!(
+            r#"<text x="{MARGIN}" y="{}">{}</text>"#,
+            y - 2,
+            escaped(title)
+        ));
+        if let Some(row) = row {
+            self.put(format_args!(
+                r#"<text class="shape" x="{MARGIN}" y="{}">{tensor} {} = {}</text>"#,
+                y + 13,
+                escaped(&row.symbolic_text()),
+                row.actual_text()
+            ));
+        }
+    }
+
+    /// An arrow from the output of a level of a column to a higher level.
+    fn up(&mut self, column: usize, (from, aside): (usize, isize), to: usize) {
+        let x = Self::x(column).saturating_add_signed(aside);
+        let (start, end) = (self.y(from) - BOX.1 / 2, self.y(to) + BOX.1 / 2);
+        self.arrow((x, start), (x, end + 1));
+    }
+
+    /// An arrow from a column to the next one, or back.
+    fn along(&mut self, column: usize, level: usize, is_reverse: bool) {
+        let y = self.y(level);
+        let left = Self::x(column) + BOX.0 / 2;
+        let right = Self::x(column + 1) - BOX.0 / 2;
+        match is_reverse {
+            true => self.arrow((right, y), (left + 1, y)),
+            false => self.arrow((left, y), (right - 1, y)),
+        }
+    }
+}
+
+/// A text between the tags of a document.
+fn escaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => result.push_str("&amp;"),
+            '<' => result.push_str("&lt;"),
+            '>' => result.push_str("&gt;"),
+            other if other.is_control() => result.push(' '),
+            other => result.push(other),
+        }
+    }
+    result
+}

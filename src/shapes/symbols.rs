@@ -1,0 +1,186 @@
+//! The shapes of a config's tensors in symbols, and why they are there.
+
+use super::dim::{Dim, Symbol};
+use crate::kernels::Mode;
+use crate::model::{EMBEDDING, ModelConfig, Stage};
+use crate::ngrams::{NGRAM_KEYS, NGRAMS};
+use crate::pooling::Pooling;
+use Symbol::{
+    Batch, Classes, Directions, EmbeddingSize, Features, NumHiddens, Tokens, UsedRows, Vocabulary,
+};
+
+/// A shape in symbols, and why.
+pub(super) type Described = (Vec<Dim>, String);
+
+/// The gates of a mode, in the order in which they are stacked.
+pub(super) fn gates(mode: Mode) -> &'static [&'static str] {
+    match mode {
+        Mode::Lstm => &["i", "f", "g", "o"],
+        Mode::Gru => &["r", "z", "n"],
+        Mode::RnnTanh | Mode::RnnRelu => &["h"],
+    }
+}
+
+/// The gates of a mode in words.
+fn gate_names(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Lstm => "gates i, f, g, o: input, forget, cell input, output",
+        Mode::Gru => "gates r, z, n: reset, update, new state",
+        Mode::RnnTanh | Mode::RnnRelu => "one block: an RNN has no gates",
+    }
+}
+
+/// The outputs of the layers below the decoder: `directions*num_hiddens`.
+fn output_width() -> Dim {
+    Dim::new(1, &[Directions, NumHiddens])
+}
+
+/// The features that the decoder sees, as a multiple of `num_hiddens`, and how they come about.
+fn pooled(config: &ModelConfig) -> (Dim, String) {
+    let factor = config.pooled_size() / config.num_hiddens;
+    let directions = match config.directions() {
+        1 => "one direction",
+        _ => "two directions",
+    };
+    let of = |kind: &Pooling| match kind {
+        Pooling::Ends => "first and last step",
+        Pooling::Final => "the state where each direction ends",
+        Pooling::Mean => "mean over the steps",
+        Pooling::Max => "maximum over the steps",
+    };
+    let kinds: Vec<&str> = config.pooling.iter().map(of).collect();
+    let why = format!("{}, x {directions}", kinds.join(" and "));
+    (Dim::new(factor, &[NumHiddens]), why)
+}
+
+/// Where a parameter stands among all: as the tokens pass through them, and within a layer as PyTorch
+/// lists them.
+pub(super) fn place(name: &str) -> (usize, String, usize) {
+    let module = ["embedding", "encoder", "decoder", "ngrams"];
+    let module = module.iter().position(|module| name.starts_with(module));
+    let kinds = [
+        "weight_ih",
+        "weight_hh",
+        "bias_ih",
+        "bias_hh",
+        ".weight",
+        ".bias",
+    ];
+    let kind = kinds.iter().position(|kind| name.contains(kind));
+    // `l0`, `l0_reverse`, `l1`: of more than ten layers `l10` comes after `l9`.
+    let layer = name.rsplit_once("_l").map_or("", |(_, layer)| layer);
+    let (number, reverse) = layer.split_once('_').unwrap_or((layer, ""));
+    let layer = format!("{number:0>4}{reverse}");
+    (module.unwrap_or_default(), layer, kind.unwrap_or_default())
+}
+
+/// The parameter of this name.
+pub(super) fn parameter(config: &ModelConfig, name: &str) -> Described {
+    let (pooled, pooled_why) = pooled(config);
+    match name {
+        EMBEDDING => (
+            vec![Vocabulary.into(), EmbeddingSize.into()],
+            "a row of numbers for each token of the vocabulary".to_owned(),
+        ),
+        NGRAM_KEYS => (
+            vec![Features.into(), 2.into()],
+            "which n-gram has which row: 48 bits of its hash, in two halves".to_owned(),
+        ),
+        NGRAMS => (
+            vec![Features.into(), Classes.into()],
+            "what each n-gram adds to each class".to_owned(),
+        ),
+        "decoder.weight" => (vec![Classes.into(), pooled], pooled_why),
+        "decoder.bias" => (vec![Classes.into()], "one number for each class".to_owned()),
+        name => of_encoder(config, name),
+    }
+}
+
+/// The same for `encoder.weight_ih_l0_reverse` and the like.
+fn of_encoder(config: &ModelConfig, name: &str) -> Described {
+    let stacked = Dim::new(gates(config.cell).len(), &[NumHiddens]);
+    let end = match name.ends_with("_reverse") {
+        true => ", from the end",
+        false => "",
+    };
+    let gates = gate_names(config.cell);
+    if name.contains("weight_ih") {
+        let (input, what) = match name.contains("_l0") {
+            true => (EmbeddingSize.into(), "the embedded token"),
+            false => (output_width(), "both directions of the layer below"),
+        };
+        let what = match (name.contains("_l0"), config.bidirectional) {
+            (false, false) => "the layer below",
+            _ => what,
+        };
+        (
+            vec![stacked, input],
+            format!("from {what} to the {gates}{end}"),
+        )
+    } else if name.contains("weight_hh") {
+        let why = format!("from the hidden state of the step before to the {gates}{end}");
+        (vec![stacked, NumHiddens.into()], why)
+    } else {
+        (
+            vec![stacked],
+            format!("a number for each unit of each gate{end}"),
+        )
+    }
+}
+
+/// What a forward pass makes.
+pub(super) fn stage(config: &ModelConfig, stage: Stage) -> (String, Described) {
+    let (pooled, pooled_why) = pooled(config);
+    let state = || vec![Directions.into(), Batch.into(), NumHiddens.into()];
+    let (name, shape, why) = match stage {
+        Stage::Embedded => (
+            "embedded".to_owned(),
+            vec![Tokens.into(), EmbeddingSize.into()],
+            "a row of embedding.weight for each token; packed, without padding".to_owned(),
+        ),
+        Stage::Output(layer) => (
+            format!("output of layer {layer}"),
+            vec![Tokens.into(), output_width()],
+            match config.bidirectional {
+                true => "h of every step: forward half, then reverse half".to_owned(),
+                false => "h of every step".to_owned(),
+            },
+        ),
+        Stage::Hidden(layer) => (
+            format!("h_n of layer {layer}"),
+            state(),
+            "h where each direction ends: the last step, for reverse the first".to_owned(),
+        ),
+        Stage::Cell(layer) => (
+            format!("c_n of layer {layer}"),
+            state(),
+            "the memory cell at the same places".to_owned(),
+        ),
+        Stage::Pooled => ("pooled".to_owned(), vec![Batch.into(), pooled], pooled_why),
+        Stage::NgramScores => (
+            "scores of n-grams".to_owned(),
+            vec![Batch.into(), Classes.into()],
+            "the sum of ngrams.weight over the n-grams of each text".to_owned(),
+        ),
+        Stage::Logits => (
+            "logits".to_owned(),
+            vec![Batch.into(), Classes.into()],
+            "pooled times decoder.weight, plus decoder.bias".to_owned(),
+        ),
+    };
+    (name, (shape, why))
+}
+
+/// The gradient of a parameter, all of it or of the rows that a batch uses.
+pub(super) fn gradient(config: &ModelConfig, name: &str, by_rows: bool) -> Described {
+    match by_rows {
+        true => (
+            vec![UsedRows.into(), EmbeddingSize.into()],
+            "only of the rows that the batch uses: the others have none".to_owned(),
+        ),
+        false => {
+            let why = "as the parameter: the optimizer subtracts a multiple of it";
+            (parameter(config, name).0, why.to_owned())
+        }
+    }
+}
