@@ -19,6 +19,7 @@
 //!  loss, metrics, calibration
 //!  optim        AdamW, averages of the weights
 //!  train, ensemble, evaluate, predict
+//!  language     the other model: which token comes next
 //!  checkpoint   model directories and runs on disk
 //!  shapes       every tensor of a model, explained
 //!  bench        how fast all this is here
@@ -84,6 +85,8 @@ pub mod ensemble;
 pub mod evaluate;
 pub mod predict;
 pub mod train;
+
+pub mod language;
 
 pub mod checkpoint;
 

@@ -28,6 +28,8 @@ pub enum Stream {
     Vectors = 7,
     /// Directions in which texts are perturbed first.
     Perturbation = 8,
+    /// Tokens of a text that is made up.
+    Generation = 9,
 }
 
 /// A counter-based generator for one key.

@@ -20,7 +20,7 @@ impl Labels {
         if names.len() < 2 {
             return Err(Error::argument(
                 "labels",
-                format!("{} classes, but at least two are needed", names.len()),
+                format!("{}, but at least two classes are needed", names.len()),
             ));
         }
         for (i, name) in names.iter().enumerate() {

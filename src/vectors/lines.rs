@@ -175,7 +175,9 @@ impl Lines {
             }
             return Err(self.wrong_count(self.spaces(), dimension));
         };
-        let (word, values) = (&self.text[..end], &self.text[end + 1..]);
+        // Some files have two spaces behind the word.
+        let word = self.text[..end].trim_ascii_end();
+        let values = &self.text[end + 1..];
         let Ok(word) = std::str::from_utf8(word) else {
             return Err(
                 if std::str::from_utf8(values).is_err() || word.contains(&0) {

@@ -154,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn two_spaces_behind_a_word_are_no_part_of_it() {
+        let table = table("x 0 0\ngood  1 2\n");
+        assert_eq!(table.row(2), Some(&[1.0, 2.0][..]));
+    }
+
+    #[test]
     fn the_same_spelling_comes_before_the_lower_case() {
         let only_lower = table("x 0 0\nparis 1 1\nPARIS 2 2\n");
         assert_eq!(only_lower.row(3), Some(&[1.0, 1.0][..]));

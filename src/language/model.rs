@@ -1,0 +1,133 @@
+//! The language model: input -> recurrent layers -> linear to the vocabulary.
+
+use super::config::{Input, LanguageConfig};
+use crate::dropout::{Dropout, Phase};
+use crate::error::{Error, Result};
+use crate::model::EMBEDDING;
+use crate::rnn::{Recurrent, RecurrentConfig, State};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
+
+/// A recurrent language model: from every token and all before it to the next one.
+///
+/// Parameters: `embedding.weight` [V, E], unless its input is one-hot; `encoder.*` as in [`Recurrent`];
+/// `decoder.weight` [V, H], `decoder.bias` `[V]`.
+///
+/// Source: Zhang et al., Dive into Deep Learning, sections 9.5 and 9.6 (`RNNLM`).
+#[derive(Debug, Clone)]
+pub struct RnnModel {
+    config: LanguageConfig,
+    vocabulary_size: usize,
+    embedding: Option<Embedding>,
+    encoder: Recurrent,
+    dropout: Dropout,
+    decoder: Linear,
+}
+
+/// The number of the decoder's dropout; those between recurrent layers count from 1.
+const DECODER_DROPOUT: u64 = u64::MAX;
+
+impl RnnModel {
+    /// Builds the model for a vocabulary.
+    ///
+    /// # Errors
+    /// A config that cannot be used, or a parameter that the builder does not have in the right shape.
+    pub fn new(config: &LanguageConfig, vocabulary_size: usize, vb: VarBuilder) -> Result<Self> {
+        config.validate()?;
+        let embedding = match config.input {
+            Input::OneHot => None,
+            Input::Embedding => {
+                let shape = (vocabulary_size, config.embedding_size);
+                let normal = Init::Randn {
+                    mean: 0.0,
+                    stdev: 1.0,
+                };
+                let table = vb.get_with_hints(shape, EMBEDDING, normal)?;
+                Some(Embedding::new(table, config.embedding_size))
+            }
+        };
+        let input_size = config.input_size(vocabulary_size);
+        let encoder = RecurrentConfig {
+            num_layers: config.num_layers,
+            dropout: config.dropout,
+            ..RecurrentConfig::new(config.cell, input_size, config.num_hiddens)
+        };
+        let bound = 1.0 / (config.num_hiddens as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        let decoder = vb.pp("decoder");
+        let shape = (vocabulary_size, config.num_hiddens);
+        Ok(Self {
+            config: config.clone(),
+            vocabulary_size,
+            embedding,
+            encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
+            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
+            decoder: Linear::new(
+                decoder.get_with_hints(shape, "weight", init)?,
+                Some(decoder.get_with_hints(vocabulary_size, "bias", init)?),
+            ),
+        })
+    }
+
+    /// Number of tokens, V.
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary_size
+    }
+
+    /// The state before the first token: zeros, `h` [L, B, H], and `c` of the same shape for an LSTM.
+    ///
+    /// # Errors
+    /// A failing allocation on the device.
+    pub fn begin_state(&self, batch: usize, device: &Device) -> Result<State> {
+        let shape = (self.config.num_layers, batch, self.config.num_hiddens);
+        let zeros = Tensor::zeros(shape, DType::F32, device)?;
+        Ok(State {
+            c: self.config.cell.has_cell().then(|| zeros.clone()),
+            h: zeros,
+        })
+    }
+
+    /// Runs over token ids [T, B], step after step all rows; returns the logits of the next token at every
+    /// place, [T*B, V] in the same order, and the state after the last step, [L, B, H].
+    ///
+    /// # Errors
+    /// No steps, a token that is not in the vocabulary, or a state of another shape.
+    pub fn forward(&self, ids: &Tensor, state: &State, phase: Phase) -> Result<(Tensor, State)> {
+        let input = self.input(ids)?;
+        let (output, state) = self.encoder.forward(&input, None, Some(state), phase)?;
+        let (steps, batch, num_hiddens) = output.dims3()?;
+        let output = output.reshape((steps * batch, num_hiddens))?;
+        let output = self.dropout.forward(&output, phase)?;
+        Ok((self.decoder.forward(&output)?, state))
+    }
+
+    /// What the recurrent layers read, [T, B, I].
+    fn input(&self, ids: &Tensor) -> Result<Tensor> {
+        let (steps, batch) = ids.dims2()?;
+        let flat: Vec<u32> = ids.flatten_all()?.to_vec1()?;
+        if let Some(id) = flat.iter().find(|&&id| id as usize >= self.vocabulary_size) {
+            let problem = format!("{id}, but the vocabulary has {}", self.vocabulary_size);
+            return Err(Error::argument("ids", problem));
+        }
+        if let Some(embedding) = &self.embedding {
+            return Ok(embedding.forward(ids)?);
+        }
+        let mut values = vec![0f32; flat.len() * self.vocabulary_size];
+        for (vector, id) in values.chunks_exact_mut(self.vocabulary_size).zip(flat) {
+            vector[id as usize] = 1.0;
+        }
+        let shape = (steps, batch, self.vocabulary_size);
+        Ok(Tensor::from_vec(values, shape, ids.device())?)
+    }
+}
+
+/// A state that later steps do not reach back beyond: truncated back-propagation.
+pub fn detached(state: &State) -> State {
+    State {
+        h: state.h.detach(),
+        c: state.c.as_ref().map(Tensor::detach),
+    }
+}

@@ -1,0 +1,104 @@
+//! A text as a stream of ids, cut into batches that follow each other.
+
+use crate::error::{Error, Result};
+use candle_core::{Device, Tensor};
+
+/// A stream of token ids in `batch` rows that are read side by side, each from its beginning to its end:
+/// the state after one piece is the state before the next (sequential partitioning).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Row after row, of the same length each.
+    rows: Vec<Vec<u32>>,
+    steps: usize,
+}
+
+/// A piece of a stream.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// Token ids, [T, B].
+    pub inputs: Tensor,
+    /// The id that follows each of them, in the same order.
+    pub targets: Vec<u32>,
+}
+
+impl Stream {
+    /// Cuts ids into `batch` rows, which are read `steps` ids at a time; what does not fill all rows at
+    /// the end, and the last piece of less than `steps` ids, is left out.
+    ///
+    /// # Errors
+    /// Fewer ids than a piece and what follows it need.
+    pub fn new(ids: &[u32], batch: usize, steps: usize) -> Result<Self> {
+        let length = ids.len().saturating_sub(1) / batch.max(1);
+        if batch == 0 || steps == 0 || length < steps {
+            return Err(Error::argument(
+                "ids",
+                format!(
+                    "{} of them, but {batch} rows of {steps} and one more id are needed",
+                    ids.len()
+                ),
+            ));
+        }
+        // A row ends with the first id of the next one, which is its last target.
+        let row = |number: usize| ids[number * length..(number + 1) * length + 1].to_vec();
+        Ok(Self {
+            rows: (0..batch).map(row).collect(),
+            steps,
+        })
+    }
+
+    /// Number of pieces.
+    pub fn pieces(&self) -> usize {
+        (self.rows[0].len() - 1) / self.steps
+    }
+
+    /// A piece, counted from 0.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub fn piece(&self, number: usize, device: &Device) -> Result<Piece> {
+        if number >= self.pieces() {
+            let problem = format!("{number}, but there are {}", self.pieces());
+            return Err(Error::argument("piece", problem));
+        }
+        let start = number * self.steps;
+        let at = |ahead: usize| {
+            let steps = (start + ahead)..(start + ahead + self.steps);
+            steps.flat_map(|step| self.rows.iter().map(move |row| row[step]))
+        };
+        let inputs: Vec<u32> = at(0).collect();
+        Ok(Piece {
+            inputs: Tensor::from_vec(inputs, (self.steps, self.rows.len()), device)?,
+            targets: at(1).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_on_from_piece_to_piece() {
+        let ids: Vec<u32> = (0..16).collect();
+        let stream = Stream::new(&ids, 2, 3).unwrap();
+        assert_eq!(stream.pieces(), 2);
+        let piece = |number| stream.piece(number, &Device::Cpu).unwrap();
+        let inputs = |number| piece(number).inputs.to_vec2::<u32>().unwrap();
+        assert_eq!(inputs(0), [[0, 7], [1, 8], [2, 9]]);
+        assert_eq!(piece(0).targets, [1, 8, 2, 9, 3, 10]);
+        assert_eq!(inputs(1), [[3, 10], [4, 11], [5, 12]]);
+        assert_eq!(piece(1).targets, [4, 11, 5, 12, 6, 13]);
+        let error = stream.piece(2, &Device::Cpu).unwrap_err();
+        assert_eq!(error.to_string(), "piece: 2, but there are 2");
+    }
+
+    #[test]
+    fn a_stream_that_is_too_short_is_refused() {
+        assert_eq!(Stream::new(&[0; 7], 2, 3).unwrap().pieces(), 1);
+        let error = Stream::new(&[0; 6], 2, 3).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "ids: 6 of them, but 2 rows of 3 and one more id are needed"
+        );
+    }
+}

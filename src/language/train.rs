@@ -1,0 +1,124 @@
+//! Training a language model: truncated back-propagation, one piece of the stream a step.
+
+use super::model::{RnnModel, detached};
+use super::stream::Stream;
+use crate::dropout::Phase;
+use crate::error::{Error, Result};
+use crate::loss::cross_entropy;
+use crate::optim::{AdamW, AdamWConfig, Gradient, Gradients};
+use crate::parameters::Parameters;
+use candle_core::Device;
+
+/// How a language model is trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LanguageTraining {
+    /// The learning rate of every step.
+    pub learning_rate: f64,
+    /// The largest norm of the gradients of a step; longer ones are scaled down to it. 0 for any.
+    pub clip_norm: f64,
+    /// The optimizer's constants.
+    pub optimizer: AdamWConfig,
+    /// Decides the dropout.
+    pub seed: u64,
+}
+
+impl Default for LanguageTraining {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            clip_norm: 1.0,
+            optimizer: AdamWConfig::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// A language model that learns.
+#[derive(Debug)]
+pub struct LanguageLearner {
+    model: RnnModel,
+    parameters: Parameters,
+    optimizer: AdamW,
+    training: LanguageTraining,
+}
+
+/// The exponential of a mean loss in nats: among how many tokens, as it were, the model wavers.
+pub fn perplexity(loss: f64) -> f64 {
+    loss.exp()
+}
+
+impl LanguageLearner {
+    /// A learner that has taken no step.
+    pub fn new(model: (RnnModel, Parameters), training: LanguageTraining) -> Self {
+        let (model, parameters) = model;
+        Self {
+            model,
+            parameters,
+            optimizer: AdamW::new(training.optimizer),
+            training,
+        }
+    }
+
+    /// The model; it shares its memory with the parameters.
+    pub fn model(&self) -> &RnnModel {
+        &self.model
+    }
+
+    /// Goes through a stream once, a step a piece, from a state of zeros that is carried along; returns the
+    /// mean loss over its tokens in nats, before each step.
+    ///
+    /// # Errors
+    /// A token that is not in the vocabulary, or a loss that is not finite.
+    pub fn epoch(&mut self, stream: &Stream, device: &Device) -> Result<f64> {
+        let mut sum = 0.0;
+        let mut state = None;
+        for number in 0..stream.pieces() {
+            let piece = stream.piece(number, device)?;
+            let (_, batch) = piece.inputs.dims2()?;
+            let before = match state.take() {
+                Some(state) => state,
+                None => self.model.begin_state(batch, device)?,
+            };
+            let phase = Phase::Training {
+                seed: self.training.seed,
+                step: self.optimizer.steps(),
+            };
+            let (logits, after) = self.model.forward(&piece.inputs, &before, phase)?;
+            let loss = cross_entropy(&logits, &piece.targets, 0.0)?;
+            let value = f64::from(loss.to_scalar::<f32>()?);
+            self.check_finite("loss", value)?;
+            let mut store = loss.backward()?;
+            let mut gradients = Gradients::default();
+            for (name, var) in self.parameters.iter() {
+                if let Some(gradient) = store.remove(var) {
+                    gradients.insert(name, Gradient::Dense(gradient));
+                }
+            }
+            let norm = gradients.norm()?;
+            self.check_finite("gradient norm", norm)?;
+            let clip = self.training.clip_norm;
+            let scale = match clip > 0.0 && norm > clip {
+                true => clip / norm,
+                false => 1.0,
+            };
+            let rate = self.training.learning_rate;
+            self.optimizer
+                .step(&self.parameters, &gradients, rate, scale)?;
+            sum += value;
+            state = Some(detached(&after));
+        }
+        Ok(sum / stream.pieces() as f64)
+    }
+
+    fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
+        match value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::NotFinite {
+                quantity,
+                value,
+                step: self.optimizer.steps() + 1,
+                remedy: "try a lower learning rate".to_owned(),
+            }),
+        }
+    }
+}
