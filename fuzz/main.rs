@@ -23,6 +23,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -38,8 +39,29 @@ const MOST_SEEDS: usize = 1000;
 const LONGEST_SEED: usize = 8 << 10;
 
 thread_local! {
-    /// What the last panic of this thread said, and where.
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether this thread is within a parser, and what the last panic there said.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Notes what a panic within a parser says, and prints it elsewhere: a parser may contain the panic of a
+/// library.
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let is_noted = PANIC.with_borrow_mut(|last| {
+                let is_within = last.is_some();
+                if is_within {
+                    *last = Some(panic.to_string());
+                }
+                is_within
+            });
+            if !is_noted {
+                print(panic);
+            }
+        }));
+    });
 }
 
 /// The kind of an outcome: a message without what is particular to one input.
@@ -62,10 +84,7 @@ fn fuzz(name: &str, parser: Parser) {
     let count = std::env::var("BIRNN_FUZZ").map_or(FEW, |count| {
         count.parse().expect("BIRNN_FUZZ is a number of inputs")
     });
-    // A parser that contains a panic of a library would print it all the same.
-    std::panic::set_hook(Box::new(|panic| {
-        PANIC.with(|last| *last.borrow_mut() = panic.to_string());
-    }));
+    note_panics();
     let mut seeds = Vec::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/seeds")
@@ -92,11 +111,12 @@ fn fuzz(name: &str, parser: Parser) {
             false => mutator.mutate(&seeds),
         };
         let started = Instant::now();
+        PANIC.set(Some(String::new()));
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&bytes)));
+        let panic = PANIC.take().unwrap_or_default();
         slowest = slowest.max(started.elapsed());
         let Ok(outcome) = outcome else {
             fs::write(&kept, &bytes).expect("there is room for temporary files");
-            let panic = PANIC.with(|last| last.borrow().clone());
             panic!("{name}: {panic}; the input is {}", kept.display());
         };
         values += usize::from(outcome.is_ok());

@@ -181,7 +181,14 @@ pub fn vectors(folder: &Path) -> Work {
         let mut go_on = |_, _| ControlFlow::Continue(());
         let table = message(read_vectors(&path, &vocabulary, &mut go_on))?;
         let table = table.expect("nobody ended it");
-        assert!(table.found > 0 && table.found <= vocabulary.len());
+        let rows: Vec<&[f32]> = (0..vocabulary.len() as u32)
+            .filter_map(|id| table.row(id))
+            .collect();
+        assert!(!rows.is_empty() && rows.len() == table.found);
+        for row in rows {
+            assert_eq!(row.len(), table.dimension);
+            assert!(row.iter().all(|value| value.is_finite()));
+        }
         Ok(())
     })
 }

@@ -46,7 +46,9 @@ impl Config {
         let mut table = toml::Table::new();
         if let Some((path, text)) = file {
             table = text.parse().map_err(|error: toml::de::Error| {
-                let lines: Vec<String> = error.to_string().lines().map(one_line).collect();
+                // A tab would be written out, and the mark below the line would be off.
+                let message = error.to_string().replace('\t', " ");
+                let lines: Vec<String> = message.lines().map(one_line).collect();
                 Error::config(
                     path.display().to_string(),
                     format!("not valid TOML: {}", lines.join("\n")),

@@ -17,6 +17,9 @@ pub trait EmbeddingTable: Debug + Send + Sync {
     /// A token id beyond the table, or a failing tensor operation.
     fn embed(&self, batch: &Batch) -> Result<Tensor>;
 
+    /// Number of rows, V.
+    fn rows(&self) -> usize;
+
     /// The whole table [V, E], if it is a tensor.
     fn tensor(&self) -> Option<&Tensor> {
         None
@@ -31,6 +34,11 @@ impl EmbeddingTable for Embedding {
             return lookup(table, batch.packed_ids(), None);
         }
         Ok(self.forward(&batch.ids(table.device())?)?)
+    }
+
+    fn rows(&self) -> usize {
+        // A table is a matrix.
+        self.embeddings().dims()[0]
     }
 
     fn tensor(&self) -> Option<&Tensor> {

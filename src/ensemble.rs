@@ -143,7 +143,7 @@ impl Ensemble {
             let Some(rows) = logits(&model.model, &ids, &mut told)? else {
                 return Ok(None);
             };
-            check_finite(&rows, model)?;
+            check_finite(&rows, &ids, model)?;
             let outputs = rows
                 .into_iter()
                 .map(|row| Output::new(row, model.temperature));
@@ -167,16 +167,26 @@ impl Ensemble {
 }
 
 /// Refuses logits without probabilities: finite weights can be so large that their sums are not.
-fn check_finite(rows: &[Vec<f32>], model: &ModelDirectory) -> Result<()> {
+fn check_finite(rows: &[Vec<f32>], ids: &[Vec<u32>], model: &ModelDirectory) -> Result<()> {
+    /// The tokens by which a text is recognised.
+    const SHOWN: usize = 8;
     let is_finite = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
-    match rows.iter().position(|row| !is_finite(row)) {
-        None => Ok(()),
-        Some(text) => Err(Error::model(
-            &model.path,
-            format!("its output for text {} is not finite", text + 1),
-            "its weights are too large: train again, with a lower learning rate",
-        )),
-    }
+    let Some(text) = rows.iter().position(|row| !is_finite(row)) else {
+        return Ok(());
+    };
+    let beginning: Vec<String> = ids[text]
+        .iter()
+        .take(SHOWN)
+        .map(|&id| model.encoder.token(id).unwrap_or_default())
+        .collect();
+    Err(Error::model(
+        &model.path,
+        format!(
+            "its output for the text {:?} is not finite",
+            beginning.join(" ")
+        ),
+        "its weights are too large: train again, with a lower learning rate",
+    ))
 }
 
 impl Output {

@@ -182,6 +182,8 @@ pub(crate) fn plain_words(message: &str) -> String {
         ),
         ("expected f64", "expected a number"),
         ("expected a sequence", "expected a list"),
+        ("expected a map", "expected an object"),
+        ("expected struct HashMetadata", "expected an object"),
         ("invalid type: sequence", "invalid type: list"),
     ]
     .into_iter()

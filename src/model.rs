@@ -136,7 +136,8 @@ pub struct BiRnn {
     ngrams: Option<Ngrams>,
 }
 
-/// A tensor on the way through a [`BiRnn`].
+/// A tensor on the way through a [`BiRnn`]. Texts stand in the batch's sorted order, longest first, but in
+/// [`Stage::Logits`] in that in which the batch was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// The rows of the embedding table, [N, E].
@@ -237,6 +238,11 @@ impl BiRnn {
             dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
             ngrams,
         })
+    }
+
+    /// Number of rows of the embedding table, V.
+    pub fn vocabulary_size(&self) -> usize {
+        self.embedding.rows()
     }
 
     /// The same model, for prediction with weights that do not change; see

@@ -158,8 +158,17 @@ fn packing_and_unpacking_gives_the_same_weights() {
     for (name, tensor) in &packed {
         assert_close(tensor, &again[name], 0.0, name);
     }
-    let error = ScratchLstm::from_packed(&HashMap::new()).unwrap_err();
-    assert_eq!(error.to_string(), "packed: there is no weight_ih_l0");
+    let refused = |packed: &HashMap<String, Tensor>| {
+        let error = ScratchLstm::from_packed(packed).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(refused(&HashMap::new()), "packed: there is no weight_ih_l0");
+    let mut other = packed.clone();
+    other.insert("weight_ih_l0".to_owned(), numbers(&[28, 5], 0));
+    assert_eq!(
+        refused(&other),
+        "weight_ih_l0: shape [28, 5], expected [24, 5]"
+    );
 }
 
 #[test]

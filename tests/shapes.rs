@@ -17,7 +17,7 @@ fn texts() -> Vec<Vec<u32>> {
 }
 
 fn walk(config: &Config) -> Walk {
-    Walk::new(config, 50, 3, &texts(), true).unwrap()
+    Walk::new(config, 50, 7, &texts(), true).unwrap()
 }
 
 fn check(walk: &Walk, context: &str) {
@@ -57,7 +57,7 @@ fn symbols_and_shapes_agree_in_every_recipe() {
 #[test]
 fn symbols_and_shapes_agree_for_every_architecture() {
     for cell in [Mode::RnnTanh, Mode::RnnRelu, Mode::Gru, Mode::Lstm] {
-        for (layers, bidirectional, bias) in [(1, true, false), (3, false, true), (2, true, true)] {
+        for (layers, bidirectional, bias) in [(1, true, false), (4, false, true), (2, true, true)] {
             let mut config = Config::default();
             let model = &mut config.model;
             (model.cell, model.num_layers) = (cell, layers);
@@ -84,7 +84,7 @@ fn the_textbooks_numbers() {
     let both = |symbolic: &str, actual: &str| (symbolic.to_owned(), actual.to_owned());
     assert_eq!(
         row(Part::Parameters, "decoder.weight"),
-        both("(classes, 4*num_hiddens)", "(3, 400)")
+        both("(classes, 4*num_hiddens)", "(7, 400)")
     );
     assert_eq!(
         row(Part::Parameters, "encoder.weight_ih_l1_reverse"),
@@ -102,8 +102,8 @@ fn the_textbooks_numbers() {
         both("(used_rows, embedding_size)", "(6, 100)")
     );
     assert_eq!(row(Part::Training, "loss"), both("()", "()"));
-    // 50 x 100, then 4 x 100 x (100 + 100 + 2) and 4 x 100 x (200 + 100 + 2) in two directions, 3 x 401.
-    let parameters = 5_000 + 2 * 80_800 + 2 * 120_800 + 1_203;
+    // 50 x 100, then 4 x 100 x (100 + 100 + 2) and 4 x 100 x (200 + 100 + 2) in two directions, 7 x 401.
+    let parameters = 5_000 + 2 * 80_800 + 2 * 120_800 + 2_807;
     assert_eq!(walk.elements(Part::Parameters), parameters);
 }
 
@@ -164,6 +164,8 @@ fn a_picture_and_a_page_are_whole_documents() {
     // Seven tokens, two layers.
     assert_eq!(svg.matches("class=\"forward\"").count(), 14);
     assert_eq!(svg.matches("class=\"reverse\"").count(), 14);
+    let output = shapes(&["--format", "svg", "--steps", "fine"]);
+    assert_eq!(output.status.code(), Some(2));
     let page = printed(&["--format", "html", "fine"]);
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
     assert!(page.contains("<td>decoder.weight</td>"));

@@ -207,12 +207,15 @@ impl ModelDirectory {
     /// the same bytes.
     ///
     /// # Errors
-    /// What the operating system refuses; the file is then the new one or still the one before.
+    /// A temperature that is not a number above 0, or what the operating system refuses; the file is then
+    /// the new one or still the one before.
     pub fn write_weights(
         path: &Path,
         tensors: &BTreeMap<String, Tensor>,
         temperature: f64,
     ) -> Result<()> {
+        check_temperature(temperature)
+            .map_err(|problem| Error::argument("temperature", problem))?;
         let bytes = weights_to_bytes(tensors, Some(temperature))?;
         atomic::write_file(&path.join(WEIGHTS), &bytes)
     }
@@ -282,7 +285,8 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
     labels.map_err(|error| error.within(path))?;
     file.model.validate().map_err(|error| error.within(path))?;
     if let Some(temperature) = file.temperature {
-        check_temperature(temperature).map_err(broken)?;
+        check_temperature(temperature)
+            .map_err(|problem| broken(format!("temperature: {problem}")))?;
     }
     Ok(file)
 }
@@ -290,9 +294,7 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
 fn check_temperature(temperature: f64) -> std::result::Result<(), String> {
     match temperature.is_finite() && temperature > 0.0 {
         true => Ok(()),
-        false => Err(format!(
-            "temperature: {temperature} is not a number above 0"
-        )),
+        false => Err(format!("{temperature} is not a number above 0")),
     }
 }
 
@@ -303,12 +305,12 @@ pub(super) fn temperature_of(weights: &WeightFile) -> Result<Option<f64>> {
     };
     let read = match written.parse() {
         Ok(temperature) => check_temperature(temperature).map(|()| temperature),
-        Err(_) => Err(format!("temperature: {written:?} is not a number")),
+        Err(_) => Err(format!("{written:?} is not a number")),
     };
     read.map(Some).map_err(|problem| {
         Error::model(
             weights.path(),
-            format!("its metadata, {problem}"),
+            format!("its metadata, temperature: {problem}"),
             "replace it by an intact copy, or train again",
         )
     })

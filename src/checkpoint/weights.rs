@@ -4,7 +4,7 @@
 use super::bytes::Bytes;
 use crate::batch::Batch;
 use crate::embedding::EmbeddingTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain_words};
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -51,7 +51,10 @@ impl WeightFile {
         let broken = |error: &dyn std::fmt::Display| {
             Error::model(
                 path,
-                format!("not a whole safetensors file: {error}"),
+                format!(
+                    "not a whole safetensors file: {}",
+                    plain_words(&error.to_string())
+                ),
                 "replace it by an intact copy, or train again",
             )
         };
@@ -231,6 +234,10 @@ pub(super) struct TableInFile {
 }
 
 impl EmbeddingTable for TableInFile {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
     fn embed(&self, batch: &Batch) -> Result<Tensor> {
         let table = &self.file[self.bytes.clone()];
         let width = self.columns * self.dtype.size_in_bytes();

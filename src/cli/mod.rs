@@ -5,6 +5,7 @@
 
 mod bench;
 mod completions;
+mod config;
 mod eval;
 mod export;
 mod interrupt;

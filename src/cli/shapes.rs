@@ -1,19 +1,18 @@
 //! `birnn shapes`: the shape of every tensor of a model, and why.
 
 use super::Ending;
-use super::table::grouped;
-use super::train::key_value;
-use anyhow::Context;
-use birnn::checkpoint::ModelDirectory;
+use super::Usage;
+use super::config::{Bundled, key_value, read_config};
+use birnn::checkpoint::{ModelDirectory, RunDirectory};
 use birnn::config::Config;
 use birnn::corpus::encode_texts;
-use birnn::shapes::{Part, Row, Walk, svg};
-use birnn::text::{TextConfig, TextEncoder};
+use birnn::shapes::{Part, Row, Walk, html, summary, svg};
+use birnn::text::{TextConfig, TextEncoder, TokenKind};
 use candle_core::Device;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Walk through a model: every tensor with its shape, in symbols and in numbers, and one line of why.
 ///
@@ -61,7 +60,7 @@ enum Format {
 }
 
 /// The config where none is given.
-const TEXTBOOK: (&str, &str) = ("configs/d2l.toml", include_str!("../../configs/d2l.toml"));
+const TEXTBOOK: Bundled = ("configs/d2l.toml", include_str!("../../configs/d2l.toml"));
 
 /// What is said where nothing is given.
 const SENTENCE: &str = "What a lovely film!";
@@ -75,6 +74,10 @@ struct Subject {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    if arguments.steps && arguments.format == Format::Svg {
+        let problem = "--steps has no place in the picture: use --format html, table or --json";
+        return Err(Usage(problem.to_owned()).into());
+    }
     let made_up = [SENTENCE.to_owned()];
     let texts: Vec<&str> = match arguments.texts.is_empty() {
         true => made_up.iter().map(String::as_str).collect(),
@@ -92,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         (true, _) => format!("{}\n", to_json(&walk)),
         (_, Format::Table) => tables(&walk),
         (_, Format::Svg) => svg(&walk, &subject.config.model, &tokens),
-        (_, Format::Html) => page(&walk, &subject.config, &tokens),
+        (_, Format::Html) => html(&walk, &subject.config.model, &tokens),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Ending::Done)
@@ -101,36 +104,30 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
     if let Some(folder) = &arguments.model {
         let model = ModelDirectory::load(folder, &Device::Cpu)?;
+        // How a model without its run was trained is not known.
         let config = Config {
             model: model.file.model.clone(),
-            ..Config::default()
+            ..RunDirectory::config_of(folder).unwrap_or_default()
         };
-        let (vocabulary, classes) = (model.encoder.vocabulary_size(), model.file.labels.len());
         return Ok(Subject {
             config,
+            vocabulary: model.model.vocabulary_size(),
+            classes: model.file.labels.len(),
             encoder: model.encoder,
-            vocabulary,
-            classes,
         });
     }
-    let text;
-    let file = match &arguments.config {
-        Some(path) => {
-            text = std::fs::read_to_string(path)
-                .map_err(birnn::Error::io("read", path))
-                .context("the config file")?;
-            (path.as_path(), text.as_str())
-        }
-        None => (Path::new(TEXTBOOK.0), TEXTBOOK.1),
-    };
-    let config = Config::from_toml(Some(file), &arguments.set)?;
-    // The words of the texts; the table has as many rows as the config allows.
+    let config = read_config(arguments.config.as_deref(), TEXTBOOK, &arguments.set)?;
+    // The words of the texts.
     let all = TextConfig {
         min_frequency: 1,
         ..config.text.clone()
     };
     let encoder = TextEncoder::train(texts, &all, &mut |_, _| ())?;
-    let vocabulary = config.text.vocabulary_size.max(encoder.vocabulary_size());
+    let vocabulary = match config.text.tokenizer {
+        TokenKind::File(_) => encoder.vocabulary_size(),
+        // As many as the config allows.
+        _ => config.text.vocabulary_size.max(encoder.vocabulary_size()),
+    };
     let classes = config.data.label_names.as_ref().map_or(2, Vec::len);
     Ok(Subject {
         config,
@@ -168,25 +165,7 @@ fn tables(walk: &Walk) -> String {
         }
         text.push('\n');
     }
-    text + &summary(walk)
-}
-
-/// How many numbers there are, and how much memory they take in single precision.
-fn summary(walk: &Walk) -> String {
-    let [parameters, forward] =
-        [Part::Parameters, Part::Prediction].map(|part| walk.elements(part));
-    format!(
-        "{} parameters, {}; with gradients and moments at most {}; tensors of the forward pass {}\n",
-        grouped(parameters),
-        megabytes(parameters),
-        megabytes(4 * parameters),
-        megabytes(forward)
-    )
-}
-
-/// The memory of so many numbers of single precision.
-fn megabytes(numbers: usize) -> String {
-    format!("{:.2} MB", (numbers * size_of::<f32>()) as f64 / 1e6)
+    text + &summary(walk) + "\n"
 }
 
 fn to_json(walk: &Walk) -> Value {
@@ -213,32 +192,4 @@ fn to_json(walk: &Walk) -> Value {
         "parameters": parameters,
         "parameter_bytes": parameters * size_of::<f32>(),
     })
-}
-
-fn page(walk: &Walk, config: &Config, tokens: &[String]) -> String {
-    let escaped = |text: &str| {
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        text.replace('>', "&gt;")
-    };
-    let mut page = String::from(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Shapes</title>\n<style>\n\
-         body { font-family: sans-serif; margin: 2em; } table { border-collapse: collapse; }\n\
-         td { padding: 0.2em 1em 0.2em 0; vertical-align: top; } .shape { font-family: monospace; }\n\
-         </style></head><body>\n",
-    );
-    page += &svg(walk, &config.model, tokens);
-    for (part, rows) in parts(walk) {
-        page += &format!("<h2>{}</h2>\n<table>\n", part.title());
-        for row in rows {
-            page += &format!(
-                "<tr><td>{}</td><td class=\"shape\">{}</td><td class=\"shape\">{}</td><td>{}</td></tr>\n",
-                escaped(&row.name),
-                escaped(&row.symbolic_text()),
-                row.actual_text(),
-                escaped(&row.why)
-            );
-        }
-        page += "</table>\n";
-    }
-    page + &format!("<p>{}</p>\n</body></html>\n", summary(walk).trim_end())
 }

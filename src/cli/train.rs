@@ -1,6 +1,7 @@
 //! `birnn train`: from labelled texts to a model directory.
 
 use super::Ending;
+use super::config::{Bundled, key_value, read_config};
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::shell::{free_path, program, quoted};
@@ -8,7 +9,6 @@ use super::source::DataArguments;
 use super::table::grouped;
 use super::tell;
 use super::vectors::learn_from;
-use anyhow::Context;
 use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot, check_space};
 use birnn::config::Config;
 use birnn::corpus::Corpus;
@@ -71,19 +71,12 @@ pub(super) struct Arguments {
 /// The largest integer of a TOML file.
 const MAX_SEED: u64 = i64::MAX as u64;
 
-pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
-        None => Err("write KEY=VALUE, as in model.num_hiddens=64".into()),
-    }
-}
-
 /// The configs that are part of the program.
-const SAMPLE_CONFIG: (&str, &str) = (
+const SAMPLE_CONFIG: Bundled = (
     "configs/sample.toml",
     include_str!("../../configs/sample.toml"),
 );
-const TEXT_CONFIG: (&str, &str) = ("configs/text.toml", include_str!("../../configs/text.toml"));
+const TEXT_CONFIG: Bundled = ("configs/text.toml", include_str!("../../configs/text.toml"));
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let config = effective_config(&arguments)?;
@@ -198,18 +191,11 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     }
     let is_sample = arguments.data.data.as_deref().unwrap_or("sample") == "sample";
     let sets_source = overrides.iter().any(|(key, _)| key == "data.source");
-    let text;
-    let file = match &arguments.config {
-        Some(path) => {
-            text = std::fs::read_to_string(path)
-                .map_err(birnn::Error::io("read", path))
-                .context("the config file")?;
-            (path.as_path(), text.as_str())
-        }
-        None if is_sample && !sets_source => (Path::new(SAMPLE_CONFIG.0), SAMPLE_CONFIG.1),
-        None => (Path::new(TEXT_CONFIG.0), TEXT_CONFIG.1),
+    let bundled = match is_sample && !sets_source {
+        true => SAMPLE_CONFIG,
+        false => TEXT_CONFIG,
     };
-    let mut config = Config::from_toml(Some(file), &overrides)?;
+    let mut config = read_config(arguments.config.as_deref(), bundled, &overrides)?;
     arguments.data.apply(&mut config.data);
     Ok(config)
 }
@@ -365,7 +351,8 @@ fn open_run(
     device: &Device,
 ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
     let mut data = corpus.fingerprints.clone();
-    if let Some(taught) = taught {
+    // Without teachers, what there is to know of these texts is that they are there.
+    if let (Some(taught), false) = (taught, config.train.teachers.is_empty()) {
         data.add("teachers' answers", taught.fingerprint());
     }
     if arguments.resume {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::input::Input;
 use super::rows::{Columns, Rows};
 use super::{Record, SourceOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain_words};
 
 /// Reads one object a line; blank lines are skipped. The keys of the first row are those of all.
 pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Record>> {
@@ -21,7 +21,10 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
         let mut object = parsed.map_err(|error| {
             Error::data(
                 lines.place(),
-                format!("the line is not a JSON object ({error})"),
+                format!(
+                    "the line is not a JSON object ({})",
+                    plain_words(&error.to_string())
+                ),
                 "each line must hold one object, such as {\"text\": \"...\", \"label\": \"...\"}",
             )
         })?;

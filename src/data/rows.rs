@@ -63,7 +63,9 @@ impl Columns {
             Err(_) if options.group_column.is_none() => None,
             Err(problem) => return Err(fail("group", problem)),
         };
-        for column in [Some(text), label, group].into_iter().flatten() {
+        // A group that nobody asked for is no reason to refuse a file.
+        let asked = group.filter(|_| options.group_column.is_some());
+        for column in [Some(text), label, asked].into_iter().flatten() {
             let name = columns[column].as_ref();
             let others = &columns[column + 1..];
             if others.iter().any(|other| other.as_ref() == name) {

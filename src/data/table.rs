@@ -32,10 +32,16 @@ pub(super) fn read(
             "the first line must name the columns, such as label and text",
         ));
     }
-    let columns = Columns::find(&header, options, &origin)
-        .map_err(|error| explain_header(&header, delimiter, &origin).unwrap_or(error))?;
-    let mut rows = Rows::new(&origin, options.label_names.as_deref());
     let mut record = StringRecord::new();
+    let columns = match Columns::find(&header, options, &origin) {
+        Ok(columns) => columns,
+        Err(error) => {
+            let has_rows = reader.read_record(&mut record).unwrap_or(true);
+            let better = explain_header(&header, has_rows, delimiter, &origin);
+            return Err(better.unwrap_or(error));
+        }
+    };
+    let mut rows = Rows::new(&origin, options.label_names.as_deref());
     // Where the last row stands, if its last field runs over several lines.
     let mut long_end = None;
     while reader
@@ -97,23 +103,31 @@ fn at_line(place: &str, position: Option<&csv::Position>) -> String {
 }
 
 /// Why a column is not in the header, where that can be seen.
-fn explain_header(header: &[String], delimiter: u8, origin: &str) -> Option<Error> {
+fn explain_header(header: &[String], has_rows: bool, delimiter: u8, origin: &str) -> Option<Error> {
     let place = format!("{origin} (line 1)");
-    if header.iter().any(|name| name.contains('\n')) {
+    let last = header.last()?;
+    if last.contains('\n') && !has_rows {
         return Some(Error::data(
             place,
-            "a quote in the header is opened and not closed on the same line",
+            "a quote in the header is opened and never closed",
             "close the quote, or leave it out",
         ));
     }
     let [names] = header else { return None };
-    let (_, found, format) = [
-        ('\t', "tabs", ", or read the file as TSV"),
-        (',', "commas", ", or read the file as CSV"),
-        (';', "semicolons", ""),
+    let (separator, found, name) = [
+        (b'\t', "tabs", ", or name the file .tsv"),
+        (b',', "commas", ", or name the file .csv"),
+        (b';', "semicolons", ""),
     ]
     .into_iter()
-    .find(|(separator, ..)| names.contains(*separator))?;
+    .find(|(separator, ..)| names.contains(char::from(*separator)))?;
+    if separator == delimiter {
+        return Some(Error::data(
+            place,
+            "the whole header stands in one pair of quotes",
+            "put each name in quotes of its own, or leave them out",
+        ));
+    }
     let expected = match delimiter {
         b'\t' => "tabs",
         _ => "commas",
@@ -121,7 +135,7 @@ fn explain_header(header: &[String], delimiter: u8, origin: &str) -> Option<Erro
     Some(Error::data(
         place,
         format!("the columns are separated by {found}, not by {expected}"),
-        format!("separate them by {expected}{format}"),
+        format!("separate them by {expected}{name}"),
     ))
 }
 

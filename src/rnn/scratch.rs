@@ -26,6 +26,7 @@
 //! 2000 (forget gate).
 
 use crate::error::{Error, Result};
+use crate::kernels::check;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 use candle_nn::{Init, VarBuilder};
@@ -188,8 +189,19 @@ impl ScratchLstm {
                 .ok_or_else(|| Error::argument("packed", format!("there is no {name}")))
         };
         let (weight_ih, weight_hh) = (get("weight_ih_l0")?, get("weight_hh_l0")?);
-        let bias = (get("bias_ih_l0")? + get("bias_hh_l0")?)?;
-        let num_hiddens = weight_hh.dim(1)?;
+        let (bias_ih, bias_hh) = (get("bias_ih_l0")?, get("bias_hh_l0")?);
+        let (w_hq, b_q) = (get("decoder.weight")?, get("decoder.bias")?);
+        let (_, inputs) = weight_ih.dims2()?;
+        let (_, num_hiddens) = weight_hh.dims2()?;
+        let (outputs, _) = w_hq.dims2()?;
+        let width = 4 * num_hiddens;
+        check("weight_ih_l0", weight_ih, &[width, inputs])?;
+        check("weight_hh_l0", weight_hh, &[width, num_hiddens])?;
+        check("bias_ih_l0", bias_ih, &[width])?;
+        check("bias_hh_l0", bias_hh, &[width])?;
+        check("decoder.weight", w_hq, &[outputs, num_hiddens])?;
+        check("decoder.bias", b_q, &[outputs])?;
+        let bias = (bias_ih + bias_hh)?;
         let gate = |number: usize| -> Result<Gate> {
             let rows = |tensor: &Tensor| tensor.narrow(0, number * num_hiddens, num_hiddens);
             Ok(Gate {
@@ -203,8 +215,8 @@ impl ScratchLstm {
             forget: gate(1)?,
             candidate: gate(2)?,
             output: gate(3)?,
-            w_hq: get("decoder.weight")?.t()?.contiguous()?,
-            b_q: get("decoder.bias")?.clone(),
+            w_hq: w_hq.t()?.contiguous()?,
+            b_q: b_q.clone(),
         })
     }
 }

@@ -4,7 +4,7 @@ use super::dim::{Dim, Symbol};
 use super::network::needed;
 use super::symbols::gates;
 use super::{Part, Row};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{Mode, State};
 use crate::model::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
@@ -103,7 +103,8 @@ impl Step<'_> {
                 let why = "o * tanh(c): output and next state";
                 Ok(self.unit("h", (o * c.tanh()?)?, why))
             }
-            _ => {
+            (Mode::Lstm, None) => Err(Error::argument("state", "an LSTM needs a cell beside h")),
+            (Mode::RnnTanh, _) => {
                 let why = "tanh of the sum of both: output and next state";
                 Ok(self.unit("h", sum(0)?.tanh()?, why))
             }
@@ -147,6 +148,7 @@ mod tests {
                 };
                 let (rows, found) = step(&config.model, &parameters, &[4, 7], &state).unwrap();
                 assert_eq!(rows.last().unwrap().name, "h");
+                assert_eq!(gates(cell).len(), cell.gates());
                 let get = |name: &str| needed(&parameters, &format!("encoder.{name}_l0")).unwrap();
                 let weights = DirectionWeights {
                     input: get("weight_ih"),

@@ -8,11 +8,13 @@
 mod cell;
 mod dim;
 mod network;
+mod page;
 mod picture;
 mod symbols;
 
 pub use dim::{Dim, Symbol, Values};
 pub use network::Walk;
+pub use page::{html, summary};
 pub use picture::svg;
 
 use candle_core::Tensor;

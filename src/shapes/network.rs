@@ -11,7 +11,7 @@ use crate::loss::cross_entropy;
 use crate::model::BiRnn;
 use crate::optim::Gradient;
 use crate::parameters::Parameters;
-use crate::rnn::{Mode, Recurrent, RecurrentConfig, State, views};
+use crate::rnn::{Recurrent, RecurrentConfig, State, views};
 use crate::train::{LabelledBatch, Learner, initial_model};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::softmax;
@@ -55,9 +55,9 @@ impl Walk {
             };
             let state = State {
                 h: zeros()?,
-                c: match config.model.cell {
-                    Mode::Lstm => Some(zeros()?),
-                    _ => None,
+                c: match config.model.cell.has_cell() {
+                    true => Some(zeros()?),
+                    false => None,
                 },
             };
             let ids = &batch.packed_ids()[..batch.len()];

@@ -20,8 +20,6 @@ const MOST: usize = 8;
 
 /// An SVG of the model that was walked over, unrolled over the tokens of its first text.
 pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
-    let at_ends = |kind: &Pooling| matches!(kind, Pooling::Ends | Pooling::Final);
-    let reads_all_steps = !config.pooling.iter().all(at_ends);
     let columns = columns(tokens);
     let layers = walk.values.get(&Symbol::NumLayers).copied().unwrap_or(1);
     let is_bidirectional = walk.values.get(&Symbol::Directions) == Some(&2);
@@ -38,8 +36,7 @@ pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
     };
     picture.label(0, "tokens", "ids", walk.row(Part::Prediction, "ids"));
     for (column, word) in columns.iter().enumerate() {
-        let shown: String = word.chars().take(10).collect();
-        picture.cell(column, 0, &shown, "token");
+        picture.cell(column, 0, word, "token");
     }
     picture.label(
         1,
@@ -86,9 +83,12 @@ pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
         walk.row(Part::Prediction, "pooled"),
     );
     for column in 0..columns.len() {
-        let is_end = column == 0 || column + 1 == columns.len();
-        for &output in outputs.iter().filter(|_| is_end || reads_all_steps) {
-            picture.up(column, output, pooled);
+        let place = (column == 0, column + 1 == columns.len());
+        for (direction, &output) in outputs.iter().enumerate() {
+            let mut kinds = config.pooling.iter();
+            if kinds.any(|kind| is_read(*kind, direction == 1, place)) {
+                picture.up(column, output, pooled);
+            }
         }
     }
     picture.wide(pooled + 1, "decoder", "logits");
@@ -102,16 +102,32 @@ pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
     picture.finish(width)
 }
 
-/// The tokens that are shown.
-fn columns(tokens: &[String]) -> Vec<String> {
-    if tokens.len() <= MOST {
-        return tokens.to_vec();
+/// Whether a pooling reads the output of a direction at a step that is the first or the last one.
+fn is_read(kind: Pooling, is_reverse: bool, (is_first, is_last): (bool, bool)) -> bool {
+    match kind {
+        Pooling::Ends => is_first || is_last,
+        Pooling::Final => match is_reverse {
+            true => is_first,
+            false => is_last,
+        },
+        Pooling::Mean | Pooling::Max => true,
     }
+}
+
+/// What stands in the boxes of the tokens, at least one.
+fn columns(tokens: &[String]) -> Vec<String> {
+    let word = |token: &String| token.chars().take(10).collect();
     let (first, last) = (MOST / 2, MOST - MOST / 2 - 1);
-    let mut shown = tokens[..first].to_vec();
-    shown.push(format!("... {} more", tokens.len() - first - last));
-    shown.extend_from_slice(&tokens[tokens.len() - last..]);
-    shown
+    match tokens.len() {
+        0 => vec![String::new()],
+        count if count <= MOST => tokens.iter().map(word).collect(),
+        count => {
+            let mut shown: Vec<String> = tokens[..first].iter().map(word).collect();
+            shown.push(format!("... {} more", count - first - last));
+            shown.extend(tokens[count - last..].iter().map(word));
+            shown
+        }
+    }
 }
 
 impl Walk {
@@ -138,14 +154,15 @@ impl Picture {
             ..
         } = self;
         format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">
+            r##"<svg xmlns="http://www.w3.org/2000/svg" class="network" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">
 <style>
-rect {{ stroke: #444; rx: 5px; }}
-text {{ fill: #222; }}
-.shape {{ fill: #666; font-family: monospace; font-size: 11px; }}
-.token {{ fill: #fff; }} .embedding {{ fill: #e8e8e8; }} .forward {{ fill: #cfe3f7; }}
-.reverse {{ fill: #f9dcc4; }} .pooled {{ fill: #d8ecd0; }} .logits {{ fill: #f3e6a8; }}
-path {{ stroke: #444; fill: none; marker-end: url(#head); }}
+.network rect {{ stroke: #444; rx: 5px; }}
+.network text {{ fill: #222; }}
+.network .shape {{ fill: #666; font-family: monospace; font-size: 11px; }}
+.network .token {{ fill: #fff; }} .network .embedding {{ fill: #e8e8e8; }}
+.network .forward {{ fill: #cfe3f7; }} .network .reverse {{ fill: #f9dcc4; }}
+.network .pooled {{ fill: #d8ecd0; }} .network .logits {{ fill: #f3e6a8; }}
+.network path {{ stroke: #444; fill: none; marker-end: url(#head); }}
 </style>
 <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" style="fill:#444;stroke:none;marker-end:none"/></marker></defs>
 <rect width="{width}" height="{height}" style="fill:#fff;stroke:none"/>
@@ -237,7 +254,7 @@ path {{ stroke: #444; fill: none; marker-end: url(#head); }}
 }
 
 /// A text between the tags of a document.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -249,4 +266,37 @@ fn escaped(text: &str) -> String {
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_text_the_middle_is_left_out() {
+        let tokens: Vec<String> = (0..30)
+            .map(|number| format!("token-number-{number}"))
+            .collect();
+        let shown = columns(&tokens);
+        assert_eq!(shown.len(), MOST);
+        assert_eq!(shown[3], "token-numb");
+        assert_eq!(shown[4], "... 23 more");
+        assert_eq!(columns(&tokens[..MOST]).len(), MOST);
+        assert_eq!(columns(&[]), [""]);
+    }
+
+    #[test]
+    fn arrows_lead_from_the_steps_that_a_pooling_reads() {
+        let (first, middle, last) = ((true, false), (false, false), (false, true));
+        for (kind, is_reverse, read) in [
+            (Pooling::Ends, false, [true, false, true]),
+            (Pooling::Ends, true, [true, false, true]),
+            (Pooling::Final, false, [false, false, true]),
+            (Pooling::Final, true, [true, false, false]),
+            (Pooling::Max, false, [true, true, true]),
+        ] {
+            let found = [first, middle, last].map(|place| is_read(kind, is_reverse, place));
+            assert_eq!(found, read, "{kind:?}");
+        }
+    }
 }

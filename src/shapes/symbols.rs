@@ -165,7 +165,11 @@ pub(super) fn stage(config: &ModelConfig, stage: Stage) -> (String, Described) {
         Stage::Logits => (
             "logits".to_owned(),
             vec![Batch.into(), Classes.into()],
-            "pooled times decoder.weight, plus decoder.bias".to_owned(),
+            match config.ngrams.is_on() {
+                true => "pooled times decoder.weight, plus decoder.bias and the scores of n-grams",
+                false => "pooled times decoder.weight, plus decoder.bias",
+            }
+            .to_owned(),
         ),
     };
     (name, (shape, why))

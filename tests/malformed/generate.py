@@ -72,6 +72,8 @@ def csv():
             "quote_never_closed": 'label,text\n1,good\n0,"bad\n1,good\n0,bad\n',
             "quote_never_closed_in_the_first_column": 'text,label\ngood,1\n"bad,0\ngood,1\n',
             "quote_never_closed_in_the_header": 'text,"label\ngood,1\nbad,0\n',
+            "header_in_one_pair_of_quotes": '"text,label"\ngood\nbad\n',
+            "name_of_two_lines_and_no_text": 'words,"label\nof two"\ngood,1\nbad,0\n',
             "text_in_latin_1": b"text,label\ngood caf\xe9,1\nbad,0\n",
             "header_in_latin_1": b"text,label,cat\xe9gorie\ngood,1,a\nbad,0,a\n",
             "text_in_utf_16": "\ufefftext,label\ngood,1\nbad,0\n".encode("utf-16-le"),
