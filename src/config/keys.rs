@@ -43,6 +43,9 @@ fn check_section(prefix: &str, table: &toml::Table, known: &serde_json::Value) -
     Ok(())
 }
 
+/// The longest unknown key, in bytes, for which the nearest known one is looked for.
+const LONGEST_GUESS: usize = 100;
+
 fn unknown_key(key: &str) -> Error {
     fn name(key: &str) -> &str {
         key.rsplit('.').next().unwrap_or(key)
@@ -53,7 +56,12 @@ fn unknown_key(key: &str) -> Error {
         let within = strsim::damerau_levenshtein(name(known), name(key));
         whole.min(within + usize::from(key.contains('.')))
     };
-    let nearest = all_keys().into_iter().min_by_key(distance);
+    // Nobody means a key by a text, and distances of long ones take long.
+    let candidates = match key.len() <= LONGEST_GUESS {
+        true => all_keys(),
+        false => Vec::new(),
+    };
+    let nearest = candidates.into_iter().min_by_key(distance);
     let is_near = |known: &String| 2 * distance(known) <= name(key).len();
     let guess = match nearest.filter(is_near) {
         Some(nearest) => format!("did you mean {nearest}? "),

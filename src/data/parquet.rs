@@ -154,6 +154,9 @@ fn words(
     }
 }
 
+/// The most rows of a row group; writers make them of a million at most.
+const MOST_ROWS: usize = 1 << 26;
+
 /// All values of a column chunk, `None` for null.
 fn values<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
@@ -167,6 +170,10 @@ fn values<T: DataType>(
         let (rows, ..) = reader.read_records(BATCH, Some(&mut levels), None, &mut present)?;
         if rows == 0 {
             return Ok(all);
+        }
+        if all.len() > MOST_ROWS {
+            let problem = format!("a row group of more than {MOST_ROWS} rows");
+            return Err(ParquetError::General(problem));
         }
         if column.max_def_level() == 0 {
             all.extend(present.drain(..).map(Some));

@@ -91,11 +91,16 @@ fn listed<S: AsRef<str>>(columns: &[S]) -> String {
     }
 }
 
+/// The most memory that the rows of a file may take: a small file may say the same text a billion times.
+const MOST_MEMORY: usize = 8 << 30;
+
 /// Collects the rows of one file.
 pub(super) struct Rows<'a> {
     origin: &'a str,
     names: Option<&'a [String]>,
     records: Vec<Record>,
+    /// How many bytes may still be taken.
+    left: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -105,6 +110,7 @@ impl<'a> Rows<'a> {
             origin,
             names,
             records: Vec::new(),
+            left: MOST_MEMORY,
         }
     }
 
@@ -116,8 +122,16 @@ impl<'a> Rows<'a> {
     /// Adds a row. An empty group stands for none.
     ///
     /// # Errors
-    /// There are label names, and the label is none of them.
+    /// There are label names, and the label is none of them; or there are too many rows.
     pub fn push(&mut self, text: String, label: Option<&str>, group: Option<&str>) -> Result<()> {
+        let taken = text.len() + size_of::<Record>();
+        self.left = self.left.checked_sub(taken).ok_or_else(|| {
+            Error::data(
+                self.place(),
+                "the rows up to here take more than 8 GiB",
+                "cut the file into parts",
+            )
+        })?;
         let label = match label {
             Some(written) => self.label(written.trim())?,
             None => None,
@@ -247,6 +261,17 @@ mod tests {
         assert_eq!(
             labels,
             [Some("pos".into()), Some("neg".into()), None, None, None]
+        );
+    }
+    #[test]
+    fn rows_without_end_are_stopped() {
+        let mut rows = Rows::new("x", None);
+        rows.left = 2 * size_of::<Record>() + 10;
+        rows.push("0123456".to_owned(), None, None).unwrap();
+        let error = rows.push("0123".to_owned(), None, None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "x, row 2: the rows up to here take more than 8 GiB; cut the file into parts"
         );
     }
 }

@@ -8,6 +8,8 @@ use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
+/// The most that a packed file may hold; those that are known have a tenth of it.
+const MOST_UNPACKED: u64 = 64 << 30;
 /// The longest line, in bytes; a text file of vectors stays far below it.
 const MAX_LINE: u64 = 1 << 20;
 
@@ -17,6 +19,8 @@ pub(super) struct Lines {
     reader: Box<dyn BufRead>,
     read: Rc<Cell<u64>>,
     pub(super) size: u64,
+    /// How many bytes may still come out of a packed file.
+    left: u64,
     /// The current line without its end and without white space at its end.
     pub(super) text: Vec<u8>,
     /// Its number, from 1.
@@ -66,6 +70,7 @@ impl Lines {
             reader,
             read,
             size,
+            left: if is_gzip { MOST_UNPACKED } else { u64::MAX },
             text: Vec::new(),
             number: 0,
         })
@@ -109,6 +114,13 @@ impl Lines {
                     ),
                     _ => Error::io("read", &self.path)(error),
                 })?;
+        let Some(left) = self.left.checked_sub(length as u64) else {
+            return Err(self.refuse(
+                "the file unpacks to more than 64 GiB",
+                "unpack it, and keep the words that are needed",
+            ));
+        };
+        self.left = left;
         if length as u64 == MAX_LINE {
             return Err(self.binary());
         }
@@ -254,5 +266,32 @@ impl Read for Counted {
         let count = self.file.read(buffer)?;
         self.read.set(self.read.get() + count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    #[test]
+    fn a_bomb_is_stopped() {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(&b"a 1 2\n".repeat(4)).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&packed.finish().unwrap()).unwrap();
+        let mut lines = Lines::open(file.path()).unwrap();
+        lines.left = 15;
+        assert!(lines.advance().unwrap() && lines.advance().unwrap());
+        let error = lines.advance().unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                ", line 3: the file unpacks to more than 64 GiB; unpack it, and keep the words that are \
+                 needed"
+            ),
+            "{error}"
+        );
     }
 }
