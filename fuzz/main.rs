@@ -29,8 +29,10 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The most memory that all parsers at work and their seeds may hold together.
-const MOST_MEMORY: usize = 256 << 20;
+/// The most memory that all parsers at work and their seeds may hold together. Nearly all of it is for
+/// Parquet: the header of a page may reserve 2 GiB, of which only what the page really holds is touched.
+/// The others need a hundredth of that.
+const MOST_MEMORY: usize = 9 << 28;
 /// Inputs for each parser by default.
 const FEW: usize = 2000;
 /// The most seeds, those found on the way included.
