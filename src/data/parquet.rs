@@ -70,30 +70,34 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     let mut rows = Rows::new(origin, label_names);
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(fail)?;
+        let said = group.metadata().num_rows();
+        let most = usize::try_from(said).unwrap_or(0);
+        if most > MOST_ROWS {
+            return Err(damaged(origin, &format!("a row group of {said} rows")));
+        }
         let texts = match group.get_column_reader(columns.text).map_err(fail)? {
             ColumnReader::ByteArrayColumnReader(reader) => {
-                values(reader, &text_column).map_err(fail)?
+                values(reader, &text_column, most).map_err(fail)?
             }
             _ => return Err(damaged(origin, "the text column changes its type")),
         };
         let labels = match (columns.label, &label_column) {
             (Some(index), Some(column)) => {
                 let reader = group.get_column_reader(index).map_err(fail)?;
-                words(reader, column, "label", origin)?
+                words(reader, column, "label", most, origin)?
             }
             _ => vec![None; texts.len()],
         };
         let groups = match &group_column {
             Some((index, column)) => {
                 let reader = group.get_column_reader(*index).map_err(fail)?;
-                words(reader, column, "group", origin)?
+                words(reader, column, "group", most, origin)?
             }
             None => vec![None; texts.len()],
         };
         if labels.len() != texts.len() || groups.len() != texts.len() {
             return Err(damaged(origin, "the columns differ in length"));
         }
-        let said = group.metadata().num_rows();
         if usize::try_from(said) != Ok(texts.len()) {
             let found = texts.len();
             let problem = format!("there are {found} rows where it says that there are {said}");
@@ -110,11 +114,12 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     rows.finish()
 }
 
-/// The label or group column of a row group as text; `role` says which.
+/// The label or group column of a row group of `most` rows as text; `role` says which.
 fn words(
     reader: ColumnReader,
     column: &ColumnDescriptor,
     role: &str,
+    most: usize,
     origin: &str,
 ) -> Result<Vec<Option<String>>> {
     /// Each value as text.
@@ -125,15 +130,15 @@ fn words(
     let fail = |error: ParquetError| damaged(origin, &error.to_string());
     match reader {
         ColumnReader::Int32ColumnReader(reader) => {
-            Ok(written(values(reader, column).map_err(fail)?))
+            Ok(written(values(reader, column, most).map_err(fail)?))
         }
         ColumnReader::Int64ColumnReader(reader) => {
-            Ok(written(values(reader, column).map_err(fail)?))
+            Ok(written(values(reader, column, most).map_err(fail)?))
         }
         ColumnReader::BoolColumnReader(reader) => {
-            Ok(written(values(reader, column).map_err(fail)?))
+            Ok(written(values(reader, column, most).map_err(fail)?))
         }
-        ColumnReader::ByteArrayColumnReader(reader) => values(reader, column)
+        ColumnReader::ByteArrayColumnReader(reader) => values(reader, column, most)
             .map_err(fail)?
             .into_iter()
             .map(|value| match value {
@@ -154,13 +159,14 @@ fn words(
     }
 }
 
-/// The most rows of a row group; writers make them of a million at most.
+/// The most rows of a row group: as many as old writers put into one; those of today take a million.
 const MOST_ROWS: usize = 1 << 26;
 
-/// All values of a column chunk, `None` for null.
+/// All values of a column chunk of `most` rows, `None` for null; a few more if there are more.
 fn values<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     column: &ColumnDescriptor,
+    most: usize,
 ) -> std::result::Result<Vec<Option<T::T>>, ParquetError> {
     let mut all = Vec::new();
     let (mut present, mut levels) = (Vec::new(), Vec::new());
@@ -168,12 +174,9 @@ fn values<T: DataType>(
         present.clear();
         levels.clear();
         let (rows, ..) = reader.read_records(BATCH, Some(&mut levels), None, &mut present)?;
-        if rows == 0 {
+        // More than there should be is enough to know that something is wrong.
+        if rows == 0 || all.len() > most {
             return Ok(all);
-        }
-        if all.len() > MOST_ROWS {
-            let problem = format!("a row group of more than {MOST_ROWS} rows");
-            return Err(ParquetError::General(problem));
         }
         if column.max_def_level() == 0 {
             all.extend(present.drain(..).map(Some));
