@@ -144,7 +144,7 @@ impl ScratchLstm {
     }
 
     /// The same weights under the names and in the shapes of PyTorch's `nn.LSTM` and `nn.Linear`:
-    /// `weight_ih_l0` [4*H, V], `weight_hh_l0` [4*H, H], `bias_ih_l0` and `bias_hh_l0` [4*H], with the gates
+    /// `weight_ih_l0` [4*H, V], `weight_hh_l0` [4*H, H], `bias_ih_l0` and `bias_hh_l0` `[4*H]`, with the gates
     /// in the order i, f, g, o; `decoder.weight` [Q, H] and `decoder.bias` `[Q]`. PyTorch has two biases that
     /// are added; the second one is 0 here.
     ///
@@ -221,7 +221,7 @@ impl ScratchLstm {
     }
 }
 
-/// Token ids [B][T] as one-hot vectors, time first, [T, B, V].
+/// Token ids, a row for each text, as one-hot vectors, time first, [T, B, V].
 ///
 /// # Errors
 /// Rows of different lengths, none, or an id that is not below `vocabulary_size`.
