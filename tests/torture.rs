@@ -76,7 +76,17 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
 }
 
 /// What must be the same, interrupted or not: the model, the last state, and the log but for its times.
-fn result(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<String>) {
+type RunResult = (Vec<u8>, Vec<u8>, Vec<String>);
+
+/// How long the run takes if nothing ends it, and its result.
+fn uninterrupted(folder: &Path) -> (Duration, RunResult) {
+    let started = Instant::now();
+    let arguments = [&RUN[..], &["--out", "whole"]].concat();
+    assert!(birnn(folder, &arguments).status().unwrap().success());
+    (started.elapsed(), result(&folder.join("whole")))
+}
+
+fn result(run: &Path) -> RunResult {
     let state = checkpoints(run).remove(0).join("training.safetensors");
     let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let without_time = |line: &str| {
@@ -97,11 +107,7 @@ fn result(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<String>) {
 fn a_run_killed_again_and_again_ends_as_if_it_had_not_been() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let started = Instant::now();
-    let whole = [&RUN[..], &["--out", "whole"]].concat();
-    assert!(birnn(folder, &whole).status().unwrap().success());
-    let duration = started.elapsed();
-    let expected = result(&folder.join("whole"));
+    let (duration, expected) = uninterrupted(folder);
 
     let wanted = rounds(6, 300);
     let mut rng = Rng::new(1, Stream::Shuffle, 0, 0);
@@ -148,11 +154,7 @@ const BEGIN: Duration = Duration::from_millis(30);
 fn a_run_ended_by_a_signal_says_how_it_goes_on_and_does() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let started = Instant::now();
-    let whole = [&RUN[..], &["--out", "whole"]].concat();
-    assert!(birnn(folder, &whole).status().unwrap().success());
-    let duration = started.elapsed();
-    let expected = result(&folder.join("whole"));
+    let (duration, expected) = uninterrupted(folder);
 
     let mut rng = Rng::new(2, Stream::Shuffle, 0, 0);
     let (mut at_once, mut before, mut within) = (0, 0, 0);
