@@ -65,39 +65,46 @@ impl Default for ModelConfig {
     }
 }
 
+/// The upper bounds keep a slip of the finger from asking for terabytes.
+pub(crate) const MOST_FEATURES: usize = 8192;
+pub(crate) const MOST_LAYERS: usize = 64;
+
+/// Refuses a size of 0 or beyond `most`.
+pub(crate) fn check_size(key: &str, size: usize, most: usize) -> Result<()> {
+    match (1..=most).contains(&size) {
+        true => Ok(()),
+        false => Err(Error::config(
+            key,
+            format!("{size} is out of range"),
+            format!("use a number from 1 to {most}"),
+        )),
+    }
+}
+
+/// Refuses what is no probability of dropout.
+pub(crate) fn check_dropout(key: &str, probability: f64) -> Result<()> {
+    match (0.0..1.0).contains(&probability) {
+        true => Ok(()),
+        false => Err(Error::config(
+            key,
+            format!("{probability} is not a probability below 1"),
+            "use a number from 0 to below 1",
+        )),
+    }
+}
+
 impl ModelConfig {
     /// Checks what serde cannot.
     ///
     /// # Errors
     /// The first key, below `model.`, whose value cannot be used.
     pub fn validate(&self) -> Result<()> {
-        // The upper bounds keep a slip of the finger from asking for terabytes.
-        for (key, size, most) in [
-            ("embedding_size", self.embedding_size, 8192),
-            ("num_hiddens", self.num_hiddens, 8192),
-            ("num_layers", self.num_layers, 64),
-        ] {
-            if size == 0 || size > most {
-                return Err(Error::config(
-                    format!("model.{key}"),
-                    format!("{size} is out of range"),
-                    format!("use a number from 1 to {most}"),
-                ));
-            }
-        }
-        for (key, probability) in [
-            ("embedding_dropout", self.embedding_dropout),
-            ("encoder_dropout", self.encoder_dropout),
-            ("dropout", self.dropout),
-        ] {
-            if !(0.0..1.0).contains(&probability) {
-                return Err(Error::config(
-                    format!("model.{key}"),
-                    format!("{probability} is not a probability below 1"),
-                    "use a number from 0 to below 1",
-                ));
-            }
-        }
+        check_size("model.embedding_size", self.embedding_size, MOST_FEATURES)?;
+        check_size("model.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
+        check_size("model.num_layers", self.num_layers, MOST_LAYERS)?;
+        check_dropout("model.embedding_dropout", self.embedding_dropout)?;
+        check_dropout("model.encoder_dropout", self.encoder_dropout)?;
+        check_dropout("model.dropout", self.dropout)?;
         if self.pooling.is_empty() {
             return Err(Error::config(
                 "model.pooling",

@@ -1,7 +1,8 @@
 //! The architecture of a recurrent language model.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Mode;
+use crate::model::{MOST_FEATURES, MOST_LAYERS, check_dropout, check_size};
 use serde::{Deserialize, Serialize};
 
 /// What the recurrent layers read of a token.
@@ -52,27 +53,14 @@ impl LanguageConfig {
     /// # Errors
     /// The first key, below `language.`, whose value cannot be used.
     pub fn validate(&self) -> Result<()> {
-        for (key, size, most) in [
-            ("embedding_size", self.embedding_size, 8192),
-            ("num_hiddens", self.num_hiddens, 8192),
-            ("num_layers", self.num_layers, 64),
-        ] {
-            if size == 0 || size > most {
-                return Err(Error::config(
-                    format!("language.{key}"),
-                    format!("{size} is out of range"),
-                    format!("use a number from 1 to {most}"),
-                ));
-            }
-        }
-        match (0.0..1.0).contains(&self.dropout) {
-            true => Ok(()),
-            false => Err(Error::config(
-                "language.dropout",
-                format!("{} is not a probability below 1", self.dropout),
-                "use a number from 0 to below 1",
-            )),
-        }
+        check_size(
+            "language.embedding_size",
+            self.embedding_size,
+            MOST_FEATURES,
+        )?;
+        check_size("language.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
+        check_size("language.num_layers", self.num_layers, MOST_LAYERS)?;
+        check_dropout("language.dropout", self.dropout)
     }
 
     /// Features of what the recurrent layers read.

@@ -5,7 +5,7 @@ use super::stream::Stream;
 use crate::dropout::Phase;
 use crate::error::{Error, Result};
 use crate::loss::cross_entropy;
-use crate::optim::{AdamW, AdamWConfig, Gradient, Gradients};
+use crate::optim::{AdamW, AdamWConfig, Gradient, Gradients, clip_scale};
 use crate::parameters::Parameters;
 use candle_core::Device;
 
@@ -96,11 +96,7 @@ impl LanguageLearner {
             }
             let norm = gradients.norm()?;
             self.check_finite("gradient norm", norm)?;
-            let clip = self.training.clip_norm;
-            let scale = match clip > 0.0 && norm > clip {
-                true => clip / norm,
-                false => 1.0,
-            };
+            let scale = clip_scale(norm, self.training.clip_norm);
             let rate = self.training.learning_rate;
             self.optimizer
                 .step(&self.parameters, &gradients, rate, scale)?;

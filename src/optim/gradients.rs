@@ -65,6 +65,14 @@ impl Gradient {
     }
 }
 
+/// The factor that brings gradients of a norm down to `clip_norm`; 1 for shorter ones, and if it is 0.
+pub fn clip_scale(norm: f64, clip_norm: f64) -> f64 {
+    match clip_norm > 0.0 && norm > clip_norm {
+        true => clip_norm / norm,
+        false => 1.0,
+    }
+}
+
 /// Gradients by parameter name.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients(BTreeMap<String, Gradient>);

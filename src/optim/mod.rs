@@ -6,4 +6,4 @@ mod gradients;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use ema::Ema;
-pub use gradients::{Gradient, Gradients, RowTable};
+pub use gradients::{Gradient, Gradients, RowTable, clip_scale};

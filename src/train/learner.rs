@@ -5,7 +5,7 @@ use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::model::BiRnn;
 use crate::ngrams::{NGRAM_KEYS, NGRAMS};
-use crate::optim::{AdamW, Ema, Gradients};
+use crate::optim::{AdamW, Ema, Gradients, clip_scale};
 use crate::parameters::Parameters;
 use crate::storage::read;
 use candle_core::Tensor;
@@ -90,10 +90,7 @@ impl Learner {
         if !norm.is_finite() {
             return Ok(norm);
         }
-        let scale = match self.clip_norm > 0.0 && norm > self.clip_norm {
-            true => self.clip_norm / norm,
-            false => 1.0,
-        };
+        let scale = clip_scale(norm, self.clip_norm);
         let (optimizer, parameters) = (&mut self.optimizer, &self.parameters);
         match &mut self.averages {
             Some(averages) => {
