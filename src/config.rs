@@ -7,9 +7,11 @@
 
 mod data;
 mod keys;
+mod pretrain;
 mod train;
 
 pub use data::DataConfig;
+pub use pretrain::PretrainConfig;
 pub use train::TrainConfig;
 
 use crate::error::{Error, Result, one_line, plain_words};
@@ -33,6 +35,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// How the model is trained.
     pub train: TrainConfig,
+    /// How a language model is trained that it can begin with.
+    pub pretrain: PretrainConfig,
 }
 
 impl Config {
@@ -92,6 +96,7 @@ impl Config {
         self.text.validate()?;
         self.model.validate()?;
         self.train.validate()?;
+        self.pretrain.validate()?;
         self.data.validate()?;
         let train = &self.train;
         if !train.teachers.is_empty() && self.data.unlabelled_split.is_none() {

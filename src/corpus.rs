@@ -2,12 +2,14 @@
 
 mod encoded;
 mod fingerprints;
+mod plain;
 mod reuse;
 mod splits;
 
 pub use encoded::{Encoded, encode_texts};
 pub use fingerprints::Fingerprints;
 pub(crate) use fingerprints::hexadecimal;
+pub use plain::PlainCorpus;
 pub use splits::{read_splits, source_options};
 
 use crate::cache::{Cache, Key};

@@ -20,6 +20,7 @@
 //!  optim        AdamW, averages of the weights
 //!  train, ensemble, evaluate, predict
 //!  language     the other model: which token comes next
+//!  pretrain     trains it on texts without labels
 //!  checkpoint   model directories and runs on disk
 //!  shapes       every tensor of a model, explained
 //!  bench        how fast all this is here
@@ -87,6 +88,7 @@ pub mod predict;
 pub mod train;
 
 pub mod language;
+pub mod pretrain;
 
 pub mod checkpoint;
 

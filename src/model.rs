@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Mode};
 use crate::ngrams::{NGRAM_KEYS, NGRAMS, NgramConfig, Ngrams};
 use crate::packing::Packing;
+use crate::parameters::Parameters;
 use crate::pooling::{Pooling, pool};
 use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::Tensor;
@@ -368,4 +369,19 @@ fn in_order(rows: Tensor, packing: &Packing) -> Result<Tensor> {
     let positions = packing.positions().into_iter().map(|row| row as u32);
     let positions = Tensor::from_iter(positions, rows.device())?;
     Ok(rows.index_select(&positions, 0)?)
+}
+
+/// Adds to the forget gate's block, the second one, of every `bias_ih` of an LSTM encoder.
+pub(crate) fn add_forget_bias(parameters: &Parameters, hidden: usize, amount: f64) -> Result<()> {
+    for (name, var) in parameters.iter() {
+        if amount == 0.0 || !name.starts_with("encoder.bias_ih_") {
+            continue;
+        }
+        let mut values: Vec<f32> = var.to_vec1()?;
+        for value in &mut values[hidden..2 * hidden] {
+            *value += amount as f32;
+        }
+        var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+    }
+    Ok(())
 }

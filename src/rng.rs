@@ -30,6 +30,8 @@ pub enum Stream {
     Perturbation = 8,
     /// Tokens of a text that is made up.
     Generation = 9,
+    /// Tokens among which the right one is to be told.
+    Candidates = 10,
 }
 
 /// A counter-based generator for one key.

@@ -323,10 +323,10 @@ fn training_steps_are_the_same_bits_on_any_number_of_threads() {
         for pass in 0..3 {
             let batch = LabelledBatch::new(&texts, &labels, pass).unwrap();
             let (gradients, _) = learner.gradients(&[batch]).unwrap();
-            learner.update(&gradients, 0.01).unwrap();
+            learner.update(gradients, 0.01).unwrap();
         }
-        let state = learner.tensors().into_iter();
-        let averages = learner.values().unwrap().into_iter();
+        let state = learner.weights().tensors().into_iter();
+        let averages = learner.weights().values().unwrap().into_iter();
         bits(&state.chain(averages).collect::<Vec<_>>())
     };
     let one = on_threads(1, train);

@@ -108,7 +108,7 @@ impl Toy {
 
     /// Goes on with it, as the program does: with the config of the folder.
     fn go_on(&self, path: &Path, observer: &mut Watch) -> Result<Outcome> {
-        let config = RunDirectory::config_of(path)?;
+        let config = RunDirectory::config_of::<birnn::checkpoint::Progress>(path)?;
         let Resumed { run, snapshot, .. } =
             RunDirectory::resume(path, Fingerprints::default(), &CPU)?;
         self.trainer(&config, run, Some(snapshot))?.run(observer)
@@ -465,7 +465,10 @@ fn the_config_of_a_run_is_read_as_it_was_written() {
     config.train.vectors = Some("a b.txt".into());
     toy.begin(&config, folder.path(), &mut Watch::stop_at(1))
         .unwrap();
-    assert_eq!(RunDirectory::config_of(folder.path()).unwrap(), config);
+    assert_eq!(
+        RunDirectory::config_of::<birnn::checkpoint::Progress>(folder.path()).unwrap(),
+        config
+    );
 }
 
 #[test]
@@ -971,7 +974,7 @@ fn a_checkpoint_of_another_model_is_refused() {
 #[test]
 fn a_folder_without_a_run_cannot_be_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let error = RunDirectory::config_of(folder.path()).unwrap_err();
+    let error = RunDirectory::config_of::<birnn::checkpoint::Progress>(folder.path()).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

@@ -54,7 +54,7 @@ impl<'a> Classifier<'a> {
         let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
         let batch = LabelledBatch::new(&texts, &self.labels, self.steps)?;
         let (gradients, tally) = self.learner.gradients(&[batch])?;
-        self.learner.update(&gradients, LEARNING_RATE)?;
+        self.learner.update(gradients, LEARNING_RATE)?;
         self.steps += 1;
         Ok(tally.loss / tally.texts as f64)
     }
@@ -62,7 +62,7 @@ impl<'a> Classifier<'a> {
     /// The model for prediction.
     fn prepared(&self) -> Result<BiRnn> {
         let vocabulary_size = self.workload.shape().vocabulary_size;
-        let vb = builder(self.learner.values()?, &Device::Cpu);
+        let vb = builder(self.learner.weights().values()?, &Device::Cpu);
         BiRnn::new(&self.workload.model_config(), vocabulary_size, CLASSES, vb)?.prepared()
     }
 

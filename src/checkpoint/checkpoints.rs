@@ -1,10 +1,9 @@
 //! The checkpoints of a run: numbered in the order in which they are written, the newest ones kept.
 
 use super::manifest::verify;
-use super::state::{STATE, StateFile, TENSORS, read_state};
+use super::state::{STATE, Standing, StateFile, TENSORS, read_state};
 use crate::atomic;
 use crate::error::{Error, Result};
-use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -76,7 +75,7 @@ pub(super) struct Newest<S> {
 ///
 /// # Errors
 /// There is none; of several that are not whole, the newest one's problem.
-pub(super) fn newest<S: DeserializeOwned>(path: &Path) -> Result<Newest<S>> {
+pub(super) fn newest<S: Standing>(path: &Path) -> Result<Newest<S>> {
     let mut skipped = Vec::new();
     let mut next = 1;
     for (number, folder) in checkpoints(path)?

@@ -3,15 +3,18 @@
 mod bytes;
 mod checkpoints;
 mod export;
+mod language_directory;
 mod manifest;
 mod model_directory;
 mod run_directory;
 mod space;
 mod state;
+mod tensors;
 mod weights;
 
 pub use export::export;
+pub use language_directory::{LanguageDirectory, LanguageFile};
 pub use model_directory::{ModelDirectory, ModelFile};
 pub use run_directory::{Resumed, RunDirectory};
 pub use space::check_space;
-pub use state::{Progress, Snapshot};
+pub use state::{LanguageProgress, Progress, Snapshot, Standing};

@@ -3,6 +3,8 @@
 //! The first two are written once. The temperature belongs to the weights and changes with them, so it is
 //! in their file, among its metadata: whoever reads while a run replaces that file gets both of one epoch.
 
+use super::language_directory::LANGUAGE;
+use super::tensors::{ExpectedShape, check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::atomic;
 use crate::data::Labels;
@@ -199,8 +201,7 @@ impl ModelDirectory {
     /// # Errors
     /// What the operating system refuses.
     pub fn write_description(path: &Path, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
-        atomic::write_file(&path.join(CONFIG), to_json(file)?.as_bytes())?;
-        atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
+        write_description(path, file, encoder)
     }
 
     /// Writes `model.safetensors`: weights and the temperature fitted to them. The same ones always give
@@ -221,8 +222,18 @@ impl ModelDirectory {
     }
 }
 
+/// Writes what does not change during training: a model's description as `config.json`, and `tokenizer.json`.
+pub(super) fn write_description(
+    path: &Path,
+    description: &impl Serialize,
+    encoder: &TextEncoder,
+) -> Result<()> {
+    atomic::write_file(&path.join(CONFIG), to_json(description)?.as_bytes())?;
+    atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
+}
+
 /// A file of the directory, which must be there.
-fn present(folder: &Path, name: &str) -> Result<PathBuf> {
+pub(super) fn present(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     if path.is_file() {
         return Ok(path);
@@ -260,6 +271,13 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
             path,
             format!("format version {version}, but this birnn reads up to {FORMAT_VERSION}"),
             "use a newer birnn",
+        ));
+    }
+    if value.get(LANGUAGE).is_some() {
+        return Err(Error::model(
+            path,
+            "this is a language model, not a classifier",
+            "begin a classifier with it (`birnn train --init-from`) or let it write (`birnn generate`)",
         ));
     }
     // A list would be taken for the values in their order.
@@ -318,66 +336,30 @@ pub(super) fn temperature_of(weights: &WeightFile) -> Result<Option<f64>> {
 
 /// The weights must fit the architecture, the classes and the tokenizer, and be finite.
 fn check_weights(weights: &WeightFile, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
-    let wrong = |problem: String| {
-        let remedy = "config.json and tokenizer.json must be those that the weights were made with";
-        Error::model(weights.path(), problem, remedy)
-    };
-    let expected = expected_shapes(file)?;
-    for (name, shape) in &expected {
-        let Some(found) = weights.shape(name) else {
-            return Err(wrong(format!("the tensor {name} is missing")));
-        };
-        let fits = match shape {
-            Some(shape) => found == shape,
-            None => found.len() == 2 && found[1] == file.model.embedding_size,
-        };
-        if !fits {
-            let expected = match shape {
-                Some(shape) => format!("{shape:?}"),
-                None => format!("[vocabulary, {}]", file.model.embedding_size),
-            };
-            return Err(wrong(format!(
-                "{name} has shape {found:?}, but config.json asks for {expected}"
-            )));
-        }
-        if !weights.is_floating(name) {
-            return Err(Error::model(
-                weights.path(),
-                format!("{name} does not hold floating-point numbers"),
-                "replace it by an intact copy, or train again",
-            ));
-        }
-        if !weights.is_finite(name)? {
-            return Err(Error::model(
-                weights.path(),
-                format!("{name} holds numbers that are not finite"),
-                "train again, with a lower learning rate",
-            ));
-        }
-    }
-    if let Some(name) = weights.names().find(|name| !expected.contains_key(*name)) {
-        return Err(wrong(format!(
-            "the tensor {name} has no place in the model of config.json"
-        )));
-    }
+    check_tensors(weights, &expected_shapes(file)?)?;
     let rows = weights.shape(EMBEDDING).map_or(0, |shape| shape[0]);
-    if encoder.vocabulary_size() > rows {
-        return Err(wrong(format!(
-            "{EMBEDDING} has {rows} rows, but tokenizer.json has ids up to {}",
-            encoder.vocabulary_size() - 1
-        )));
+    match encoder.vocabulary_size() > rows {
+        true => Err(wrong(
+            weights,
+            format!(
+                "{EMBEDDING} has {rows} rows, but tokenizer.json has ids up to {}",
+                encoder.vocabulary_size() - 1
+            ),
+        )),
+        false => Ok(()),
     }
-    Ok(())
 }
 
-/// Every parameter of a model with its shape; `None` for the embedding table, whose number of rows
-/// is not in `config.json`.
-fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, Option<Vec<usize>>>> {
+/// Every parameter of a model with its shape; the embedding table's number of rows is not in `config.json`.
+fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, ExpectedShape>> {
     let build = |vb: VarBuilder| BiRnn::new(&file.model, 1, file.labels.len(), vb);
     let shapes = crate::parameters::shapes(build)?.into_iter();
     Ok(shapes
         .map(|(name, shape)| {
-            let shape = (name != EMBEDDING).then_some(shape);
+            let mut shape: ExpectedShape = shape.into_iter().map(Some).collect();
+            if name == EMBEDDING {
+                shape[0] = None;
+            }
             (name, shape)
         })
         .collect())

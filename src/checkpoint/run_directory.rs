@@ -15,9 +15,9 @@
 
 use super::checkpoints::{CHECKPOINTS, KEPT, Newest, checkpoints, lock, newest, nothing_to_resume};
 use super::manifest::{MANIFEST, manifest};
-use super::model_directory::{CONFIG, ModelDirectory, ModelFile, WEIGHTS};
+use super::model_directory::{CONFIG, WEIGHTS, weights_to_bytes, write_description};
 use super::model_directory::{to_json, to_safetensors};
-use super::state::{FORMAT_VERSION, Progress, STATE, Snapshot, StateFile, TENSORS};
+use super::state::{FORMAT_VERSION, Progress, STATE, Snapshot, Standing, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::atomic;
 use crate::config::Config;
@@ -50,24 +50,25 @@ pub struct RunDirectory {
 
 /// A run that goes on.
 #[derive(Debug)]
-pub struct Resumed {
+pub struct Resumed<S = Progress> {
     /// Its folder.
     pub run: RunDirectory,
     /// Where it goes on.
-    pub snapshot: Snapshot,
+    pub snapshot: Snapshot<S>,
     /// What is wrong with the newer checkpoints that were passed over.
     pub skipped: Vec<Error>,
 }
 
 impl RunDirectory {
-    /// Starts a run in a folder that holds none yet; with `force` an old run there is removed.
+    /// Starts a run in a folder that holds none yet; with `force` an old run there is removed. The model's
+    /// `description` becomes `config.json`.
     ///
     /// # Errors
     /// A run that is there, or what the operating system refuses.
     pub fn create(
         path: &Path,
         config: &Config,
-        model: &ModelFile,
+        description: &impl Serialize,
         encoder: &TextEncoder,
         data: Fingerprints,
         force: bool,
@@ -84,7 +85,7 @@ impl RunDirectory {
                 std::fs::remove_file(&file).map_err(Error::io("remove", &file))?;
             }
         }
-        ModelDirectory::write_description(path, model, encoder)?;
+        write_description(path, description, encoder)?;
         let metrics_path = path.join(METRICS);
         let metrics = File::create(&metrics_path).map_err(Error::io("create", &metrics_path))?;
         Ok(Self {
@@ -125,21 +126,33 @@ impl RunDirectory {
         }
     }
 
-    /// The config of the run in this folder.
+    /// The config of the run in this folder, which is one of the command of `S`.
     ///
     /// # Errors
-    /// There is no checkpoint, or it cannot be read.
-    pub fn config_of(path: &Path) -> Result<Config> {
-        Ok(newest::<serde_json::Value>(path)?.state.config)
+    /// There is no checkpoint, it cannot be read, or it is another command's.
+    pub fn config_of<S: Standing>(path: &Path) -> Result<Config> {
+        Ok(newest::<S>(path)?.state.config)
+    }
+
+    /// Opens the run of a classifier to go on with it: [`RunDirectory::resume_as`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resume(path: &Path, data: Fingerprints, device: &Device) -> Result<Resumed> {
+        Self::resume_as(path, data, device)
     }
 
     /// Opens a run to go on with it, and reads its newest checkpoint that is whole. What the log holds
     /// from after the checkpoint is cut off.
     ///
     /// # Errors
-    /// There is no checkpoint, none is whole, the data are not those of the run, or another process
-    /// writes in this folder.
-    pub fn resume(path: &Path, data: Fingerprints, device: &Device) -> Result<Resumed> {
+    /// There is no checkpoint, none is whole, it is another command's, the data are not those of the run, or
+    /// another process writes in this folder.
+    pub fn resume_as<S: Standing>(
+        path: &Path,
+        data: Fingerprints,
+        device: &Device,
+    ) -> Result<Resumed<S>> {
         if checkpoints(path)?.is_empty() {
             return Err(nothing_to_resume(path));
         }
@@ -149,7 +162,7 @@ impl RunDirectory {
             state,
             skipped,
             next,
-        } = newest::<Progress>(path)?;
+        } = newest::<S>(path)?;
         let differences = state.data.differences(&data);
         if !differences.is_empty() {
             return Err(Error::model(
@@ -214,9 +227,10 @@ impl RunDirectory {
     ///
     /// # Errors
     /// What the operating system refuses; the checkpoints before are then still there.
-    pub fn save_last(&mut self, snapshot: &Snapshot) -> Result<()> {
+    pub fn save_last<S: Standing>(&mut self, snapshot: &Snapshot<S>) -> Result<()> {
         let state = StateFile {
             format_version: FORMAT_VERSION,
+            command: S::COMMAND.to_owned(),
             config: self.config.clone(),
             data: self.data.clone(),
             metrics_bytes: self.metrics_bytes,
@@ -243,12 +257,17 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Saves the weights of the best epoch and the temperature fitted to them.
+    /// Saves the weights of the best epoch and, of a classifier, the temperature fitted to them.
     ///
     /// # Errors
     /// What the operating system refuses; the file is then the new one or still the one before.
-    pub fn save_best(&self, tensors: &BTreeMap<String, Tensor>, temperature: f64) -> Result<()> {
-        ModelDirectory::write_weights(&self.path, tensors, temperature)
+    pub fn save_best(
+        &self,
+        tensors: &BTreeMap<String, Tensor>,
+        temperature: Option<f64>,
+    ) -> Result<()> {
+        let bytes = weights_to_bytes(tensors, temperature)?;
+        atomic::write_file(&self.path.join(WEIGHTS), &bytes)
     }
 
     /// The weights of the best epoch.
@@ -263,6 +282,7 @@ impl RunDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::ModelFile;
     use crate::data::Labels;
     use crate::disk::fault::{EIO, ENOSPC, Fault, after};
     use crate::text::TextConfig;
@@ -283,7 +303,7 @@ mod tests {
         );
         let mut run = run.unwrap();
         run.save_last(&snapshot(1)).unwrap();
-        run.save_best(&snapshot(1).tensors, 1.5).unwrap();
+        run.save_best(&snapshot(1).tensors, Some(1.5)).unwrap();
         run
     }
 
@@ -368,7 +388,7 @@ mod tests {
                 let folder = tempfile::tempdir().unwrap();
                 let run = begun(folder.path());
                 let saved = after(operations, fault, || {
-                    run.save_best(&snapshot(2).tensors, 2.5)
+                    run.save_best(&snapshot(2).tensors, Some(2.5))
                 });
                 let tensors = run.best(&Device::Cpu).unwrap();
                 let values: Vec<f32> = tensors["x"].to_vec1().unwrap();

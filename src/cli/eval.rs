@@ -130,12 +130,13 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
                 return Err(unknown(problem).into());
             }
         };
-        let config = RunDirectory::config_of(model).map_err(|_| {
-            unknown(&format!(
-                "{} does not say which texts it was validated on",
-                model.display()
-            ))
-        })?;
+        let config =
+            RunDirectory::config_of::<birnn::checkpoint::Progress>(model).map_err(|_| {
+                unknown(&format!(
+                    "{} does not say which texts it was validated on",
+                    model.display()
+                ))
+            })?;
         return Ok(read_splits(&config, terminal)?.1);
     }
     let mut config = Config::default().data;

@@ -8,8 +8,10 @@ mod completions;
 mod config;
 mod eval;
 mod export;
+mod generate;
 mod interrupt;
 mod predict;
+mod pretrain;
 mod pretrained;
 mod progress;
 mod shapes;
@@ -49,6 +51,8 @@ enum Command {
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Vectors(vectors::Arguments),
+    Pretrain(pretrain::Arguments),
+    Generate(generate::Arguments),
     Shapes(shapes::Arguments),
     Export(export::Arguments),
     Bench(bench::Arguments),
@@ -95,6 +99,8 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
+        Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Shapes(arguments) => shapes::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -3,8 +3,9 @@
 use super::interrupt::Interrupt;
 use super::tell;
 use birnn::corpus::Stage;
+use birnn::language::perplexity;
 use birnn::train::{EpochReport, Observer, StepReport};
-use birnn::{corpus, data};
+use birnn::{corpus, data, pretrain};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -137,40 +138,44 @@ impl corpus::Progress for Terminal {
     }
 }
 
-impl Observer for Terminal {
-    fn step(&mut self, report: &StepReport) {
+impl Terminal {
+    /// Shows where training is: the step, counted from 1, of so many, and what is known after it.
+    fn steps(&mut self, epoch: u64, step: u64, steps: u64, state: &str) {
         let task = "training";
-        let state = format!(
-            "loss {:.4}, accuracy {:.2} %, {:.0} tokens/s",
-            report.loss,
-            100.0 * report.accuracy,
-            report.tokens_per_second
-        );
         if self.task != task {
             self.clear();
             self.task = task.to_owned();
             self.last_line = Instant::now();
             if self.interactive {
                 self.bar = bar(
-                    Some(report.steps),
+                    Some(steps),
                     "{prefix} [{bar:30}] {pos} of {len} steps, {msg}, {eta} left",
                 );
                 // The estimate counts from here, also in a run that was resumed.
-                self.bar.set_position(report.step.saturating_sub(1));
+                self.bar.set_position(step.saturating_sub(1));
                 self.bar.reset_eta();
             }
-            self.first_step = report.step;
+            self.first_step = step;
         }
-        self.bar.set_prefix(format!("epoch {}", report.epoch));
-        self.bar.set_message(state.clone());
-        self.bar.set_position(report.step);
+        self.bar.set_prefix(format!("epoch {epoch}"));
+        self.bar.set_message(state.to_owned());
+        self.bar.set_position(step);
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
-            tell(&format!(
-                "epoch {}: step {} of {}, {state}",
-                report.epoch, report.step, report.steps
-            ));
+            tell(&format!("epoch {epoch}: step {step} of {steps}, {state}"));
         }
+    }
+}
+
+impl Observer for Terminal {
+    fn step(&mut self, report: &StepReport) {
+        let state = format!(
+            "loss {:.4}, accuracy {:.2} %, {:.0} tokens/s",
+            report.loss,
+            100.0 * report.accuracy,
+            report.tokens_per_second
+        );
+        self.steps(report.epoch, report.step, report.steps, &state);
     }
 
     fn evaluating(&mut self, done: usize, total: usize) {
@@ -186,6 +191,43 @@ impl Observer for Terminal {
             100.0 * report.accuracy,
             report.validation_loss,
             100.0 * report.validation_accuracy,
+            if report.best { " (best)" } else { "" },
+            report.seconds,
+        ));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.interrupted()
+    }
+}
+
+impl pretrain::Observer for Terminal {
+    fn step(&mut self, report: &pretrain::StepReport) {
+        let state = format!(
+            "perplexity {:.1}, {:.0} tokens/s",
+            perplexity(report.loss),
+            report.tokens_per_second
+        );
+        self.steps(report.epoch, report.step, report.steps, &state);
+    }
+
+    fn evaluating(&mut self, done: usize, total: usize) {
+        self.count("evaluating", done as u64, Some(total as u64), "texts");
+    }
+
+    fn epoch(&mut self, report: &pretrain::EpochReport) {
+        let losses = report.validation_losses.iter();
+        let validation: Vec<String> = losses
+            .map(|&loss| format!("{:.2}", perplexity(loss)))
+            .collect();
+        self.say(&format!(
+            "epoch {}: training perplexity {:.2}; validation perplexity {}{}; {:.0} s",
+            report.epoch,
+            perplexity(report.loss),
+            match &validation[..] {
+                [forward, reverse] => format!("{forward}, from right to left {reverse}"),
+                all => all.join(", "),
+            },
             if report.best { " (best)" } else { "" },
             report.seconds,
         ));

@@ -107,7 +107,7 @@ fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
         // How a model without its run was trained is not known.
         let config = Config {
             model: model.file.model.clone(),
-            ..RunDirectory::config_of(folder).unwrap_or_default()
+            ..RunDirectory::config_of::<birnn::checkpoint::Progress>(folder).unwrap_or_default()
         };
         return Ok(Subject {
             config,

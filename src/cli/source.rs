@@ -2,6 +2,7 @@
 
 use birnn::cache::Cache;
 use birnn::config::DataConfig;
+use std::path::Path;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct DataArguments {
@@ -44,4 +45,16 @@ impl DataArguments {
             config.label_column = Some(column.clone());
         }
     }
+}
+
+/// Sources as a run keeps them: files by their whole paths, so that the run can be resumed and evaluated
+/// from any folder.
+pub(super) fn kept_source(data: &mut DataConfig) -> std::io::Result<()> {
+    for source in std::iter::once(&mut data.source).chain(&mut data.additional_sources) {
+        let path = Path::new(source);
+        if path.exists() && source != "sample" {
+            *source = std::path::absolute(path)?.display().to_string();
+        }
+    }
+    Ok(())
 }

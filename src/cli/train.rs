@@ -5,11 +5,13 @@ use super::config::{Bundled, key_value, read_config};
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::shell::{free_path, program, quoted};
-use super::source::DataArguments;
+use super::source::{DataArguments, kept_source};
 use super::table::grouped;
 use super::tell;
-use super::vectors::learn_from;
-use birnn::checkpoint::{ModelDirectory, ModelFile, RunDirectory, Snapshot, check_space};
+use super::vectors::learn_table;
+use birnn::checkpoint::{
+    LanguageDirectory, ModelDirectory, ModelFile, RunDirectory, Snapshot, check_space,
+};
 use birnn::config::Config;
 use birnn::corpus::Corpus;
 use birnn::device::device;
@@ -18,8 +20,10 @@ use birnn::ngrams::fit;
 use birnn::parameters::Parameters;
 use birnn::predict::predict;
 use birnn::text::TokenKind;
-use birnn::train::{Outcome, Taught, Trainer, TrainingTexts, initial_model, set_ngrams};
-use birnn::vectors::{VectorTable, VectorsConfig, read_vectors};
+use birnn::train::{
+    Outcome, Taught, Trainer, TrainingTexts, begin_with, initial_model, set_ngrams,
+};
+use birnn::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -36,6 +40,7 @@ use std::path::{Path, PathBuf};
     birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
     birnn train --data reviews.csv --label-column stars --set train.epochs=5\n  \
     birnn train --resume --out runs/imdb\n  \
+    birnn train --config configs/imdb-pretrained.toml --data imdb --init-from runs/imdb-language\n  \
     birnn train --config configs/d2l.toml --set model.num_hiddens=64 --print-config")]
 pub(super) struct Arguments {
     /// A TOML file; without it, configs/sample.toml for the sample and configs/text.toml for
@@ -47,9 +52,13 @@ pub(super) struct Arguments {
     /// The folder of the run [default: runs/NAME, where NAME is that of the data].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Begin with a language model, the folder of `birnn pretrain`: its vocabulary, embeddings and first
+    /// recurrent layers.
+    #[arg(long, value_name = "DIR")]
+    init_from: Option<PathBuf>,
     /// Go on with the run in --out, to the same result as if it had not been interrupted.
     #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
-        "text_column", "label_column", "print_config"])]
+        "text_column", "label_column", "init_from", "print_config"])]
     resume: bool,
     /// Overwrite a run that is in --out.
     #[arg(long)]
@@ -119,6 +128,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     if !arguments.resume {
         check_space(&out, model.1.count() as u64)?;
     }
+    if !arguments.resume {
+        transfer(&config, &model.1, &device, &terminal)?;
+    }
     let Some(taught) = learn_from_teachers(&config, &corpus, &device, &mut terminal)? else {
         return Ok(stopped_early(&interrupt));
     };
@@ -183,7 +195,7 @@ fn resume_command(out: &Path, device: &str) -> String {
 /// The config of the run: the interrupted one's, or file and command line.
 fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     if let (true, Some(out)) = (arguments.resume, &arguments.out) {
-        return Ok(RunDirectory::config_of(out)?);
+        return Ok(RunDirectory::config_of::<birnn::checkpoint::Progress>(out)?);
     }
     let mut overrides = arguments.set.clone();
     if let Some(seed) = arguments.seed {
@@ -195,21 +207,31 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         true => SAMPLE_CONFIG,
         false => TEXT_CONFIG,
     };
+    if let Some(language) = &arguments.init_from {
+        let text = language.display().to_string();
+        overrides.push(("train.init_from".into(), toml_string(&text)));
+    }
     let mut config = read_config(arguments.config.as_deref(), bundled, &overrides)?;
     arguments.data.apply(&mut config.data);
+    if let Some(language) = &config.train.init_from {
+        // Token by token the same vocabulary: the rows of the embedding table are the language model's.
+        config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(language));
+    }
     Ok(config)
+}
+
+/// A text as TOML writes it.
+fn toml_string(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// The config as a run keeps it: files by their whole paths, so that the run can be resumed and
 /// evaluated from any folder.
 fn kept_config(config: &Config) -> anyhow::Result<Config> {
     let mut config = config.clone();
-    let data = &mut config.data;
-    for source in std::iter::once(&mut data.source).chain(&mut data.additional_sources) {
-        let path = Path::new(source);
-        if path.exists() && source != "sample" {
-            *source = std::path::absolute(path)?.display().to_string();
-        }
+    kept_source(&mut config.data)?;
+    if let Some(language) = &mut config.train.init_from {
+        *language = std::path::absolute(&language)?;
     }
     for teacher in &mut config.train.teachers {
         *teacher = std::path::absolute(&teacher)?;
@@ -237,21 +259,14 @@ fn vectors(
     if config.train.vector_epochs == 0 {
         return Ok(Some(None));
     }
-    let settings = VectorsConfig {
-        seed: config.seed,
-        dimension: config.model.embedding_size,
-        epochs: config.train.vector_epochs,
-        ..VectorsConfig::default()
-    };
     let whole = &corpus.train.ids[..corpus.whole_texts];
     let texts: Vec<&[u32]> = whole
         .iter()
         .chain(&corpus.unlabelled)
         .map(Vec::as_slice)
         .collect();
-    let vectors = learn_from(&corpus.encoder, &texts, &settings, terminal)?;
-    terminal.clear();
-    Ok(vectors.map(|vectors| Some(VectorTable::of_words(&vectors, &corpus.encoder))))
+    let epochs = config.train.vector_epochs;
+    Ok(learn_table(config, epochs, &corpus.encoder, &texts, terminal)?.map(Some))
 }
 
 fn load_vectors(
@@ -275,6 +290,26 @@ fn load_vectors(
         ));
     }
     Ok(vectors)
+}
+
+/// Begins with the language model that the config names, if it names one.
+fn transfer(
+    config: &Config,
+    parameters: &Parameters,
+    device: &Device,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let Some(path) = &config.train.init_from else {
+        return Ok(());
+    };
+    let language = LanguageDirectory::load(path, device)?;
+    let set = begin_with(parameters, &config.model, &language)?;
+    terminal.say(&format!(
+        "from the language model in {}: {}",
+        path.display(),
+        set.join(", ")
+    ));
+    Ok(())
 }
 
 /// What the teachers say of the unlabelled texts: the mean of their probabilities; without teachers

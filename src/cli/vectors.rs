@@ -6,10 +6,11 @@ use super::shell::{free_path, program, quoted};
 use super::table::grouped;
 use super::{Ending, Usage, tell};
 use anyhow::Context;
+use birnn::config::Config;
 use birnn::corpus::{Progress, Stage, encode_texts};
 use birnn::data::{Source, SourceOptions};
 use birnn::text::TextEncoder;
-use birnn::vectors::{VectorsConfig, WordVectors, learn_vectors};
+use birnn::vectors::{VectorTable, VectorsConfig, WordVectors, learn_vectors};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -156,7 +157,7 @@ fn learn(
 }
 
 /// Learns from token ids and says how it goes; `None` if a signal ended it.
-pub(super) fn learn_from(
+fn learn_from(
     encoder: &TextEncoder,
     texts: &[&[u32]],
     config: &VectorsConfig,
@@ -186,6 +187,25 @@ pub(super) fn learn_from(
         ));
     }
     Ok(vectors)
+}
+
+/// Learns the vectors that the embeddings of a run begin with; `None` if a signal ended it.
+pub(super) fn learn_table(
+    config: &Config,
+    epochs: u64,
+    encoder: &TextEncoder,
+    texts: &[&[u32]],
+    terminal: &mut Terminal,
+) -> anyhow::Result<Option<VectorTable>> {
+    let settings = VectorsConfig {
+        seed: config.seed,
+        dimension: config.model.embedding_size,
+        epochs,
+        ..VectorsConfig::default()
+    };
+    let vectors = learn_from(encoder, texts, &settings, terminal)?;
+    terminal.clear();
+    Ok(vectors.map(|vectors| VectorTable::of_words(&vectors, encoder)))
 }
 
 /// The texts of the splits that were asked for. Without --split those of all but the splits that

@@ -50,11 +50,12 @@ fn unknown_key(key: &str) -> Error {
     fn name(key: &str) -> &str {
         key.rsplit('.').next().unwrap_or(key)
     }
+    // Of equal ones that counts which is nearer as a whole.
     let distance = |known: &String| {
         let whole = strsim::damerau_levenshtein(known, key);
         // Whoever leaves out the section means the key within it, and so may who takes another.
         let within = strsim::damerau_levenshtein(name(known), name(key));
-        whole.min(within + usize::from(key.contains('.')))
+        (whole.min(within + usize::from(key.contains('.'))), whole)
     };
     // Nobody means a key by a text, and distances of long ones take long.
     let candidates = match key.len() <= LONGEST_GUESS {
@@ -62,7 +63,7 @@ fn unknown_key(key: &str) -> Error {
         false => Vec::new(),
     };
     let nearest = candidates.into_iter().min_by_key(distance);
-    let is_near = |known: &String| 2 * distance(known) <= name(key).len();
+    let is_near = |known: &String| 2 * distance(known).0 <= name(key).len();
     let guess = match nearest.filter(is_near) {
         Some(nearest) => format!("did you mean {nearest}? "),
         None => String::new(),
@@ -134,6 +135,7 @@ pub(super) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
     };
     resolve("train", "vectors", |_, _| true);
     resolve("train", "teachers", |_, _| true);
+    resolve("train", "init_from", |_, _| true);
     resolve("text", "tokenizer", |text, _| {
         matches!(text.parse(), Ok(TokenKind::File(_)))
     });

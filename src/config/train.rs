@@ -62,6 +62,17 @@ pub struct TrainConfig {
     /// Added to the initial forget-gate bias of an LSTM. PyTorch adds nothing; 1 keeps long
     /// memories from the first step on (Jozefowicz et al. 2015).
     pub forget_bias: f64,
+    /// The folder of a language model (see `birnn pretrain`) that the embeddings and the first recurrent
+    /// layers begin with; its vocabulary is used, too.
+    pub init_from: Option<PathBuf>,
+    /// What the learning rate of the recurrent layers is multiplied by.
+    pub encoder_rate: f64,
+    /// What the learning rate of the embeddings is multiplied by.
+    pub embedding_rate: f64,
+    /// Gradual unfreezing (Howard and Ruder 2018): the decoder learns from the first step on, each group
+    /// below it this many epochs after the one above (the recurrent layers from the last to the first, then
+    /// the embeddings); 0 for all at once.
+    pub unfreeze_every: f64,
     /// Pretrained word vectors in text format (GloVe, fastText, word2vec), gzip too.
     pub vectors: Option<PathBuf>,
     /// Epochs over all texts, the unlabelled ones too, in which vectors of their words are learnt
@@ -108,6 +119,10 @@ impl Default for TrainConfig {
             teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,
+            init_from: None,
+            encoder_rate: 1.0,
+            embedding_rate: 1.0,
+            unfreeze_every: 0.0,
             vectors: None,
             vector_epochs: 0,
             freeze_embeddings: false,
@@ -202,6 +217,21 @@ impl TrainConfig {
                 self.forget_bias.is_finite(),
                 "a finite number",
             ),
+            (
+                "train.encoder_rate",
+                self.encoder_rate >= 0.0 && self.encoder_rate.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.embedding_rate",
+                self.embedding_rate >= 0.0 && self.embedding_rate.is_finite(),
+                "a number from 0",
+            ),
+            (
+                "train.unfreeze_every",
+                self.unfreeze_every >= 0.0 && self.unfreeze_every.is_finite(),
+                "a number from 0",
+            ),
             ("train.log_every", self.log_every >= 1, "at least 1"),
         ];
         if let Some((key, _, range)) = checks.into_iter().find(|(_, holds, _)| !holds) {
@@ -209,6 +239,13 @@ impl TrainConfig {
                 key,
                 "the value is out of range",
                 format!("use {range}"),
+            ));
+        }
+        if self.init_from.is_some() && (self.vector_epochs > 0 || self.vectors.is_some()) {
+            return Err(Error::config(
+                "train.init_from",
+                "the embeddings begin with those of a language model, and with word vectors as well",
+                "set train.vector_epochs to 0 and leave train.vectors out, or leave train.init_from out",
             ));
         }
         if self.vector_epochs > 0 && self.vectors.is_some() {
@@ -222,7 +259,7 @@ impl TrainConfig {
     }
 }
 
-const SHARE: &str = "a number from 0 to below 1";
+pub(super) const SHARE: &str = "a number from 0 to below 1";
 
 pub(super) fn is_share(value: f64) -> bool {
     (0.0..1.0).contains(&value)

@@ -62,7 +62,7 @@ impl Fingerprints {
 }
 
 /// A SHA-256 over strings and where each of them ends, in hexadecimal.
-fn of_strings<'a>(strings: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn of_strings<'a>(strings: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for string in strings {
         hash.update((string.len() as u64).to_le_bytes());

@@ -63,6 +63,18 @@ impl Mode {
     }
 }
 
+impl fmt::Display for Mode {
+    /// The name that configs use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RnnTanh => "rnn",
+            Self::RnnRelu => "rnn-relu",
+            Self::Gru => "gru",
+            Self::Lstm => "lstm",
+        })
+    }
+}
+
 /// The parameters of one layer in one direction.
 #[derive(Debug, Clone)]
 pub struct DirectionWeights {

@@ -1,6 +1,6 @@
 //! The architecture of a recurrent language model.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Mode;
 use crate::model::{MOST_FEATURES, MOST_LAYERS, check_dropout, check_size};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,13 @@ pub struct LanguageConfig {
     pub num_hiddens: usize,
     /// Recurrent layers.
     pub num_layers: usize,
+    /// Whether a second recurrence reads from the end and tells the token before: two language models
+    /// over the same embeddings and with the same decoder (Peters et al. 2018). Of one layer, because a
+    /// second one would read both directions and see what it is to tell.
+    pub bidirectional: bool,
+    /// Whether the decoder's weights are the embedding table (Press and Wolf 2017), which then has as many
+    /// features as the hidden state.
+    pub tied: bool,
     /// Dropout between recurrent layers and before the decoder.
     pub dropout: f64,
 }
@@ -42,6 +49,8 @@ impl Default for LanguageConfig {
             embedding_size: 100,
             num_hiddens: 256,
             num_layers: 1,
+            bidirectional: false,
+            tied: false,
             dropout: 0.0,
         }
     }
@@ -60,7 +69,28 @@ impl LanguageConfig {
         )?;
         check_size("language.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
         check_size("language.num_layers", self.num_layers, MOST_LAYERS)?;
-        check_dropout("language.dropout", self.dropout)
+        check_dropout("language.dropout", self.dropout)?;
+        if self.bidirectional && self.num_layers > 1 {
+            return Err(Error::config(
+                "language.num_layers",
+                format!("{} layers in two directions", self.num_layers),
+                "use one layer, or one direction",
+            ));
+        }
+        let fits = self.input == Input::Embedding && self.embedding_size == self.num_hiddens;
+        match fits || !self.tied {
+            true => Ok(()),
+            false => Err(Error::config(
+                "language.tied",
+                "the decoder can only be the embedding table where both have the same size",
+                "set embedding_size to num_hiddens, or tied to false",
+            )),
+        }
+    }
+
+    /// Number of directions, D.
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
     }
 
     /// Features of what the recurrent layers read.

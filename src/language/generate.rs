@@ -8,20 +8,23 @@ use candle_core::{Device, Tensor};
 
 /// How the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampling {
+pub struct Sampling<'a> {
     /// What the logits are divided by before the softmax; 0 takes the likeliest token.
     pub temperature: f64,
     /// Among how many of the likeliest tokens; 0 for all.
     pub top_k: usize,
+    /// Tokens that are never taken: those that stand for no text.
+    pub excluded: &'a [u32],
     /// Decides the draws.
     pub seed: u64,
 }
 
-impl Default for Sampling {
+impl Default for Sampling<'_> {
     fn default() -> Self {
         Self {
             temperature: 1.0,
             top_k: 0,
+            excluded: &[],
             seed: 0,
         }
     }
@@ -63,7 +66,8 @@ pub fn generate(
 
 /// A token for logits `[V]`.
 fn choose(logits: &[f32], sampling: Sampling, rng: &mut Rng) -> u32 {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
+    let is_open = |&token: &usize| !sampling.excluded.contains(&(token as u32));
+    let mut order: Vec<usize> = (0..logits.len()).filter(is_open).collect();
     // The likeliest first; of equals that of the lower number.
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let Some(&likeliest) = order.first() else {
@@ -120,6 +124,11 @@ mod tests {
             ..Sampling::default()
         };
         assert_eq!(counts(greedy), [0, 10_000, 0, 0]);
+        let without = Sampling {
+            excluded: &[1],
+            ..greedy
+        };
+        assert_eq!(counts(without), [10_000, 0, 0, 0]);
         let few = counts(Sampling {
             top_k: 2,
             ..Sampling::default()

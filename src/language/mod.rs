@@ -4,6 +4,9 @@
 //! from piece to piece; [`LanguageLearner`] learns from them by truncated back-propagation; [`generate`]
 //! goes on from a beginning.
 //!
+//! For pretraining it learns from whole texts instead, in both directions, among sampled [`Candidates`];
+//! [`tell`] measures how well.
+//!
 //! ```
 //! use birnn::language::{LanguageConfig, LanguageLearner, LanguageTraining, RnnModel, Stream};
 //! use birnn::language::{Sampling, generate, perplexity};
@@ -27,14 +30,22 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
+mod candidates;
 mod config;
+mod evaluate;
 mod generate;
 mod model;
+mod neighbours;
+mod softmax;
 mod stream;
+mod texts;
 mod train;
 
+pub use candidates::{Candidates, Unigrams};
 pub use config::{Input, LanguageConfig};
+pub use evaluate::tell;
 pub use generate::{Sampling, generate};
 pub use model::{RnnModel, detached};
 pub use stream::{Piece, Stream};
+pub use texts::{Softmax, TextBatch, Told};
 pub use train::{LanguageLearner, LanguageTraining, perplexity};

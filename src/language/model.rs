@@ -8,21 +8,30 @@ use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
 
-/// A recurrent language model: from every token and all before it to the next one.
+/// A recurrent language model: from every token and all before it to the next one. With two directions
+/// also from every token and all behind it to the one before.
 ///
 /// Parameters: `embedding.weight` [V, E], unless its input is one-hot; `encoder.*` as in [`Recurrent`];
-/// `decoder.weight` [V, H], `decoder.bias` `[V]`.
+/// `decoder.weight` [V, H], unless it is tied to the embedding; `decoder.bias` `[V]`.
 ///
 /// Source: Zhang et al., Dive into Deep Learning, sections 9.5 and 9.6 (`RNNLM`).
 #[derive(Debug, Clone)]
 pub struct RnnModel {
     config: LanguageConfig,
     vocabulary_size: usize,
-    embedding: Option<Embedding>,
-    encoder: Recurrent,
-    dropout: Dropout,
-    decoder: Linear,
+    pub(super) embedding: Option<Embedding>,
+    /// All directions.
+    pub(super) encoder: Recurrent,
+    /// The one from left to right.
+    forward: Recurrent,
+    pub(super) dropout: Dropout,
+    pub(super) decoder: Linear,
 }
+
+/// The name of the decoder's weights among the parameters; there are none if it is tied.
+pub(super) const DECODER: &str = "decoder.weight";
+/// The name of its biases.
+pub(super) const DECODER_BIAS: &str = "decoder.bias";
 
 /// The number of the decoder's dropout; those between recurrent layers count from 1.
 const DECODER_DROPOUT: u64 = u64::MAX;
@@ -47,29 +56,41 @@ impl RnnModel {
             }
         };
         let input_size = config.input_size(vocabulary_size);
-        let encoder = RecurrentConfig {
+        let all = RecurrentConfig {
             num_layers: config.num_layers,
             dropout: config.dropout,
+            bidirectional: config.bidirectional,
             ..RecurrentConfig::new(config.cell, input_size, config.num_hiddens)
+        };
+        let forward = RecurrentConfig {
+            bidirectional: false,
+            ..all.clone()
         };
         let bound = 1.0 / (config.num_hiddens as f64).sqrt();
         let init = Init::Uniform {
             lo: -bound,
             up: bound,
         };
-        let decoder = vb.pp("decoder");
         let shape = (vocabulary_size, config.num_hiddens);
+        let weight = match &embedding {
+            Some(embedding) if config.tied => embedding.embeddings().clone(),
+            _ => vb.get_with_hints(shape, DECODER, init)?,
+        };
+        let bias = vb.get_with_hints(vocabulary_size, DECODER_BIAS, init)?;
         Ok(Self {
             config: config.clone(),
             vocabulary_size,
             embedding,
-            encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
+            encoder: Recurrent::new(&all, vb.pp("encoder"))?,
+            forward: Recurrent::new(&forward, vb.pp("encoder"))?,
             dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
-            decoder: Linear::new(
-                decoder.get_with_hints(shape, "weight", init)?,
-                Some(decoder.get_with_hints(vocabulary_size, "bias", init)?),
-            ),
+            decoder: Linear::new(weight, Some(bias)),
         })
+    }
+
+    /// Its architecture.
+    pub fn config(&self) -> &LanguageConfig {
+        &self.config
     }
 
     /// Number of tokens, V.
@@ -90,14 +111,14 @@ impl RnnModel {
         })
     }
 
-    /// Runs over token ids [T, B], step after step all rows; returns the logits of the next token at every
-    /// place, [T*B, V] in the same order, and the state after the last step, [L, B, H].
+    /// Runs over token ids [T, B] from left to right, step after step all rows; returns the logits of the
+    /// next token at every place, [T*B, V] in the same order, and the state after the last step, [L, B, H].
     ///
     /// # Errors
     /// No steps, a token that is not in the vocabulary, or a state of another shape.
     pub fn forward(&self, ids: &Tensor, state: &State, phase: Phase) -> Result<(Tensor, State)> {
         let input = self.input(ids)?;
-        let (output, state) = self.encoder.forward(&input, None, Some(state), phase)?;
+        let (output, state) = self.forward.forward(&input, None, Some(state), phase)?;
         let (steps, batch, num_hiddens) = output.dims3()?;
         let output = output.reshape((steps * batch, num_hiddens))?;
         let output = self.dropout.forward(&output, phase)?;

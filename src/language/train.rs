@@ -1,11 +1,11 @@
-//! Training a language model: truncated back-propagation, one piece of the stream a step.
+//! Training a language model: on a stream by truncated back-propagation, one piece a step.
 
 use super::model::{RnnModel, detached};
 use super::stream::Stream;
 use crate::dropout::Phase;
 use crate::error::{Error, Result};
 use crate::loss::cross_entropy;
-use crate::optim::{AdamW, AdamWConfig, Gradient, Gradients, clip_scale};
+use crate::optim::{AdamWConfig, Gradient, Gradients, Weights};
 use crate::parameters::Parameters;
 use candle_core::Device;
 
@@ -33,13 +33,13 @@ impl Default for LanguageTraining {
     }
 }
 
-/// A language model that learns.
+/// A language model that learns: from a [`Stream`], its state carried along ([`LanguageLearner::epoch`]), or
+/// from whole texts ([`LanguageLearner::gradients`], then [`LanguageLearner::update`]).
 #[derive(Debug)]
 pub struct LanguageLearner {
-    model: RnnModel,
-    parameters: Parameters,
-    optimizer: AdamW,
-    training: LanguageTraining,
+    pub(super) model: RnnModel,
+    pub(super) weights: Weights,
+    pub(super) training: LanguageTraining,
 }
 
 /// The exponential of a mean loss in nats: among how many tokens, as it were, the model wavers.
@@ -51,10 +51,10 @@ impl LanguageLearner {
     /// A learner that has taken no step.
     pub fn new(model: (RnnModel, Parameters), training: LanguageTraining) -> Self {
         let (model, parameters) = model;
+        let weights = Weights::new(parameters, training.optimizer, None, training.clip_norm);
         Self {
             model,
-            parameters,
-            optimizer: AdamW::new(training.optimizer),
+            weights,
             training,
         }
     }
@@ -62,6 +62,16 @@ impl LanguageLearner {
     /// The model; it shares its memory with the parameters.
     pub fn model(&self) -> &RnnModel {
         &self.model
+    }
+
+    /// The parameters and what moves with them.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The same, to restore them.
+    pub fn weights_mut(&mut self) -> &mut Weights {
+        &mut self.weights
     }
 
     /// Goes through a stream once, a step a piece, from a state of zeros that is carried along; returns the
@@ -81,7 +91,7 @@ impl LanguageLearner {
             };
             let phase = Phase::Training {
                 seed: self.training.seed,
-                step: self.optimizer.steps(),
+                step: self.weights.steps(),
             };
             let (logits, after) = self.model.forward(&piece.inputs, &before, phase)?;
             let loss = cross_entropy(&logits, &piece.targets, 0.0)?;
@@ -89,30 +99,35 @@ impl LanguageLearner {
             self.check_finite("loss", value)?;
             let mut store = loss.backward()?;
             let mut gradients = Gradients::default();
-            for (name, var) in self.parameters.iter() {
+            for (name, var) in self.weights.parameters().iter() {
                 if let Some(gradient) = store.remove(var) {
                     gradients.insert(name, Gradient::Dense(gradient));
                 }
             }
-            let norm = gradients.norm()?;
-            self.check_finite("gradient norm", norm)?;
-            let scale = clip_scale(norm, self.training.clip_norm);
-            let rate = self.training.learning_rate;
-            self.optimizer
-                .step(&self.parameters, &gradients, rate, scale)?;
+            self.update(&gradients, self.training.learning_rate)?;
             sum += value;
             state = Some(detached(&after));
         }
         Ok(sum / stream.pieces() as f64)
     }
 
-    fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
+    /// Clips the gradients and moves the parameters; returns the gradients' norm before clipping.
+    ///
+    /// # Errors
+    /// A norm that is not finite: nothing has moved.
+    pub fn update(&mut self, gradients: &Gradients, learning_rate: f64) -> Result<f64> {
+        let norm = self.weights.update(gradients, learning_rate)?;
+        self.check_finite("gradient norm", norm)?;
+        Ok(norm)
+    }
+
+    pub(super) fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
         match value.is_finite() {
             true => Ok(()),
             false => Err(Error::NotFinite {
                 quantity,
                 value,
-                step: self.optimizer.steps() + 1,
+                step: self.weights.steps() + 1,
                 remedy: "try a lower learning rate".to_owned(),
             }),
         }

@@ -1,6 +1,6 @@
 //! AdamW with named moments and lazy rows.
 
-use super::{Ema, Gradient, Gradients};
+use super::{Ema, Gradient, Gradients, Rates};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::storage::{change, read};
@@ -95,36 +95,36 @@ impl AdamW {
     ///
     /// # Errors
     /// A gradient without parameter, or of another shape.
-    pub fn step(
+    pub fn step<'r>(
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: impl Into<Rates<'r>>,
         scale: f64,
     ) -> Result<()> {
-        self.step_with(parameters, gradients, learning_rate, scale, None)
+        self.step_with(parameters, gradients, rates.into(), scale, None)
     }
 
     /// The same, and the averages follow the parameters, in the same pass over them.
     ///
     /// # Errors
     /// A gradient without parameter, or of another shape.
-    pub fn step_averaging(
+    pub fn step_averaging<'r>(
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: impl Into<Rates<'r>>,
         scale: f64,
         averages: &mut Ema,
     ) -> Result<()> {
-        self.step_with(parameters, gradients, learning_rate, scale, Some(averages))
+        self.step_with(parameters, gradients, rates.into(), scale, Some(averages))
     }
 
     fn step_with(
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        learning_rate: f64,
+        rates: Rates,
         scale: f64,
         mut averages: Option<&mut Ema>,
     ) -> Result<()> {
@@ -152,6 +152,7 @@ impl AdamW {
                 continue;
             };
             let decayed = var.rank() > 1;
+            let learning_rate = rates.of(name);
             let scalars = Scalars {
                 beta1: beta1 as f32,
                 beta2: beta2 as f32,

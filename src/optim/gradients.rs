@@ -98,6 +98,11 @@ impl Gradients {
         Ok(())
     }
 
+    /// Leaves out those of parameters that do not move.
+    pub fn retain(&mut self, moves: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| moves(name));
+    }
+
     /// Names and gradients, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Gradient)> {
         self.0

@@ -255,8 +255,8 @@ impl Walk {
                 described,
             );
         }
-        learner.update(&gradients, config.train.learning_rate)?;
-        let tensors = learner.tensors();
+        learner.update(gradients, config.train.learning_rate)?;
+        let tensors = learner.weights().tensors();
         let mut all: Vec<_> = tensors
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix("moments/")?, tensor)))

@@ -28,6 +28,7 @@
 //! that is not exactly such a tokenizer goes to the crate.
 
 mod config;
+mod decode;
 mod file;
 mod pipeline;
 mod train;

@@ -99,7 +99,7 @@ impl Learner {
         } = sums;
         let mut by_tensor: HashMap<TensorId, Tensor> = parameters.into_iter().collect();
         let mut gradients = Gradients::default();
-        for (name, var) in self.parameters.iter() {
+        for (name, var) in self.weights.parameters().iter() {
             if let Some(gradient) = by_tensor.remove(&var.id()) {
                 gradients.insert(name, Gradient::Dense(gradient));
             }
@@ -147,7 +147,7 @@ impl Learner {
         weight: f64,
     ) -> Result<(Gradients, f64, Tensor)> {
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
-        let table = match self.parameters.get(EMBEDDING) {
+        let table = match self.weights.parameters().get(EMBEDDING) {
             Some(table) => RowTable::new(table, batch.batch.packed_ids())?,
             None => return Err(Error::argument("parameters", "there is no embedding")),
         };
@@ -194,7 +194,7 @@ impl Learner {
         }
         let mut store = (total * weight)?.backward()?;
         let mut gradients = Gradients::default();
-        for (name, var) in self.parameters.iter() {
+        for (name, var) in self.weights.parameters().iter() {
             if let Some(gradient) = store.remove(var) {
                 gradients.insert(name, Gradient::Dense(gradient));
             }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
-use crate::model::{BiRnn, EMBEDDING};
+use crate::model::{BiRnn, EMBEDDING, add_forget_bias};
 use crate::ngrams::{NGRAM_KEYS, NGRAMS, NgramFit};
 use crate::parameters::Parameters;
 use crate::vectors::VectorTable;
@@ -36,23 +36,7 @@ pub fn initial_model(
         )?;
     }
     if let Some(vectors) = vectors {
-        if vectors.dimension != config.model.embedding_size {
-            return Err(Error::config(
-                "model.embedding_size",
-                format!(
-                    "{}, but the vectors have {} numbers each",
-                    config.model.embedding_size, vectors.dimension
-                ),
-                format!("set it to {}", vectors.dimension),
-            ));
-        }
-        let mut rows: Vec<Vec<f32>> = table.to_vec2()?;
-        for (id, row) in rows.iter_mut().enumerate() {
-            if let Some(vector) = vectors.row(id as u32) {
-                row.copy_from_slice(vector);
-            }
-        }
-        table.set(&Tensor::from_vec(rows.concat(), table.shape(), device)?)?;
+        vectors.put_into(table)?;
     }
     Ok((model, parameters))
 }
@@ -67,21 +51,6 @@ pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
             return Err(Error::argument("parameters", format!("there is no {name}")));
         };
         var.set(&Tensor::from_slice(values, var.shape(), var.device())?)?;
-    }
-    Ok(())
-}
-
-/// Adds to the forget gate's block, the second one, of every `bias_ih`.
-fn add_forget_bias(parameters: &Parameters, hidden: usize, amount: f64) -> Result<()> {
-    for (name, var) in parameters.iter() {
-        if amount == 0.0 || !name.starts_with("encoder.bias_ih_") {
-            continue;
-        }
-        let mut values: Vec<f32> = var.to_vec1()?;
-        for value in &mut values[hidden..2 * hidden] {
-            *value += amount as f32;
-        }
-        var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
     }
     Ok(())
 }

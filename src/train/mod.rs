@@ -9,16 +9,19 @@
 mod adversarial;
 mod batch;
 mod gradients;
+mod groups;
 mod initial;
 mod learner;
 mod report;
 mod texts;
+mod transfer;
 
 pub use batch::LabelledBatch;
 pub use initial::{initial_model, set_ngrams};
 pub use learner::{Learner, Tally};
 pub use report::{EpochReport, Event, Observer, Outcome, StepReport};
 pub use texts::{Taught, TrainingTexts};
+pub use transfer::begin_with;
 
 use crate::batch::Batching;
 use crate::calibration::{fit_temperature, log_probabilities};
@@ -28,10 +31,12 @@ use crate::corpus::Encoded;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, logits};
 use crate::model::{BiRnn, EMBEDDING};
+use crate::optim::Rates;
 use crate::parameters::{Parameters, builder};
 use crate::schedule::Schedule;
 use batch::Preparer;
 use candle_core::Tensor;
+use groups::Groups;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -77,7 +82,9 @@ impl<'a> Trainer<'a> {
         let mut progress = Progress::default();
         if let Some(snapshot) = snapshot {
             progress = snapshot.progress;
-            learner.restore(progress.step, &snapshot.tensors)?;
+            learner
+                .weights_mut()
+                .restore(progress.step, &snapshot.tensors)?;
         }
         Ok(Self {
             config,
@@ -189,7 +196,14 @@ impl<'a> Trainer<'a> {
         let step = self.progress.step + 1;
         self.check_finite("loss", tally.loss, step)?;
         let learning_rate = schedule.rate(self.progress.step);
-        let gradient_norm = self.learner.update(&gradients, learning_rate)?;
+        let groups = Groups::of(self.config);
+        let epochs =
+            self.progress.step as f64 / schedule.steps as f64 * self.config.train.epochs as f64;
+        let rates = Rates {
+            rate: learning_rate,
+            factor: &|name| groups.factor(name, epochs),
+        };
+        let gradient_norm = self.learner.update(gradients, rates)?;
         self.check_finite("gradient norm", gradient_norm, step)?;
         clock.tokens += tally.tokens;
         let progress = &mut self.progress;
@@ -220,7 +234,7 @@ impl<'a> Trainer<'a> {
         clock: &Clock,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<(), EpochReport>> {
-        let values = self.learner.values()?;
+        let values = self.learner.weights().values()?;
         let Some(logits) = self.validation_logits(&values, observer)? else {
             return Ok(ControlFlow::Break(()));
         };
@@ -247,7 +261,7 @@ impl<'a> Trainer<'a> {
             progress.best_loss = Some(loss);
             progress.best_epoch = progress.epoch;
             self.run
-                .save_best(&values, fit_temperature(&logits, labels))?;
+                .save_best(&values, Some(fit_temperature(&logits, labels)))?;
         }
         let texts = progress.epoch_texts as f64;
         let report = EpochReport {
@@ -291,13 +305,13 @@ impl<'a> Trainer<'a> {
 
     /// Saves where to go on; nothing that is not finite takes the place of a good checkpoint.
     fn save_last(&mut self, clock: &Clock) -> Result<()> {
-        if let Some(value) = self.learner.not_finite()? {
+        if let Some(value) = self.learner.weights().not_finite()? {
             self.check_finite("a parameter", value, self.progress.step)?;
         }
         self.progress.seconds = clock.seconds();
         self.run.save_last(&Snapshot {
             progress: self.progress.clone(),
-            tensors: self.learner.tensors(),
+            tensors: self.learner.weights().tensors(),
         })
     }
 

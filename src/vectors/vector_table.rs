@@ -1,7 +1,9 @@
 //! Vectors by the ids of a vocabulary.
 
 use super::words::WordVectors;
+use crate::error::{Error, Result};
 use crate::text::TextEncoder;
+use candle_core::{Tensor, Var};
 use std::collections::HashMap;
 
 /// The vectors of those words of a vocabulary that have one.
@@ -31,6 +33,32 @@ impl VectorTable {
     pub fn row(&self, id: u32) -> Option<&[f32]> {
         let start = self.rows.get(&id)? * self.dimension;
         self.values.get(start..start + self.dimension)
+    }
+
+    /// Overwrites the rows of an embedding table [V, E] whose words have a vector.
+    ///
+    /// # Errors
+    /// A table of another width, or a failing transfer to the device.
+    pub fn put_into(&self, table: &Var) -> Result<()> {
+        let width = table.dim(1)?;
+        if self.dimension != width {
+            return Err(Error::config(
+                "model.embedding_size",
+                format!(
+                    "{width}, but the vectors have {} numbers each",
+                    self.dimension
+                ),
+                format!("set it to {}", self.dimension),
+            ));
+        }
+        let mut rows: Vec<Vec<f32>> = table.to_vec2()?;
+        for (id, row) in rows.iter_mut().enumerate() {
+            if let Some(vector) = self.row(id as u32) {
+                row.copy_from_slice(vector);
+            }
+        }
+        let values = Tensor::from_vec(rows.concat(), table.shape(), table.device())?;
+        Ok(table.set(&values)?)
     }
 
     /// The vectors that were learnt for the words of this tokenizer.

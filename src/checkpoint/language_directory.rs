@@ -1,0 +1,145 @@
+//! A language model on disk: the same three files as a classifier, with another `config.json`.
+
+use super::model_directory::{CONFIG, TOKENIZER, WEIGHTS, present};
+use super::tensors::check_tensors;
+use super::weights::WeightFile;
+use crate::error::{Error, Result, plain_words};
+use crate::language::{LanguageConfig, RnnModel};
+use crate::parameters::{builder, shapes};
+use crate::text::{TextConfig, TextEncoder};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The key of `config.json` that only a language model has.
+pub(super) const LANGUAGE: &str = "language";
+
+/// The version that this code writes, and the only one that it reads.
+const FORMAT_VERSION: u32 = 1;
+
+/// The content of a language model's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageFile {
+    /// The version of the format.
+    pub format_version: u32,
+    /// The architecture.
+    pub language: LanguageConfig,
+}
+
+impl LanguageFile {
+    /// The description of a model.
+    pub fn new(language: LanguageConfig) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            language,
+        }
+    }
+}
+
+/// A language model that has been read and checked.
+#[derive(Debug)]
+pub struct LanguageDirectory {
+    /// The folder.
+    pub path: PathBuf,
+    /// The architecture.
+    pub config: LanguageConfig,
+    /// The tokenizer; it reads whole texts.
+    pub encoder: TextEncoder,
+    /// The parameters by name.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// The model, without gradients.
+    pub model: RnnModel,
+    /// Where its tensors are.
+    pub device: Device,
+}
+
+impl LanguageDirectory {
+    /// Reads the folder of a language model.
+    ///
+    /// # Errors
+    /// A missing or broken file, another version, a classifier, or weights that do not fit the architecture
+    /// and the tokenizer or are not finite.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        if !path.is_dir() {
+            return Err(Error::model(
+                path,
+                "there is no such folder",
+                "give the folder of a language model (see `birnn pretrain --out`)",
+            ));
+        }
+        let config = read_config(&present(path, CONFIG)?)?;
+        let whole = TextConfig {
+            max_tokens: 0,
+            ..TextConfig::default()
+        };
+        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &whole)?;
+        let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
+        let vocabulary_size = encoder.vocabulary_size();
+        let expected = shapes(|vb| RnnModel::new(&config, vocabulary_size, vb))?;
+        let expected = expected.into_iter();
+        let expected = expected.map(|(name, shape)| (name, shape.into_iter().map(Some).collect()));
+        check_tensors(&weights, &expected.collect())?;
+        let tensors = weights.tensors(device)?;
+        let model = RnnModel::new(&config, vocabulary_size, builder(tensors.clone(), device))
+            .map_err(|error| error.within(weights.path()))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            config,
+            encoder,
+            tensors,
+            model,
+            device: device.clone(),
+        })
+    }
+
+    /// The file of the tokenizer in the folder of a language model.
+    pub fn tokenizer_of(path: &Path) -> PathBuf {
+        path.join(TOKENIZER)
+    }
+}
+
+/// Reads and checks a `config.json`.
+fn read_config(path: &Path) -> Result<LanguageConfig> {
+    let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+    if value.get("labels").is_some() {
+        return Err(Error::model(
+            path,
+            "this is a classifier, not a language model",
+            "give the folder of a language model (see `birnn pretrain --out`)",
+        ));
+    }
+    // The version first: a newer file may have keys that this code does not know.
+    let version = value
+        .get("format_version")
+        .and_then(serde_json::Value::as_u64);
+    if version != Some(u64::from(FORMAT_VERSION)) {
+        let found = version.map_or("no format version".to_owned(), |version| {
+            format!("format version {version}")
+        });
+        return Err(Error::model(
+            path,
+            format!("{found}, but this birnn reads {FORMAT_VERSION}"),
+            "use the birnn that made it",
+        ));
+    }
+    // A list would be taken for the values in their order.
+    if value.get(LANGUAGE).is_some_and(|value| !value.is_object()) {
+        return Err(broken(format!("{LANGUAGE}: not a JSON object")));
+    }
+    let file: LanguageFile = serde_path_to_error::deserialize(value).map_err(|error| {
+        let problem = plain_words(&error.inner().to_string());
+        broken(match error.path().iter().next() {
+            Some(_) => format!("{}: {problem}", error.path()),
+            None => problem,
+        })
+    })?;
+    file.language
+        .validate()
+        .map_err(|error| error.within(path))?;
+    Ok(file.language)
+}

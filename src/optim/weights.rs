@@ -1,0 +1,190 @@
+//! The weights of a model that learns.
+
+use super::{AdamW, AdamWConfig, Ema, Gradients, Rates, clip_scale};
+use crate::error::{Error, Result};
+use crate::parameters::Parameters;
+use crate::storage::read;
+use candle_core::Tensor;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// Names of the tensors to go on from begin with one of these.
+const PARAMETERS: &str = "parameters/";
+const MOMENTS: &str = "moments/";
+const DIFFERENCES: &str = "differences/";
+
+/// All that a step moves: the parameters of a model, the moments of their optimizer, and the average of the
+/// parameters, if there is one.
+#[derive(Debug)]
+pub struct Weights {
+    parameters: Parameters,
+    optimizer: AdamW,
+    averages: Option<Ema>,
+    clip_norm: f64,
+}
+
+impl Weights {
+    /// Weights that have not moved yet. Gradients with a longer norm than `clip_norm` are scaled down to it;
+    /// 0 for any.
+    pub fn new(
+        parameters: Parameters,
+        optimizer: AdamWConfig,
+        averages: Option<Ema>,
+        clip_norm: f64,
+    ) -> Self {
+        Self {
+            parameters,
+            optimizer: AdamW::new(optimizer),
+            averages,
+            clip_norm,
+        }
+    }
+
+    /// The parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Number of steps taken.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    /// Clips the gradients, moves the parameters and their averages. Returns the gradients' norm
+    /// before clipping; where it is not finite, nothing has moved.
+    ///
+    /// # Errors
+    /// Gradients that are not those of the parameters.
+    pub fn update<'r>(
+        &mut self,
+        gradients: &Gradients,
+        rates: impl Into<Rates<'r>>,
+    ) -> Result<f64> {
+        let norm = gradients.norm()?;
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+        let scale = clip_scale(norm, self.clip_norm);
+        let (optimizer, parameters) = (&mut self.optimizer, &self.parameters);
+        match &mut self.averages {
+            Some(averages) => {
+                optimizer.step_averaging(parameters, gradients, rates, scale, averages)
+            }
+            None => optimizer.step(parameters, gradients, rates, scale),
+        }?;
+        Ok(norm)
+    }
+
+    /// The values to evaluate and to save, by parameter name: the averages, if there are any.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn values(&self) -> Result<BTreeMap<String, Tensor>> {
+        match &self.averages {
+            Some(averages) => averages.values(&self.parameters),
+            None => Ok(self.parameters.tensors()),
+        }
+    }
+
+    /// A number that is not finite among the parameters and what goes with them, if there is one.
+    ///
+    /// # Errors
+    /// A failing transfer from the device.
+    pub fn not_finite(&self) -> Result<Option<f64>> {
+        /// A thread's share of a large table.
+        const BLOCK: usize = 1 << 16;
+        for tensor in self.tensors().values() {
+            let host = tensor.to_device(&candle_core::Device::Cpu)?.contiguous()?;
+            let found = read(&host, |values| {
+                let blocks = values.par_chunks(BLOCK);
+                // A whole block at a time, without branches; then the number itself.
+                let bad = blocks.find_first(|block| {
+                    !block
+                        .iter()
+                        .fold(true, |all, value| all & value.is_finite())
+                });
+                Ok(bad.and_then(|block| block.iter().copied().find(|value| !value.is_finite())))
+            })?;
+            if let Some(value) = found {
+                return Ok(Some(f64::from(value)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything to go on from, beside the number of steps, named by kind; memory is shared.
+    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let mut tensors = BTreeMap::new();
+        let mut add = |prefix: &str, values: &BTreeMap<String, Tensor>| {
+            for (name, tensor) in values {
+                tensors.insert(format!("{prefix}{name}"), tensor.clone());
+            }
+        };
+        add(PARAMETERS, &self.parameters.tensors());
+        add(MOMENTS, self.optimizer.moments());
+        if let Some(averages) = &self.averages {
+            add(DIFFERENCES, averages.differences());
+        }
+        tensors
+    }
+
+    /// Goes on where `steps` steps had led to these tensors.
+    ///
+    /// # Errors
+    /// A tensor of another model or none.
+    pub fn restore(&mut self, steps: u64, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+        // Copies: a step changes them in place.
+        let under = |prefix: &str| -> Result<BTreeMap<String, Tensor>> {
+            let of = |(name, tensor): (&String, &Tensor)| {
+                let name = name.strip_prefix(prefix)?.to_owned();
+                Some(tensor.copy().map(|tensor| (name, tensor)))
+            };
+            let found: candle_core::Result<_> = tensors.iter().filter_map(of).collect();
+            Ok(found?)
+        };
+        let moments = under(MOMENTS)?;
+        for (name, moments) in &moments {
+            let expected = self
+                .parameters
+                .get(name)
+                .map(|var| [&[2], var.dims()].concat());
+            if expected.as_deref() != Some(moments.dims()) {
+                let problem = format!("{name} has shape {:?}", moments.dims());
+                return Err(Error::argument("moments", problem));
+            }
+        }
+        self.parameters.assign(&under(PARAMETERS)?)?;
+        self.optimizer.restore(steps, moments);
+        if let Some(averages) = &mut self.averages {
+            averages.restore(steps, under(DIFFERENCES)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::Gradient;
+    use candle_core::Device;
+    use candle_nn::Init;
+
+    #[test]
+    fn gradients_that_are_not_finite_move_nothing() {
+        let build = |vb: candle_nn::VarBuilder| {
+            let init = Init::Const(1.5);
+            Ok(vb.get_with_hints(2, "bias", init)?)
+        };
+        let (_, parameters) = Parameters::create(0, &Device::Cpu, build).unwrap();
+        let mut weights = Weights::new(parameters, AdamWConfig::default(), None, 1.0);
+        let mut gradients = Gradients::default();
+        let infinite = Tensor::new(&[f32::INFINITY, 0.0], &Device::Cpu).unwrap();
+        gradients.insert("bias", Gradient::Dense(infinite.clone()));
+        assert!(!weights.update(&gradients, 0.1).unwrap().is_finite());
+        let bias = weights.parameters().get("bias").unwrap();
+        assert_eq!(bias.to_vec1::<f32>().unwrap(), [1.5, 1.5]);
+        assert_eq!(weights.not_finite().unwrap(), None);
+        bias.set(&infinite).unwrap();
+        assert_eq!(weights.not_finite().unwrap(), Some(f64::INFINITY));
+    }
+}

@@ -1,0 +1,78 @@
+//! Which parameters learn how fast, and from when on.
+
+use crate::config::Config;
+use crate::model::EMBEDDING;
+
+/// The groups of a classifier's parameters, from the top down: the decoder, the recurrent layers from the
+/// last to the first, the embeddings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Groups {
+    num_layers: usize,
+    encoder_rate: f64,
+    embedding_rate: f64,
+    unfreeze_every: f64,
+}
+
+impl Groups {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            num_layers: config.model.num_layers,
+            encoder_rate: config.train.encoder_rate,
+            embedding_rate: config.train.embedding_rate,
+            unfreeze_every: config.train.unfreeze_every,
+        }
+    }
+
+    /// What the learning rate of a parameter is multiplied by after so many epochs; 0 while it is frozen.
+    pub(super) fn factor(&self, name: &str, epochs: f64) -> f64 {
+        let (groups_above, factor) = match layer_of(name) {
+            Some(layer) => (
+                self.num_layers - layer.min(self.num_layers),
+                self.encoder_rate,
+            ),
+            None if name == EMBEDDING => (self.num_layers + 1, self.embedding_rate),
+            None => (0, 1.0),
+        };
+        match epochs < self.unfreeze_every * groups_above as f64 {
+            true => 0.0,
+            false => factor,
+        }
+    }
+}
+
+/// The recurrent layer, from 0, that a parameter belongs to: `encoder.weight_ih_l2_reverse` to layer 2.
+fn layer_of(name: &str) -> Option<usize> {
+    let (_, layer) = name.strip_prefix("encoder.")?.split_once("_l")?;
+    layer.split('_').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_thaw_from_the_top_down() {
+        let groups = Groups {
+            num_layers: 2,
+            encoder_rate: 0.5,
+            embedding_rate: 0.25,
+            unfreeze_every: 1.0,
+        };
+        let names = [
+            "decoder.weight",
+            "encoder.weight_ih_l1_reverse",
+            "encoder.bias_hh_l0",
+            "embedding.weight",
+        ];
+        let at = |epochs| names.map(|name| groups.factor(name, epochs));
+        assert_eq!(at(0.0), [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(at(1.0), [1.0, 0.5, 0.0, 0.0]);
+        assert_eq!(at(2.5), [1.0, 0.5, 0.5, 0.0]);
+        assert_eq!(at(3.0), [1.0, 0.5, 0.5, 0.25]);
+        let at_once = Groups {
+            unfreeze_every: 0.0,
+            ..groups
+        };
+        assert_eq!(at_once.factor("embedding.weight", 0.0), 0.25);
+    }
+}

@@ -1,0 +1,279 @@
+//! Language models that classifiers begin with: training, resuming, transfer, and the commands.
+
+mod support;
+
+use birnn::cache::Cache;
+use birnn::checkpoint::{
+    LanguageDirectory, LanguageFile, LanguageProgress, RunDirectory, Snapshot,
+};
+use birnn::config::Config;
+use birnn::corpus::PlainCorpus;
+use birnn::pretrain::{EpochReport, Observer, Outcome, Pretrainer, StepReport};
+use candle_core::Device;
+use std::path::Path;
+use std::process::Output;
+use support::birnn;
+
+const CPU: Device = Device::Cpu;
+
+/// A small model over the bundled sample.
+const SMALL: &[(&str, &str)] = &[
+    ("model.embedding_size", "12"),
+    ("model.num_hiddens", "12"),
+    ("model.num_layers", "1"),
+    ("pretrain.batch_tokens", "800"),
+    ("pretrain.negatives", "60"),
+    ("pretrain.learning_rate", "0.02"),
+    ("pretrain.epochs", "2"),
+    ("pretrain.validation_texts", "20"),
+];
+
+fn config(more: &[(&str, &str)]) -> Config {
+    let all = SMALL.iter().chain(more);
+    let overrides: Vec<(String, String)> = all
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    Config::from_toml(None, &overrides).unwrap()
+}
+
+/// Notes what it is told, and ends the run after some step.
+#[derive(Default)]
+struct Watch {
+    stop_at: Option<u64>,
+    steps: Vec<StepReport>,
+    epochs: Vec<EpochReport>,
+}
+
+impl Observer for Watch {
+    fn step(&mut self, report: &StepReport) {
+        self.steps.push(report.clone());
+    }
+
+    fn evaluating(&mut self, _: usize, _: usize) {}
+
+    fn epoch(&mut self, report: &EpochReport) {
+        self.epochs.push(report.clone());
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop_at == self.steps.last().map(|report| report.step)
+    }
+}
+
+fn corpus(config: &Config) -> PlainCorpus {
+    PlainCorpus::load(config, &Cache::off(), &mut ())
+        .unwrap()
+        .unwrap()
+}
+
+fn begin(config: &Config, corpus: &PlainCorpus, path: &Path, watch: &mut Watch) -> Outcome {
+    let file = LanguageFile::new(config.pretrain.architecture(&config.model));
+    let data = corpus.fingerprints.clone();
+    let run = RunDirectory::create(path, config, &file, &corpus.encoder, data, false).unwrap();
+    let mut pretrainer = Pretrainer::new(config, corpus, None, run, None, &CPU).unwrap();
+    pretrainer.run(watch).unwrap()
+}
+
+fn go_on(path: &Path, corpus: &PlainCorpus, watch: &mut Watch) -> Outcome {
+    let config = RunDirectory::config_of::<LanguageProgress>(path).unwrap();
+    let resumed = RunDirectory::resume_as(path, corpus.fingerprints.clone(), &CPU).unwrap();
+    let snapshot: Snapshot<LanguageProgress> = resumed.snapshot;
+    let mut pretrainer =
+        Pretrainer::new(&config, corpus, None, resumed.run, Some(snapshot), &CPU).unwrap();
+    pretrainer.run(watch).unwrap()
+}
+
+#[test]
+fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
+    let config = config(&[]);
+    let corpus = corpus(&config);
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let mut watch = Watch::default();
+    let outcome = begin(&config, &corpus, &whole, &mut watch);
+    let losses = |epoch: usize| watch.epochs[epoch].validation_losses.clone();
+    let (first, second) = (losses(0), losses(1));
+    for direction in 0..2 {
+        // Telling by frequencies alone costs 5.9 nats on these texts.
+        assert!(first[direction] < 5.5, "{first:?}");
+        assert!(
+            second[direction] < first[direction],
+            "{first:?}, {second:?}"
+        );
+    }
+    assert!(matches!(outcome, Outcome::Finished { best_epoch: 2, .. }));
+
+    let steps = watch.steps.len() as u64;
+    let mut interrupted = Watch {
+        stop_at: Some(steps / 2),
+        ..Watch::default()
+    };
+    let outcome = begin(&config, &corpus, &parts, &mut interrupted);
+    assert_eq!(outcome, Outcome::Interrupted { step: steps / 2 });
+    let mut rest = Watch::default();
+    go_on(&parts, &corpus, &mut rest);
+    assert_eq!(rest.steps.len() as u64, steps - steps / 2);
+    let bytes = |path: &Path| std::fs::read(path.join("model.safetensors")).unwrap();
+    assert!(bytes(&whole) == bytes(&parts));
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    birnn(folder, arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Arguments with the settings of [`SMALL`].
+fn with_small<'a>(arguments: &[&'a str], settings: &'a [String]) -> Vec<&'a str> {
+    let mut all = arguments.to_vec();
+    for setting in settings {
+        all.extend(["--set", setting]);
+    }
+    all
+}
+
+#[test]
+fn from_a_language_model_to_texts_and_to_a_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let settings: Vec<String> = SMALL
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let out = ["pretrain", "--out", "language"];
+    let printed = stdout(&run(path, &with_small(&out, &settings)));
+    assert!(
+        printed.starts_with("language: epoch 2, validation perplexity "),
+        "{printed}"
+    );
+    assert!(printed.contains(" train --data sample "), "{printed}");
+
+    // The same seed writes the same text; the likeliest one needs none.
+    let generate = |more: &[&str]| {
+        let begin = [
+            "generate", "--model", "language", "--prompt", "The film", "--tokens", "12",
+        ];
+        stdout(&run(path, &[&begin[..], more].concat()))
+    };
+    let text = generate(&["--seed", "5"]);
+    assert!(text.starts_with("the film "), "{text}");
+    assert_eq!(text, generate(&["--seed", "5"]));
+    assert_eq!(
+        generate(&["--temperature", "0", "--seed", "1"]),
+        generate(&["--top-k", "1"])
+    );
+    let json: serde_json::Value = serde_json::from_str(&generate(&["--json"])).unwrap();
+    assert_eq!(json["tokens"].as_array().unwrap().len(), 12);
+    assert!(!json["text"].as_str().unwrap().contains('<'));
+
+    let classifier = [
+        "train",
+        "--out",
+        "classifier",
+        "--init-from",
+        "language",
+        "--set",
+        "train.epochs=1",
+    ];
+    let sizes = &settings[..3];
+    let output = run(path, &with_small(&classifier, sizes));
+    let told = stderr(&output);
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.contains("from the language model in language: embedding.weight, encoder.bias_hh_l0,"),
+        "{told}"
+    );
+    let read = |folder: &str| std::fs::read(path.join(folder).join("tokenizer.json")).unwrap();
+    assert!(read("language") == read("classifier"), "another vocabulary");
+
+    // What goes wrong names the place and the remedy.
+    let mut other = with_small(&classifier[..5], &sizes[..1]);
+    other.extend(["--set", "model.num_hiddens=13", "--force"]);
+    let output = run(path, &other);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains(
+            "model.num_hiddens: 13, but the language model in language has 12; set it to 12"
+        ),
+        "{}",
+        stderr(&output)
+    );
+    for (arguments, message) in [
+        (
+            &["predict", "--model", "language", "good"][..],
+            "config.json: this is a language model, not a classifier; begin a classifier with it",
+        ),
+        (
+            &["generate", "--model", "classifier", "--prompt", "good"],
+            "config.json: this is a classifier, not a language model; give the folder",
+        ),
+        (
+            &["train", "--resume", "--out", "language"],
+            "language: this is a run of `birnn pretrain`; go on with a run of `birnn train`",
+        ),
+        (
+            &["pretrain", "--resume", "--out", "classifier"],
+            "classifier: this is a run of `birnn train`; go on with a run of `birnn pretrain`",
+        ),
+        (
+            &["generate", "--model", "language", "--prompt", " "],
+            "--prompt: there is no word in \" \"; give at least one",
+        ),
+        (
+            &[
+                "generate",
+                "--model",
+                "language",
+                "--prompt",
+                "a",
+                "--temperature",
+                "-1",
+            ],
+            "temperature: -1 is not a number from 0",
+        ),
+    ] {
+        let output = run(path, arguments);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    }
+}
+
+/// Every parameter that both models have is the language model's, and the others are their own.
+#[test]
+fn a_classifier_begins_with_the_language_model() {
+    let config = config(&[("pretrain.epochs", "1")]);
+    let corpus = corpus(&config);
+    let folder = tempfile::tempdir().unwrap();
+    begin(&config, &corpus, folder.path(), &mut Watch::default());
+    let language = LanguageDirectory::load(folder.path(), &CPU).unwrap();
+    let rows = corpus.encoder.vocabulary_size();
+    let model = || {
+        birnn::train::initial_model(&config, rows, 2, None, &CPU)
+            .unwrap()
+            .1
+    };
+    let (before, after) = (model(), model());
+    let set = birnn::train::begin_with(&after, &config.model, &language).unwrap();
+    assert_eq!(
+        set.len(),
+        9,
+        "the table, and four parameters in each direction"
+    );
+    let values = |tensor: &candle_core::Tensor| -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    for (name, var) in after.iter() {
+        let expected = match set.iter().any(|set| set == name) {
+            true => values(&language.tensors[name]),
+            false => values(before.get(name).unwrap()),
+        };
+        assert_eq!(values(var), expected, "{name}");
+    }
+}
