@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Once, PoisonError, RwLock};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -31,11 +31,6 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 /// The most memory that parsers at work and their seeds may hold together.
 const MOST_MEMORY: usize = 256 << 20;
-/// The same for Parquet, which works alone: the crate reserves what the header of a page says, up to 2 GiB,
-/// whatever the page holds.
-const MOST_MEMORY_OF_PARQUET: usize = 9 << 28;
-/// Held by the parsers at work; by Parquet alone.
-static AT_WORK: RwLock<()> = RwLock::new(());
 /// Inputs for each parser by default.
 const FEW: usize = 2000;
 /// The most seeds, those found on the way included.
@@ -87,20 +82,7 @@ fn kind(outcome: &Result<(), String>) -> String {
     letters.take(80).collect()
 }
 
-/// Feeds Parquet's parser while no other one is at work, so that the memory is all its own.
-fn fuzz_alone(name: &str, parser: Parser) {
-    let _alone = AT_WORK.write().unwrap_or_else(PoisonError::into_inner);
-    MEMORY.reset_peak_usage();
-    fuzz(name, parser, MOST_MEMORY_OF_PARQUET);
-    MEMORY.reset_peak_usage();
-}
-
-fn fuzz_together(name: &str, parser: Parser) {
-    let _together = AT_WORK.read().unwrap_or_else(PoisonError::into_inner);
-    fuzz(name, parser, MOST_MEMORY);
-}
-
-fn fuzz(name: &str, parser: Parser, most_memory: usize) {
+fn fuzz(name: &str, parser: Parser) {
     let count = std::env::var("BIRNN_FUZZ").map_or(FEW, |count| {
         count.parse().expect("BIRNN_FUZZ is a number of inputs")
     });
@@ -148,7 +130,7 @@ fn fuzz(name: &str, parser: Parser, most_memory: usize) {
             seeds.push(bytes);
         }
         let peak = MEMORY.peak_usage();
-        assert!(peak < most_memory, "{name}: {peak} bytes of memory");
+        assert!(peak < MOST_MEMORY, "{name}: {peak} bytes of memory");
     }
     println!(
         "{name}: {count} inputs, {values} of them read, {} kinds of outcome; slowest {} ms, all {} s, at most \
@@ -165,7 +147,7 @@ macro_rules! parsers {
         $(
             #[test]
             fn $name() {
-                fuzz_together(stringify!($name), parsers::$name);
+                fuzz(stringify!($name), parsers::$name);
             }
         )*
     };
@@ -176,6 +158,7 @@ parsers!(
     tsv,
     jsonl,
     fasttext,
+    parquet,
     stream,
     config,
     tokenizer,
@@ -184,8 +167,3 @@ parsers!(
     vectors,
     checkpoint
 );
-
-#[test]
-fn parquet() {
-    fuzz_alone("parquet", parsers::parquet);
-}

@@ -239,6 +239,8 @@ def varint(number):
 def thrift(value):
     """The type's number and the bytes of an integer, a string, a list or a structure (a dict from
     the numbers of its fields)."""
+    if isinstance(value, Truths):
+        return 9, b"\xf1" + varint(value)
     if isinstance(value, int):
         kind = 5 if isinstance(value, Int32) else 6
         return kind, varint((value << 1 ^ value >> 63) & 0xFFFFFFFFFFFFFFFF)
@@ -260,6 +262,10 @@ def thrift(value):
 
 class Int32(int):
     """An integer of 32 bits."""
+
+
+class Truths(int):
+    """So many truth values, of which no byte is there."""
 
 
 INT64, DOUBLE, BYTE_ARRAY = Int32(2), Int32(5), Int32(6)
@@ -310,8 +316,9 @@ def to_bytes(value):
     return value.encode() if isinstance(value, str) else value
 
 
-def parquet(*columns, schema=None, rows=None, metadata=None, groups=True):
-    """A Parquet file of these columns. `schema` replaces what the file says of them."""
+def parquet(*columns, schema=None, rows=None, metadata=None, groups=True, further={}):
+    """A Parquet file of these columns. `schema` replaces what the file says of them, `further`
+    comes after all that it says."""
     content, chunks = b"PAR1", []
     rows = len(columns[0].values) if rows is None else rows
     for column in columns:
@@ -334,7 +341,7 @@ def parquet(*columns, schema=None, rows=None, metadata=None, groups=True):
     description = {1: Int32(1), 2: [root] + elements, 3: rows, 4: [group] if groups else []}
     if metadata is not None:
         description[5] = [{1: "huggingface", 2: json.dumps(metadata)}]
-    footer = thrift(description)[1]
+    footer = thrift(description | further)[1]
     return content + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
@@ -376,6 +383,9 @@ def parquets():
             "footer_length_negative": patched(good, -8, b"\xff\xff\xff\xff"),
             "footer_zeros": patched(good, footer, bytes(footer_length)),
             "footer_noise": patched(good, footer, b"\xa5" * footer_length),
+            "footer_with_truth_values_without_end": parquet(
+                TEXTS, LABELS, further={10: Truths(2**31 - 1)}
+            ),
             "schema_with_a_child_too_few": patched(good, good.index(b"rows\x15") + 5, b"\x02"),
             "schema_with_a_child_too_many": patched(good, good.index(b"rows\x15") + 5, b"\x06"),
             "column_text_missing": of(Column("quote", ["good", "bad", "odd"])),
@@ -402,11 +412,19 @@ def parquets():
             "page_header_noise": patched(good, 4, b"\xff" * 8),
             "page_beyond_the_file": texts(header={2: Int32(9999), 3: Int32(9999)}),
             "page_of_negative_size": texts(header={2: Int32(-1), 3: Int32(-1)}),
+            "page_of_a_gigabyte_unpacked": texts(header={2: Int32(1 << 30)}, chunk={4: Int32(1)}),
             "page_of_unknown_type": texts(header={1: Int32(77)}),
             "page_with_fewer_values_than_said": texts(data_header={1: Int32(9)}),
             "page_of_negative_count": texts(data_header={1: Int32(-3)}),
             "page_of_unknown_encoding": texts(data_header={2: Int32(77)}),
             "page_of_numbers_of_no_dictionary": texts(data_header={2: Int32(8)}),
+            "page_of_more_lengths_than_values": texts(
+                data_header={2: Int32(6)}, page=lambda p: varint(128) + b"\4" + varint(1 << 28) + p
+            ),
+            "page_header_with_truth_values_without_end": texts(header={9: Truths(2**31 - 1)}),
+            "dictionary_of_more_entries_than_bytes": texts(
+                header={1: Int32(2), 7: {1: Int32(1 << 28), 2: PLAIN}}
+            ),
             "text_longer_than_its_page": texts(page=lambda p: patched(p, 0, b"\xff\0\0\0")),
             "text_of_negative_length": texts(page=lambda p: patched(p, 0, b"\xff\xff\xff\xff")),
             "column_beyond_the_file": texts(chunk={9: 1 << 40}),

@@ -1,0 +1,377 @@
+//! Parquet: the text, label and group columns of a file, nothing else of it.
+//!
+//! A file comes from anyone, so that the memory and the time for it must be in proportion to what it holds, not
+//! to what it claims. The `parquet` crate decodes; what it would believe is checked before: the footer here, the
+//! pages in [`pages`].
+
+mod delta;
+mod pages;
+mod thrift;
+
+use std::fs::File;
+use std::io::{BufRead, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ::parquet::basic::Type;
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use ::parquet::data_type::DataType;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::{
+    FileMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
+};
+use ::parquet::file::reader::{ChunkReader, Length};
+use ::parquet::schema::types::ColumnDescriptor;
+use serde_json::Value;
+
+use self::pages::Pages;
+use super::input::not_utf8;
+use super::rows::{Columns, Rows};
+use super::{Record, SourceOptions};
+use crate::error::{Error, Result};
+
+/// What a Parquet file begins with.
+pub(super) const MAGIC: &str = "PAR1";
+
+/// How many values are decoded at once.
+const BATCH: usize = 1024;
+
+/// Reads the rows of a file.
+///
+/// A damaged file can make the decoder panic; the panic ends here and is an error like any other.
+pub(super) fn read(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Record>> {
+    catch_unwind(AssertUnwindSafe(|| read_rows(file, origin, options)))
+        .unwrap_or_else(|_| Err(damaged(origin, "its contents make no sense")))
+}
+
+fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Record>> {
+    let fail = |error: ParquetError| damaged(origin, &error.to_string());
+    let metadata = read_metadata(&file).map_err(fail)?;
+    let file = Arc::new(file);
+    let schema = metadata.file_metadata().schema_descr();
+    let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
+    let columns = Columns::find(&names, options, origin)?;
+
+    let text_column = schema.column(columns.text);
+    check_flat(&text_column, origin)?;
+    if text_column.physical_type() != Type::BYTE_ARRAY {
+        return Err(Error::data(
+            origin,
+            format!("the column {:?} does not hold strings", text_column.name()),
+            "name the column with the texts with --text-column",
+        ));
+    }
+    let label_column = columns.label.map(|column| schema.column(column));
+    let mut class_names = None;
+    if let Some(column) = &label_column {
+        check_flat(column, origin)?;
+        if matches!(column.physical_type(), Type::INT32 | Type::INT64) {
+            class_names = declared_classes(metadata.file_metadata(), column.name());
+        }
+    }
+
+    let group_column = columns.group.map(|index| (index, schema.column(index)));
+    // A column that nobody asked for is read only where it holds words.
+    let group_column = group_column.filter(|(_, column)| {
+        options.group_column.is_some() || column.physical_type() == Type::BYTE_ARRAY
+    });
+    if let Some((_, column)) = &group_column {
+        check_flat(column, origin)?;
+    }
+
+    let label_names = options.label_names.as_deref().or(class_names.as_deref());
+    let mut rows = Rows::new(origin, label_names);
+    for group in metadata.row_groups() {
+        let said = group.num_rows();
+        let most = usize::try_from(said).unwrap_or(usize::MAX);
+        if most > MOST_ROWS {
+            return Err(damaged(origin, &format!("a row group of {said} rows")));
+        }
+        let column = |column| open_column(&file, group, column, most).map_err(fail);
+        let texts = match column(columns.text)? {
+            ColumnReader::ByteArrayColumnReader(reader) => {
+                values(reader, &text_column).map_err(fail)?
+            }
+            _ => return Err(damaged(origin, "the text column changes its type")),
+        };
+        let labels = match (columns.label, &label_column) {
+            (Some(index), Some(label)) => words(column(index)?, label, "label", origin)?,
+            _ => vec![None; texts.len()],
+        };
+        let groups = match &group_column {
+            Some((index, group)) => words(column(*index)?, group, "group", origin)?,
+            None => vec![None; texts.len()],
+        };
+        if labels.len() != texts.len() || groups.len() != texts.len() {
+            return Err(damaged(origin, "the columns differ in length"));
+        }
+        if most != texts.len() {
+            let found = texts.len();
+            let problem = format!("there are {found} rows where it says that there are {said}");
+            return Err(damaged(origin, &problem));
+        }
+        for ((text, label), group) in texts.into_iter().zip(labels).zip(groups) {
+            let text = text.ok_or_else(|| {
+                Error::data(rows.place(), "there is no text (null)", "remove the row")
+            })?;
+            let text = std::str::from_utf8(text.data()).map_err(|_| not_utf8(rows.place()))?;
+            rows.push(text.to_owned(), label.as_deref(), group.as_deref())?;
+        }
+    }
+    rows.finish()
+}
+
+/// What the footer says.
+fn read_metadata(file: &File) -> std::result::Result<ParquetMetaData, ParquetError> {
+    if let Some(footer) = find_footer(file)? {
+        thrift::check(footer).map_err(|error| ParquetError::General(error.to_string()))?;
+    }
+    ParquetMetaDataReader::new().parse_and_finish(file)
+}
+
+/// The bytes of the footer; nothing if the crate will say why there are none to read.
+fn find_footer(file: &File) -> std::result::Result<Option<impl BufRead>, ParquetError> {
+    let mut tail = [0; 8];
+    let Some(end) = file.len().checked_sub(tail.len() as u64) else {
+        return Ok(None);
+    };
+    file.get_read(end)?.read_exact(&mut tail)?;
+    let tail = FooterTail::try_new(&tail)?;
+    let length = tail.metadata_length() as u64;
+    match end.checked_sub(length) {
+        Some(start) if !tail.is_encrypted_footer() => Ok(Some(file.get_read(start)?.take(length))),
+        _ => Ok(None),
+    }
+}
+
+/// Opens a column of a row group that says that it has `rows` rows.
+fn open_column(
+    file: &Arc<File>,
+    group: &RowGroupMetaData,
+    column: usize,
+    rows: usize,
+) -> std::result::Result<ColumnReader, ParquetError> {
+    let metadata = group.column(column);
+    let pages = Pages::new(file, metadata, rows)?;
+    Ok(get_column_reader(
+        metadata.column_descr_ptr(),
+        Box::new(pages),
+    ))
+}
+
+/// The label or group column of a row group as text; `role` says which.
+fn words(
+    reader: ColumnReader,
+    column: &ColumnDescriptor,
+    role: &str,
+    origin: &str,
+) -> Result<Vec<Option<String>>> {
+    /// Each value as text.
+    fn written<V: ToString>(values: Vec<Option<V>>) -> Vec<Option<String>> {
+        let write = |value: Option<V>| value.map(|value| value.to_string());
+        values.into_iter().map(write).collect()
+    }
+    let fail = |error: ParquetError| damaged(origin, &error.to_string());
+    match reader {
+        ColumnReader::Int32ColumnReader(reader) => {
+            Ok(written(values(reader, column).map_err(fail)?))
+        }
+        ColumnReader::Int64ColumnReader(reader) => {
+            Ok(written(values(reader, column).map_err(fail)?))
+        }
+        ColumnReader::BoolColumnReader(reader) => {
+            Ok(written(values(reader, column).map_err(fail)?))
+        }
+        ColumnReader::ByteArrayColumnReader(reader) => values(reader, column)
+            .map_err(fail)?
+            .into_iter()
+            .map(|value| match value {
+                Some(bytes) => String::from_utf8(bytes.data().to_vec())
+                    .map(Some)
+                    .map_err(|_| not_utf8(format!("{origin}, column {}", column.name()))),
+                None => Ok(None),
+            })
+            .collect(),
+        _ => Err(Error::data(
+            origin,
+            format!(
+                "the column {:?} holds neither integers, strings nor truth values",
+                column.name()
+            ),
+            format!("name the column with the {role}s with --{role}-column"),
+        )),
+    }
+}
+
+/// The most rows of a row group: as many as old writers put into one; those of today take a million.
+const MOST_ROWS: usize = 1 << 26;
+
+/// All values of a column in a row group, `None` for null.
+fn values<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    column: &ColumnDescriptor,
+) -> std::result::Result<Vec<Option<T::T>>, ParquetError> {
+    let mut all = Vec::new();
+    let (mut present, mut levels) = (Vec::new(), Vec::new());
+    loop {
+        present.clear();
+        levels.clear();
+        let (rows, ..) = reader.read_records(BATCH, Some(&mut levels), None, &mut present)?;
+        if rows == 0 {
+            return Ok(all);
+        }
+        if column.max_def_level() == 0 {
+            all.extend(present.drain(..).map(Some));
+        } else {
+            let mut present = present.drain(..);
+            all.extend(levels.iter().map(|&level| {
+                (level == column.max_def_level())
+                    .then(|| present.next())
+                    .flatten()
+            }));
+        }
+    }
+}
+
+/// Refuses columns that are lists or parts of structures.
+fn check_flat(column: &ColumnDescriptor, origin: &str) -> Result<()> {
+    if column.max_rep_level() == 0 && column.max_def_level() <= 1 {
+        return Ok(());
+    }
+    Err(Error::data(
+        origin,
+        format!("the column {:?} is nested", column.path().string()),
+        "name plain columns with --text-column and --label-column",
+    ))
+}
+
+/// The class names that the `datasets` library wrote for `column` into the file.
+fn declared_classes(metadata: &FileMetaData, column: &str) -> Option<Vec<String>> {
+    let entries = metadata.key_value_metadata()?;
+    let entry = entries.iter().find(|entry| entry.key == "huggingface")?;
+    let json: Value = serde_json::from_str(entry.value.as_deref()?).ok()?;
+    let names = json["info"]["features"][column]["names"].as_array()?;
+    names
+        .iter()
+        .map(|name| name.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn damaged(origin: &str, problem: &str) -> Error {
+    Error::data(
+        origin,
+        format!("the file is not Parquet or is damaged ({problem})"),
+        "check that it was copied or downloaded completely",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use ::parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
+    use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use ::parquet::file::properties::{WriterProperties, WriterVersion};
+    use ::parquet::file::writer::SerializedFileWriter;
+    use ::parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    /// A file of these texts and, where they are not null, of labels 0 and 1 in turn.
+    fn written(texts: &[String], properties: WriterProperties) -> File {
+        let schema = "message rows { required binary text (UTF8); optional int64 label; }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut bytes = Vec::new();
+        let mut writer =
+            SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let values: Vec<ByteArray> = texts.iter().map(|text| text.as_str().into()).collect();
+        let typed = column.typed::<ByteArrayType>();
+        typed.write_batch(&values, None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let levels: Vec<i16> = (0..texts.len()).map(|row| (row % 3 != 2).into()).collect();
+        let labels: Vec<i64> = (0..texts.len() as i64)
+            .map(|row| row % 3)
+            .filter(|label| *label < 2)
+            .collect();
+        let typed = column.typed::<Int64Type>();
+        typed.write_batch(&labels, Some(&levels), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        file
+    }
+
+    fn check_read(texts: &[String], properties: WriterProperties, name: &str) {
+        let options = SourceOptions::default();
+        let records = read(written(texts, properties), name, &options).unwrap();
+        assert_eq!(records.len(), texts.len(), "{name}");
+        for (row, (record, text)) in records.iter().zip(texts).enumerate() {
+            assert_eq!(&record.text, text, "{name}");
+            let label = ["0", "1"].get(row % 3).map(|label| label.to_string());
+            assert_eq!(record.label, label, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_however_they_are_written() {
+        let texts: Vec<String> = (0..5000).map(|row| format!("text {}", row / 3)).collect();
+        let codecs = [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ];
+        let encodings = [
+            None,
+            Some(Encoding::PLAIN),
+            Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+            Some(Encoding::DELTA_BYTE_ARRAY),
+        ];
+        for codec in codecs {
+            for encoding in encodings {
+                for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+                    let properties = WriterProperties::builder()
+                        .set_compression(codec)
+                        .set_writer_version(version)
+                        .set_data_page_row_count_limit(700)
+                        .set_write_batch_size(100);
+                    let properties = match encoding {
+                        None => properties,
+                        Some(encoding) => properties
+                            .set_dictionary_enabled(false)
+                            .set_column_encoding("text".into(), encoding),
+                    };
+                    let name = format!("{codec:?} {encoding:?} {version:?}");
+                    check_read(&texts, properties.build(), &name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_compressible_texts_are_read() {
+        let texts = vec!["a".repeat(1 << 20); 30];
+        let codecs = [
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::try_new(9).unwrap()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::try_new(19).unwrap()),
+        ];
+        for codec in codecs {
+            let properties = WriterProperties::builder()
+                .set_compression(codec)
+                .set_dictionary_enabled(false)
+                .set_data_page_size_limit(16 << 20)
+                .set_write_batch_size(4);
+            check_read(&texts, properties.build(), &format!("{codec:?}"));
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The pages of a column, each checked before memory is set aside for what it claims.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use ::parquet::basic::{Compression, Encoding};
+use ::parquet::column::page::{Page, PageMetadata, PageReader};
+use ::parquet::errors::{ParquetError, Result};
+use ::parquet::file::metadata::ColumnChunkMetaData;
+use ::parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
+
+use super::delta;
+use super::thrift::PageHeader;
+
+/// Reads the pages of one column in a row group. The column is neither a list nor within a structure.
+pub(super) struct Pages {
+    pages: SerializedPageReader<File>,
+    file: Arc<File>,
+    /// Where the next page begins, and how many bytes there are from there on.
+    offset: u64,
+    left: u64,
+    /// How many bytes a byte of the file can become.
+    growth: u64,
+    /// How many rows the pages to come may hold.
+    rows: usize,
+    may_be_null: bool,
+}
+
+impl Pages {
+    /// The pages of the column that `metadata` tells of, in a row group of `rows` rows.
+    pub(super) fn new(
+        file: &Arc<File>,
+        metadata: &ColumnChunkMetaData,
+        rows: usize,
+    ) -> Result<Self> {
+        let start = metadata.dictionary_page_offset();
+        let start = u64::try_from(start.unwrap_or(metadata.data_page_offset()));
+        let bytes = u64::try_from(metadata.compressed_size());
+        let (Ok(offset), Ok(left)) = (start, bytes) else {
+            return wrong("a column has a negative place or size");
+        };
+        if offset.checked_add(left).is_none_or(|end| end > file.len()) {
+            return wrong("a column does not lie within the file");
+        }
+        Ok(Self {
+            pages: SerializedPageReader::new(Arc::clone(file), metadata, rows, None)?,
+            file: Arc::clone(file),
+            offset,
+            left,
+            growth: growth(metadata.compression()),
+            rows,
+            may_be_null: metadata.column_descr().max_def_level() > 0,
+        })
+    }
+
+    /// Looks at the headers up to the next page that is read.
+    fn check_header(&mut self) -> Result<()> {
+        while self.left > 0 {
+            let input = self.file.get_read(self.offset)?.take(self.left);
+            let header = PageHeader::read(input)
+                .map_err(|error| ParquetError::General(error.to_string()))?;
+            let length = header.length + header.compressed;
+            if length > self.left {
+                return wrong("a page is longer than its column");
+            }
+            // The sizes are below 2³¹.
+            if header.uncompressed > header.compressed * self.growth {
+                let problem = format!(
+                    "{} bytes of a page cannot become {}",
+                    header.compressed, header.uncompressed
+                );
+                return Err(ParquetError::General(problem));
+            }
+            self.offset += length;
+            self.left -= length;
+            if !header.is_index {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a page that says that it holds more values than it can.
+    fn check_values(&mut self, page: &Page) -> Result<()> {
+        let count = page.num_values() as usize;
+        if page.is_dictionary_page() {
+            // Each takes four bytes at least: a number, or the length of a text.
+            return match count <= page.buffer().len() / 4 {
+                true => Ok(()),
+                false => wrong("a dictionary has more entries than bytes for them"),
+            };
+        }
+        match self.rows.checked_sub(count) {
+            Some(left) => self.rows = left,
+            None => return wrong("a column has more values than there are rows"),
+        }
+        let sequences = match page.encoding() {
+            // The lengths of texts; before them the lengths of what they share with the text before.
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
+            Encoding::DELTA_BYTE_ARRAY => 2,
+            _ => return Ok(()),
+        };
+        let mut rest = values(page, self.may_be_null);
+        for _ in 0..sequences {
+            rest = rest.and_then(|bytes| delta::after(bytes, count));
+        }
+        match rest {
+            Some(_) => Ok(()),
+            None => wrong("a page has not as many lengths as values"),
+        }
+    }
+}
+
+/// The bytes of a page of data after those that say which values are null.
+fn values(page: &Page, may_be_null: bool) -> Option<&[u8]> {
+    let bytes: &[u8] = page.buffer();
+    let levels = match page {
+        Page::DataPageV2 {
+            def_levels_byte_len,
+            rep_levels_byte_len,
+            ..
+        } => (*def_levels_byte_len as usize).checked_add(*rep_levels_byte_len as usize)?,
+        _ if !may_be_null => 0,
+        Page::DataPage {
+            def_level_encoding: Encoding::RLE,
+            ..
+        } => {
+            let length = u32::from_le_bytes(*bytes.first_chunk()?);
+            4_usize.checked_add(length as usize)?
+        }
+        // One bit each.
+        _ => page.num_values().div_ceil(8) as usize,
+    };
+    bytes.get(levels..)
+}
+
+/// The most bytes that a byte can become.
+///
+/// A header that says more is wrong, however the page was packed. What the metadata say of the unpacked column
+/// would be a lower bound, but some writers left it 0 (DuckDB) or forgot the dictionary (fastparquet).
+fn growth(compression: Compression) -> u64 {
+    match compression {
+        // Three bytes repeat 64.
+        Compression::UNCOMPRESSED | Compression::SNAPPY => 22,
+        // Another 255 of a repetition in each byte.
+        Compression::LZ4 | Compression::LZ4_RAW => 255,
+        // Two bits repeat 258 bytes.
+        Compression::GZIP(_) => 1032,
+        // Four bytes repeat one of them 2¹⁷ times.
+        _ => 1 << 15,
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        self.check_header()?;
+        let page = self.pages.get_next_page()?;
+        if let Some(page) = &page {
+            self.check_values(page)?;
+        }
+        Ok(page)
+    }
+
+    /// Only for columns with lists, and for skipping.
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        wrong("pages are read one after the other")
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.get_next_page().map(drop)
+    }
+}
+
+fn wrong<T>(problem: &str) -> Result<T> {
+    Err(ParquetError::General(problem.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(levels: Encoding, bytes: &[u8]) -> Page {
+        Page::DataPage {
+            buf: bytes.to_vec().into(),
+            num_values: 9,
+            encoding: Encoding::PLAIN,
+            def_level_encoding: levels,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        }
+    }
+
+    #[test]
+    fn values_come_after_what_says_which_are_null() {
+        let bytes = [2, 0, 0, 0, 7, 7, 1];
+        let rle = page(Encoding::RLE, &bytes);
+        assert_eq!(values(&rle, false), Some(bytes.as_slice()));
+        assert_eq!(values(&rle, true), Some([1].as_slice()));
+        // Nine bits in two bytes.
+        #[expect(deprecated)]
+        let packed = page(Encoding::BIT_PACKED, &bytes);
+        assert_eq!(values(&packed, true), Some(&bytes[2..]));
+        let version_2 = Page::DataPageV2 {
+            buf: bytes.to_vec().into(),
+            num_values: 9,
+            encoding: Encoding::PLAIN,
+            num_nulls: 0,
+            num_rows: 9,
+            def_levels_byte_len: 2,
+            rep_levels_byte_len: 1,
+            is_compressed: false,
+            statistics: None,
+        };
+        assert_eq!(values(&version_2, true), Some(&bytes[3..]));
+        for bytes in [&[0xff; 4][..], &[0; 3], &[3, 0, 0, 0, 7, 7]] {
+            assert_eq!(values(&page(Encoding::RLE, bytes), true), None);
+        }
+    }
+}
