@@ -163,6 +163,7 @@ parsers!(
     config,
     tokenizer,
     model_config,
+    language_config,
     safetensors,
     vectors,
     checkpoint

@@ -1,11 +1,12 @@
 //! The parsers: how each is called, and what must hold of what it reads.
 
 use birnn::batch::Batch;
-use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::checkpoint::{LanguageDirectory, ModelDirectory, RunDirectory};
 use birnn::config::Config;
 use birnn::corpus::Fingerprints;
 use birnn::data::{Format, Labels, SourceOptions, Split, read_rows};
 use birnn::dropout::Phase;
+use birnn::language::{Sampling, generate};
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::vectors::read_vectors;
 use candle_core::Device;
@@ -161,6 +162,25 @@ fn model(folder: &Path, name: &'static str) -> Work {
 
 pub fn model_config(folder: &Path) -> Work {
     model(folder, "config.json")
+}
+
+/// The description of a language model, whose other files stay as they are.
+pub fn language_config(folder: &Path) -> Work {
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/malformed/good_language");
+    let model = folder.join("language");
+    fs::create_dir(&model).expect("the folder can be written to");
+    for name in ["tokenizer.json", "model.safetensors"] {
+        fs::copy(good.join(name), model.join(name)).expect("the file is there");
+    }
+    Box::new(move |bytes| {
+        fs::write(model.join("config.json"), bytes).expect("there is room");
+        let language = message(LanguageDirectory::load(&model, &Device::Cpu))?;
+        let (beginning, sampling) = ([2], Sampling::default());
+        let made = generate(&language.model, &beginning, 3, sampling, &Device::Cpu);
+        let made = message(made)?;
+        assert!(made.len() == 3 && made.iter().all(|&token| token < 6));
+        Ok(())
+    })
 }
 
 pub fn safetensors(folder: &Path) -> Work {

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::checkpoint::{LanguageDirectory, ModelDirectory, RunDirectory};
 use birnn::config::Config;
 use birnn::corpus::Fingerprints;
 use birnn::data::{Labels, Source, SourceOptions};
@@ -119,6 +119,15 @@ fn read(parser: &str, path: &Path) -> Result<(), String> {
             model.put(name, path);
             model.model()
         }
+        "language_config" | "language_weights" => {
+            let language = Folder::of("good_language");
+            let name = match parser {
+                "language_config" => "config.json",
+                _ => "model.safetensors",
+            };
+            language.put(name, path);
+            language.read(|folder| LanguageDirectory::load(folder, &Device::Cpu))
+        }
         "sums" => {
             let run = Folder::of("good_run");
             run.put(&format!("{CHECKPOINT}/SHA256SUMS"), path);
@@ -183,6 +192,9 @@ fn what_the_malformed_files_are_made_of_is_good() {
         assert_eq!(Folder::of(folder).model(), Ok(()), "{folder}");
     }
     assert_eq!(Folder::of("good_run").run(), Ok(()));
+    let language = Folder::of("good_language");
+    let read = language.read(|folder| LanguageDirectory::load(folder, &Device::Cpu));
+    assert_eq!(read, Ok(()));
 }
 
 #[test]

@@ -900,7 +900,7 @@ fn a_folder_belongs_to_one_run_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = toy.create(&plain(), folder.path(), false).unwrap();
     let snapshot = Snapshot {
-        progress: Default::default(),
+        progress: birnn::checkpoint::Progress::default(),
         tensors: BTreeMap::new(),
     };
     first.save_last(&snapshot).unwrap();
@@ -924,7 +924,7 @@ fn a_checkpoint_of_a_newer_version_is_named() {
     for checkpoint in checkpoints(folder.path()) {
         let newer = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
-            text.replace("\"format_version\": 4", "\"format_version\": 5")
+            text.replace("\"format_version\": 5", "\"format_version\": 6")
                 .into_bytes()
         };
         let before = sha256(&checkpoint.join("training.json"));
@@ -940,7 +940,7 @@ fn a_checkpoint_of_a_newer_version_is_named() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: format version 5, but this birnn reads 4; use a newer birnn",
+            "{}: format version 6, but this birnn reads 5; use a newer birnn",
             last(folder.path()).join("training.json").display()
         )
     );

@@ -951,6 +951,77 @@ def ngrams():
 # Word vectors
 
 
+# Language models: `good_language` holds a whole one.
+
+
+LANGUAGE = {
+    "format_version": 1,
+    "language": {
+        "cell": "gru",
+        "input": "embedding",
+        "embedding_size": 2,
+        "num_hiddens": 2,
+        "bidirectional": True,
+        "tied": True,
+    },
+}
+
+
+def languages():
+    tensors = good_tensors()
+    del tensors["decoder.weight"]
+    tensors["decoder.bias"] = ("F32", [6], floats(*range(6)))
+
+    def changed(**changes):
+        return to_json(LANGUAGE | changes)
+
+    def language(**changes):
+        return changed(language=LANGUAGE["language"] | changes)
+
+    def replaced(**others):
+        return safetensors(tensors | others)
+
+    write("good_language/config.json", to_json(LANGUAGE))
+    write("good_language/tokenizer.json", tokenizer_json())
+    write("good_language/model.safetensors", safetensors(tensors))
+    write_all(
+        "language_config",
+        "json",
+        {
+            "empty": "",
+            "list": "[]\n",
+            "a_classifier": to_json(CONFIG),
+            "format_version_missing": to_json({"language": LANGUAGE["language"]}),
+            "format_version_of_the_future": changed(format_version=2),
+            "language_missing": to_json({"format_version": 1}),
+            "language_a_list": changed(language=["gru"]),
+            "unknown_key": changed(labels_of="words"),
+            "unknown_key_within": language(hiddens=2),
+            "cell_unknown": language(cell="qrnn"),
+            "num_hiddens_zero": language(num_hiddens=0),
+            "num_hiddens_of_another_model": language(num_hiddens=3, tied=False),
+            "two_layers_in_two_directions": language(num_layers=2),
+            "tied_to_one_hot_input": language(input="one-hot"),
+            "tied_to_another_size": language(num_hiddens=3),
+            "dropout_of_one": language(dropout=1.0),
+        },
+    )
+    write_all(
+        "language_weights",
+        "safetensors",
+        {
+            "empty": b"",
+            "cut_off": safetensors(tensors)[:-4],
+            "bias_missing": safetensors({n: t for n, t in tensors.items() if n != "decoder.bias"}),
+            "bias_of_another_vocabulary": replaced(**{"decoder.bias": ("F32", [5], floats(*range(5)))}),
+            "bias_not_finite": replaced(
+                **{"decoder.bias": ("F32", [6], floats(0, 1, 2, float("nan"), 4, 5))}
+            ),
+            "of_a_classifier": safetensors(good_tensors()),
+        },
+    )
+
+
 def vectors():
     text = "2 3\ngood 0.5 0.25 1\nbad -0.5 0.25 1\n"
     packed = gzip(text.encode())
@@ -1020,7 +1091,8 @@ def vectors():
 
 def checkpoints():
     state = {
-        "format_version": 4,
+        "format_version": 5,
+        "command": "train",
         "config": {},
         "data": {"training texts": "1a", "tokenizer": "2b"},
         "metrics_bytes": 0,
@@ -1068,9 +1140,12 @@ def checkpoints():
             "cut_off": good[: len(good) // 2],
             "list": "[]\n",
             "format_version_missing": without("format_version"),
-            "format_version_of_the_past": changed(format_version=3),
-            "format_version_of_the_future": changed(format_version=5),
-            "format_version_a_string": changed(format_version="4"),
+            "format_version_of_the_past": changed(format_version=4),
+            "format_version_of_the_future": changed(format_version=6),
+            "format_version_a_string": changed(format_version="5"),
+            "command_missing": without("command"),
+            "command_a_number": changed(command=5),
+            "command_pretrain": changed(command="pretrain"),
             "config_missing": without("config"),
             "config_with_an_unknown_key": changed(config={"model": {"num_hidden": 2}}),
             "config_out_of_range": changed(config={"train": {"batch_size": 0}}),
@@ -1130,6 +1205,7 @@ def main():
     model_configs()
     model_tokenizers()
     ngrams()
+    languages()
     vectors()
     checkpoints()
 
