@@ -82,14 +82,21 @@ impl Candidates {
     /// the tokens of the batch as samples too.
     ///
     /// A token is a candidate with the probability `1 - (1 - p)^n`, with `p` its frequency and `n` the
-    /// number of tokens to be told and of draws.
+    /// number of draws and of `places`: the different places of the texts where the tokens to be told stand,
+    /// some of which are told by two directions.
     ///
     /// Source: Bengio and Senécal 2008, section III (importance sampling of the softmax's sum); Jean, Cho,
     /// Memisevic and Bengio 2015, section 3 (one sample for many places).
-    pub fn sample(tokens: &[u32], draws: usize, unigrams: &Unigrams, rng: &mut Rng) -> Self {
+    pub fn sample(
+        tokens: &[u32],
+        places: usize,
+        draws: usize,
+        unigrams: &Unigrams,
+        rng: &mut Rng,
+    ) -> Self {
         let mut ids = tokens.to_vec();
         ids.extend((0..draws).map(|_| unigrams.draw(rng)));
-        let draws = ids.len() as f64;
+        let draws = (places + draws) as f64;
         ids.sort_unstable();
         ids.dedup();
         let correction = |&id: &u32| {
@@ -98,7 +105,7 @@ impl Candidates {
         };
         Self {
             corrections: ids.iter().map(correction).collect(),
-            places: places(tokens, &ids),
+            places: places_of(tokens, &ids),
             ids,
         }
     }
@@ -114,7 +121,7 @@ impl Candidates {
 }
 
 /// Where tokens stand in a list of ids that has all of them.
-fn places(tokens: &[u32], ids: &[u32]) -> Vec<u32> {
+fn places_of(tokens: &[u32], ids: &[u32]) -> Vec<u32> {
     let place = |token: &u32| ids.binary_search(token).unwrap_or_default() as u32;
     tokens.iter().map(place).collect()
 }
@@ -135,7 +142,7 @@ mod tests {
         let mut rng = Rng::new(1, Stream::Candidates, 0, 0);
         let mut counts = [0; 3];
         for _ in 0..10_000 {
-            let sample = Candidates::sample(&[], 2, &unigrams, &mut rng);
+            let sample = Candidates::sample(&[], 0, 2, &unigrams, &mut rng);
             for (id, correction) in sample.ids.iter().zip(&sample.corrections) {
                 counts[*id as usize] += 1;
                 let p = probabilities[*id as usize];
@@ -153,7 +160,7 @@ mod tests {
     fn the_right_tokens_are_always_candidates() {
         let unigrams = Unigrams::new([], 50).unwrap();
         let mut rng = Rng::new(1, Stream::Candidates, 0, 0);
-        let sample = Candidates::sample(&[7, 3, 7, 49], 10, &unigrams, &mut rng);
+        let sample = Candidates::sample(&[7, 3, 7, 49], 4, 10, &unigrams, &mut rng);
         assert!(sample.ids.is_sorted_by(|a, b| a < b));
         let told: Vec<u32> = sample
             .places

@@ -12,6 +12,8 @@ pub(super) struct Neighbours {
     pub(super) tokens: Vec<u32>,
     /// How many of them belong to the first direction.
     pub(super) forward: usize,
+    /// Places of the texts whose tokens are told, by one direction or by both.
+    pub(super) places: usize,
 }
 
 impl Neighbours {
@@ -22,6 +24,7 @@ impl Neighbours {
             rows: Vec::new(),
             tokens: Vec::new(),
             forward: 0,
+            places: 0,
         };
         for (row, (step, position)) in packing.iter().enumerate() {
             if step + 1 < packing.lengths()[position] {
@@ -30,7 +33,14 @@ impl Neighbours {
             }
         }
         found.forward = found.rows.len();
+        found.places = found.forward;
         if directions > 1 {
+            // The first tokens too, of texts that have a second one.
+            found.places += packing
+                .lengths()
+                .iter()
+                .filter(|&&length| length > 1)
+                .count();
             for (row, (step, position)) in packing.iter().enumerate() {
                 if step > 0 {
                     found.rows.push(row);
@@ -58,7 +68,8 @@ mod tests {
         let both = Neighbours::new(&batch, 2);
         assert_eq!(both.rows, [0, 1, 3, 3, 4, 5]);
         assert_eq!(both.tokens, [6, 2, 7, 5, 1, 6]);
-        assert_eq!(both.forward, 3);
-        assert_eq!(Neighbours::new(&batch, 1).tokens, [6, 2, 7]);
+        assert_eq!((both.forward, both.places), (3, 5));
+        let one = Neighbours::new(&batch, 1);
+        assert_eq!((one.tokens, one.places), (vec![6, 2, 7], 3));
     }
 }
