@@ -917,6 +917,36 @@ fn a_folder_belongs_to_one_run_at_a_time() {
     toy.create(&plain(), folder.path(), true).unwrap();
 }
 
+/// Gradual unfreezing: what is still frozen keeps its initial values to the bit.
+#[test]
+fn groups_that_are_frozen_keep_their_values() {
+    let toy = Toy::new();
+    for (unfreeze_every, moved) in [
+        (100.0, ["decoder."].as_slice()),
+        (1.0, &["decoder.", "encoder."]),
+    ] {
+        let mut config = plain();
+        config.train.unfreeze_every = unfreeze_every;
+        let folder = tempfile::tempdir().unwrap();
+        toy.begin(&config, folder.path(), &mut Watch::default())
+            .unwrap();
+        let run = RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap();
+        let (_, before) = toy.parts(&config);
+        for (name, var) in before.iter() {
+            let after = &run.snapshot.tensors[&format!("parameters/{name}")];
+            let values = |tensor: &candle_core::Tensor| -> Vec<f32> {
+                tensor.flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let has_moved = values(var) != values(after);
+            assert_eq!(
+                has_moved,
+                moved.iter().any(|group| name.starts_with(group)),
+                "{name}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_of_a_newer_version_is_named() {
     let toy = Toy::new();

@@ -1,0 +1,272 @@
+//! The step on the CPU: parameters, moments and differences from the averages in one pass, in parallel.
+
+use super::Scalars;
+use crate::error::{Error, Result};
+use crate::optim::Gradient;
+use crate::storage::{change, read};
+use candle_core::{Tensor, Var};
+use rayon::prelude::*;
+
+/// Takes the step of one parameter.
+pub(super) fn update_in_place(
+    var: &Var,
+    moments: &Tensor,
+    difference: Option<&Tensor>,
+    gradient: &Gradient,
+    scalars: Scalars,
+) -> Result<()> {
+    let (rows, values) = match gradient {
+        Gradient::Dense(values) => (None, values),
+        Gradient::Rows { rows, values } => (Some(rows.as_slice()), values),
+    };
+    let width = match rows {
+        None => var.elem_count(),
+        Some(_) => var.dim(1)?,
+    };
+    let fits = match rows {
+        None => values.elem_count() == width,
+        Some(rows) => {
+            values.elem_count() == rows.len() * width
+                && rows.is_sorted_by(|a, b| a < b)
+                && rows
+                    .last()
+                    .is_none_or(|&last| (last as usize) < var.dims()[0])
+        }
+    };
+    if !fits {
+        return Err(Error::argument(
+            "gradients",
+            format!("{:?} for a parameter {:?}", values.dims(), var.dims()),
+        ));
+    }
+    if values.elem_count() == 0 {
+        return Ok(());
+    }
+    let update = |parameter: &mut [f32], moments: &mut [f32], difference: &mut [f32]| {
+        let (first, second) = moments.split_at_mut(moments.len() / 2);
+        let span = Span {
+            parameter,
+            first,
+            second,
+            difference,
+        };
+        read(&values.contiguous()?, |gradient| {
+            let blocks = match rows {
+                None => blocks_of_all(span, gradient),
+                Some(rows) => blocks_of_rows(span, gradient, rows, width),
+            };
+            blocks
+                .into_par_iter()
+                .for_each(|block| pulp::Arch::new().dispatch(Update { block, scalars }));
+            Ok(())
+        })
+    };
+    change(var, |parameter| {
+        change(moments, |moments| match difference {
+            None => update(parameter, moments, &mut []),
+            Some(difference) => change(difference, |difference| {
+                update(parameter, moments, difference)
+            }),
+        })
+    })?;
+    Ok(())
+}
+/// The same elements of a parameter, its moments, and (or nothing) its difference from its average.
+#[derive(Default)]
+struct Span<'a> {
+    parameter: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    difference: &'a mut [f32],
+}
+
+impl<'a> Span<'a> {
+    /// The first `len` elements and the others.
+    fn split(self, len: usize) -> (Self, Self) {
+        let averaged = len.min(self.difference.len());
+        let (parameter, parameter_rest) = self.parameter.split_at_mut(len);
+        let (first, first_rest) = self.first.split_at_mut(len);
+        let (second, second_rest) = self.second.split_at_mut(len);
+        let (difference, difference_rest) = self.difference.split_at_mut(averaged);
+        let start = Self {
+            parameter,
+            first,
+            second,
+            difference,
+        };
+        let rest = Span {
+            parameter: parameter_rest,
+            first: first_rest,
+            second: second_rest,
+            difference: difference_rest,
+        };
+        (start, rest)
+    }
+}
+
+/// What one task updates: the pieces of a span that stand at `starts` and are as long as their
+/// parts of the gradient.
+struct Block<'a> {
+    span: Span<'a>,
+    starts: Vec<usize>,
+    gradient: &'a [f32],
+}
+
+/// Elements of a block: about 100 kB of numbers are read and written.
+const BLOCK: usize = 1 << 13;
+
+/// Every element, in blocks.
+fn blocks_of_all<'a>(mut span: Span<'a>, gradient: &'a [f32]) -> Vec<Block<'a>> {
+    let block = |gradient: &'a [f32]| {
+        let whole = std::mem::take(&mut span);
+        let (start, rest) = whole.split(gradient.len());
+        span = rest;
+        Block {
+            span: start,
+            starts: vec![0],
+            gradient,
+        }
+    };
+    gradient.chunks(BLOCK).map(block).collect()
+}
+
+/// Some rows, ascending, of `width` elements each, in blocks.
+fn blocks_of_rows<'a>(
+    mut span: Span<'a>,
+    gradient: &'a [f32],
+    rows: &[u32],
+    width: usize,
+) -> Vec<Block<'a>> {
+    let rows_of_block = (BLOCK / width.max(1)).max(1);
+    // The first row that is still in `span`.
+    let mut begin = 0;
+    let block = |(rows, gradient): (&[u32], &'a [f32])| {
+        let (from, to) = (rows[0] as usize, rows[rows.len() - 1] as usize + 1);
+        let whole = std::mem::take(&mut span);
+        let (_, whole) = whole.split((from - begin) * width);
+        let (start, rest) = whole.split((to - from) * width);
+        (span, begin) = (rest, to);
+        let start_of = |&row: &u32| (row as usize - from) * width;
+        Block {
+            span: start,
+            starts: rows.iter().map(start_of).collect(),
+            gradient,
+        }
+    };
+    rows.chunks(rows_of_block)
+        .zip(gradient.chunks(rows_of_block * width))
+        .map(block)
+        .collect()
+}
+
+/// The update of a block. Not a closure: what calls one may be compiled on its own, without the
+/// instructions that the dispatch has chosen.
+struct Update<'a> {
+    block: Block<'a>,
+    scalars: Scalars,
+}
+
+impl pulp::NullaryFnOnce for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { block, scalars } = self;
+        let span = block.span;
+        let width = block.gradient.len() / block.starts.len();
+        let pieces = block.gradient.chunks_exact(width);
+        for (&start, gradient) in block.starts.iter().zip(pieces) {
+            let range = start..start + width;
+            let parameter = &mut span.parameter[range.clone()];
+            let first = &mut span.first[range.clone()];
+            let second = &mut span.second[range.clone()];
+            match span.difference.get_mut(range) {
+                Some(difference) => {
+                    scalars.move_averaged(parameter, first, second, difference, gradient)
+                }
+                None => scalars.move_all(parameter, first, second, gradient),
+            }
+        }
+    }
+}
+
+impl Scalars {
+    #[inline(always)]
+    fn move_all(&self, w: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let elements = w.iter_mut().zip(first).zip(second).zip(gradient);
+        for (((w, first), second), g) in elements {
+            *w = self.next(*w, first, second, *g);
+        }
+    }
+
+    #[inline(always)]
+    fn move_averaged(
+        &self,
+        w: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        difference: &mut [f32],
+        gradient: &[f32],
+    ) {
+        let elements = w.iter_mut().zip(first).zip(second);
+        let elements = elements.zip(difference).zip(gradient);
+        for ((((w, first), second), difference), g) in elements {
+            let next = self.next(*w, first, second, *g);
+            *difference -= self.average * (next - *w);
+            *w = next;
+        }
+    }
+
+    /// The next value of a weight; its moments are moved.
+    #[inline(always)]
+    fn next(&self, w: f32, first: &mut f32, second: &mut f32, g: f32) -> f32 {
+        let g = g * self.scale;
+        *first = self.beta1 * *first + (1.0 - self.beta1) * g;
+        *second = self.beta2 * *second + (1.0 - self.beta2) * (g * g);
+        let root = second.sqrt() * self.root_correction;
+        w * self.keep - self.step_size * *first / (root + self.epsilon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More rows and elements than one block has, so that blocks begin and end within the table.
+    #[test]
+    fn blocks_cover_every_row_once() {
+        let width = 7;
+        let count = 3 * BLOCK / width;
+        let rows: Vec<u32> = (0..count as u32).map(|row| 2 * row + row % 2).collect();
+        let len = (rows[count - 1] as usize + 3) * width;
+        let gradient: Vec<f32> = (0..count * width).map(|i| i as f32).collect();
+        let zeros = || vec![0.0; len];
+        let (mut w, mut first, mut second) = (zeros(), zeros(), zeros());
+        let span = Span {
+            parameter: &mut w,
+            first: &mut first,
+            second: &mut second,
+            difference: &mut [],
+        };
+        let blocks = blocks_of_rows(span, &gradient, &rows, width);
+        assert!(blocks.len() > 2);
+        for mut block in blocks {
+            for (&start, gradient) in block.starts.iter().zip(block.gradient.chunks(width)) {
+                let place = &mut block.span.parameter[start..start + width];
+                place
+                    .iter_mut()
+                    .zip(gradient)
+                    .for_each(|(w, g)| *w += g + 1.0);
+            }
+            block.starts.clear();
+        }
+        for (row, gradient) in rows.iter().zip(gradient.chunks(width)) {
+            let place = &mut w[*row as usize * width..(*row as usize + 1) * width];
+            for (w, g) in place.iter_mut().zip(gradient) {
+                assert_eq!(*w, g + 1.0);
+                *w = 0.0;
+            }
+        }
+        assert!(w.iter().all(|&w| w == 0.0));
+    }
+}
