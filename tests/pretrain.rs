@@ -56,7 +56,8 @@ impl Observer for Watch {
     }
 
     fn stop(&mut self) -> bool {
-        self.stop_at == self.steps.last().map(|report| report.step)
+        let step = self.steps.last().map(|report| report.step);
+        self.stop_at.is_some() && self.stop_at == step
     }
 }
 
@@ -233,8 +234,7 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
                 "language",
                 "--prompt",
                 "a",
-                "--temperature",
-                "-1",
+                "--temperature=-1",
             ],
             "temperature: -1 is not a number from 0",
         ),

@@ -51,7 +51,7 @@ fn symbols_and_shapes_agree_in_every_recipe() {
         check(&walk(&config), &path.display().to_string());
         count += 1;
     }
-    assert_eq!(count, 8);
+    assert_eq!(count, 10);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod in_place;
 mod with_tensors;
 
-use super::{Ema, Gradient, Gradients, Rates};
+use super::{Ema, Gradients, Rates};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use candle_core::{DType, Tensor};
@@ -193,6 +193,7 @@ impl AdamW {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optim::Gradient;
     use crate::rng::normal_tensor;
     use candle_core::Device;
     use candle_nn::Init;
