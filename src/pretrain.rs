@@ -245,6 +245,18 @@ impl<'a> Pretrainer<'a> {
         step(&mut self.learner).map_err(|error| self.explain(error))
     }
 
+    fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
+        match value.is_finite() {
+            true => Ok(()),
+            false => Err(self.explain(Error::NotFinite {
+                quantity,
+                value,
+                step: self.progress.step,
+                remedy: String::new(),
+            })),
+        }
+    }
+
     /// Says of numbers that are not finite what is left.
     fn explain(&self, error: Error) -> Error {
         match error {
@@ -292,6 +304,7 @@ impl<'a> Pretrainer<'a> {
             return Ok(ControlFlow::Break(()));
         };
         let loss = told.loss();
+        self.check_finite("validation loss", loss)?;
         let progress = &mut self.progress;
         progress.epoch += 1;
         let best = progress.best_loss.is_none_or(|best| loss < best);
@@ -323,12 +336,7 @@ impl<'a> Pretrainer<'a> {
     fn save_last(&mut self, seconds: f64) -> Result<()> {
         let weights = self.learner.weights();
         if let Some(value) = weights.not_finite()? {
-            return Err(self.explain(Error::NotFinite {
-                quantity: "a parameter",
-                value,
-                step: self.progress.step,
-                remedy: String::new(),
-            }));
+            self.check_finite("a parameter", value)?;
         }
         self.progress.seconds = seconds;
         self.run.save_last(&Snapshot {
