@@ -14,6 +14,7 @@ mod predict;
 mod pretrain;
 mod pretrained;
 mod progress;
+mod resume;
 mod shapes;
 mod shell;
 mod source;

@@ -4,6 +4,7 @@ use super::Ending;
 use super::config::{Bundled, key_value, read_config};
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
+use super::resume::{Resume, stopped_early};
 use super::shell::{free_path, program, quoted};
 use super::source::{DataArguments, kept_source};
 use super::table::grouped;
@@ -93,12 +94,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let interrupt = Interrupt::install()?;
     let mut terminal = Terminal::new(Some(interrupt.clone()));
     let cache = arguments.data.cache();
-    let ended = || {
-        tell("interrupted: nothing is saved");
-        Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
-    };
     let Some(corpus) = read(&config, &cache, &mut terminal)? else {
-        return ended();
+        return Ok(stopped_early(&interrupt));
     };
     let epochs = config.pretrain.vector_epochs;
     // A resumed run has its embeddings in the checkpoint.
@@ -107,7 +104,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             let texts: Vec<&[u32]> = corpus.train.iter().map(Vec::as_slice).collect();
             match learn_table(&config, epochs, &corpus.encoder, &texts, &mut terminal)? {
                 Some(vectors) => Some(vectors),
-                None => return ended(),
+                None => return Ok(stopped_early(&interrupt)),
             }
         }
         false => None,
@@ -116,22 +113,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut pretrainer =
         Pretrainer::new(&config, &corpus, vectors.as_ref(), run, snapshot, &device)?;
     terminal.say(&format!("{} parameters", grouped(pretrainer.parameters())));
-    let go_on = resume_command(&out, &arguments.device);
-    let outcome = pretrainer.run(&mut terminal).map_err(|error| match error {
-        birnn::Error::Io { .. } => anyhow::Error::from(error).context(format!(
-            "the run has ended, and its last checkpoint is whole; once the disk works again, go on with \
-             `{go_on}`"
-        )),
-        other => other.into(),
-    })?;
+    let resume = Resume::new("pretrain", &out, &arguments.device);
+    let outcome = pretrainer
+        .run(&mut terminal)
+        .map_err(|error| resume.failed(error))?;
     terminal.clear();
     match outcome {
-        Outcome::Interrupted { step } => {
-            terminal.say(&format!(
-                "interrupted at step {step}; everything is saved. Go on with:\n  {go_on}"
-            ));
-            Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
-        }
+        Outcome::Interrupted { step } => Ok(resume.interrupted(step, &terminal, &interrupt)),
         Outcome::Finished {
             best_epoch,
             best_loss,
@@ -206,19 +194,6 @@ fn open_run(
     let force = arguments.force;
     let run = RunDirectory::create(out, &kept, &description, &corpus.encoder, data, force)?;
     Ok((run, None))
-}
-
-/// The command that goes on with a run.
-fn resume_command(out: &Path, device: &str) -> String {
-    let device = match device {
-        "cpu" => String::new(),
-        device => format!(" --device {device}"),
-    };
-    format!(
-        "{} pretrain --resume --out {}{device}",
-        program(),
-        quoted(out)
-    )
 }
 
 /// The result, and what to do next.

@@ -4,6 +4,7 @@ use super::Ending;
 use super::config::{Bundled, key_value, read_config};
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
+use super::resume::{Resume, stopped_early};
 use super::shell::{free_path, program, quoted};
 use super::source::{DataArguments, kept_source};
 use super::table::grouped;
@@ -153,22 +154,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         run,
         snapshot,
     )?;
-    let go_on = resume_command(&out, &arguments.device);
-    let outcome = trainer.run(&mut terminal).map_err(|error| match error {
-        birnn::Error::Io { .. } => anyhow::Error::from(error).context(format!(
-            "the run has ended, and its last checkpoint is whole; once the disk works again, go on with \
-             `{go_on}`"
-        )),
-        other => other.into(),
-    })?;
+    let resume = Resume::new("train", &out, &arguments.device);
+    let outcome = trainer
+        .run(&mut terminal)
+        .map_err(|error| resume.failed(error))?;
     terminal.clear();
     match outcome {
-        Outcome::Interrupted { step } => {
-            terminal.say(&format!(
-                "interrupted at step {step}; everything is saved. Go on with:\n  {go_on}"
-            ));
-            Ok(Ending::Signal(interrupt.code().unwrap_or(130)))
-        }
+        Outcome::Interrupted { step } => Ok(resume.interrupted(step, &terminal, &interrupt)),
         Outcome::Finished {
             best_epoch,
             best_accuracy,
@@ -181,15 +173,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
             Ok(Ending::Done)
         }
     }
-}
-
-/// The command that goes on with a run.
-fn resume_command(out: &Path, device: &str) -> String {
-    let device = match device {
-        "cpu" => String::new(),
-        device => format!(" --device {device}"),
-    };
-    format!("{} train --resume --out {}{device}", program(), quoted(out))
 }
 
 /// The config of the run: the interrupted one's, or file and command line.
@@ -475,9 +458,4 @@ fn conclude(
     // Not `println!`: it panics where nobody reads any more.
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
-}
-
-fn stopped_early(interrupt: &Interrupt) -> Ending {
-    tell("interrupted before the first step: nothing to save");
-    Ending::Signal(interrupt.code().unwrap_or(130))
 }
