@@ -80,6 +80,7 @@ fn main() -> anyhow::Result<()> {
     ids.truncate(CHARACTERS);
     let stream = Stream::new(&ids, BATCH, STEPS).with_context(|| file.clone())?;
 
+    birnn::kernels::cpu::keep_freed_memory();
     let mut learner = learner(cell, seed)?;
     let started = Instant::now();
     let mut loss = 0.0;

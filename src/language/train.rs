@@ -80,6 +80,11 @@ impl LanguageLearner {
     /// # Errors
     /// A token that is not in the vocabulary, or a loss that is not finite.
     pub fn epoch(&mut self, stream: &Stream, device: &Device) -> Result<f64> {
+        // In a thread of the pool, where parallel work begins without waking another thread first.
+        rayon::scope(|_| self.epoch_in_pool(stream, device))
+    }
+
+    fn epoch_in_pool(&mut self, stream: &Stream, device: &Device) -> Result<f64> {
         let mut sum = 0.0;
         let mut state = None;
         for number in 0..stream.pieces() {

@@ -9,7 +9,7 @@ use super::cells::{Cell, Kept, MOST_BLOCKS};
 use super::forward::{Arguments, Saved};
 use super::lanes::Lanes;
 use super::prefetch::prefetch;
-use super::shards::{BACKWARD_ROWS, Chunk, Shard, map_tasks, ordered, run_tasks};
+use super::shards::{Chunk, Shard, backward_rows, map_tasks, ordered, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Panels, Start, product};
 use super::weights::{BackwardWeights, WeightGradients, Widths};
@@ -63,7 +63,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             BackwardWeights::new(simd, flat, widths, self.input_wanted)
         });
 
-        let shards = Shard::all(arguments.packing, BACKWARD_ROWS);
+        let shards = Shard::all(arguments.packing, backward_rows(directions));
         let tasks = shards.len() * directions;
         let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
         let d_input_len = match self.input_wanted {

@@ -10,10 +10,16 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Rows of a shard of the backward pass: few enough that a usual batch keeps several cores busy,
-/// enough that the weights, which every step of every shard reads, come from the cache often
+/// Rows of a shard of the backward pass in `directions` directions: few enough that a usual batch keeps several
+/// cores busy, enough that the weights, which every step of every shard reads, come from the cache often
 /// enough.
-pub(super) const BACKWARD_ROWS: usize = 32;
+pub(super) fn backward_rows(directions: usize) -> usize {
+    match directions {
+        // No second direction keeps a second core busy.
+        1 => 16,
+        _ => 32,
+    }
+}
 
 /// Rows of a shard of the forward pass of this many sequences in `directions` directions: as many
 /// as still give every thread a shard, up to where more bring nothing.
