@@ -95,8 +95,8 @@ fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
     let losses = |epoch: usize| watch.epochs[epoch].validation_losses.clone();
     let (first, second) = (losses(0), losses(1));
     for direction in 0..2 {
-        // Telling by frequencies alone costs 5.9 nats on these texts.
-        assert!(first[direction] < 5.5, "{first:?}");
+        // Telling by frequencies alone costs 5.37 and 5.41 nats on these texts.
+        assert!(first[direction] < 5.25, "{first:?}");
         assert!(
             second[direction] < first[direction],
             "{first:?}, {second:?}"
