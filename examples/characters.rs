@@ -7,7 +7,8 @@
 //! ```
 //!
 //! It prints the perplexity, how many characters a second it learnt from, and how the text might go on.
-//! `benches/peers/characters.py` does the same with PyTorch.
+//! `benches/peers/characters.py` does the same with PyTorch, from the same weights: a fifth argument names
+//! a file to write the initial ones to.
 
 use anyhow::{Context, ensure};
 use birnn::language::{
@@ -16,8 +17,9 @@ use birnn::language::{
 };
 use birnn::parameters::Parameters;
 use birnn::rnn::Mode;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
+use std::collections::HashMap;
 use std::time::Instant;
 
 const CHARACTERS: usize = 10_000;
@@ -82,6 +84,15 @@ fn main() -> anyhow::Result<()> {
 
     birnn::kernels::cpu::keep_freed_memory();
     let mut learner = learner(cell, seed)?;
+    if let Some(file) = arguments.next() {
+        let tensors: HashMap<String, Tensor> = learner
+            .weights()
+            .parameters()
+            .tensors()
+            .into_iter()
+            .collect();
+        candle_core::safetensors::save(&tensors, &file).with_context(|| file.clone())?;
+    }
     let started = Instant::now();
     let mut loss = 0.0;
     for _ in 0..epochs {

@@ -5,10 +5,11 @@
     python benches/peers/characters.py TEXT.txt [--cells rnn,gru,lstm] [--epochs 50] [--rounds 3]
 
 TEXT.txt holds at least 10,000 characters. In every round, which is also the seed, each cell is trained once
-by PyTorch and once by birnn, one after the other and each in a process of its own. Printed are the mean
-perplexities over the rounds, the medians of the characters a second, and their ratio with its range.
+by birnn and once by PyTorch, from the same initial weights, one after the other and each in a process of its
+own. Printed are the mean perplexities over the rounds, the medians of the characters a second, and their
+ratio with its range.
 
-Needs a Python with PyTorch (`pip install torch==2.9.1`), and a machine with nothing else to do.
+Needs a Python with PyTorch (`pip install torch==2.9.1 safetensors`), and a machine with nothing else to do.
 """
 
 import argparse
@@ -17,15 +18,17 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHARACTERS, BATCH, STEPS, VOCABULARY, HIDDENS = 10_000, 32, 35, 28, 256
 
 
-def train(path, cell, epochs, seed):
+def train(path, cell, epochs, weights):
     """Prints what the example prints."""
     import torch
+    from safetensors.torch import load_file
     from torch import nn
 
     text = re.sub("[^a-z]+", " ", pathlib.Path(path).read_text().lower()).lstrip()[:CHARACTERS]
@@ -33,10 +36,10 @@ def train(path, cell, epochs, seed):
     length = (len(ids) - 1) // BATCH
     inputs = ids[: BATCH * length].view(BATCH, length).t()
     targets = ids[1 : BATCH * length + 1].view(BATCH, length).t()
-    torch.manual_seed(seed)
     kinds = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
     layer = kinds[cell](VOCABULARY, HIDDENS)
     decoder = nn.Linear(HIDDENS, VOCABULARY)
+    nn.ModuleDict({"encoder": layer, "decoder": decoder}).load_state_dict(load_file(weights))
     parameters = [*layer.parameters(), *decoder.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.0)
     pieces = length // STEPS
@@ -78,7 +81,7 @@ def main():
     parser.add_argument("--cells", default="rnn,gru,lstm")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--torch", metavar="SEED", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--torch", metavar="WEIGHTS", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.torch is not None:
         train(arguments.text, arguments.cells, arguments.epochs, arguments.torch)
@@ -89,11 +92,13 @@ def main():
     for cell in arguments.cells.split(","):
         rounds = []
         for seed in range(arguments.rounds):
-            epochs = str(arguments.epochs)
-            ours = [str(example), arguments.text, cell, epochs, str(seed)]
-            theirs = [sys.executable, __file__, arguments.text, "--cells", cell]
-            theirs += ["--epochs", epochs, "--torch", str(seed)]
-            rounds.append((figures(theirs), figures(ours)))
+            with tempfile.NamedTemporaryFile(suffix=".safetensors") as weights:
+                epochs = str(arguments.epochs)
+                ours = [str(example), arguments.text, cell, epochs, str(seed), weights.name]
+                theirs = [sys.executable, __file__, arguments.text, "--cells", cell]
+                theirs += ["--epochs", epochs, "--torch", weights.name]
+                of_ours = figures(ours)
+                rounds.append((figures(theirs), of_ours))
         perplexities = [statistics.mean(pair[who][0] for pair in rounds) for who in (0, 1)]
         rates = [statistics.median(pair[who][1] for pair in rounds) for who in (0, 1)]
         ratios = [ours[1] / theirs[1] for theirs, ours in rounds]

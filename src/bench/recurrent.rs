@@ -29,7 +29,7 @@ pub(super) fn recurrent(workload: &Workload, repeats: usize) -> Result<Timing> {
     // In a thread of the pool, as the trainer.
     rayon::scope(|_| {
         Timing::measure(1, repeats, || {
-            let Some(pass) = layers.record(&input, &packing, Phase::Inference)? else {
+            let Some(pass) = layers.record(&input, &packing, None, Phase::Inference)? else {
                 return Err(Error::argument(
                     "kernel",
                     "it has no backward pass of its own",

@@ -150,8 +150,8 @@ pub trait Kernel: Send + Sync {
     }
 
     /// Runs the layer without a graph, and keeps what its own way back needs; `None` where the
-    /// kernel has no other way back than the graph of [`Kernel::forward`]. The initial state has no
-    /// gradient, the final one none to give; prepared weights are not used.
+    /// kernel has no other way back than the graph of [`Kernel::forward`]. Gradients neither reach the
+    /// initial state nor come from the final one; prepared weights are not used.
     ///
     /// # Errors
     /// Tensors whose shapes disagree, or a failing tensor operation.
@@ -168,6 +168,9 @@ pub trait Kernel: Send + Sync {
 pub trait Recorded: Send + Sync {
     /// The packed output, [N, D*H].
     fn output(&self) -> &Tensor;
+
+    /// The state after the last step of each sequence, [D, B, H].
+    fn state(&self) -> &State;
 
     /// The gradients that follow from the output's, [N, D*H]; that of the input only if it is
     /// wanted.

@@ -1,9 +1,9 @@
 //! How well a language model tells the tokens of texts.
 
 use super::model::RnnModel;
-use super::neighbours::Neighbours;
+use super::neighbours::{Neighbours, gather};
 use super::softmax::to_gradient;
-use super::texts::{Told, gather, losses};
+use super::told::{Told, losses};
 use crate::batch::{Batch, Batching};
 use crate::dropout::Phase;
 use crate::error::{Error, Result};

@@ -30,22 +30,25 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
+mod batch;
 mod candidates;
 mod config;
 mod evaluate;
 mod generate;
+mod gradients;
 mod model;
 mod neighbours;
 mod softmax;
 mod stream;
-mod texts;
+mod told;
 mod train;
 
+pub use batch::{Softmax, TextBatch};
 pub use candidates::{Candidates, Unigrams};
 pub use config::{Input, LanguageConfig};
 pub use evaluate::tell;
 pub use generate::{Sampling, generate};
-pub use model::{RnnModel, detached};
+pub use model::RnnModel;
 pub use stream::{Piece, Stream};
-pub use texts::{Softmax, TextBatch, Told};
+pub use told::Told;
 pub use train::{LanguageLearner, LanguageTraining, perplexity};

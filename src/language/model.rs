@@ -23,7 +23,7 @@ pub struct RnnModel {
     /// All directions.
     pub(super) encoder: Recurrent,
     /// The one from left to right.
-    forward: Recurrent,
+    pub(super) forward: Recurrent,
     pub(super) dropout: Dropout,
     pub(super) decoder: Linear,
 }
@@ -130,23 +130,46 @@ impl RnnModel {
         let (steps, batch) = ids.dims2()?;
         let flat: Vec<u32> = ids.flatten_all()?.to_vec1()?;
         if let Some(id) = flat.iter().find(|&&id| id as usize >= self.vocabulary_size) {
-            let problem = format!("{id}, but the vocabulary has {}", self.vocabulary_size);
+            let problem = format!(
+                "token {id}, but the vocabulary has {}",
+                self.vocabulary_size
+            );
             return Err(Error::argument("ids", problem));
         }
-        if let Some(embedding) = &self.embedding {
-            return Ok(embedding.forward(ids)?);
+        match &self.embedding {
+            Some(embedding) => Ok(embedding.forward(ids)?),
+            None => {
+                let shape = (steps, batch, self.vocabulary_size);
+                Ok(one_hot(&flat, self.vocabulary_size, ids.device())?.reshape(shape)?)
+            }
         }
-        let mut values = vec![0f32; flat.len() * self.vocabulary_size];
-        for (vector, id) in values.chunks_exact_mut(self.vocabulary_size).zip(flat) {
-            vector[id as usize] = 1.0;
-        }
-        let shape = (steps, batch, self.vocabulary_size);
-        Ok(Tensor::from_vec(values, shape, ids.device())?)
     }
 }
 
+/// A row for each id, [N, V]: zeros with a one at the id's place.
+///
+/// # Errors
+/// An id that is not below `vocabulary_size`.
+pub(super) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> Result<Tensor> {
+    let mut values = vec![0f32; ids.len() * vocabulary_size];
+    for (row, &id) in values.chunks_exact_mut(vocabulary_size).zip(ids) {
+        match row.get_mut(id as usize) {
+            Some(place) => *place = 1.0,
+            None => {
+                let problem = format!("token {id}, but the vocabulary has {vocabulary_size}");
+                return Err(Error::argument("ids", problem));
+            }
+        }
+    }
+    Ok(Tensor::from_vec(
+        values,
+        (ids.len(), vocabulary_size),
+        device,
+    )?)
+}
+
 /// A state that later steps do not reach back beyond: truncated back-propagation.
-pub fn detached(state: &State) -> State {
+pub(super) fn detached(state: &State) -> State {
     State {
         h: state.h.detach(),
         c: state.c.as_ref().map(Tensor::detach),

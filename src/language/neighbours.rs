@@ -1,6 +1,10 @@
 //! What a language model is to tell of whole texts: the token behind each, and the one before.
 
 use crate::batch::Batch;
+use crate::error::Result;
+use crate::storage::read;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 /// The places of a batch from which a token is to be told, and these tokens: first all of the direction
 /// from left to right, then all of the other one, if there is one.
@@ -51,10 +55,65 @@ impl Neighbours {
         found
     }
 
+    /// Of a batch of one direction with a token to tell in every packed row.
+    pub(super) fn of_every_row(tokens: Vec<u32>) -> Self {
+        Self {
+            rows: (0..tokens.len()).collect(),
+            forward: tokens.len(),
+            places: tokens.len(),
+            tokens,
+        }
+    }
+
     /// Number of tokens to tell.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
+}
+
+/// The outputs that tell, [M, H], from packed outputs [N, D*H] on the CPU.
+pub(super) fn gather(
+    output: &Tensor,
+    neighbours: &Neighbours,
+    num_hiddens: usize,
+) -> Result<Tensor> {
+    let (_, width) = output.dims2()?;
+    let mut hidden = vec![0f32; neighbours.len() * num_hiddens];
+    read(&output.contiguous()?, |output| {
+        let rows = hidden.par_chunks_exact_mut(num_hiddens);
+        let rows = rows.zip(&neighbours.rows).enumerate();
+        rows.for_each(|(index, (hidden, row))| {
+            let direction = usize::from(index >= neighbours.forward);
+            let from = row * width + direction * num_hiddens;
+            hidden.copy_from_slice(&output[from..from + num_hiddens]);
+        });
+        Ok(())
+    })?;
+    let shape = (neighbours.len(), num_hiddens);
+    Ok(Tensor::from_vec(hidden, shape, &Device::Cpu)?)
+}
+
+/// The way back: the gradient of the packed outputs [N, D*H] from that of the ones that tell, [M, H].
+pub(super) fn scatter(
+    d_hidden: &Tensor,
+    neighbours: &Neighbours,
+    (rows, width): (usize, usize),
+) -> Result<Tensor> {
+    let (_, num_hiddens) = d_hidden.dims2()?;
+    let mut output = vec![0f32; rows * width];
+    read(d_hidden, |d_hidden| {
+        for (index, (hidden, row)) in d_hidden
+            .chunks_exact(num_hiddens)
+            .zip(&neighbours.rows)
+            .enumerate()
+        {
+            let direction = usize::from(index >= neighbours.forward);
+            let from = row * width + direction * num_hiddens;
+            output[from..from + num_hiddens].copy_from_slice(hidden);
+        }
+        Ok(())
+    })?;
+    Ok(Tensor::from_vec(output, (rows, width), &Device::Cpu)?)
 }
 
 #[cfg(test)]

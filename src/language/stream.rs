@@ -1,7 +1,6 @@
 //! A text as a stream of ids, cut into batches that follow each other.
 
 use crate::error::{Error, Result};
-use candle_core::{Device, Tensor};
 
 /// A stream of token ids in `batch` rows that are read side by side, each from its beginning to its end:
 /// the state after one piece is the state before the next (sequential partitioning).
@@ -13,11 +12,11 @@ pub struct Stream {
 }
 
 /// A piece of a stream.
-#[derive(Debug, Clone)]
-pub struct Piece {
-    /// Token ids, [T, B].
-    pub inputs: Tensor,
-    /// The id that follows each of them, in the same order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Token ids, row by row.
+    pub inputs: Vec<&'a [u32]>,
+    /// The id that follows each of them, step by step: the first of all rows, then the second of all.
     pub targets: Vec<u32>,
 }
 
@@ -55,21 +54,22 @@ impl Stream {
     ///
     /// # Errors
     /// There are not so many.
-    pub fn piece(&self, number: usize, device: &Device) -> Result<Piece> {
+    pub fn piece(&self, number: usize) -> Result<Piece<'_>> {
         if number >= self.pieces() {
             let problem = format!("{number}, but there are {}", self.pieces());
             return Err(Error::argument("piece", problem));
         }
-        let start = number * self.steps;
-        let at = |ahead: usize| {
-            let steps = (start + ahead)..(start + ahead + self.steps);
-            steps.flat_map(|step| self.rows.iter().map(move |row| row[step]))
-        };
-        let inputs: Vec<u32> = at(0).collect();
+        let steps = number * self.steps..(number + 1) * self.steps;
+        let next = |step: usize| self.rows.iter().map(move |row| row[step + 1]);
         Ok(Piece {
-            inputs: Tensor::from_vec(inputs, (self.steps, self.rows.len()), device)?,
-            targets: at(1).collect(),
+            inputs: self.rows.iter().map(|row| &row[steps.clone()]).collect(),
+            targets: steps.clone().flat_map(next).collect(),
         })
+    }
+
+    /// Number of rows, B.
+    pub fn batch(&self) -> usize {
+        self.rows.len()
     }
 }
 
@@ -82,13 +82,13 @@ mod tests {
         let ids: Vec<u32> = (0..16).collect();
         let stream = Stream::new(&ids, 2, 3).unwrap();
         assert_eq!(stream.pieces(), 2);
-        let piece = |number| stream.piece(number, &Device::Cpu).unwrap();
-        let inputs = |number| piece(number).inputs.to_vec2::<u32>().unwrap();
-        assert_eq!(inputs(0), [[0, 7], [1, 8], [2, 9]]);
+        assert_eq!(stream.batch(), 2);
+        let piece = |number| stream.piece(number).unwrap();
+        assert_eq!(piece(0).inputs, [[0, 1, 2], [7, 8, 9]]);
         assert_eq!(piece(0).targets, [1, 8, 2, 9, 3, 10]);
-        assert_eq!(inputs(1), [[3, 10], [4, 11], [5, 12]]);
+        assert_eq!(piece(1).inputs, [[3, 4, 5], [10, 11, 12]]);
         assert_eq!(piece(1).targets, [4, 11, 5, 12, 6, 13]);
-        let error = stream.piece(2, &Device::Cpu).unwrap_err();
+        let error = stream.piece(2).unwrap_err();
         assert_eq!(error.to_string(), "piece: 2, but there are 2");
     }
 

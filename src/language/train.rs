@@ -1,12 +1,12 @@
 //! Training a language model: on a stream by truncated back-propagation, one piece a step.
 
-use super::model::{RnnModel, detached};
+use super::batch::{Softmax, TextBatch};
+use super::model::RnnModel;
 use super::stream::Stream;
-use crate::dropout::Phase;
 use crate::error::{Error, Result};
-use crate::loss::cross_entropy;
-use crate::optim::{AdamWConfig, Gradient, Gradients, Weights};
+use crate::optim::{AdamWConfig, Gradients, Weights};
 use crate::parameters::Parameters;
+use crate::rng::{self, Rng};
 use candle_core::Device;
 
 /// How a language model is trained.
@@ -86,34 +86,31 @@ impl LanguageLearner {
 
     fn epoch_in_pool(&mut self, stream: &Stream, device: &Device) -> Result<f64> {
         let mut sum = 0.0;
-        let mut state = None;
+        let mut state = self.model.begin_state(stream.batch(), device)?;
         for number in 0..stream.pieces() {
-            let piece = stream.piece(number, device)?;
-            let (_, batch) = piece.inputs.dims2()?;
-            let before = match state.take() {
-                Some(state) => state,
-                None => self.model.begin_state(batch, device)?,
-            };
-            let phase = Phase::Training {
-                seed: self.training.seed,
-                step: self.weights.steps(),
-            };
-            let (logits, after) = self.model.forward(&piece.inputs, &before, phase)?;
-            let loss = cross_entropy(&logits, &piece.targets, 0.0)?;
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            self.check_finite("loss", value)?;
-            let mut store = loss.backward()?;
-            let mut gradients = Gradients::default();
-            for (name, var) in self.weights.parameters().iter() {
-                if let Some(gradient) = store.remove(var) {
-                    gradients.insert(name, Gradient::Dense(gradient));
-                }
-            }
+            let piece = stream.piece(number)?;
+            let vocabulary_size = self.model.vocabulary_size();
+            let batch = TextBatch::of_piece(&piece, vocabulary_size, self.weights.steps())?;
+            let (gradients, told, after) = self.gradients_from(&batch, Some(&state))?;
             self.update(&gradients, self.training.learning_rate)?;
-            sum += value;
-            state = Some(detached(&after));
+            sum += told.loss();
+            state = after;
         }
         Ok(sum / stream.pieces() as f64)
+    }
+
+    /// Makes texts, of which at least one has two tokens, ready for pass number `pass`, which no other pass
+    /// of the run has: dropout and candidates are drawn for it.
+    ///
+    /// # Errors
+    /// No texts, an empty one, or none with two tokens.
+    pub fn prepare(&self, texts: &[&[u32]], softmax: Softmax, pass: u64) -> Result<TextBatch> {
+        let mut rng = Rng::new(self.training.seed, rng::Stream::Candidates, pass, 0);
+        let sizes = (
+            self.model.config().directions(),
+            self.model.vocabulary_size(),
+        );
+        TextBatch::of_texts(texts, sizes, softmax, &mut rng, pass)
     }
 
     /// Clips the gradients and moves the parameters; returns the gradients' norm before clipping.

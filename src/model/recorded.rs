@@ -68,7 +68,7 @@ impl BiRnn {
             embedded = (embedded + perturbation)?;
         }
         let packing = batch.packing();
-        let Some(stack) = self.encoder.record(&embedded, packing, phase)? else {
+        let Some(stack) = self.encoder.record(&embedded, packing, None, phase)? else {
             return Ok(None);
         };
         let directions = self.encoder.directions();

@@ -1,9 +1,9 @@
 //! Layers upon layers without a graph: forward, then backward once.
 
-use super::Recurrent;
+use super::stack::{Recurrent, stacked};
 use crate::dropout::{Mask, Phase};
 use crate::error::{Error, Result};
-use crate::kernels::{Layer, Recorded};
+use crate::kernels::{Layer, Recorded, State};
 use crate::packing::Packing;
 use candle_core::{Tensor, TensorId};
 use std::sync::Arc;
@@ -21,8 +21,9 @@ pub struct RecordedStack<'a> {
 pub type ParameterGradients = Vec<(TensorId, Tensor)>;
 
 impl Recurrent {
-    /// Runs the stack from zero states over packed rows [N, I]; `None` where the kernel only has a
-    /// way back through the graph.
+    /// Runs the stack over packed rows [N, I], from states [L*D, B, H] in sorted order or from zeros;
+    /// `None` where the kernel only has a way back through the graph. Gradients do not reach back to the
+    /// state that it began with, nor come from the one that it ends with.
     ///
     /// # Errors
     /// Shapes that do not fit the packing or the parameters.
@@ -30,18 +31,21 @@ impl Recurrent {
         &self,
         input: &Tensor,
         packing: &Arc<Packing>,
+        initial: Option<&State>,
         phase: Phase,
     ) -> Result<Option<RecordedStack<'_>>> {
+        self.check_initial(initial, packing)?;
         let mut input = input.clone();
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut masks = Vec::new();
         for (index, weights) in self.layers.iter().enumerate() {
+            let initial = self.initial_of(index, initial)?;
             let layer = Layer {
                 mode: self.mode,
                 packing,
                 input: &input,
                 weights,
-                initial: None,
+                initial: initial.as_ref(),
                 prepared: None,
             };
             let Some(recorded) = self.kernel.record(&layer)? else {
@@ -70,6 +74,14 @@ impl RecordedStack<'_> {
     pub fn output(&self) -> &Tensor {
         // A stack has at least one layer.
         self.layers[self.layers.len() - 1].output()
+    }
+
+    /// The state after the last step of each sequence, [L*D, B, H] in sorted order.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn state(&self) -> Result<State> {
+        stacked(self.layers.iter().map(|layer| layer.state()))
     }
 
     /// The gradients that follow from the output's, [N, D*H]: that of the input [N, I], if it is

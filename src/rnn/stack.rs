@@ -247,25 +247,14 @@ impl Recurrent {
         phase: Phase,
         watch: &mut dyn FnMut(&Tensor, &State),
     ) -> Result<(Tensor, State)> {
-        let directions = self.directions();
-        if let Some(state) = initial {
-            let hidden = self.layers[0][0].hidden.dim(1)?;
-            let expected = [self.layers.len() * directions, packing.batch(), hidden];
-            kernels::check("initial h", &state.h, &expected)?;
-            if let Some(c) = &state.c {
-                kernels::check("initial c", c, &expected)?;
-            }
-        }
+        self.check_initial(initial, packing)?;
         let mut output = input.clone();
         let mut states = Vec::with_capacity(self.layers.len());
         for (index, weights) in self.layers.iter().enumerate() {
             if index > 0 {
                 output = self.dropouts[index - 1].forward(&output, phase)?;
             }
-            let initial = match initial {
-                Some(state) => Some(rows(state, index * directions, directions)?),
-                None => None,
-            };
+            let initial = self.initial_of(index, initial)?;
             let layer = Layer {
                 mode: self.mode,
                 packing,
@@ -279,17 +268,50 @@ impl Recurrent {
             output = next;
             states.push(state);
         }
-        let h: Vec<&Tensor> = states.iter().map(|state| &state.h).collect();
-        let c: Option<Vec<&Tensor>> = states.iter().map(|state| state.c.as_ref()).collect();
-        let state = State {
-            h: Tensor::cat(&h, 0)?,
-            c: match c {
-                Some(c) => Some(Tensor::cat(&c, 0)?),
-                None => None,
-            },
-        };
-        Ok((output, state))
+        Ok((output, stacked(&states)?))
     }
+
+    /// Checks the shape of the state of all layers, [L*D, B, H].
+    pub(super) fn check_initial(&self, initial: Option<&State>, packing: &Packing) -> Result<()> {
+        let Some(state) = initial else {
+            return Ok(());
+        };
+        let hidden = self.layers[0][0].hidden.dim(1)?;
+        let count = self.layers.len() * self.directions();
+        let expected = [count, packing.batch(), hidden];
+        kernels::check("initial h", &state.h, &expected)?;
+        match &state.c {
+            Some(c) => kernels::check("initial c", c, &expected),
+            None => Ok(()),
+        }
+    }
+
+    /// A layer's part, [D, B, H], of the state of all.
+    pub(super) fn initial_of(
+        &self,
+        layer: usize,
+        initial: Option<&State>,
+    ) -> Result<Option<State>> {
+        let directions = self.directions();
+        match initial {
+            Some(state) => Ok(Some(rows(state, layer * directions, directions)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The state of all layers, [L*D, B, H], from that of each, [D, B, H].
+pub(super) fn stacked<'a>(states: impl IntoIterator<Item = &'a State>) -> Result<State> {
+    let states: Vec<&State> = states.into_iter().collect();
+    let h: Vec<&Tensor> = states.iter().map(|state| &state.h).collect();
+    let c: Option<Vec<&Tensor>> = states.iter().map(|state| state.c.as_ref()).collect();
+    Ok(State {
+        h: Tensor::cat(&h, 0)?,
+        c: match c {
+            Some(c) => Some(Tensor::cat(&c, 0)?),
+            None => None,
+        },
+    })
 }
 
 fn check_lengths(lengths: &[usize], batch: usize, steps: usize) -> Result<()> {

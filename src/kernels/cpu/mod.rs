@@ -85,18 +85,7 @@ impl Kernel for CpuKernel {
             let state = output.apply_op1_no_bwd(&final_state)?;
             (output, state)
         };
-        let (batch, hidden, directions) = (layer.packing.batch(), sizes.hidden, sizes.directions);
-        let len = directions * batch * hidden;
-        let part = |offset| -> Result<Tensor> {
-            let part = state.narrow(0, offset, len)?;
-            Ok(part.reshape((directions, batch, hidden))?)
-        };
-        let h = part(0)?;
-        let c = match layer.mode.has_cell() {
-            true => Some(part(len)?),
-            false => None,
-        };
-        Ok((output, State { h, c }))
+        Ok((output, split(&state, layer, sizes)?))
     }
 
     fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
@@ -106,7 +95,9 @@ impl Kernel for CpuKernel {
         let op = self.op(layer, sizes, true, None);
         let [input, weights, start] = &arguments;
         let output = input.apply_op3_no_bwd(weights, start, &op)?;
+        let state = output.apply_op1_no_bwd(&op::FinalState(op.shared.clone()))?;
         Ok(Some(Box::new(RecordedLayer {
+            state: split(&state, layer, sizes)?,
             op,
             arguments,
             output,
@@ -196,17 +187,36 @@ fn arguments(
     Ok([layer.input.contiguous()?, weights, start])
 }
 
+/// The state of a layer from the flat one, `h`, then for an LSTM `c`.
+fn split(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
+    let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);
+    let len = flat.elem_count() / if layer.mode.has_cell() { 2 } else { 1 };
+    let part = |offset| flat.narrow(0, offset, len)?.reshape(shape);
+    Ok(State {
+        h: part(0)?,
+        c: match layer.mode.has_cell() {
+            true => Some(part(len)?),
+            false => None,
+        },
+    })
+}
+
 /// A layer that has run forward without a graph.
 struct RecordedLayer {
     op: op::RecurrentOp,
     /// Input, weights and initial state.
     arguments: [Tensor; 3],
     output: Tensor,
+    state: State,
 }
 
 impl Recorded for RecordedLayer {
     fn output(&self) -> &Tensor {
         &self.output
+    }
+
+    fn state(&self) -> &State {
+        &self.state
     }
 
     fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {

@@ -1,148 +1,82 @@
-//! Learning from whole texts: every direction tells its next token at every place, among candidates.
+//! The gradients of a step: every direction tells its next token at every place, among candidates.
 
-use super::candidates::{Candidates, Unigrams};
-use super::model::{DECODER, DECODER_BIAS};
-use super::neighbours::Neighbours;
+use super::batch::TextBatch;
+use super::candidates::Candidates;
+use super::model::{DECODER, DECODER_BIAS, detached, one_hot};
+use super::neighbours::{gather, scatter};
 use super::softmax::to_gradient;
+use super::told::{Told, losses};
 use super::train::LanguageLearner;
-use crate::batch::Batch;
 use crate::dropout::Phase;
-use crate::embedding::{UsedRows, lookup};
+use crate::embedding::lookup;
 use crate::error::{Error, Result};
 use crate::loss::cross_entropy;
 use crate::model::EMBEDDING;
 use crate::optim::{Gradient, Gradients, RowTable};
-use crate::rng::{Rng, Stream};
+use crate::rnn::{Recurrent, State};
 use crate::storage::{change, read};
 use candle_core::{Device, Tensor, TensorId};
-use rayon::prelude::*;
 use std::collections::HashMap;
 
-/// How the candidates of a batch are chosen.
-#[derive(Debug, Clone, Copy)]
-pub enum Softmax<'a> {
-    /// All tokens of the vocabulary are candidates.
-    Full,
-    /// The batch's own tokens and so many more, drawn by their frequencies.
-    Sampled {
-        /// The frequencies.
-        unigrams: &'a Unigrams,
-        /// How many more.
-        draws: usize,
-    },
-}
-
-/// Texts that are ready for a step.
-#[derive(Debug, Clone)]
-pub struct TextBatch {
-    batch: Batch,
-    neighbours: Neighbours,
-    candidates: Candidates,
-    /// The rows of the embedding table that are read.
-    rows: UsedRows,
-    pass: u64,
-}
-
-/// What a language model said of some texts.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Told {
-    /// The sum of the losses of all tokens told, in nats: from left to right, then from right to left.
-    pub nats: [f64; 2],
-    /// How many tokens these are.
-    pub tokens: [u64; 2],
-}
-
-impl Told {
-    /// Adds the losses of the tokens of a batch.
-    pub(super) fn add(&mut self, neighbours: &Neighbours, losses: &[f64]) {
-        let (forward, reverse) = losses.split_at(neighbours.forward);
-        for (direction, losses) in [forward, reverse].into_iter().enumerate() {
-            self.nats[direction] += losses.iter().sum::<f64>();
-            self.tokens[direction] += losses.len() as u64;
-        }
-    }
-
-    /// The mean loss over the tokens of both directions, in nats.
-    pub fn loss(&self) -> f64 {
-        let tokens: u64 = self.tokens.iter().sum();
-        self.nats.iter().sum::<f64>() / tokens.max(1) as f64
-    }
-
-    /// The mean loss of one direction (0: from left to right), in nats.
-    pub fn loss_of(&self, direction: usize) -> f64 {
-        self.nats[direction] / self.tokens[direction].max(1) as f64
-    }
-}
+/// Gradients, what was told before the step, and the state after the last token.
+type Step = (Gradients, Told, State);
 
 impl LanguageLearner {
-    /// Makes texts, of which at least one has two tokens, ready for pass number `pass`, which no other pass
-    /// of the run has: dropout and candidates are drawn for it.
-    ///
-    /// # Errors
-    /// No texts, an empty one, or none with two tokens.
-    pub fn prepare(&self, texts: &[&[u32]], softmax: Softmax, pass: u64) -> Result<TextBatch> {
-        let batch = Batch::new(texts)?;
-        let neighbours = Neighbours::new(&batch, self.model.config().directions());
-        if neighbours.len() == 0 {
-            return Err(Error::argument("texts", "none of them has two tokens"));
-        }
-        let candidates = match softmax {
-            Softmax::Full => Candidates::all(&neighbours.tokens, self.model.vocabulary_size()),
-            Softmax::Sampled { unigrams, draws } => {
-                let mut rng = Rng::new(self.training.seed, Stream::Candidates, pass, 0);
-                let tokens = &neighbours.tokens;
-                Candidates::sample(tokens, neighbours.places, draws, unigrams, &mut rng)
-            }
-        };
-        Ok(TextBatch {
-            rows: UsedRows::new(batch.packed_ids()),
-            batch,
-            neighbours,
-            candidates,
-            pass,
-        })
-    }
-
     /// The gradients of the mean loss over all tokens that are told, and these losses: with samples as
     /// candidates an estimate of them.
     ///
     /// # Errors
     /// A token that is not in the vocabulary, or a loss that is not finite.
     pub fn gradients(&self, batch: &TextBatch) -> Result<(Gradients, Told)> {
-        let (gradients, told) = match self.recorded_gradients(batch)? {
-            Some(found) => found,
-            None => self.graph_gradients(batch)?,
-        };
-        self.check_finite("loss", told.loss())?;
+        let (gradients, told, _) = self.gradients_from(batch, None)?;
         Ok((gradients, told))
     }
 
-    /// The same without graph; `None` where only the graph has a way back.
-    fn recorded_gradients(&self, batch: &TextBatch) -> Result<Option<(Gradients, Told)>> {
-        let model = &self.model;
-        let Some(table) = model
-            .embedding
-            .as_ref()
-            .map(|table| table.embeddings().detach())
-        else {
-            return Ok(None);
+    /// The same from a state that texts before have led to, if there is one: then only the direction from
+    /// left to right runs.
+    pub(super) fn gradients_from(
+        &self,
+        batch: &TextBatch,
+        initial: Option<&State>,
+    ) -> Result<Step> {
+        let step = match self.recorded_gradients(batch, initial)? {
+            Some(step) => step,
+            None => self.graph_gradients(batch, initial)?,
         };
-        if !table.device().is_cpu() {
+        self.check_finite("loss", step.1.loss())?;
+        Ok(step)
+    }
+
+    /// The same without graph; `None` where only the graph has a way back.
+    fn recorded_gradients(
+        &self,
+        batch: &TextBatch,
+        initial: Option<&State>,
+    ) -> Result<Option<Step>> {
+        let model = &self.model;
+        let decoder = model.decoder.weight().detach();
+        if !decoder.device().is_cpu() {
             return Ok(None);
         }
         let (neighbours, candidates) = (&batch.neighbours, &batch.candidates);
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
-        let embedded = lookup(&table, batch.batch.packed_ids(), None)?;
-        let Some(stack) = model.encoder.record(&embedded, packing, phase)? else {
+        let ids = batch.batch.packed_ids();
+        let embedded = match &model.embedding {
+            Some(table) => lookup(&table.embeddings().detach(), ids, None)?,
+            None => one_hot(ids, model.vocabulary_size(), &Device::Cpu)?,
+        };
+        let encoder = self.encoder(initial);
+        let Some(stack) = encoder.record(&embedded, packing, initial, phase)? else {
             return Ok(None);
         };
+        let state = stack.state()?;
         let mask = model.dropout.mask(phase);
         let output = match &mask {
             Some(mask) => mask.apply(stack.output())?,
             None => stack.output().clone(),
         };
         let hidden = gather(&output, neighbours, model.config().num_hiddens)?;
-        let weight = lookup(&model.decoder.weight().detach(), &candidates.ids, None)?;
+        let weight = lookup(&decoder, &candidates.ids, None)?;
         let logits = hidden.matmul(&weight.t()?)?;
         let biases = self.biases(candidates)?;
         let factor = 1.0 / neighbours.len() as f32;
@@ -167,7 +101,7 @@ impl LanguageLearner {
         if let Some(mask) = &mask {
             mask.apply_in_place(&d_output)?;
         }
-        let (d_embedded, parameters) = stack.backward(d_output, true)?;
+        let (d_embedded, parameters) = stack.backward(d_output, model.embedding.is_some())?;
         let mut by_tensor: HashMap<TensorId, Tensor> = parameters.into_iter().collect();
         let mut gradients = Gradients::default();
         for (name, var) in self.weights.parameters().iter() {
@@ -186,11 +120,11 @@ impl LanguageLearner {
         let values = d_weight;
         of_decoder.insert(self.decoder_name(), Gradient::Rows { rows, values });
         gradients.add(of_decoder)?;
-        Ok(Some((gradients, told)))
+        Ok(Some((gradients, told, state)))
     }
 
     /// The same through Candle's graph, on any device: the slow twin.
-    fn graph_gradients(&self, batch: &TextBatch) -> Result<(Gradients, Told)> {
+    fn graph_gradients(&self, batch: &TextBatch, initial: Option<&State>) -> Result<Step> {
         let parameters = self.weights.parameters();
         let var = |name: &str| match parameters.get(name) {
             Some(var) => Ok(var),
@@ -198,9 +132,21 @@ impl LanguageLearner {
         };
         let (neighbours, candidates) = (&batch.neighbours, &batch.candidates);
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
-        let read = RowTable::new(var(EMBEDDING)?, batch.batch.packed_ids())?;
-        let encoder = &self.model.encoder;
-        let (output, _) = encoder.forward_packed(&read.lookup()?, packing, None, phase)?;
+        let ids = batch.batch.packed_ids();
+        let embedding = match self.model.embedding {
+            Some(_) => Some(RowTable::new(var(EMBEDDING)?, ids)?),
+            None => None,
+        };
+        let embedded = match &embedding {
+            Some(table) => table.lookup()?,
+            None => one_hot(
+                ids,
+                self.model.vocabulary_size(),
+                var(DECODER_BIAS)?.device(),
+            )?,
+        };
+        let encoder = self.encoder(initial);
+        let (output, state) = encoder.forward_packed(&embedded, packing, initial, phase)?;
         let output = self.model.dropout.forward(&output, phase)?;
         let num_hiddens = self.model.config().num_hiddens;
         let (forward, reverse) = neighbours.rows.split_at(neighbours.forward);
@@ -227,8 +173,8 @@ impl LanguageLearner {
                 gradients.insert(name, Gradient::Dense(gradient));
             }
         }
-        for (name, table) in [(EMBEDDING, read), (self.decoder_name(), decoder)] {
-            if let Some(gradient) = table.gradient(&mut store) {
+        for (name, table) in [(EMBEDDING, embedding), (self.decoder_name(), Some(decoder))] {
+            if let Some(gradient) = table.and_then(|table| table.gradient(&mut store)) {
                 let mut more = Gradients::default();
                 more.insert(name, gradient);
                 gradients.add(more)?;
@@ -236,7 +182,15 @@ impl LanguageLearner {
         }
         let mut told = Told::default();
         told.add(neighbours, &losses(&logits.detach(), &candidates.places)?);
-        Ok((gradients, told))
+        Ok((gradients, told, detached(&state)))
+    }
+
+    /// The directions that run.
+    fn encoder(&self, initial: Option<&State>) -> &Recurrent {
+        match initial {
+            Some(_) => &self.model.forward,
+            None => &self.model.encoder,
+        }
     }
 
     fn phase(&self, batch: &TextBatch) -> Phase {
@@ -288,68 +242,15 @@ fn corrections_by_row(candidates: &Candidates, device: &Device) -> Result<Tensor
     Ok(Tensor::from_vec(all, shape, device)?)
 }
 
-/// The outputs that tell, [M, H], from packed outputs [N, D*H] on the CPU.
-pub(super) fn gather(
-    output: &Tensor,
-    neighbours: &Neighbours,
-    num_hiddens: usize,
-) -> Result<Tensor> {
-    let (_, width) = output.dims2()?;
-    let mut hidden = vec![0f32; neighbours.len() * num_hiddens];
-    read(&output.contiguous()?, |output| {
-        let rows = hidden.par_chunks_exact_mut(num_hiddens);
-        let rows = rows.zip(&neighbours.rows).enumerate();
-        rows.for_each(|(index, (hidden, row))| {
-            let direction = usize::from(index >= neighbours.forward);
-            let from = row * width + direction * num_hiddens;
-            hidden.copy_from_slice(&output[from..from + num_hiddens]);
-        });
-        Ok(())
-    })?;
-    let shape = (neighbours.len(), num_hiddens);
-    Ok(Tensor::from_vec(hidden, shape, &Device::Cpu)?)
-}
-
-/// The way back: the gradient of the packed outputs [N, D*H] from that of the ones that tell, [M, H].
-fn scatter(
-    d_hidden: &Tensor,
-    neighbours: &Neighbours,
-    (rows, width): (usize, usize),
-) -> Result<Tensor> {
-    let (_, num_hiddens) = d_hidden.dims2()?;
-    let mut output = vec![0f32; rows * width];
-    read(d_hidden, |d_hidden| {
-        for (index, (hidden, row)) in d_hidden
-            .chunks_exact(num_hiddens)
-            .zip(&neighbours.rows)
-            .enumerate()
-        {
-            let direction = usize::from(index >= neighbours.forward);
-            let from = row * width + direction * num_hiddens;
-            output[from..from + num_hiddens].copy_from_slice(hidden);
-        }
-        Ok(())
-    })?;
-    Ok(Tensor::from_vec(output, (rows, width), &Device::Cpu)?)
-}
-
-/// The loss of each row of logits [M, C] against the right candidates, in nats.
-pub(super) fn losses(logits: &Tensor, right: &[u32]) -> Result<Vec<f64>> {
-    let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
-    let right = Tensor::from_slice(right, (right.len(), 1), logits.device())?;
-    let losses: Vec<f32> = log_probabilities
-        .gather(&right, 1)?
-        .flatten_all()?
-        .to_vec1()?;
-    Ok(losses.into_iter().map(|loss| -f64::from(loss)).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::Mode;
-    use crate::language::{Input, LanguageConfig, LanguageTraining, RnnModel};
+    use crate::language::{
+        Input, LanguageConfig, LanguageTraining, RnnModel, Softmax, Stream, Unigrams,
+    };
     use crate::parameters::Parameters;
+    use crate::rng::{self, Rng};
 
     fn learner(config: &LanguageConfig) -> LanguageLearner {
         let build = |vb: candle_nn::VarBuilder| RnnModel::new(config, 12, vb);
@@ -409,29 +310,98 @@ mod tests {
             };
             for softmax in [Softmax::Full, sampled] {
                 let batch = learner.prepare(&TEXTS, softmax, 11).unwrap();
-                let (fast, told) = learner.recorded_gradients(&batch).unwrap().unwrap();
-                let (slow, slow_told) = learner.graph_gradients(&batch).unwrap();
+                let fast = learner.recorded_gradients(&batch, None).unwrap();
+                let (fast, told, _) = fast.unwrap();
+                let (slow, slow_told, _) = learner.graph_gradients(&batch, None).unwrap();
                 assert_eq!(told.tokens, slow_told.tokens);
                 assert_eq!(told.tokens, [10, if bidirectional { 10 } else { 0 }]);
                 for (fast, slow) in told.nats.into_iter().zip(slow_told.nats) {
                     assert!((fast - slow).abs() < 1e-4);
                 }
-                let names: Vec<&str> = fast.iter().map(|(name, _)| name).collect();
-                assert_eq!(names, slow.iter().map(|(name, _)| name).collect::<Vec<_>>());
-                let of_parameters = learner.weights.parameters().iter();
+                assert_same(&learner, &fast, &slow);
                 assert_eq!(
-                    names,
-                    of_parameters.map(|(name, _)| name).collect::<Vec<_>>()
+                    fast.iter().count(),
+                    learner.weights.parameters().iter().count()
                 );
-                for ((name, fast), (_, slow)) in fast.iter().zip(slow.iter()) {
-                    let shape = learner.weights.parameters().get(name).unwrap().dims();
-                    let pairs = dense(fast, shape).into_iter().zip(dense(slow, shape));
-                    for (fast, slow) in pairs {
-                        assert!((fast - slow).abs() < 1e-6, "{cell:?} {name}");
-                    }
-                }
             }
         }
+    }
+
+    /// The same parameters have gradients, and these are equal.
+    fn assert_same(learner: &LanguageLearner, fast: &Gradients, slow: &Gradients) {
+        let names: Vec<&str> = fast.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, slow.iter().map(|(name, _)| name).collect::<Vec<_>>());
+        for ((name, fast), (_, slow)) in fast.iter().zip(slow.iter()) {
+            let shape = learner.weights.parameters().get(name).unwrap().dims();
+            let pairs = dense(fast, shape).into_iter().zip(dense(slow, shape));
+            for (fast, slow) in pairs {
+                assert!((fast - slow).abs() < 1e-6, "{name}: {fast} for {slow}");
+            }
+        }
+    }
+
+    /// One-hot and embedded, one layer and two, the state carried over from the piece before; a model of two
+    /// directions learns from left to right only.
+    #[test]
+    fn pieces_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
+        let ids: Vec<u32> = (0..30).map(|place| place * place % 11).collect();
+        let stream = Stream::new(&ids, 3, 4).unwrap();
+        for (cell, input, bidirectional) in [
+            (Mode::RnnTanh, Input::OneHot, false),
+            (Mode::Lstm, Input::OneHot, true),
+            (Mode::Gru, Input::Embedding, false),
+            (Mode::Lstm, Input::Embedding, true),
+        ] {
+            let config = LanguageConfig {
+                input,
+                ..config(cell, bidirectional, false)
+            };
+            let learner = learner(&config);
+            let mut state = learner.model.begin_state(3, &Device::Cpu).unwrap();
+            for number in 0..2 {
+                let piece = stream.piece(number).unwrap();
+                let batch = TextBatch::of_piece(&piece, 12, number as u64).unwrap();
+                let fast = learner.recorded_gradients(&batch, Some(&state)).unwrap();
+                let (fast, told, after) = fast.unwrap();
+                let (slow, slow_told, slow_after) =
+                    learner.graph_gradients(&batch, Some(&state)).unwrap();
+                assert_same(&learner, &fast, &slow);
+                assert_eq!((told.tokens, slow_told.tokens), ([12, 0], [12, 0]));
+                assert!((told.loss() - slow_told.loss()).abs() < 1e-6);
+                let numbers = |state: &State| {
+                    let mut all: Vec<f32> = state.h.flatten_all().unwrap().to_vec1().unwrap();
+                    if let Some(c) = &state.c {
+                        all.extend(c.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                    }
+                    all
+                };
+                for (fast, slow) in numbers(&after).into_iter().zip(numbers(&slow_after)) {
+                    assert!((fast - slow).abs() < 1e-6);
+                }
+                let (logits, _) = {
+                    let ids: Vec<u32> = piece.inputs.concat();
+                    let ids = Tensor::from_vec(ids, (3, 4), &Device::Cpu).unwrap();
+                    let phase = learner.phase(&batch);
+                    learner
+                        .model
+                        .forward(&ids.t().unwrap(), &state, phase)
+                        .unwrap()
+                };
+                let of_logits = losses(&logits.detach(), &piece.targets).unwrap();
+                let mean = of_logits.iter().sum::<f64>() / 12.0;
+                assert!(
+                    (told.loss() - mean).abs() < 1e-6,
+                    "{} for {mean}",
+                    told.loss()
+                );
+                state = after;
+            }
+        }
+        let error = one_hot(&[3, 12], 12, &Device::Cpu).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ids: token 12, but the vocabulary has 12"
+        );
     }
 
     /// Over many batches of tokens drawn by their frequencies the mean of the estimates is that of the losses,
@@ -450,7 +420,7 @@ mod tests {
             unigrams: &unigrams,
             draws: 30,
         };
-        let mut rng = Rng::new(2, Stream::Candidates, 0, 1);
+        let mut rng = Rng::new(2, rng::Stream::Candidates, 0, 1);
         let (mut full, mut estimated) = (0.0, 0.0);
         for pass in 0..300 {
             let text: Vec<u32> = (0..6).map(|_| unigrams.draw(&mut rng)).collect();
