@@ -125,7 +125,9 @@ impl<'a> Stack<'a> {
     /// Forward and backward, as training does it.
     fn train(&self) -> Option<Tensor> {
         let packing = Arc::new(self.workload.packing().expect("not empty"));
-        let pass = self.tracked.record(&self.input, &packing, None, Phase::Inference);
+        let pass = self
+            .tracked
+            .record(&self.input, &packing, None, Phase::Inference);
         let pass = pass.expect("the same shapes").expect("on the CPU");
         let d_output = pass.output().ones_like().expect("fits in memory");
         pass.backward(d_output, true).expect("the same shapes").0

@@ -8,6 +8,7 @@
 mod data;
 mod keys;
 mod pretrain;
+mod range;
 mod train;
 
 pub use data::DataConfig;

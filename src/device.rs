@@ -2,8 +2,31 @@
 
 use crate::error::{Error, Result};
 use candle_core::Device;
+use serde::{Deserialize, Serialize};
 
-/// The device called `cpu`, `cuda`, `cuda:N` or `metal`.
+/// What [`device`] is asked for by those who leave the choice to it.
+pub const AUTO: &str = "auto";
+
+/// In which precision an NVIDIA GPU computes matrix products of single-precision numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// All 23 bits of each factor's fraction.
+    #[default]
+    F32,
+    /// 10 bits of them, sums in single precision: NVIDIA's TensorFloat-32.
+    Tf32,
+}
+
+/// Sets the precision of all products on NVIDIA GPUs from here on. Other devices know one only.
+pub fn set_precision(precision: Precision) {
+    #[cfg(feature = "cuda")]
+    candle_core::cuda_backend::set_gemm_reduced_precision_f32(precision == Precision::Tf32);
+    #[cfg(not(feature = "cuda"))]
+    let _ = precision;
+}
+
+/// The device called `cpu`, `cuda`, `cuda:N` or `metal`, or the first of [`found`] for `auto`.
 ///
 /// # Errors
 /// An unknown name, a build without support for the device, or a device that is not there.
@@ -15,6 +38,7 @@ pub fn device(name: &str) -> Result<Device> {
     };
     let opened = match name.split_once(':').unwrap_or((name, "0")) {
         ("cpu", "0") if name == "cpu" => return Ok(Device::Cpu),
+        (AUTO, "0") if name == AUTO => return Ok(found().0),
         ("cuda", index) => {
             let index = index.parse().map_err(|_| {
                 failed(
@@ -28,7 +52,8 @@ pub fn device(name: &str) -> Result<Device> {
                     "build it with `--features cuda`, or use --device cpu",
                 ));
             }
-            Device::new_cuda(index)
+            // A stream of its own: the default is one for each thread, between which nothing keeps an order.
+            Device::new_cuda_with_stream(index)
         }
         ("metal", "0") if name == "metal" => {
             if !candle_core::utils::metal_is_available() {
@@ -39,12 +64,37 @@ pub fn device(name: &str) -> Result<Device> {
             }
             Device::new_metal(0)
         }
-        _ => return Err(failed("unknown".into(), "use cpu, cuda, cuda:N or metal")),
+        _ => {
+            return Err(failed(
+                "unknown".into(),
+                "use auto, cpu, cuda, cuda:N or metal",
+            ));
+        }
     };
     opened.map_err(|error| {
-        let problem = format!("it cannot be opened: {error}");
+        // Further lines are where in Candle that was, for those who ask for it.
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let problem = format!("it cannot be opened: {line}");
         failed(problem, "check the driver, or use --device cpu")
     })
+}
+
+/// The best device that this library was built for and that is there, its name, and what was wrong with better
+/// ones.
+pub fn found() -> (Device, &'static str, Vec<Error>) {
+    let mut problems = Vec::new();
+    for (name, built) in [
+        ("cuda", candle_core::utils::cuda_is_available()),
+        ("metal", candle_core::utils::metal_is_available()),
+    ] {
+        match built.then(|| device(name)) {
+            Some(Ok(device)) => return (device, name, problems),
+            Some(Err(problem)) => problems.push(problem),
+            None => {}
+        }
+    }
+    (Device::Cpu, "cpu", problems)
 }
 
 #[cfg(test)]
@@ -54,15 +104,25 @@ mod tests {
     #[test]
     fn names() {
         assert!(device("cpu").unwrap().is_cpu());
-        for name in ["", "gpu", "cpu:0", "cpu:1", "metal:1"] {
+        for name in ["", "gpu", "cpu:0", "cpu:1", "metal:1", "auto:0"] {
             assert_eq!(
                 device(name).unwrap_err().to_string(),
-                format!("device {name}: unknown; use cpu, cuda, cuda:N or metal")
+                format!("device {name}: unknown; use auto, cpu, cuda, cuda:N or metal")
             );
         }
         assert_eq!(
             device("cuda:x").unwrap_err().to_string(),
             "device cuda:x: \"x\" is not a number; use cuda:0, cuda:1, ..."
         );
+    }
+
+    #[test]
+    fn the_best_device_is_one_that_is_there() {
+        let (found, name, problems) = found();
+        assert!(found.same_device(&device(name).unwrap()) || !found.is_cpu());
+        assert_eq!(found.is_cpu(), device(AUTO).unwrap().is_cpu());
+        if !cfg!(any(feature = "cuda", feature = "metal")) {
+            assert_eq!((name, problems.len()), ("cpu", 0));
+        }
     }
 }

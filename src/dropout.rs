@@ -54,7 +54,8 @@ impl Dropout {
         let Some(mask) = self.mask(phase) else {
             return Ok(x.clone());
         };
-        if x.device().is_cpu() && x.dtype() == candle_core::DType::F32 {
+        let ours = x.device().is_cpu() || (cfg!(feature = "cuda") && x.device().is_cuda());
+        if ours && x.dtype() == candle_core::DType::F32 {
             return Ok(x.contiguous()?.apply_op1(mask)?);
         }
         let ones = Tensor::ones(
@@ -104,6 +105,11 @@ impl Mask {
         });
     }
 
+    /// What is not dropped is multiplied by this.
+    fn scale(&self) -> f32 {
+        1.0 / (1.0 - f32::from(self.threshold) / 65_536.0)
+    }
+
     fn drop_from_all(&self, elements: &mut [f32]) {
         let blocks = elements.par_chunks_mut(BLOCK).enumerate();
         blocks.for_each(|(index, block)| self.drop_from(index * BLOCK, block));
@@ -143,7 +149,7 @@ impl pulp::NullaryFnOnce for Drop<'_> {
     #[inline(always)]
     fn call(self) {
         let Mask { rng, threshold } = self.mask;
-        let scale = 1.0 / (1.0 - f32::from(threshold) / 65_536.0);
+        let scale = self.mask.scale();
         let mut counter = (self.first / 4) as u64;
         for elements in self.elements.chunks_mut(DRAWN) {
             let mut bytes = [0u8; 2 * DRAWN];
@@ -173,6 +179,17 @@ impl CustomOp1 for Mask {
         let mut out = elements(storage, layout)?.to_vec();
         self.drop_from_all(&mut out);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let (key, threshold) = (self.rng.key(), self.threshold);
+        let out = crate::cuda::dropout::drop(storage, layout, key, threshold, self.scale())?;
+        Ok((out, layout.shape().clone()))
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
@@ -217,6 +234,32 @@ mod tests {
         let gradients = y.sum_all().unwrap().backward().unwrap();
         let gradient: Vec<f32> = gradients.get(&x).unwrap().to_vec1().unwrap();
         assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
+    }
+
+    /// The function for GPUs, on the processor.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[expect(unsafe_code, reason = "the function is given addresses")]
+    fn a_gpu_draws_the_same_mask() {
+        use crate::cuda::{Argument, dropout::Drop, emulated::Emulated};
+        let Some(machine) = Emulated::new(Drop::SOURCE) else {
+            return;
+        };
+        let mask = Dropout::new(0.4, 5).unwrap().mask(TRAINING).unwrap();
+        let x = crate::rng::normal_tensor(3, &[1003]);
+        let expected: Vec<f32> = mask.apply(&x).unwrap().to_vec1().unwrap();
+        let (x, mut y) = (x.to_vec1::<f32>().unwrap(), vec![9f32; 1003]);
+        let drop = Drop {
+            input: x.as_ptr() as u64,
+            output: y.as_mut_ptr() as u64,
+            count: 1003,
+            key: mask.rng.key(),
+            threshold: u32::from(mask.threshold),
+            scale: mask.scale(),
+        };
+        // SAFETY: both have 1003 numbers.
+        unsafe { machine.run("drop", &drop) };
+        assert_eq!(y, expected);
     }
 
     /// Sizes on both sides of those that are drawn and shared at a time, against one draw for each

@@ -46,123 +46,8 @@ impl EmbeddingTable for Embedding {
     }
 }
 
-/// The rows of a table that a list of ids uses, and where: what the gradient of the table is summed
-/// by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UsedRows {
-    /// Ascending, each once.
-    rows: Vec<u32>,
-    /// For each row the first of its entries in `places`, then the number of all.
-    starts: Vec<u32>,
-    /// Where the ids stand in the list: those of the first row, ascending, then those of the next.
-    places: Vec<u32>,
-}
-
 /// Elements of a thread's share; a multiple of four for any width of a row.
 const BLOCK: usize = 1 << 15;
-
-impl UsedRows {
-    /// The rows that stand in `ids`.
-    pub fn new(ids: &[u32]) -> Self {
-        let mut pairs: Vec<u64> = ids
-            .iter()
-            .enumerate()
-            .map(|(place, &id)| u64::from(id) << 32 | place as u64)
-            .collect();
-        pairs.sort_unstable();
-        let mut used = Self::default();
-        for (entry, pair) in pairs.iter().enumerate() {
-            let row = (pair >> 32) as u32;
-            if used.rows.last() != Some(&row) {
-                used.rows.push(row);
-                used.starts.push(entry as u32);
-            }
-        }
-        used.starts.push(pairs.len() as u32);
-        used.places = pairs.into_iter().map(|pair| pair as u32).collect();
-        used
-    }
-
-    /// Row numbers, ascending, each once.
-    pub fn rows(&self) -> &[u32] {
-        &self.rows
-    }
-
-    /// For every id of the list, which of the rows it is.
-    pub(crate) fn indices(&self) -> Vec<u32> {
-        let mut indices = vec![0; self.places.len()];
-        for (index, places) in self.starts.windows(2).enumerate() {
-            for &place in &self.places[places[0] as usize..places[1] as usize] {
-                indices[place as usize] = index as u32;
-            }
-        }
-        indices
-    }
-
-    /// The gradient of the rows, [rows, E], from that of the looked up ids, [N, E]: for each row
-    /// the sum over its places, in their order.
-    ///
-    /// # Errors
-    /// A tensor of another size, or not on the CPU.
-    pub fn sum(&self, gradient: &Tensor) -> Result<Tensor> {
-        let (places, width) = gradient.dims2()?;
-        if places != self.places.len() {
-            return Err(Error::argument(
-                "gradient",
-                format!("{places} rows for {} ids", self.places.len()),
-            ));
-        }
-        let shape = (self.rows.len(), width);
-        let mut sums = vec![0.0; self.rows.len() * width];
-        if sums.is_empty() {
-            return Ok(Tensor::from_vec(sums, shape, &Device::Cpu)?);
-        }
-        // A row has a few places on average.
-        let rows_of_block = (BLOCK / 4 / width).max(1);
-        read(gradient, |gradient| {
-            let blocks = sums.par_chunks_mut(rows_of_block * width).enumerate();
-            blocks.for_each(|(block, sums)| {
-                pulp::Arch::new().dispatch(SumRows {
-                    used: self,
-                    first: block * rows_of_block,
-                    gradient,
-                    width,
-                    sums,
-                });
-            });
-            Ok(())
-        })?;
-        Ok(Tensor::from_vec(sums, shape, &Device::Cpu)?)
-    }
-}
-
-/// The sums of some rows, of which the first is number `first`.
-struct SumRows<'a> {
-    used: &'a UsedRows,
-    first: usize,
-    gradient: &'a [f32],
-    width: usize,
-    sums: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for SumRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let UsedRows { starts, places, .. } = self.used;
-        for (row, sums) in self.sums.chunks_exact_mut(self.width).enumerate() {
-            let row = self.first + row;
-            for &place in &places[starts[row] as usize..starts[row + 1] as usize] {
-                let place = place as usize * self.width;
-                let gradient = &self.gradient[place..place + self.width];
-                for (sum, value) in sums.iter_mut().zip(gradient) {
-                    *sum += value;
-                }
-            }
-        }
-    }
-}
 
 /// The row of every id, [N, E], from a table [V, E] on the CPU, after dropout; without graph.
 ///
@@ -211,6 +96,7 @@ mod tests {
     use super::*;
     use crate::dropout::{Dropout, Phase};
     use crate::rng::normal_tensor;
+    use crate::rows::UsedRows;
 
     fn ids(count: usize, rows: u32) -> Vec<u32> {
         (0..count as u32)
@@ -222,16 +108,6 @@ mod tests {
         assert_eq!(a.dims(), b.dims());
         let difference = (a - b).unwrap().abs().unwrap();
         difference.max_all().unwrap().to_scalar().unwrap()
-    }
-
-    #[test]
-    fn used_rows_worked_out_by_hand() {
-        let used = UsedRows::new(&[7, 2, 2, 9, 7, 2]);
-        assert_eq!(used.rows(), [2, 7, 9]);
-        assert_eq!(used.starts, [0, 3, 5, 6]);
-        assert_eq!(used.places, [1, 2, 5, 0, 4, 3]);
-        assert_eq!(used.indices(), [1, 0, 0, 2, 1, 0]);
-        assert_eq!(UsedRows::new(&[]).rows(), [0u32; 0]);
     }
 
     /// Against index_select, dropout and index_add of the whole table, for several blocks and

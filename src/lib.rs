@@ -99,10 +99,13 @@ pub mod bench;
 // Used everywhere.
 mod atomic;
 pub mod cache;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 pub mod device;
 mod disk;
 pub mod error;
 pub mod rng;
+pub mod rows;
 mod storage;
 
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::packing::Packing;
+use crate::rows::select_rows;
 use crate::storage::{elements, read};
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
@@ -117,9 +118,12 @@ fn pool_with_tensors(
     let device = output.device();
     let (batch, steps) = (packing.batch(), packing.steps());
     let first = output.narrow(0, 0, batch)?;
-    let last_rows = packing.last_rows();
-    let last_rows = Tensor::from_iter(last_rows.into_iter().map(|row| row as u32), device)?;
-    let last = output.contiguous()?.index_select(&last_rows, 0)?;
+    let last_rows: Vec<u32> = packing
+        .last_rows()
+        .into_iter()
+        .map(|row| row as u32)
+        .collect();
+    let last = select_rows(output, &last_rows)?;
 
     // [B, T, D*H], with `filler` where a text has ended.
     let padded = |filler: f64| -> Result<Tensor> {
@@ -128,8 +132,7 @@ fn pool_with_tensors(
         for (step, position) in packing.iter() {
             rows[position * steps + step] = packing.row(step, position) as u32;
         }
-        let rows = Tensor::new(rows, device)?;
-        let flat = Tensor::cat(&[output, &filler], 0)?.index_select(&rows, 0)?;
+        let flat = select_rows(&Tensor::cat(&[output, &filler], 0)?, &rows)?;
         Ok(flat.reshape((batch, steps, width))?)
     };
     let mut parts = Vec::new();

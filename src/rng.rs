@@ -63,6 +63,12 @@ impl Rng {
         Self { key, counter: 0 }
     }
 
+    /// What its numbers depend on beside their index.
+    #[cfg(any(feature = "cuda", test))]
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
     /// The 64 bits at `index`, whatever was drawn before.
     #[inline(always)]
     pub fn bits_at(&self, index: u64) -> u64 {

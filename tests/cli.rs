@@ -1370,7 +1370,7 @@ fn a_device_that_is_not_there_is_wrong_usage() {
     let folder = temp();
     assert_eq!(
         refuse(folder.path(), &["train", "--device", "gpu"], 2),
-        "device gpu: unknown; use cpu, cuda, cuda:N or metal"
+        "device gpu: unknown; use auto, cpu, cuda, cuda:N or metal"
     );
     if cfg!(feature = "cuda") {
         return;

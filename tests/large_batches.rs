@@ -207,7 +207,9 @@ fn recorded_passes_have_the_gradients_of_the_graph() {
     let loss = (&output * &case.upstream[0]).unwrap().sum_all().unwrap();
     let gradients = loss.backward().unwrap();
     let input = case.input.as_detached_tensor();
-    let pass = case.stack.record(&input, &case.packing, None, Phase::Inference);
+    let pass = case
+        .stack
+        .record(&input, &case.packing, None, Phase::Inference);
     let pass = pass.unwrap().unwrap();
     assert_eq!(values(pass.output()), values(&output));
     let (d_input, parameters) = pass.backward(case.upstream[0].clone(), true).unwrap();

@@ -99,7 +99,7 @@ fn mode_name(mode: Mode) -> &'static str {
 fn check_mode(mode: Mode) {
     let fixture = Fixture::load("recurrent.safetensors");
     let mut cases = 0;
-    for kernel in kernels::all() {
+    for kernel in kernels::all(&Device::Cpu, DType::F32) {
         for num_layers in 1..=3 {
             for bidirectional in [false, true] {
                 for bias in [true, false] {
@@ -124,7 +124,7 @@ fn check_mode(mode: Mode) {
             }
         }
     }
-    assert_eq!(cases, 24 * kernels::all().len());
+    assert_eq!(cases, 24 * kernels::all(&Device::Cpu, DType::F32).len());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn lstm() {
 #[test]
 fn odd_sizes() {
     let fixture = Fixture::load("recurrent.safetensors");
-    for kernel in kernels::all() {
+    for kernel in kernels::all(&Device::Cpu, DType::F32) {
         for mode in [Mode::Gru, Mode::Lstm] {
             let config = RecurrentConfig {
                 num_layers: 2,

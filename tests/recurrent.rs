@@ -39,7 +39,10 @@ fn build<M>(new: impl FnOnce(VarBuilder) -> birnn::Result<M>) -> (M, Parameters)
 fn stacks(config: &RecurrentConfig) -> Vec<Recurrent> {
     let (stack, _) = build(|vb| Recurrent::new(config, vb));
     let on = |kernel: &'static dyn Kernel| stack.clone().with_kernel(kernel);
-    kernels::all().into_iter().map(on).collect()
+    kernels::all(&Device::Cpu, DType::F32)
+        .into_iter()
+        .map(on)
+        .collect()
 }
 
 fn bidirectional(mode: Mode) -> RecurrentConfig {
@@ -97,7 +100,7 @@ fn textbook_cell_unrolled_equals_the_layer() {
         steps.push(h.clone());
     }
     let unrolled = Tensor::stack(&steps, 0).unwrap();
-    for kernel in kernels::all() {
+    for kernel in kernels::all(&Device::Cpu, DType::F32) {
         let builder = VarBuilder::from_tensors(named.clone(), DType::F32, &CPU);
         let config = RecurrentConfig::new(Mode::Lstm, 4, 3);
         let layer = Recurrent::new(&config, builder)
@@ -209,7 +212,7 @@ fn the_reverse_direction_reads_from_the_end() {
         }
         let builder = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
         let stack = Recurrent::new(&config, builder).unwrap();
-        for kernel in kernels::all() {
+        for kernel in kernels::all(&Device::Cpu, DType::F32) {
             let stack = stack.clone().with_kernel(kernel);
             let input = random(&[1, 4, 5]);
             let backwards = input.flip(&[1]).unwrap();

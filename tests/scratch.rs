@@ -69,7 +69,7 @@ fn a_loop_over_time_is_the_packed_layer() {
     assert_eq!(outputs.dims(), [6, 4]);
     let gradients = loss(&outputs).backward().unwrap();
 
-    for kernel in kernels::all() {
+    for kernel in kernels::all(&Device::Cpu, DType::F32) {
         let packed = scratch.to_packed().unwrap();
         let builder = VarBuilder::from_tensors(packed.clone(), DType::F32, &CPU);
         let layer = Recurrent::new(&RecurrentConfig::new(Mode::Lstm, 5, 6), builder).unwrap();

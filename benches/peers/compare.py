@@ -5,6 +5,7 @@
     python benches/peers/compare.py                             # everything: minutes a round
     python benches/peers/compare.py --measures textbook,latency --rounds 3
     python benches/peers/compare.py --python ~/torch/bin/python --json > peers.json
+    python benches/peers/compare.py --device cuda               # both on a GPU, PyTorch with cuDNN
 
 Needs a Python with PyTorch (`pip install torch==2.9.1`), either the one that runs this script or
 the one that --python names; nothing else. In every round each measure is taken once from PyTorch
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 
 TEXTBOOK = "64,500,100,100,2,49346"
 WIDE = "64,256,128,128,1,30000"
+LARGE = "64,256,512,512,1,30000"
 RAGGED = "64,400,100,100,2,1"
 LENGTHS = "100-400"
 
@@ -68,6 +70,7 @@ def ragged(name, title, task, repeats=None):
 MEASURES = [
     training("textbook", f"training step, LSTM {TEXTBOOK}", TEXTBOOK),
     training("wide", f"training step, LSTM {WIDE}", WIDE),
+    training("large", f"training step, LSTM {LARGE}", LARGE),
     ragged("padded", f"layers forward+backward, 64 rows of {LENGTHS}, padded", "padded"),
     ragged("packed", f"layers forward+backward, 64 rows of {LENGTHS}, packed", "packed", repeats=1),
     Measure(
@@ -133,21 +136,31 @@ def torch_side(job):
             outputs, _ = self.encoder(self.embedding(tokens.t()))
             return self.decoder(torch.cat([outputs[0], outputs[-1]], dim=1))
 
+    device = torch.device(job["device"])
+
+    def finish():
+        # What a GPU has been asked to do, it does later.
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
     def timed(task, warm_ups, repeats):
         for _ in range(warm_ups):
             task()
+        finish()
         seconds = []
         for _ in range(repeats):
             started = time.perf_counter()
             task()
+            finish()
             seconds.append(time.perf_counter() - started)
         return seconds
 
     repeats = job["repeats"]
     if job["task"] in ("padded", "packed"):
-        layers = kind(embedding_size, num_hiddens, num_layers, bidirectional=True)
+        layers = kind(embedding_size, num_hiddens, num_layers, bidirectional=True).to(device)
         lengths = torch.tensor(sorted(job["rows"], reverse=True))
-        inputs = torch.randn(int(lengths[0]), len(lengths), embedding_size, requires_grad=True)
+        inputs = torch.randn(int(lengths[0]), len(lengths), embedding_size, device=device)
+        inputs.requires_grad_()
 
         def padded():
             layers.zero_grad()
@@ -161,9 +174,9 @@ def torch_side(job):
 
         seconds = timed(padded if job["task"] == "padded" else packed, 1, repeats)
     else:
-        model = Classifier()
-        tokens = torch.randint(vocabulary_size, (batch, steps))
-        classes = torch.randint(CLASSES, (batch,))
+        model = Classifier().to(device)
+        tokens = torch.randint(vocabulary_size, (batch, steps), device=device)
+        classes = torch.randint(CLASSES, (batch,), device=device)
         if job["task"] == "training":
             optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
             objective = torch.nn.CrossEntropyLoss()
@@ -249,6 +262,7 @@ class Comparison:
         command = [self.options.birnn, "bench", "--json", "--only", measure.part]
         command += ["--shape", measure.shape, "--cell", measure.cell]
         command += ["--repeats", str(self.options.repeats), "--threads", str(threads)]
+        command += ["--device", self.options.device]
         if measure.task in ("padded", "packed"):
             command += ["--lengths", LENGTHS]
         report = run(command, "birnn", self.loads)
@@ -269,6 +283,7 @@ class Comparison:
             "shape": [int(size) for size in measure.shape.split(",")],
             "cell": measure.cell,
             "threads": self.options.threads,
+            "device": self.options.device,
             "repeats": measure.repeats or self.options.repeats,
             "rows": self.rows,
         }
@@ -366,8 +381,9 @@ def read_options():
         "--python", default=sys.executable, help="a Python with PyTorch (default: this one)"
     )
     parser.add_argument(
-        "--measures", metavar="A,B", help=f"some of {', '.join(known)} (default: all)"
+        "--measures", metavar="A,B", help=f"some of {', '.join(known)} (default: all that fit the device)"
     )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--torch-side", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -375,8 +391,13 @@ def read_options():
     for name in names:
         if name not in known:
             parser.error(f"there is no measure {name!r}; choose from {', '.join(known)}")
-    if not options.measures and options.threads == 1:
-        names.remove(THREADS.name)
+    # On a GPU neither the host's threads nor its memory are what counts.
+    # The large step is for them.
+    beside_the_point = {THREADS.name, "memory"} if options.device != "cpu" else {"large"}
+    if options.threads == 1:
+        beside_the_point.add(THREADS.name)
+    if not options.measures:
+        names = [name for name in names if name not in beside_the_point]
     options.measures = [known[name] for name in names]
     return options
 
@@ -412,6 +433,7 @@ def main():
             "birnn": machine["version"],
             "torch": torch,
             "cpu": machine["cpu"],
+            "device": options.device,
             "threads": options.threads,
             "repeats": options.repeats,
             "load_beside": load,
@@ -421,7 +443,8 @@ def main():
         return
     peer = f"PyTorch {torch} and birnn" if torch else "birnn"
     cpu = machine["cpu"] or "an unnamed processor"
-    print(f"{peer} {machine['version']} on {cpu}; threads: {options.threads}; ", end="")
+    print(f"{peer} {machine['version']} on {cpu}, device {options.device}; ", end="")
+    print(f"threads: {options.threads}; ", end="")
     print(f"medians over the rounds: {options.rounds}\n\n{table(results)}")
     if warning:
         print(f"\n{warning}")

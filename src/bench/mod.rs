@@ -2,7 +2,7 @@
 //! allow.
 //!
 //! [`measure`] and [`scaling`] run the library as a program would, on random tokens, and return
-//! numbers; they print nothing. Everything runs on the CPU, on the threads of the current rayon pool.
+//! numbers; they print nothing. What is not on a GPU runs on the threads of the current rayon pool.
 //!
 //! The *floor* of a part is the time that the matrix products of its recurrent layers
 //! ([`Workload::training_flop`]) would take at the highest rate measured ([`Gemm::gflops`]): a
@@ -27,6 +27,7 @@ pub use workload::{Lengths, Shape, Workload};
 
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
+use candle_core::Device;
 use model::Classifier;
 use serde::Serialize;
 use std::fmt;
@@ -60,6 +61,14 @@ impl Part {
         Self::Tokenizer,
         Self::Gemm,
     ];
+
+    /// Those that can be measured on a device.
+    pub fn on(device: &Device) -> &'static [Self] {
+        match device.is_cpu() {
+            true => &Self::ALL,
+            false => &Self::ALL[..4],
+        }
+    }
 
     /// Its name: `training`, `recurrent`, ...
     pub fn name(self) -> &'static str {
@@ -99,6 +108,8 @@ pub struct Report {
     pub version: &'static str,
     /// The processor, if the system names it.
     pub cpu: Option<String>,
+    /// What the parts ran on: `cpu`, `cuda` or `metal`.
+    pub device: &'static str,
     /// Threads of the pool.
     pub threads: usize,
     /// The recurrence.
@@ -189,19 +200,24 @@ impl Latency {
     }
 }
 
-/// Measures `parts`, each `repeats` times after a warm-up (a single text more often);
+/// Measures `parts` on a device, each `repeats` times after a warm-up (a single text more often);
 /// `progress` is told of each part before it begins.
 ///
 /// The peak of memory is that of training if the process has done nothing larger before.
 ///
 /// # Errors
-/// A failing tensor operation.
+/// A part that the device has not (see [`Part::on`]), or a failing tensor operation.
 pub fn measure(
     workload: &Workload,
     parts: &[Part],
     repeats: usize,
+    device: &Device,
     progress: &mut dyn FnMut(Part),
 ) -> Result<Report> {
+    if let Some(part) = parts.iter().find(|part| !Part::on(device).contains(part)) {
+        let problem = format!("{part} is measured on the CPU only");
+        return Err(Error::argument("part", problem));
+    }
     let mut wants = |part: Part| {
         let wanted = parts.contains(&part);
         if wanted {
@@ -213,6 +229,11 @@ pub fn measure(
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         cpu: cpu_name(),
+        device: match device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        },
         threads: rayon::current_num_threads(),
         cell: workload.cell(),
         shape: workload.shape(),
@@ -229,7 +250,7 @@ pub fn measure(
     };
     let of_classifier = [Part::Training, Part::Inference, Part::Latency];
     let mut classifier = match parts.iter().any(|part| of_classifier.contains(part)) {
-        true => Some(Classifier::new(workload)?),
+        true => Some(Classifier::new(workload, device)?),
         false => None,
     };
     if let Some(classifier) = &mut classifier
@@ -240,7 +261,7 @@ pub fn measure(
         report.peak_memory_bytes = peak_memory_bytes();
     }
     if wants(Part::Recurrent) {
-        let timing = recurrent::recurrent(workload, repeats)?;
+        let timing = recurrent::recurrent(workload, repeats, device)?;
         report.recurrent = Some(Rate::new(timing, tokens, workload.training_flop()));
     }
     if let Some(classifier) = &classifier {

@@ -27,20 +27,22 @@ pub(super) struct Classifier<'a> {
     texts: Vec<Vec<u32>>,
     labels: Vec<u32>,
     steps: u64,
+    device: Device,
 }
 
 impl<'a> Classifier<'a> {
-    pub(super) fn new(workload: &'a Workload) -> Result<Self> {
+    pub(super) fn new(workload: &'a Workload, device: &Device) -> Result<Self> {
         let config = workload.model_config();
         let vocabulary_size = workload.shape().vocabulary_size;
         let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, vocabulary_size, CLASSES, vb);
-        let model = Parameters::create(SEED, &Device::Cpu, build)?;
+        let model = Parameters::create(SEED, device, build)?;
         Ok(Self {
             workload,
             learner: Learner::new(&TrainConfig::default(), SEED, model)?,
             texts: workload.texts(),
             labels: workload.labels(),
             steps: 0,
+            device: device.clone(),
         })
     }
 
@@ -56,13 +58,14 @@ impl<'a> Classifier<'a> {
         let (gradients, tally) = self.learner.gradients(&[batch])?;
         self.learner.update(gradients, LEARNING_RATE)?;
         self.steps += 1;
+        self.device.synchronize()?;
         Ok(tally.loss / tally.texts as f64)
     }
 
     /// The model for prediction.
     fn prepared(&self) -> Result<BiRnn> {
         let vocabulary_size = self.workload.shape().vocabulary_size;
-        let vb = builder(self.learner.weights().values()?, &Device::Cpu);
+        let vb = builder(self.learner.weights().values()?, &self.device);
         BiRnn::new(&self.workload.model_config(), vocabulary_size, CLASSES, vb)?.prepared()
     }
 
@@ -99,7 +102,7 @@ mod tests {
             let shape = "4,6,5,3,2,11".parse().unwrap();
             let lengths = "2-6".parse().ok();
             let workload = Workload::new(shape, cell, lengths).unwrap();
-            let mut classifier = Classifier::new(&workload).unwrap();
+            let mut classifier = Classifier::new(&workload, &Device::Cpu).unwrap();
             let first = classifier.step().unwrap();
             for _ in 0..20 {
                 classifier.step().unwrap();

@@ -3,15 +3,15 @@
 use super::timing::Timing;
 use super::workload::{DIRECTIONS, SEED, Workload};
 use crate::dropout::Phase;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parameters::Parameters;
 use crate::rng::{Rng, Stream};
 use crate::rnn::{Recurrent, RecurrentConfig};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
 
 /// Forward and backward pass of the stack on packed rows, the gradient of the input included.
-pub(super) fn recurrent(workload: &Workload, repeats: usize) -> Result<Timing> {
+pub(super) fn recurrent(workload: &Workload, repeats: usize, device: &Device) -> Result<Timing> {
     let shape = workload.shape();
     let config = RecurrentConfig {
         num_layers: shape.num_layers,
@@ -19,24 +19,25 @@ pub(super) fn recurrent(workload: &Workload, repeats: usize) -> Result<Timing> {
         ..RecurrentConfig::new(workload.cell(), shape.embedding_size, shape.num_hiddens)
     };
     let build = |vb: candle_nn::VarBuilder| Recurrent::new(&config, vb);
-    let (layers, _parameters) = Parameters::create(SEED, &Device::Cpu, build)?;
+    let (layers, _parameters) = Parameters::create(SEED, device, build)?;
     let packing = Arc::new(workload.packing()?);
     let mut rng = Rng::new(SEED, Stream::Initialisation, 0, 0);
     let values: Vec<f32> = (0..packing.rows() * shape.embedding_size)
         .map(|_| rng.normal() as f32)
         .collect();
-    let input = Tensor::from_vec(values, (packing.rows(), shape.embedding_size), &Device::Cpu)?;
+    let input = Tensor::from_vec(values, (packing.rows(), shape.embedding_size), device)?;
     // In a thread of the pool, as the trainer.
     rayon::scope(|_| {
         Timing::measure(1, repeats, || {
-            let Some(pass) = layers.record(&input, &packing, None, Phase::Inference)? else {
-                return Err(Error::argument(
-                    "kernel",
-                    "it has no backward pass of its own",
-                ));
-            };
-            let d_output = Tensor::ones(pass.output().dims(), DType::F32, &Device::Cpu)?;
-            pass.backward(d_output, true)
+            if let Some(pass) = layers.record(&input, &packing, None, Phase::Inference)? {
+                let d_output = Tensor::ones(pass.output().dims(), DType::F32, device)?;
+                pass.backward(d_output, true)?;
+                return Ok(());
+            }
+            let input = Var::from_tensor(&input)?;
+            let (output, _) = layers.forward_packed(&input, &packing, None, Phase::Inference)?;
+            output.sum_all()?.backward()?;
+            Ok(device.synchronize()?)
         })
     })
 }

@@ -5,6 +5,7 @@ use super::timing::Timing;
 use super::workload::{Shape, Workload};
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
+use candle_core::Device;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -84,7 +85,7 @@ pub fn scaling(
 fn in_turns(workloads: &[Workload], repeats: usize) -> Result<Vec<Timing>> {
     let mut classifiers = Vec::new();
     for workload in workloads {
-        let mut classifier = Classifier::new(workload)?;
+        let mut classifier = Classifier::new(workload, &Device::Cpu)?;
         classifier.step()?;
         classifiers.push((classifier, Vec::new()));
     }

@@ -1,5 +1,6 @@
 //! `birnn bench`: how fast this machine is.
 
+use super::device;
 use super::table::{grouped, table};
 use super::{Ending, Usage, tell};
 use anyhow::Context;
@@ -34,6 +35,9 @@ pub(super) struct Arguments {
     /// Threads to use; 0 for as many as training uses.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
+    /// cpu, cuda, cuda:N or metal; tokenizer and gemm are measured on the CPU only.
+    #[arg(long, default_value = "cpu", conflicts_with = "scaling")]
+    device: String,
     /// How often each part is measured, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeats: u32,
@@ -82,12 +86,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 fn measure(arguments: &Arguments) -> anyhow::Result<String> {
     let workload = Workload::new(arguments.shape, arguments.cell, arguments.lengths);
     let workload = workload.map_err(usage)?;
+    let device = device::open(&arguments.device)?;
     let parts = match &arguments.only[..] {
-        [] => &Part::ALL[..],
+        [] => Part::on(&device),
         only => only,
     };
     let mut told = |part: Part| tell(&format!("measuring {part} ..."));
-    let report = bench::measure(&workload, parts, arguments.repeats as usize, &mut told)?;
+    let repeats = arguments.repeats as usize;
+    let report = bench::measure(&workload, parts, repeats, &device, &mut told).map_err(usage)?;
     Ok(match arguments.json {
         true => serde_json::to_string(&report)? + "\n",
         false => plain(&report),
@@ -210,17 +216,26 @@ fn head(report: &Report) -> String {
     };
     format!(
         "{}{}: {batch} {rows} ({} tokens), E {embedding_size}, H {num_hiddens}, L {num_layers}, V {}\n",
-        machine(report.version, report.cpu.as_deref(), report.threads),
+        machine(
+            report.version,
+            report.cpu.as_deref(),
+            report.threads,
+            report.device
+        ),
         name_of(report.cell),
         grouped(report.tokens),
         grouped(vocabulary_size),
     )
 }
 
-fn machine(version: &str, cpu: Option<&str>, threads: usize) -> String {
+fn machine(version: &str, cpu: Option<&str>, threads: usize, device: &str) -> String {
     let cpu = cpu.unwrap_or("an unnamed processor");
     let unit = if threads == 1 { "thread" } else { "threads" };
-    format!("birnn {version} on {cpu}, {threads} {unit}\n")
+    let device = match device {
+        "cpu" => String::new(),
+        device => format!(", device {device}"),
+    };
+    format!("birnn {version} on {cpu}, {threads} {unit}{device}\n")
 }
 
 /// The growth for people: a row for each size and value, the exponent with the last.
@@ -248,7 +263,12 @@ fn plain_growth(scaling: &Scaling) -> String {
     }
     format!(
         "{}{}: an optimizer step round B,T,E,H,L,V = {}, one size varied at a time\n\n{}",
-        machine(scaling.version, scaling.cpu.as_deref(), scaling.threads),
+        machine(
+            scaling.version,
+            scaling.cpu.as_deref(),
+            scaling.threads,
+            "cpu"
+        ),
         name_of(scaling.cell),
         scaling.shape,
         table(&rows)

@@ -1,5 +1,6 @@
 //! `birnn eval`: how good a model is on labelled texts.
 
+use super::device;
 use super::progress::Terminal;
 use super::source::DataArguments;
 use super::table::{percent, table};
@@ -9,7 +10,7 @@ use birnn::checkpoint::RunDirectory;
 use birnn::config::Config;
 use birnn::corpus::{read_splits, source_options};
 use birnn::data::{Labels, Source, SourceOptions, Split};
-use birnn::device::device;
+use birnn::device::AUTO;
 use birnn::ensemble::Ensemble;
 use birnn::evaluate::{Evaluation, evaluate};
 use birnn::metrics::{Group, Groups};
@@ -47,8 +48,8 @@ pub(super) struct Arguments {
     /// Leave out the branch of n-grams, if the model has one.
     #[arg(long)]
     network_alone: bool,
-    /// cpu, cuda, cuda:N or metal.
-    #[arg(long, default_value = "cpu")]
+    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    #[arg(long, default_value = AUTO)]
     device: String,
     /// Print one JSON object instead of a table.
     #[arg(long)]
@@ -96,7 +97,7 @@ impl<'a> GroupReport<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let mut model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
+    let mut model = pretrained::models(&arguments.model, &device::open(&arguments.device)?)?;
     if arguments.network_alone {
         model = model.without_ngrams();
     }

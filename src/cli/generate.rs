@@ -1,8 +1,9 @@
 //! `birnn generate`: texts from a language model.
 
 use super::Ending;
+use super::device;
 use birnn::checkpoint::LanguageDirectory;
-use birnn::device::device;
+use birnn::device::AUTO;
 use birnn::language::{Sampling, generate};
 use birnn::text::PAD;
 use serde::Serialize;
@@ -34,8 +35,8 @@ pub(super) struct Arguments {
     /// The seed of the draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// cpu, cuda, cuda:N or metal.
-    #[arg(long, default_value = "cpu")]
+    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    #[arg(long, default_value = AUTO)]
     device: String,
     /// Print a JSON object instead.
     #[arg(long)]
@@ -51,7 +52,7 @@ struct Report<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let language = LanguageDirectory::load(&arguments.model, &device(&arguments.device)?)?;
+    let language = LanguageDirectory::load(&arguments.model, &device::open(&arguments.device)?)?;
     let encoder = &language.encoder;
     let mut ids = encoder.encode(&arguments.prompt)?;
     if ids.is_empty() {

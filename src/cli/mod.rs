@@ -6,6 +6,7 @@
 mod bench;
 mod completions;
 mod config;
+mod device;
 mod eval;
 mod export;
 mod generate;

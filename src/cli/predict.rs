@@ -1,9 +1,10 @@
 //! `birnn predict`: classes for texts.
 
+use super::device;
 use super::progress::Terminal;
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
-use birnn::device::device;
+use birnn::device::AUTO;
 use birnn::predict::{Prediction, predict};
 use serde::Serialize;
 use std::fs::File;
@@ -31,8 +32,8 @@ pub(super) struct Arguments {
     /// A file with one text a line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// cpu, cuda, cuda:N or metal.
-    #[arg(long, default_value = "cpu")]
+    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    #[arg(long, default_value = AUTO)]
     device: String,
     /// Print one JSON object a line instead, with the scores and logits of every class (of several
     /// models, the logarithms of the scores).
@@ -65,7 +66,7 @@ const PORTION: usize = 8192;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut input = Input::open(arguments)?;
-    let model = pretrained::models(&arguments.model, &device(&arguments.device)?)?;
+    let model = pretrained::models(&arguments.model, &device::open(&arguments.device)?)?;
     let names = model.labels().names();
     let mut terminal = Terminal::new(None);
     let mut output = BufWriter::new(std::io::stdout().lock());

@@ -5,6 +5,7 @@ use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::shell::{program, quoted};
 use super::tell;
+use birnn::device::AUTO;
 use std::path::Path;
 
 /// The command that goes on with a run.
@@ -14,7 +15,7 @@ impl Resume {
     /// That of a subcommand, for the run in a folder on a device.
     pub(super) fn new(subcommand: &str, out: &Path, device: &str) -> Self {
         let device = match device {
-            "cpu" => String::new(),
+            AUTO => String::new(),
             device => format!(" --device {device}"),
         };
         let (program, out) = (program(), quoted(out));

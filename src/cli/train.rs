@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::config::{Bundled, key_value, read_config};
+use super::device;
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early};
@@ -15,7 +16,7 @@ use birnn::checkpoint::{
 };
 use birnn::config::Config;
 use birnn::corpus::Corpus;
-use birnn::device::device;
+use birnn::device::{AUTO, set_precision};
 use birnn::ensemble::Ensemble;
 use birnn::ngrams::fit;
 use birnn::parameters::Parameters;
@@ -64,8 +65,8 @@ pub(super) struct Arguments {
     /// Overwrite a run that is in --out.
     #[arg(long)]
     force: bool,
-    /// cpu, cuda, cuda:N or metal.
-    #[arg(long, default_value = "cpu")]
+    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    #[arg(long, default_value = AUTO)]
     device: String,
     /// The seed of everything random.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
@@ -95,7 +96,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         return Ok(Ending::Done);
     }
     birnn::kernels::cpu::keep_freed_memory();
-    let device = device(&arguments.device)?;
+    let device = device::open(&arguments.device)?;
+    set_precision(config.train.precision);
     let out = match &arguments.out {
         Some(out) => out.clone(),
         None => free_path(&config.data.source, "", |folder| {

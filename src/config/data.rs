@@ -1,6 +1,5 @@
 //! Where texts come from.
 
-use super::train::is_share;
 use crate::data::Labels;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -71,7 +70,7 @@ impl DataConfig {
                 )
             })?;
         }
-        match is_share(self.validation_fraction) && self.validation_fraction > 0.0 {
+        match (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0 {
             true => Ok(()),
             false => Err(Error::config(
                 "data.validation_fraction",

@@ -1,6 +1,6 @@
 //! How a language model is trained.
 
-use super::train::{SHARE, is_share};
+use super::range::{self, above_zero, finite, from_zero, positive, share};
 use crate::error::{Error, Result};
 use crate::language::{Input, LanguageConfig};
 use crate::model::{ModelConfig, check_dropout};
@@ -109,51 +109,22 @@ impl PretrainConfig {
 
     /// Checks what serde cannot.
     pub(super) fn validate(&self) -> Result<()> {
-        let from_zero = |value: f64| value >= 0.0 && value.is_finite();
-        let above_zero = |value: f64| value > 0.0 && value.is_finite();
-        let checks = [
-            ("pretrain.epochs", self.epochs >= 1, "at least 1"),
-            ("pretrain.batch_size", self.batch_size >= 1, "at least 1"),
+        range::hold(&[
+            positive("pretrain.epochs", self.epochs),
+            positive("pretrain.batch_size", self.batch_size as u64),
             (
                 "pretrain.piece_tokens",
                 self.piece_tokens >= 2,
                 "at least 2",
             ),
-            (
-                "pretrain.learning_rate",
-                above_zero(self.learning_rate),
-                "a number above 0",
-            ),
-            ("pretrain.warmup", is_share(self.warmup), SHARE),
-            (
-                "pretrain.weight_decay",
-                from_zero(self.weight_decay),
-                "a number from 0",
-            ),
-            (
-                "pretrain.clip_norm",
-                self.clip_norm >= 0.0,
-                "a number from 0",
-            ),
-            (
-                "pretrain.embedding_deviation",
-                above_zero(self.embedding_deviation),
-                "a number above 0",
-            ),
-            (
-                "pretrain.forget_bias",
-                self.forget_bias.is_finite(),
-                "a finite number",
-            ),
-            ("pretrain.log_every", self.log_every >= 1, "at least 1"),
-        ];
-        if let Some((key, _, range)) = checks.into_iter().find(|(_, holds, _)| !holds) {
-            return Err(Error::config(
-                key,
-                "the value is out of range",
-                format!("use {range}"),
-            ));
-        }
+            above_zero("pretrain.learning_rate", self.learning_rate),
+            share("pretrain.warmup", self.warmup),
+            from_zero("pretrain.weight_decay", self.weight_decay),
+            from_zero("pretrain.clip_norm", self.clip_norm),
+            above_zero("pretrain.embedding_deviation", self.embedding_deviation),
+            finite("pretrain.forget_bias", self.forget_bias),
+            positive("pretrain.log_every", self.log_every),
+        ])?;
         if self.negatives > crate::text::MAX_VOCABULARY {
             return Err(Error::config(
                 "pretrain.negatives",

@@ -1,5 +1,7 @@
 //! How a model is trained.
 
+use super::range::{self, above_zero, finite, from_zero, positive, share};
+use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
 use crate::schedule::{Schedule, ScheduleKind};
@@ -82,6 +84,9 @@ pub struct TrainConfig {
     pub freeze_embeddings: bool,
     /// Training ends after this many epochs without a better validation accuracy; 0 for never.
     pub patience: u64,
+    /// In which precision an NVIDIA GPU multiplies: `f32`, or `tf32`, which has 10 bits of a factor's 23 and is
+    /// several times as fast. Weights, sums and everything elsewhere are f32 with either.
+    pub precision: Precision,
     /// Steps between two lines of the log.
     pub log_every: u64,
     /// Steps between two checkpoints within an epoch; 0 for none but those between epochs.
@@ -127,6 +132,7 @@ impl Default for TrainConfig {
             vector_epochs: 0,
             freeze_embeddings: false,
             patience: 0,
+            precision: Precision::F32,
             log_every: 20,
             checkpoint_every: 200,
         }
@@ -156,91 +162,34 @@ impl TrainConfig {
 
     /// Checks what serde cannot.
     pub(super) fn validate(&self) -> Result<()> {
-        let checks = [
-            ("train.epochs", self.epochs >= 1, "at least 1"),
-            ("train.batch_size", self.batch_size >= 1, "at least 1"),
-            ("train.accumulate", self.accumulate >= 1, "at least 1"),
-            (
-                "train.learning_rate",
-                self.learning_rate > 0.0 && self.learning_rate.is_finite(),
-                "a number above 0",
-            ),
-            ("train.warmup", is_share(self.warmup), SHARE),
-            (
-                "train.weight_decay",
-                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-                "a number from 0",
-            ),
-            ("train.beta1", is_share(self.beta1), SHARE),
-            ("train.beta2", is_share(self.beta2), SHARE),
-            (
-                "train.epsilon",
-                self.epsilon > 0.0 && self.epsilon.is_finite(),
-                "a number above 0",
-            ),
-            ("train.clip_norm", self.clip_norm >= 0.0, "a number from 0"),
-            ("train.ema_decay", is_share(self.ema_decay), SHARE),
-            (
-                "train.label_smoothing",
-                is_share(self.label_smoothing),
-                SHARE,
-            ),
-            ("train.word_dropout", is_share(self.word_dropout), SHARE),
-            (
-                "train.adversarial_weight",
-                self.adversarial_weight >= 0.0 && self.adversarial_weight.is_finite(),
-                "a number from 0",
-            ),
-            (
+        range::hold(&[
+            positive("train.epochs", self.epochs),
+            positive("train.batch_size", self.batch_size as u64),
+            positive("train.accumulate", self.accumulate as u64),
+            above_zero("train.learning_rate", self.learning_rate),
+            share("train.warmup", self.warmup),
+            from_zero("train.weight_decay", self.weight_decay),
+            share("train.beta1", self.beta1),
+            share("train.beta2", self.beta2),
+            above_zero("train.epsilon", self.epsilon),
+            from_zero("train.clip_norm", self.clip_norm),
+            share("train.ema_decay", self.ema_decay),
+            share("train.label_smoothing", self.label_smoothing),
+            share("train.word_dropout", self.word_dropout),
+            from_zero("train.adversarial_weight", self.adversarial_weight),
+            from_zero(
                 "train.virtual_adversarial_weight",
-                self.virtual_adversarial_weight >= 0.0
-                    && self.virtual_adversarial_weight.is_finite(),
-                "a number from 0",
+                self.virtual_adversarial_weight,
             ),
-            (
-                "train.adversarial_size",
-                self.adversarial_size >= 0.0 && self.adversarial_size.is_finite(),
-                "a number from 0",
-            ),
-            (
-                "train.ngram_cost",
-                self.ngram_cost > 0.0 && self.ngram_cost.is_finite(),
-                "a number above 0",
-            ),
-            (
-                "train.embedding_deviation",
-                self.embedding_deviation > 0.0 && self.embedding_deviation.is_finite(),
-                "a number above 0",
-            ),
-            (
-                "train.forget_bias",
-                self.forget_bias.is_finite(),
-                "a finite number",
-            ),
-            (
-                "train.encoder_rate",
-                self.encoder_rate >= 0.0 && self.encoder_rate.is_finite(),
-                "a number from 0",
-            ),
-            (
-                "train.embedding_rate",
-                self.embedding_rate >= 0.0 && self.embedding_rate.is_finite(),
-                "a number from 0",
-            ),
-            (
-                "train.unfreeze_every",
-                self.unfreeze_every >= 0.0 && self.unfreeze_every.is_finite(),
-                "a number from 0",
-            ),
-            ("train.log_every", self.log_every >= 1, "at least 1"),
-        ];
-        if let Some((key, _, range)) = checks.into_iter().find(|(_, holds, _)| !holds) {
-            return Err(Error::config(
-                key,
-                "the value is out of range",
-                format!("use {range}"),
-            ));
-        }
+            from_zero("train.adversarial_size", self.adversarial_size),
+            above_zero("train.ngram_cost", self.ngram_cost),
+            above_zero("train.embedding_deviation", self.embedding_deviation),
+            finite("train.forget_bias", self.forget_bias),
+            from_zero("train.encoder_rate", self.encoder_rate),
+            from_zero("train.embedding_rate", self.embedding_rate),
+            from_zero("train.unfreeze_every", self.unfreeze_every),
+            positive("train.log_every", self.log_every),
+        ])?;
         if self.init_from.is_some() && (self.vector_epochs > 0 || self.vectors.is_some()) {
             return Err(Error::config(
                 "train.init_from",
@@ -257,10 +206,4 @@ impl TrainConfig {
         }
         Ok(())
     }
-}
-
-pub(super) const SHARE: &str = "a number from 0 to below 1";
-
-pub(super) fn is_share(value: f64) -> bool {
-    (0.0..1.0).contains(&value)
 }

@@ -16,8 +16,12 @@
 //! | output | [N, D*H] | packed rows; forward half first |
 
 pub mod cpu;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 pub mod equations;
+mod flat;
 pub mod reference;
+pub mod tensors;
 
 use crate::error::{Error, Result};
 use crate::packing::Packing;
@@ -195,20 +199,27 @@ impl fmt::Debug for dyn Kernel {
     }
 }
 
-/// Every kernel that runs on this machine, the preferred ones first.
-pub fn all() -> Vec<&'static dyn Kernel> {
-    let cpu = cpu::kernels().iter().map(|kernel| kernel as &dyn Kernel);
-    cpu.chain([&reference::ReferenceKernel as &dyn Kernel])
-        .collect()
+/// Every kernel for tensors of this type on this device, the preferred ones first; the last one, which takes
+/// whatever no other does, is the reference kernel.
+pub fn all(device: &Device, dtype: DType) -> Vec<&'static dyn Kernel> {
+    let mut all: Vec<&'static dyn Kernel> = Vec::new();
+    all.extend(cpu::kernels().iter().map(|kernel| kernel as &dyn Kernel));
+    #[cfg(feature = "cuda")]
+    all.extend(cuda::kernels());
+    all.extend([
+        &tensors::TensorKernel as &dyn Kernel,
+        &reference::ReferenceKernel,
+    ]);
+    all.retain(|kernel| kernel.supports(device, dtype));
+    all
 }
 
-/// The preferred kernel for tensors of this type on this device. The reference kernel takes
-/// whatever no other kernel does.
+/// The preferred kernel for tensors of this type on this device.
 pub fn select(device: &Device, dtype: DType) -> &'static dyn Kernel {
-    all()
-        .into_iter()
-        .find(|kernel| kernel.supports(device, dtype))
-        .unwrap_or(&reference::ReferenceKernel)
+    match all(device, dtype)[..] {
+        [first, ..] => first,
+        [] => &reference::ReferenceKernel,
+    }
 }
 
 /// The sizes of a layer, checked against each other.

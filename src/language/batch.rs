@@ -4,9 +4,9 @@ use super::candidates::{Candidates, Unigrams};
 use super::neighbours::Neighbours;
 use super::stream::Piece;
 use crate::batch::Batch;
-use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
+use crate::rows::UsedRows;
 
 /// How the candidates of a batch are chosen.
 #[derive(Debug, Clone, Copy)]

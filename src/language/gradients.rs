@@ -14,6 +14,7 @@ use crate::loss::cross_entropy;
 use crate::model::EMBEDDING;
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::{Recurrent, State};
+use crate::rows::select_rows;
 use crate::storage::{change, read};
 use candle_core::{Device, Tensor, TensorId};
 use std::collections::HashMap;
@@ -154,8 +155,8 @@ impl LanguageLearner {
         for (direction, rows) in [forward, reverse].into_iter().enumerate() {
             if !rows.is_empty() {
                 let half = output.narrow(1, direction * num_hiddens, num_hiddens)?;
-                let rows = Tensor::from_iter(rows.iter().map(|&row| row as u32), output.device())?;
-                hidden.push(half.contiguous()?.index_select(&rows, 0)?);
+                let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+                hidden.push(select_rows(&half, &rows)?);
             }
         }
         let decoder = RowTable::new(var(self.decoder_name())?, &candidates.ids)?;

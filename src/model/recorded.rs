@@ -3,10 +3,11 @@
 use super::{BiRnn, Linear};
 use crate::batch::Batch;
 use crate::dropout::{Mask, Phase};
-use crate::embedding::{UsedRows, lookup};
+use crate::embedding::lookup;
 use crate::error::Result;
 use crate::pooling::RecordedPooling;
 use crate::rnn::{ParameterGradients, RecordedStack};
+use crate::rows::UsedRows;
 use candle_core::{DType, Tensor};
 use candle_nn::Module;
 

@@ -1,7 +1,7 @@
 //! Gradients by parameter name, dense or by rows.
 
-use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
+use crate::rows::{UsedRows, select_rows};
 use crate::storage::read;
 use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
@@ -162,7 +162,7 @@ pub struct RowTable {
     /// Their values, [rows, columns].
     table: Var,
     /// For each id of the batch its row in `table`.
-    places: Tensor,
+    places: Vec<u32>,
 }
 
 impl RowTable {
@@ -182,7 +182,7 @@ impl RowTable {
             ));
         }
         let device = table.device();
-        let places = Tensor::new(used.indices(), device)?;
+        let places = used.indices();
         let used = table
             .detach()
             .index_select(&Tensor::new(rows.as_slice(), device)?, 0)?;
@@ -198,9 +198,7 @@ impl RowTable {
     /// # Errors
     /// A failing tensor operation.
     pub fn lookup(&self) -> Result<Tensor> {
-        let columns = self.table.dim(1)?;
-        let embedding = candle_nn::Embedding::new(self.table.as_tensor().clone(), columns);
-        Ok(candle_nn::Module::forward(&embedding, &self.places)?)
+        select_rows(&self.table, &self.places)
     }
 
     /// The gradient of the rows after a backward pass.

@@ -4,6 +4,7 @@ use crate::dropout::{Dropout, Phase};
 use crate::error::{Error, Result};
 use crate::kernels::{self, DirectionWeights, Kernel, Layer, Mode, Prepared, State};
 use crate::packing::Packing;
+use crate::rows::select_rows;
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use std::sync::Arc;
@@ -375,13 +376,12 @@ impl Padded {
             };
             return Ok(time_major.reshape((self.packing.rows(), width))?);
         }
-        let places = self
-            .packing
-            .iter()
-            .map(|(step, row)| self.place(step, row) as u32);
-        let places = Tensor::from_iter(places, input.device())?;
+        let places = self.packing.iter();
+        let places: Vec<u32> = places
+            .map(|(step, row)| self.place(step, row) as u32)
+            .collect();
         let flat = input.reshape((self.batch * self.steps, width))?;
-        Ok(flat.index_select(&places, 0)?)
+        select_rows(&flat, &places)
     }
 
     fn unpack(&self, output: &Tensor) -> Result<Tensor> {
@@ -399,8 +399,7 @@ impl Padded {
         for (step, position) in self.packing.iter() {
             rows[self.place(step, position)] = self.packing.row(step, position) as u32;
         }
-        let rows = Tensor::new(rows, output.device())?;
-        let flat = Tensor::cat(&[output, &zeros], 0)?.index_select(&rows, 0)?;
+        let flat = select_rows(&Tensor::cat(&[output, &zeros], 0)?, &rows)?;
         Ok(match self.batch_first {
             true => flat.reshape((self.batch, self.steps, width))?,
             false => flat.reshape((self.steps, self.batch, width))?,

@@ -2,11 +2,11 @@
 
 use super::texts::TrainingTexts;
 use crate::batch::Batch;
-use crate::embedding::UsedRows;
 use crate::error::{Error, Result};
 use crate::evaluate::highest;
 use crate::loss::{Targets, is_known};
 use crate::rng::{Rng, Stream};
+use crate::rows::UsedRows;
 
 /// A batch with its classes and all that a training step can know before it has the parameters.
 #[derive(Debug, Clone)]

@@ -36,7 +36,7 @@ mod weights;
 pub use memory::keep_freed_memory;
 
 use super::{
-    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, Recorded, Sizes, State,
+    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, Recorded, Sizes, State, flat,
 };
 use crate::error::{Error, Result};
 use crate::storage::read;
@@ -85,7 +85,7 @@ impl Kernel for CpuKernel {
             let state = output.apply_op1_no_bwd(&final_state)?;
             (output, state)
         };
-        Ok((output, split(&state, layer, sizes)?))
+        Ok((output, flat::state(&state, layer, sizes)?))
     }
 
     fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
@@ -97,7 +97,7 @@ impl Kernel for CpuKernel {
         let output = input.apply_op3_no_bwd(weights, start, &op)?;
         let state = output.apply_op1_no_bwd(&op::FinalState(op.shared.clone()))?;
         Ok(Some(Box::new(RecordedLayer {
-            state: split(&state, layer, sizes)?,
+            state: flat::state(&state, layer, sizes)?,
             op,
             arguments,
             output,
@@ -109,7 +109,7 @@ impl Kernel for CpuKernel {
             return Ok(None);
         };
         let sizes = Sizes::of_weights(mode, weights, first.input.dim(1)?)?;
-        let flat = flat(weights)?.detach();
+        let flat = flat::of_weights(weights)?.detach();
         let panels = read(&flat, |flat| Ok(op::pack(mode, sizes, self.0, flat)))?;
         let layer = PreparedLayer {
             kernel: self.name(),
@@ -178,27 +178,9 @@ fn arguments(
 ) -> Result<[Tensor; 3]> {
     let weights = match prepared {
         Some(prepared) => prepared.flat.clone(),
-        None => flat(layer.weights)?,
+        None => flat::of_weights(layer.weights)?,
     };
-    let start = match &initial.c {
-        Some(c) => Tensor::cat(&[initial.h.flatten_all()?, c.flatten_all()?], 0)?,
-        None => initial.h.flatten_all()?.contiguous()?,
-    };
-    Ok([layer.input.contiguous()?, weights, start])
-}
-
-/// The state of a layer from the flat one, `h`, then for an LSTM `c`.
-fn split(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
-    let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);
-    let len = flat.elem_count() / if layer.mode.has_cell() { 2 } else { 1 };
-    let part = |offset| flat.narrow(0, offset, len)?.reshape(shape);
-    Ok(State {
-        h: part(0)?,
-        c: match layer.mode.has_cell() {
-            true => Some(part(len)?),
-            false => None,
-        },
-    })
+    Ok([layer.input.contiguous()?, weights, flat::of_state(initial)?])
 }
 
 /// A layer that has run forward without a graph.
@@ -234,31 +216,9 @@ impl Recorded for RecordedLayer {
         let (d_input, d_weights, _) =
             self.op
                 .gradients(arguments, &self.output, d_output, input_wanted)?;
-        let Sizes {
-            input,
-            hidden,
-            directions,
-            bias,
-        } = self.op.sizes;
-        let width = self.op.mode.gates() * hidden;
-        let mut offset = 0;
-        let mut next = |len: usize| {
-            offset += len;
-            d_weights.narrow(0, offset - len, len)
-        };
-        let weights = (0..directions).map(|_| {
-            Ok(DirectionWeights {
-                input: next(width * input)?.reshape((width, input))?,
-                hidden: next(width * hidden)?.reshape((width, hidden))?,
-                bias: match bias {
-                    true => Some((next(width)?, next(width)?)),
-                    false => None,
-                },
-            })
-        });
         Ok(LayerGradients {
             input: d_input,
-            weights: weights.collect::<Result<_>>()?,
+            weights: flat::weights(&d_weights, self.op.mode, self.op.sizes)?,
         })
     }
 }
@@ -274,17 +234,4 @@ struct PreparedLayer {
     flat: Tensor,
     /// For the forward pass, by direction.
     panels: Vec<ForwardWeights>,
-}
-
-/// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of each direction in turn.
-fn flat(weights: &[DirectionWeights]) -> Result<Tensor> {
-    let mut parts = Vec::new();
-    for direction in weights {
-        parts.push(direction.input.flatten_all()?);
-        parts.push(direction.hidden.flatten_all()?);
-        if let Some((input_bias, hidden_bias)) = &direction.bias {
-            parts.extend([input_bias.clone(), hidden_bias.clone()]);
-        }
-    }
-    Ok(Tensor::cat(&parts, 0)?)
 }

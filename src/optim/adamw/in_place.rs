@@ -1,7 +1,7 @@
 //! The step on the CPU: parameters, moments and differences from the averages in one pass, in parallel.
 
-use super::Scalars;
-use crate::error::{Error, Result};
+use super::{Scalars, rows_and_width};
+use crate::error::Result;
 use crate::optim::Gradient;
 use crate::storage::{change, read};
 use candle_core::{Tensor, Var};
@@ -15,30 +15,8 @@ pub(super) fn update_in_place(
     gradient: &Gradient,
     scalars: Scalars,
 ) -> Result<()> {
-    let (rows, values) = match gradient {
-        Gradient::Dense(values) => (None, values),
-        Gradient::Rows { rows, values } => (Some(rows.as_slice()), values),
-    };
-    let width = match rows {
-        None => var.elem_count(),
-        Some(_) => var.dim(1)?,
-    };
-    let fits = match rows {
-        None => values.elem_count() == width,
-        Some(rows) => {
-            values.elem_count() == rows.len() * width
-                && rows.is_sorted_by(|a, b| a < b)
-                && rows
-                    .last()
-                    .is_none_or(|&last| (last as usize) < var.dims()[0])
-        }
-    };
-    if !fits {
-        return Err(Error::argument(
-            "gradients",
-            format!("{:?} for a parameter {:?}", values.dims(), var.dims()),
-        ));
-    }
+    let values = gradient.values();
+    let (rows, width) = rows_and_width(var, gradient)?;
     if values.elem_count() == 0 {
         return Ok(());
     }
@@ -71,6 +49,7 @@ pub(super) fn update_in_place(
     })?;
     Ok(())
 }
+
 /// The same elements of a parameter, its moments, and (or nothing) its difference from its average.
 #[derive(Default)]
 struct Span<'a> {

@@ -1,13 +1,17 @@
 //! AdamW with named moments and lazy rows.
 
 mod in_place;
+#[cfg(any(feature = "cuda", test))]
+mod on_gpu;
 mod with_tensors;
 
-use super::{Ema, Gradients, Rates};
+use super::{Ema, Gradient, Gradients, Rates};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use in_place::update_in_place;
+#[cfg(feature = "cuda")]
+use on_gpu::update_on_gpu;
 use std::collections::BTreeMap;
 use with_tensors::update_with_tensors;
 
@@ -179,23 +183,59 @@ impl AdamW {
             let moments = &self.moments[name];
             let averages = averages.as_mut();
             let difference = averages.and_then(|averages| averages.difference(name));
-            if var.device().is_cpu() {
-                update_in_place(var, moments, difference.as_deref(), gradient, scalars)?;
-            } else {
-                let next = update_with_tensors(var, moments, difference, gradient, scalars)?;
-                self.moments.insert(name.to_owned(), next);
+            match var.device() {
+                Device::Cpu => {
+                    update_in_place(var, moments, difference.as_deref(), gradient, scalars)?;
+                }
+                #[cfg(feature = "cuda")]
+                Device::Cuda(_) => {
+                    update_on_gpu(var, moments, difference.as_deref(), gradient, scalars)?;
+                }
+                _ => {
+                    let next = update_with_tensors(var, moments, difference, gradient, scalars)?;
+                    self.moments.insert(name.to_owned(), next);
+                }
             }
         }
         Ok(())
     }
 }
 
+/// The rows that a gradient is of, if not of all, and their width or that of the whole parameter.
+///
+/// # Errors
+/// A gradient of another shape than its parameter's, or of rows that it does not have.
+fn rows_and_width<'a>(var: &Var, gradient: &'a Gradient) -> Result<(Option<&'a [u32]>, usize)> {
+    let count = gradient.values().elem_count();
+    let (rows, width, fits) = match gradient {
+        Gradient::Dense(_) => (None, var.elem_count(), count == var.elem_count()),
+        Gradient::Rows { rows, .. } => {
+            let width = var.dim(1)?;
+            let ascending = rows.is_sorted_by(|a, b| a < b);
+            let last = rows
+                .last()
+                .is_none_or(|&last| (last as usize) < var.dims()[0]);
+            let fits = count == rows.len() * width && ascending && last;
+            (Some(rows.as_slice()), width, fits)
+        }
+    };
+    match fits {
+        true => Ok((rows, width)),
+        false => Err(Error::argument(
+            "gradients",
+            format!(
+                "{:?} for a parameter {:?}",
+                gradient.values().dims(),
+                var.dims()
+            ),
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::Gradient;
     use crate::rng::normal_tensor;
-    use candle_core::Device;
     use candle_nn::Init;
 
     fn parameters() -> Parameters {

@@ -1,0 +1,49 @@
+//! Ranges of keys.
+
+use crate::error::{Error, Result};
+
+/// A key, whether its value is in its range, and the range.
+pub(super) type Check = (&'static str, bool, &'static str);
+
+/// At least 1.
+pub(super) fn positive(key: &'static str, value: u64) -> Check {
+    (key, value >= 1, "at least 1")
+}
+
+/// A number from 0.
+pub(super) fn from_zero(key: &'static str, value: f64) -> Check {
+    let holds = value >= 0.0 && value.is_finite();
+    (key, holds, "a number from 0")
+}
+
+/// A number above 0.
+pub(super) fn above_zero(key: &'static str, value: f64) -> Check {
+    let holds = value > 0.0 && value.is_finite();
+    (key, holds, "a number above 0")
+}
+
+/// A number from 0 to below 1.
+pub(super) fn share(key: &'static str, value: f64) -> Check {
+    let holds = (0.0..1.0).contains(&value);
+    (key, holds, "a number from 0 to below 1")
+}
+
+/// Any number.
+pub(super) fn finite(key: &'static str, value: f64) -> Check {
+    (key, value.is_finite(), "a finite number")
+}
+
+/// That all hold.
+///
+/// # Errors
+/// The first key whose value is out of its range.
+pub(super) fn hold(checks: &[Check]) -> Result<()> {
+    match checks.iter().find(|(_, holds, _)| !holds) {
+        None => Ok(()),
+        Some(&(key, _, range)) => Err(Error::config(
+            key,
+            "the value is out of range",
+            format!("use {range}"),
+        )),
+    }
+}

@@ -1,0 +1,28 @@
+//! Functions of our own for NVIDIA GPUs, compiled at run time from C beside the code that calls them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `source` | a text of functions, and the struct that they take |
+//! | `gpu` | a GPU that compiles and runs them |
+//! | `rows` | sums of rows that belong together: the way back from rows that were picked |
+//! | `dropout` | the mask of [`dropout`](crate::dropout), drawn where it is needed |
+//! | `adamw` | a step of the optimizer in one pass |
+//! | `emulated` | a processor in place of a GPU, for tests |
+//!
+//! Each struct has its fields in the order, and of the types, that its text says.
+
+#![allow(
+    unsafe_code,
+    reason = "a device's memory is known by its addresses only"
+)]
+
+pub(crate) mod adamw;
+pub(crate) mod dropout;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod emulated;
+#[cfg(feature = "cuda")]
+pub(crate) mod gpu;
+pub(crate) mod rows;
+mod source;
+
+pub(crate) use source::{Argument, Passed, Source};

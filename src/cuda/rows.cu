@@ -1,0 +1,24 @@
+// Sums of rows that belong together.
+
+struct Sums {
+    // [places, width].
+    const float *values;
+    // For each sum the first of its entries in `places`, then the number of all; and these places.
+    const unsigned *starts;
+    const unsigned *places;
+    // Which row of the result each sum is, and the result, [any, width].
+    const unsigned *rows;
+    float *out;
+    unsigned sums;
+    unsigned width;
+};
+
+extern "C" __global__ void sum_rows(Sums sums) {
+    size_t index = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    size_t sum = index / sums.width, column = index % sums.width;
+    if (sum >= sums.sums) return;
+    float total = 0.0f;
+    for (unsigned entry = sums.starts[sum]; entry < sums.starts[sum + 1]; entry++)
+        total += sums.values[(size_t)sums.places[entry] * sums.width + column];
+    sums.out[(size_t)sums.rows[sum] * sums.width + column] = total;
+}

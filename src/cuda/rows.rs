@@ -1,0 +1,99 @@
+//! Sums of rows that belong together, in the order of their places: the same every time.
+
+use super::{Argument, Passed, Source};
+
+/// `struct Sums` of `rows.cu`, where its fields are explained.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Sums {
+    pub(crate) values: u64,
+    pub(crate) starts: u64,
+    pub(crate) places: u64,
+    pub(crate) rows: u64,
+    pub(crate) out: u64,
+    pub(crate) sums: u32,
+    pub(crate) width: u32,
+}
+
+// SAFETY: addresses and numbers in C's layout.
+unsafe impl Passed for Sums {}
+
+impl Argument for Sums {
+    const SOURCE: Source = Source {
+        name: "rows",
+        text: include_str!("rows.cu"),
+        argument: "Sums",
+    };
+
+    fn threads(&self) -> usize {
+        self.sums as usize * self.width as usize
+    }
+}
+
+/// The sums of a tensor's rows [places, width] on a GPU, in their rows of a result of `count` ones that are
+/// zero elsewhere: sum number `i` over `places[starts[i]..starts[i + 1]]` in row `rows[i]`.
+#[cfg(feature = "cuda")]
+pub(crate) fn sum_rows(
+    values: &candle_core::Tensor,
+    (starts, places): (&[u32], &[u32]),
+    rows: &[u32],
+    count: usize,
+) -> candle_core::Result<candle_core::Tensor> {
+    let gpu = super::gpu::Gpu::of(values)?;
+    let values = values.contiguous()?;
+    let (given, width) = values.dims2()?;
+    assert!(starts.len() == rows.len() + 1 && starts.is_sorted());
+    assert!(
+        starts
+            .last()
+            .is_none_or(|&end| end as usize <= places.len())
+    );
+    assert!(places.iter().all(|&place| (place as usize) < given));
+    assert!(rows.iter().all(|&row| (row as usize) < count));
+    let out = gpu.device.alloc_zeros::<f32>((count * width).max(1))?;
+    if rows.is_empty() {
+        return Ok(gpu.into_tensor(out, (count, width)));
+    }
+    let (starts, places) = (gpu.upload(starts)?, gpu.upload(places)?);
+    let numbers = gpu.upload(rows)?;
+    let sums = Sums {
+        values: gpu.tensor(&values)?.0,
+        starts: gpu.address(&starts),
+        places: gpu.address(&places),
+        rows: gpu.address(&numbers),
+        out: gpu.address(&out),
+        sums: rows.len() as u32,
+        width: width as u32,
+    };
+    // SAFETY: the assertions; all memories live until here, and `out` is only ours.
+    unsafe { gpu.run("sum_rows", &sums)? };
+    Ok(gpu.into_tensor(out, (count, width)))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::cuda::emulated::Emulated;
+
+    #[test]
+    fn sums_worked_out_by_hand() {
+        let Some(machine) = Emulated::new(Sums::SOURCE) else {
+            return;
+        };
+        let values: Vec<f32> = (0..8).map(|value| value as f32).collect();
+        let (starts, places, rows) = ([0u32, 3, 3, 4], [3u32, 0, 1, 2], [1u32, 2, 4]);
+        let mut out = [9f32; 10];
+        let sums = Sums {
+            values: values.as_ptr() as u64,
+            starts: starts.as_ptr() as u64,
+            places: places.as_ptr() as u64,
+            rows: rows.as_ptr() as u64,
+            out: out.as_mut_ptr() as u64,
+            sums: 3,
+            width: 2,
+        };
+        // SAFETY: the arrays are of this test.
+        unsafe { machine.run("sum_rows", &sums) };
+        assert_eq!(out, [9., 9., 8., 11., 0., 0., 9., 9., 4., 5.]);
+    }
+}

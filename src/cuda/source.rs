@@ -1,0 +1,34 @@
+//! Texts of functions for a GPU.
+
+/// A text of functions that all take one struct.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    /// Of the file, without its ending.
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+    /// The struct's name in the text.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only a processor's launch is generated")
+    )]
+    pub(crate) argument: &'static str,
+}
+
+/// What may be passed to a GPU as it is.
+#[cfg(feature = "cuda")]
+pub(crate) use candle_core::cuda_backend::cudarc::driver::DeviceRepr as Passed;
+
+/// What may be passed to a GPU as it is.
+///
+/// # Safety
+/// Addresses and numbers only, in C's layout.
+#[cfg(not(feature = "cuda"))]
+pub(crate) unsafe trait Passed {}
+
+/// The struct that the functions of a source take.
+pub(crate) trait Argument: Passed {
+    const SOURCE: Source;
+
+    /// Number of threads that have something to do.
+    fn threads(&self) -> usize;
+}

@@ -1,0 +1,106 @@
+//! A GPU as the passes see it, with cuBLAS for products.
+
+use super::machine::{Machine, Matrix, Part, Product, Step};
+use crate::cuda::gpu::{Gpu, on};
+use candle_core::Result;
+use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, result as driver};
+use candle_core::cuda_backend::gemm_reduced_precision_f32;
+use std::ffi::c_void;
+
+impl Machine for Gpu {
+    type Memory = CudaSlice<f32>;
+
+    fn zeros(&self, len: usize) -> Result<CudaSlice<f32>> {
+        // There is no memory without numbers.
+        self.device.alloc_zeros(len.max(1))
+    }
+
+    fn upload(&self, values: &[f32]) -> Result<CudaSlice<f32>> {
+        self.device.clone_htod(values)
+    }
+
+    fn part(&self, memory: &mut CudaSlice<f32>) -> Part {
+        Part {
+            address: self.address(memory),
+            len: memory.len(),
+        }
+    }
+
+    unsafe fn copy(&self, from: Part, to: Part) -> Result<()> {
+        assert_eq!(from.len, to.len);
+        let (bytes, stream) = (from.len * size_of::<f32>(), self.stream.cu_stream());
+        // SAFETY: the caller's.
+        let copied = unsafe { driver::memcpy_dtod_async(to.address, from.address, bytes, stream) };
+        on("copying", copied)
+    }
+
+    unsafe fn product(&self, product: &Product) -> Result<()> {
+        product.check();
+        let operation = |matrix: &Matrix| match matrix.transposed {
+            true => sys::cublasOperation_t::CUBLAS_OP_T,
+            false => sys::cublasOperation_t::CUBLAS_OP_N,
+        };
+        // Candle's own products obey the same switch.
+        let precision = match gemm_reduced_precision_f32() {
+            true => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            false => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        };
+        let single = sys::cudaDataType_t::CUDA_R_32F;
+        let (one, added) = (1f32, if product.add { 1f32 } else { 0f32 });
+        let blas = self.device.cublas_handle();
+        let Product {
+            left, right, out, ..
+        } = product;
+        // cuBLAS has its matrices column by column: what is row-major here is the transpose there, and the
+        // transpose of a product is the product of the transposes in the other order.
+        // SAFETY: the check, and the caller's.
+        let computed = unsafe {
+            cublas::gemm_ex(
+                *blas.handle(),
+                operation(right),
+                operation(left),
+                product.columns as i32,
+                product.rows as i32,
+                product.summands as i32,
+                (&raw const one).cast(),
+                right.part.address as *const c_void,
+                single,
+                right.stride as i32,
+                left.part.address as *const c_void,
+                single,
+                left.stride as i32,
+                (&raw const added).cast(),
+                out.part.address as *mut c_void,
+                single,
+                out.stride as i32,
+                precision,
+                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        on("a matrix product", computed)
+    }
+
+    unsafe fn run(&self, function: &'static str, step: &Step) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { Gpu::run(self, function, step) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::Argument;
+    use crate::cuda::gpu::compiled;
+    use crate::kernels::Mode;
+    use crate::kernels::cuda::machine::functions;
+
+    /// By NVIDIA's compiler, which needs no GPU.
+    #[test]
+    fn every_step_compiles() {
+        let text = compiled(Step::SOURCE).unwrap();
+        for function in Mode::ALL.map(functions).concat() {
+            assert!(text.contains(&format!(".entry {function}(")), "{function}");
+        }
+    }
+}

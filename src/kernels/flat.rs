@@ -1,0 +1,67 @@
+//! The arguments of a layer as one tensor each, for graph nodes that have three at most.
+
+use super::{DirectionWeights, Layer, Mode, Sizes, State};
+use crate::error::Result;
+use candle_core::Tensor;
+
+/// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of each direction in turn.
+pub(super) fn of_weights(weights: &[DirectionWeights]) -> Result<Tensor> {
+    let mut parts = Vec::new();
+    for direction in weights {
+        parts.push(direction.input.flatten_all()?);
+        parts.push(direction.hidden.flatten_all()?);
+        if let Some((input_bias, hidden_bias)) = &direction.bias {
+            parts.extend([input_bias.clone(), hidden_bias.clone()]);
+        }
+    }
+    Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// The way back, for parameters or their gradients.
+pub(super) fn weights(flat: &Tensor, mode: Mode, sizes: Sizes) -> Result<Vec<DirectionWeights>> {
+    let Sizes {
+        input,
+        hidden,
+        directions,
+        bias,
+    } = sizes;
+    let width = mode.gates() * hidden;
+    let mut offset = 0;
+    let mut next = |len: usize| {
+        offset += len;
+        flat.narrow(0, offset - len, len)
+    };
+    let weights = (0..directions).map(|_| {
+        Ok(DirectionWeights {
+            input: next(width * input)?.reshape((width, input))?,
+            hidden: next(width * hidden)?.reshape((width, hidden))?,
+            bias: match bias {
+                true => Some((next(width)?, next(width)?)),
+                false => None,
+            },
+        })
+    });
+    weights.collect()
+}
+
+/// `h`, then for an LSTM `c`.
+pub(super) fn of_state(state: &State) -> Result<Tensor> {
+    match &state.c {
+        Some(c) => Ok(Tensor::cat(&[state.h.flatten_all()?, c.flatten_all()?], 0)?),
+        None => Ok(state.h.flatten_all()?.contiguous()?),
+    }
+}
+
+/// The way back: the state of a layer.
+pub(super) fn state(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
+    let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);
+    let len = flat.elem_count() / if layer.mode.has_cell() { 2 } else { 1 };
+    let part = |offset| flat.narrow(0, offset, len)?.reshape(shape);
+    Ok(State {
+        h: part(0)?,
+        c: match layer.mode.has_cell() {
+            true => Some(part(len)?),
+            false => None,
+        },
+    })
+}

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Everything that needs an NVIDIA GPU, in one go: the kernels against the CPU's, a training from beginning to end,
+# and training steps beside PyTorch with cuDNN, one after the other on the same GPU.
+#
+#     sh tests/cuda/check.sh                                     # builds first, with the feature `cudnn`
+#     sh tests/cuda/check.sh BIRNN TESTS                         # with a binary and tests/gpu.rs built elsewhere
+#
+# PyTorch is that of the `python3` in the path; without one the last part is left out. Set IMDB to a folder of
+# reviews (or to a hub id) to train configs/imdb.toml on them as well.
+set -eu
+cd "$(dirname "$0")/../.."
+
+if [ $# -eq 0 ]; then
+    cargo test --release --locked --features cudnn --test gpu -- --nocapture
+    cargo build --release --locked --features cudnn
+    birnn=target/release/birnn
+else
+    birnn=$1
+    "$2" --nocapture
+fi
+
+runs=$(mktemp -d)
+trap 'rm -rf "$runs"' EXIT
+for cell in lstm gru rnn; do
+    "$birnn" train --device cuda --set model.cell=$cell --out "$runs/$cell"
+    "$birnn" eval --device cuda --model "$runs/$cell"
+    # What the GPU has learnt is read on the CPU.
+    "$birnn" eval --device cpu --model "$runs/$cell"
+done
+if [ -n "${IMDB:-}" ]; then
+    "$birnn" train --device cuda --config configs/imdb.toml --data "$IMDB" --out "$runs/imdb"
+fi
+
+"$birnn" bench --device cuda
+"$birnn" bench --device cuda --shape 64,256,512,512,1,30000
+if python3 -c 'import torch' 2>/dev/null; then
+    python3 benches/peers/compare.py --device cuda --birnn "$birnn" --rounds 3
+else
+    echo 'python3 has no PyTorch: the comparison is left out' >&2
+fi

@@ -1,0 +1,258 @@
+//! The kernels for GPUs on a GPU: what the library's own tests compute on the processor from the same texts.
+//!
+//!     cargo test --release --features cudnn --test gpu
+//!
+//! Without a GPU each test says so and is skipped.
+
+use birnn::batch::Batch;
+use birnn::dropout::{Dropout, Phase};
+use birnn::kernels::{self, Kernel, Mode};
+use birnn::model::{BiRnn, ModelConfig};
+use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
+use birnn::packing::Packing;
+use birnn::parameters::Parameters;
+use birnn::pooling::Pooling;
+use birnn::rnn::{Recurrent, RecurrentConfig};
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::{Init, VarBuilder, VarMap};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The first GPU, if this build knows of any and one is there.
+fn gpu() -> Option<Device> {
+    match birnn::device::device("cuda") {
+        Ok(device) => Some(device),
+        Err(problem) => {
+            eprintln!("skipped: {problem}");
+            None
+        }
+    }
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    let host = tensor.to_device(&Device::Cpu).unwrap();
+    host.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Relative to the largest expected number.
+#[track_caller]
+fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f32) {
+    assert_eq!(found.dims(), expected.dims(), "{what}");
+    let (found, expected) = (numbers(found), numbers(expected));
+    let scale = expected
+        .iter()
+        .fold(1e-3f32, |most, value| most.max(value.abs()));
+    for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let error = (found - expected).abs() / scale;
+        assert!(
+            error < tolerance,
+            "{what}, number {at}: {found} for {expected}"
+        );
+    }
+}
+
+/// Normal numbers, the same on every device.
+fn normal(seed: u64, shape: &[usize]) -> Tensor {
+    let mut rng = birnn::rng::Rng::new(seed, birnn::rng::Stream::Initialisation, 0, 0);
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| rng.normal() as f32)
+        .collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Output, final state and the gradients of everything, by name.
+fn run(
+    kernel: &'static dyn Kernel,
+    config: &RecurrentConfig,
+    weights: &HashMap<String, Tensor>,
+    lengths: &[usize],
+    device: &Device,
+) -> HashMap<String, Tensor> {
+    let variables: HashMap<String, Var> = weights
+        .iter()
+        .map(|(name, values)| {
+            let there = values.to_device(device).unwrap();
+            (name.clone(), Var::from_tensor(&there).unwrap())
+        })
+        .collect();
+    let tensors = variables
+        .iter()
+        .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+    let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, device);
+    let stack = Recurrent::new(config, vb).unwrap().with_kernel(kernel);
+    let packing = Arc::new(Packing::new(lengths).unwrap());
+    let input = normal(1, &[packing.rows(), config.input_size])
+        .to_device(device)
+        .unwrap();
+    let input = Var::from_tensor(&input).unwrap();
+    let (output, state) = stack
+        .forward_packed(&input, &packing, None, Phase::Inference)
+        .unwrap();
+    let loss = |tensor: &Tensor, seed| {
+        let weights = normal(seed, tensor.dims()).to_device(device).unwrap();
+        (tensor * weights).unwrap().sum_all().unwrap()
+    };
+    let mut total = (loss(&output, 2) + loss(&state.h, 3)).unwrap();
+    if let Some(c) = &state.c {
+        total = (total + loss(c, 4)).unwrap();
+    }
+    let store = total.backward().unwrap();
+    let mut found = HashMap::from([
+        ("output".to_owned(), output),
+        ("h".to_owned(), state.h),
+        ("d_input".to_owned(), store.get(&input).unwrap().clone()),
+    ]);
+    found.extend(state.c.map(|c| ("c".to_owned(), c)));
+    for (name, var) in &variables {
+        found.insert(format!("d_{name}"), store.get(var).unwrap().clone());
+    }
+    found
+}
+
+/// Outputs, final states and all gradients within 1e-4 of the CPU kernel: every mode, ragged, one direction and
+/// two, one to three layers, with biases and without.
+#[test]
+fn layers_agree_with_the_cpu() {
+    let Some(device) = gpu() else {
+        return;
+    };
+    let on_cpu = kernels::select(&Device::Cpu, DType::F32);
+    let mut cases = 0;
+    for kernel in kernels::all(&device, DType::F32) {
+        if kernel.name() == "reference" {
+            continue;
+        }
+        for mode in Mode::ALL {
+            for (num_layers, bidirectional, bias) in [
+                (1, false, true),
+                (1, true, false),
+                (2, true, true),
+                (3, true, true),
+            ] {
+                let config = RecurrentConfig {
+                    num_layers,
+                    bidirectional,
+                    bias,
+                    ..RecurrentConfig::new(mode, 20, 33)
+                };
+                let map = VarMap::new();
+                let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+                Recurrent::new(&config, vb).unwrap();
+                let weights: HashMap<String, Tensor> = map
+                    .data()
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .enumerate()
+                    .map(|(seed, (name, var))| {
+                        let values = (normal(10 + seed as u64, var.dims()) * 0.2).unwrap();
+                        (name.clone(), values)
+                    })
+                    .collect();
+                let lengths = [17, 3, 29, 29, 1, 8, 12];
+                let expected = run(on_cpu, &config, &weights, &lengths, &Device::Cpu);
+                let found = run(kernel, &config, &weights, &lengths, &device);
+                assert_eq!(found.len(), expected.len());
+                for (name, expected) in &expected {
+                    let what = format!("{} {mode} {num_layers} layers: {name}", kernel.name());
+                    assert_close(&what, &found[name], expected, 1e-4);
+                    cases += 1;
+                }
+            }
+        }
+    }
+    eprintln!("{cases} tensors compared");
+    assert!(cases >= 4 * 4 * 6);
+}
+
+/// The textbook's classifier with all poolings and dropouts: logits and gradients.
+#[test]
+fn a_classifier_agrees_with_the_cpu() {
+    let Some(device) = gpu() else {
+        return;
+    };
+    let config = ModelConfig {
+        embedding_size: 12,
+        num_hiddens: 16,
+        num_layers: 2,
+        pooling: vec![Pooling::Ends, Pooling::Max, Pooling::Mean],
+        embedding_dropout: 0.3,
+        encoder_dropout: 0.2,
+        dropout: 0.5,
+        ..ModelConfig::default()
+    };
+    let texts: [&[u32]; 4] = [&[1, 2, 3, 9, 4], &[4, 1, 1], &[7], &[3, 3, 8, 1, 2, 6, 5]];
+    let batch = Batch::new(&texts).unwrap();
+    let phase = Phase::Training { seed: 3, step: 5 };
+    let run = |device: &Device| {
+        let build = |vb: VarBuilder| BiRnn::new(&config, 10, 3, vb);
+        let (model, parameters) = Parameters::create(4, device, build).unwrap();
+        let logits = model.forward(&batch, phase).unwrap();
+        let weights = normal(8, logits.dims()).to_device(device).unwrap();
+        let store = (&logits * weights)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        let mut found = HashMap::from([("logits".to_owned(), logits)]);
+        for (name, var) in parameters.iter() {
+            found.insert(name.to_owned(), store.get(var).unwrap().clone());
+        }
+        found
+    };
+    let (expected, found) = (run(&Device::Cpu), run(&device));
+    for (name, expected) in &expected {
+        assert_close(name, &found[name], expected, 1e-4);
+    }
+}
+
+#[test]
+fn dropout_has_the_mask_of_the_cpu() {
+    let Some(device) = gpu() else {
+        return;
+    };
+    let x = normal(1, &[37, 41]);
+    let dropout = Dropout::new(0.4, 2).unwrap();
+    let phase = Phase::Training { seed: 7, step: 9 };
+    let expected = dropout.forward(&x, phase).unwrap();
+    let found = dropout
+        .forward(&x.to_device(&device).unwrap(), phase)
+        .unwrap();
+    assert_eq!(numbers(&found), numbers(&expected));
+}
+
+/// Three steps, some of them by rows.
+#[test]
+fn the_optimizer_takes_the_steps_of_the_cpu() {
+    let Some(device) = gpu() else {
+        return;
+    };
+    let run = |device: &Device| {
+        let init = Init::Uniform { lo: -1., up: 1. };
+        let build = |vb: VarBuilder| -> birnn::Result<()> {
+            vb.get_with_hints((9, 5), "table", init)?;
+            vb.get_with_hints(7, "bias", init)?;
+            Ok(())
+        };
+        let (_, parameters) = Parameters::create(5, device, build).unwrap();
+        let mut optimizer = AdamW::new(AdamWConfig {
+            weight_decay: 0.1,
+            ..AdamWConfig::default()
+        });
+        for step in 0..3 {
+            let there = |seed, shape: &[usize]| normal(seed, shape).to_device(device).unwrap();
+            let mut gradients = Gradients::default();
+            gradients.insert("bias", Gradient::Dense(there(step, &[7])));
+            let rows = vec![step as u32, 4, 8];
+            let values = there(10 + step, &[3, 5]);
+            gradients.insert("table", Gradient::Rows { rows, values });
+            optimizer.step(&parameters, &gradients, 0.1, 0.5).unwrap();
+        }
+        parameters.tensors()
+    };
+    let (expected, found) = (run(&Device::Cpu), run(&device));
+    for (name, expected) in &expected {
+        assert_close(name, &found[name], expected, 1e-6);
+    }
+}
