@@ -16,21 +16,36 @@ pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const KEPT: usize = 2;
 const LOCK: &str = "lock";
 
+/// A folder that is locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that is being started elsewhere in this one has it open, too, until
+    /// it becomes another program.
+    fn drop(&mut self) {
+        // Where that fails the lock ends with the file.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Locks the folder of a run, which is made if it is not there.
-pub(super) fn lock(path: &Path) -> Result<File> {
+pub(super) fn lock(path: &Path) -> Result<Lock> {
     let folder = path.join(CHECKPOINTS);
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let file = folder.join(LOCK);
     let opened = File::create(&file).map_err(Error::io("create", &file))?;
     match opened.try_lock() {
-        Ok(()) => Ok(opened),
+        Ok(()) => Ok(Lock(opened)),
         Err(TryLockError::WouldBlock) => Err(Error::model(
             path,
             "another run is writing in this folder",
             "wait for its end, or choose another --out",
         )),
         // A file system without locks.
-        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(opened),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+            Ok(Lock(opened))
+        }
         Err(TryLockError::Error(error)) => Err(Error::io("lock", &file)(error)),
     }
 }

@@ -13,7 +13,9 @@
 //! a list of the hashes of its files ([`manifest`]), and the newest that agrees with its list is the one
 //! to go on from.
 
-use super::checkpoints::{CHECKPOINTS, KEPT, Newest, checkpoints, lock, newest, nothing_to_resume};
+use super::checkpoints::{
+    CHECKPOINTS, KEPT, Lock, Newest, checkpoints, lock, newest, nothing_to_resume,
+};
 use super::manifest::{MANIFEST, manifest};
 use super::model_directory::{CONFIG, WEIGHTS, weights_to_bytes, write_description};
 use super::model_directory::{to_json, to_safetensors};
@@ -45,7 +47,7 @@ pub struct RunDirectory {
     /// The number of the next checkpoint.
     next: u64,
     /// Locked as long as this exists.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A run that goes on.

@@ -52,6 +52,15 @@ pub(super) fn of_state(state: &State) -> Result<Tensor> {
     }
 }
 
+/// What a layer computes, from its output [N, D*H] and then its final state, flat.
+pub(super) fn result(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<(Tensor, State)> {
+    let shape = (layer.packing.rows(), sizes.directions * sizes.hidden);
+    let len = shape.0 * shape.1;
+    let output = flat.narrow(0, 0, len)?.reshape(shape)?;
+    let of_state = flat.narrow(0, len, flat.elem_count() - len)?;
+    Ok((output, state(&of_state, layer, sizes)?))
+}
+
 /// The way back: the state of a layer.
 pub(super) fn state(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
     let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);

@@ -4,6 +4,13 @@
 //! computes the same function; the tests run each of them against recorded PyTorch values and
 //! against [`mod@reference`], the slow twin that is written for reading.
 //!
+//! | kernel | where |
+//! |---|---|
+//! | [`cpu`] | the CPU, single precision |
+//! | `cuda` | NVIDIA GPUs, single precision, with the feature `cuda`; by cuDNN with `cudnn` |
+//! | [`tensors`] | any device, any floating-point type |
+//! | [`mod@reference`] | the same, slowly: the oracle |
+//!
 //! Shapes, with N packed rows, B sequences, I inputs, H hidden units, G gates, D directions:
 //!
 //! | tensor | shape | order |

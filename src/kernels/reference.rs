@@ -4,7 +4,7 @@
 //! It pads the batch, reverses each row within its length for the reverse direction, runs every
 //! step for every row, and picks the valid results out. It runs on every device and in every
 //! floating-point type. Its cost grows with the square of the number of steps in the backward
-//! pass, so it serves as an oracle and as the fallback, not for training.
+//! pass, so it serves as an oracle, not for training; [`tensors`](super::tensors) does.
 
 use super::{DirectionWeights, Kernel, Layer, Mode, State, equations};
 use crate::error::Result;

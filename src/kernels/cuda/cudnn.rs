@@ -152,7 +152,8 @@ impl Description {
                 SINGLE,
                 SINGLE,
                 match gemm_reduced_precision_f32() {
-                    true => sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION,
+                    // TensorFloat-32; the modes named after tensor cores would take half precision.
+                    true => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
                     false => sys::cudnnMathType_t::CUDNN_FMA_MATH,
                 },
                 int(sizes.input)?,

@@ -1,6 +1,6 @@
 //! A GPU as the passes see it, with cuBLAS for products.
 
-use super::machine::{Machine, Matrix, Part, Product, Step};
+use super::machine::{ColumnMajor, Machine, Matrix, Part, Product, Step};
 use crate::cuda::gpu::{Gpu, on};
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys};
@@ -47,30 +47,34 @@ impl Machine for Gpu {
             false => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
         };
         let single = sys::cudaDataType_t::CUDA_R_32F;
-        let (one, added) = (1f32, if product.add { 1f32 } else { 0f32 });
         let blas = self.device.cublas_handle();
-        let Product {
-            left, right, out, ..
-        } = product;
-        // cuBLAS has its matrices column by column: what is row-major here is the transpose there, and the
-        // transpose of a product is the product of the transposes in the other order.
+        let ColumnMajor {
+            m,
+            n,
+            k,
+            first,
+            second,
+            out,
+            beta,
+        } = product.column_major();
+        let alpha = 1f32;
         // SAFETY: the check, and the caller's.
         let computed = unsafe {
             cublas::gemm_ex(
                 *blas.handle(),
-                operation(right),
-                operation(left),
-                product.columns as i32,
-                product.rows as i32,
-                product.summands as i32,
-                (&raw const one).cast(),
-                right.part.address as *const c_void,
+                operation(&first),
+                operation(&second),
+                m as i32,
+                n as i32,
+                k as i32,
+                (&raw const alpha).cast(),
+                first.part.address as *const c_void,
                 single,
-                right.stride as i32,
-                left.part.address as *const c_void,
+                first.stride as i32,
+                second.part.address as *const c_void,
                 single,
-                left.stride as i32,
-                (&raw const added).cast(),
+                second.stride as i32,
+                (&raw const beta).cast(),
                 out.part.address as *mut c_void,
                 single,
                 out.stride as i32,

@@ -15,13 +15,13 @@ use std::sync::Arc;
 struct Host(Emulated);
 
 impl Matrix {
-    /// The address of an element.
+    /// The address of an element, with columns `stride` numbers apart.
     fn element(&self, row: usize, column: usize) -> *mut f32 {
         let (row, column) = match self.transposed {
             true => (column, row),
             false => (row, column),
         };
-        (self.part.address as *mut f32).wrapping_add(row * self.stride + column)
+        (self.part.address as *mut f32).wrapping_add(column * self.stride + row)
     }
 }
 
@@ -53,15 +53,19 @@ impl Machine for Host {
 
     unsafe fn product(&self, product: &Product) -> Result<()> {
         product.check();
-        for row in 0..product.rows {
-            for column in 0..product.columns {
+        let product = product.column_major();
+        for row in 0..product.m {
+            for column in 0..product.n {
                 // SAFETY: the check, and the caller's.
                 unsafe {
                     let out = product.out.element(row, column);
-                    let mut sum = if product.add { f64::from(*out) } else { 0.0 };
-                    for at in 0..product.summands {
-                        let left = *product.left.element(row, at);
-                        sum += f64::from(left) * f64::from(*product.right.element(at, column));
+                    let mut sum = match product.beta {
+                        0.0 => 0.0,
+                        beta => f64::from(beta * *out),
+                    };
+                    for at in 0..product.k {
+                        let first = f64::from(*product.first.element(row, at));
+                        sum += first * f64::from(*product.second.element(at, column));
                     }
                     *out = sum as f32;
                 }

@@ -123,6 +123,36 @@ impl Product {
     }
 }
 
+/// A product as BLAS computes it, which has its matrices column by column: `out [m, n] = first [m, k] *
+/// second [k, n]`, each stored as it is or, where `transposed`, as its transpose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnMajor {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) first: Matrix,
+    pub(super) second: Matrix,
+    pub(super) out: Matrix,
+    /// What the result is multiplied by before the product is added to it.
+    pub(super) beta: f32,
+}
+
+impl Product {
+    /// What is row-major here is the transpose there, and the transpose of a product is the product of the
+    /// transposes in the other order.
+    pub(super) fn column_major(&self) -> ColumnMajor {
+        ColumnMajor {
+            m: self.columns,
+            n: self.rows,
+            k: self.summands,
+            first: self.right,
+            second: self.left,
+            out: self.out,
+            beta: if self.add { 1.0 } else { 0.0 },
+        }
+    }
+}
+
 /// `struct Step` of `steps.cu`, where its fields are explained; addresses in bytes, 0 for none.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]

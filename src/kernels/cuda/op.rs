@@ -103,11 +103,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             true => input.apply_op3(&weights, &start, op)?,
             false => input.apply_op3_no_bwd(&weights, &start, &op)?,
         };
-        let shape = (layer.packing.rows(), sizes.directions * sizes.hidden);
-        let len = shape.0 * shape.1;
-        let output = result.narrow(0, 0, len)?.reshape(shape)?;
-        let state = result.narrow(0, len, result.elem_count() - len)?;
-        Ok((output, flat::state(&state, layer, sizes)?))
+        flat::result(&result, layer, sizes)
     }
 }
 

@@ -1,66 +1,15 @@
-//! A layer in plain tensor operations, on any device and in any floating-point type: for devices without a kernel
-//! of their own.
-//!
-//! Like the kernels it is one graph node: the steps run without a graph, and the way back is written out. (Candle's
-//! own way back through a loop of steps makes, for each step, a gradient of the size of all.) The sums over the
-//! input are one product for all steps; so are the gradients of input and weights.
+//! The passes of a layer, step by step.
 
-use super::{DirectionWeights, Kernel, Layer, Mode, Sizes, State, flat};
 use crate::error::Result;
+use crate::kernels::{DirectionWeights, Mode, Sizes, flat};
 use crate::packing::Packing;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Storage, Tensor, bail};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 use std::sync::Arc;
 
-/// The kernel of tensor operations; see the module's documentation.
-#[derive(Debug, Clone, Copy)]
-pub struct TensorKernel;
-
-impl Kernel for TensorKernel {
-    fn name(&self) -> &'static str {
-        "tensors"
-    }
-
-    fn supports(&self, _device: &Device, dtype: DType) -> bool {
-        dtype.is_float()
-    }
-
-    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
-        let sizes = layer.sizes()?;
-        let initial = layer.initial_or_zeros(&sizes)?;
-        let input = layer.input.contiguous()?;
-        let (weights, start) = (flat::of_weights(layer.weights)?, flat::of_state(&initial)?);
-        let pass = Pass {
-            mode: layer.mode,
-            packing: layer.packing.clone(),
-            sizes,
-        };
-        let ran = pass.forward([&input, &weights, &start].map(Tensor::detach))?;
-        let len = layer.packing.rows() * sizes.directions * sizes.hidden;
-        let result = match input.track_op() || weights.track_op() || start.track_op() {
-            true => input.apply_op3(&weights, &start, Node { pass, ran })?,
-            false => ran.result,
-        };
-        let output = result
-            .narrow(0, 0, len)?
-            .reshape((layer.packing.rows(), ()))?;
-        let state = result.narrow(0, len, result.elem_count() - len)?;
-        Ok((output, flat::state(&state, layer, sizes)?))
-    }
-}
-
-/// A layer: the result, its output [N, D*H] and then its final state, flat, as a function of (input [N, I], flat
-/// weights, flat initial state).
-struct Node {
-    pass: Pass,
-    /// The result has been computed before the node is made.
-    ran: Ran,
-}
-
 /// A forward pass that has run.
-struct Ran {
-    result: Tensor,
+pub(super) struct Ran {
+    pub(super) result: Tensor,
     /// By direction, then in the order of the steps that it takes.
     steps: Vec<Vec<Step>>,
 }
@@ -107,14 +56,15 @@ impl Cells {
 }
 
 /// The layer's sizes, and its passes.
-struct Pass {
-    mode: Mode,
-    packing: Arc<Packing>,
-    sizes: Sizes,
+pub(super) struct Pass {
+    pub(super) mode: Mode,
+    pub(super) packing: Arc<Packing>,
+    pub(super) sizes: Sizes,
 }
 
 impl Pass {
-    fn forward(&self, [input, weights, start]: [Tensor; 3]) -> Result<Ran> {
+    /// The result, from (input, weights, start) without a graph.
+    pub(super) fn forward(&self, [input, weights, start]: [Tensor; 3]) -> Result<Ran> {
         let (mut outputs, mut ends, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let weights = flat::weights(&weights, self.mode, self.sizes)?;
         for (direction, weights) in weights.iter().enumerate() {
@@ -231,7 +181,7 @@ impl Pass {
     }
 
     /// The gradients of (input, weights, start) from that of the result.
-    fn backward(
+    pub(super) fn backward(
         &self,
         [input, weights, start]: [Tensor; 3],
         ran: &Ran,
@@ -431,86 +381,4 @@ fn flat_cells(cells: &[Cells]) -> Result<Vec<Tensor>> {
     Ok(h.chain(c)
         .map(Tensor::flatten_all)
         .collect::<candle_core::Result<_>>()?)
-}
-
-impl Node {
-    /// The result's numbers once more.
-    fn shape(&self) -> Shape {
-        self.ran.result.shape().clone()
-    }
-}
-
-impl CustomOp3 for Node {
-    fn name(&self) -> &'static str {
-        "recurrent-layer"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _input: &CpuStorage,
-        _input_layout: &Layout,
-        _weights: &CpuStorage,
-        _weights_layout: &Layout,
-        _start: &CpuStorage,
-        _start_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.ran.result.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(storage) => Ok((storage.try_clone(layout)?, self.shape())),
-            _ => bail!("recurrent layer: a tensor has left the CPU"),
-        }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        _input: &candle_core::CudaStorage,
-        _input_layout: &Layout,
-        _weights: &candle_core::CudaStorage,
-        _weights_layout: &Layout,
-        _start: &candle_core::CudaStorage,
-        _start_layout: &Layout,
-    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        let (storage, layout) = self.ran.result.storage_and_layout();
-        match &*storage {
-            Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, self.shape())),
-            _ => bail!("recurrent layer: a tensor has left the GPU"),
-        }
-    }
-
-    #[cfg(feature = "metal")]
-    fn metal_fwd(
-        &self,
-        _input: &candle_core::MetalStorage,
-        _input_layout: &Layout,
-        _weights: &candle_core::MetalStorage,
-        _weights_layout: &Layout,
-        _start: &candle_core::MetalStorage,
-        _start_layout: &Layout,
-    ) -> candle_core::Result<(candle_core::MetalStorage, Shape)> {
-        let (storage, layout) = self.ran.result.storage_and_layout();
-        match &*storage {
-            Storage::Metal(storage) => Ok((storage.try_clone(layout)?, self.shape())),
-            _ => bail!("recurrent layer: a tensor has left the GPU"),
-        }
-    }
-
-    fn bwd(
-        &self,
-        input: &Tensor,
-        weights: &Tensor,
-        start: &Tensor,
-        _result: &Tensor,
-        d_result: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let arguments = [input, weights, start].map(Tensor::detach);
-        let d_result = d_result.detach();
-        let found = self.pass.backward(arguments, &self.ran, &d_result);
-        let [d_input, d_weights, d_start] = found.map_err(candle_core::Error::wrap)?;
-        Ok((
-            input.track_op().then_some(d_input),
-            weights.track_op().then_some(d_weights),
-            start.track_op().then_some(d_start),
-        ))
-    }
 }

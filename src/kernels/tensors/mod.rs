@@ -1,0 +1,136 @@
+//! A layer in plain tensor operations, on any device and in any floating-point type: for devices without a kernel
+//! of their own.
+//!
+//! Like the kernels it is one graph node: the steps run without a graph, and the way back is written out. (Candle's
+//! own way back through a loop of steps makes, for each step, a gradient of the size of all.) The sums over the
+//! input are one product for all steps; so are the gradients of input and weights.
+
+mod pass;
+
+use super::{Kernel, Layer, State, flat};
+use crate::error::Result;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Storage, Tensor, bail};
+use pass::{Pass, Ran};
+
+/// The kernel of tensor operations; see the module's documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorKernel;
+
+impl Kernel for TensorKernel {
+    fn name(&self) -> &'static str {
+        "tensors"
+    }
+
+    fn supports(&self, _device: &Device, dtype: DType) -> bool {
+        dtype.is_float()
+    }
+
+    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let input = layer.input.contiguous()?;
+        let (weights, start) = (flat::of_weights(layer.weights)?, flat::of_state(&initial)?);
+        let pass = Pass {
+            mode: layer.mode,
+            packing: layer.packing.clone(),
+            sizes,
+        };
+        let ran = pass.forward([&input, &weights, &start].map(Tensor::detach))?;
+        let result = match input.track_op() || weights.track_op() || start.track_op() {
+            true => input.apply_op3(&weights, &start, Node { pass, ran })?,
+            false => ran.result,
+        };
+        flat::result(&result, layer, sizes)
+    }
+}
+
+/// A layer: the result, its output [N, D*H] and then its final state, flat, as a function of (input [N, I], flat
+/// weights, flat initial state).
+struct Node {
+    pass: Pass,
+    /// The result has been computed before the node is made.
+    ran: Ran,
+}
+
+impl Node {
+    /// The result's numbers once more.
+    fn shape(&self) -> Shape {
+        self.ran.result.shape().clone()
+    }
+}
+
+impl CustomOp3 for Node {
+    fn name(&self) -> &'static str {
+        "recurrent-layer"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _input: &CpuStorage,
+        _input_layout: &Layout,
+        _weights: &CpuStorage,
+        _weights_layout: &Layout,
+        _start: &CpuStorage,
+        _start_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (storage, layout) = self.ran.result.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(storage) => Ok((storage.try_clone(layout)?, self.shape())),
+            _ => bail!("recurrent layer: a tensor has left the CPU"),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        _input: &candle_core::CudaStorage,
+        _input_layout: &Layout,
+        _weights: &candle_core::CudaStorage,
+        _weights_layout: &Layout,
+        _start: &candle_core::CudaStorage,
+        _start_layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let (storage, layout) = self.ran.result.storage_and_layout();
+        match &*storage {
+            Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, self.shape())),
+            _ => bail!("recurrent layer: a tensor has left the GPU"),
+        }
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        _input: &candle_core::MetalStorage,
+        _input_layout: &Layout,
+        _weights: &candle_core::MetalStorage,
+        _weights_layout: &Layout,
+        _start: &candle_core::MetalStorage,
+        _start_layout: &Layout,
+    ) -> candle_core::Result<(candle_core::MetalStorage, Shape)> {
+        let (storage, layout) = self.ran.result.storage_and_layout();
+        match &*storage {
+            Storage::Metal(storage) => Ok((storage.try_clone(layout)?, self.shape())),
+            _ => bail!("recurrent layer: a tensor has left the GPU"),
+        }
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        weights: &Tensor,
+        start: &Tensor,
+        _result: &Tensor,
+        d_result: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let arguments = [input, weights, start].map(Tensor::detach);
+        let d_result = d_result.detach();
+        let found = self.pass.backward(arguments, &self.ran, &d_result);
+        let [d_input, d_weights, d_start] = found.map_err(candle_core::Error::wrap)?;
+        Ok((
+            input.track_op().then_some(d_input),
+            weights.track_op().then_some(d_weights),
+            start.track_op().then_some(d_start),
+        ))
+    }
+}
