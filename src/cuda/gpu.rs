@@ -78,7 +78,7 @@ impl Gpu {
     }
 
     /// A slice as a tensor without a graph.
-    pub(crate) fn into_tensor(
+    pub(crate) fn tensor_of(
         &self,
         slice: CudaSlice<f32>,
         shape: impl Into<candle_core::Shape>,

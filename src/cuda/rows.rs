@@ -52,7 +52,7 @@ pub(crate) fn sum_rows(
     assert!(rows.iter().all(|&row| (row as usize) < count));
     let out = gpu.device.alloc_zeros::<f32>((count * width).max(1))?;
     if rows.is_empty() {
-        return Ok(gpu.into_tensor(out, (count, width)));
+        return Ok(gpu.tensor_of(out, (count, width)));
     }
     let (starts, places) = (gpu.upload(starts)?, gpu.upload(places)?);
     let numbers = gpu.upload(rows)?;
@@ -67,7 +67,7 @@ pub(crate) fn sum_rows(
     };
     // SAFETY: the assertions; all memories live until here, and `out` is only ours.
     unsafe { gpu.run("sum_rows", &sums)? };
-    Ok(gpu.into_tensor(out, (count, width)))
+    Ok(gpu.tensor_of(out, (count, width)))
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -219,7 +219,7 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
         let gradients =
             unsafe { E::backward(&self.pass(&gpu), arguments, saved, results, input_wanted)? };
         drop(guards);
-        let tensor = |slice, like: &Tensor| gpu.into_tensor(slice, like.shape());
+        let tensor = |slice, like: &Tensor| gpu.tensor_of(slice, like.shape());
         Ok((
             gradients.input.map(|slice| tensor(slice, input)),
             weights
