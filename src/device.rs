@@ -3,27 +3,43 @@
 use crate::error::{Error, Result};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What [`device`] is asked for by those who leave the choice to it.
 pub const AUTO: &str = "auto";
 
-/// In which precision an NVIDIA GPU computes matrix products of single-precision numbers.
+/// In which precision an NVIDIA GPU computes matrix products of single-precision numbers. Weights, sums and
+/// results are of single precision with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// All 23 bits of each factor's fraction.
     #[default]
     F32,
-    /// 10 bits of them, sums in single precision: NVIDIA's TensorFloat-32.
+    /// 10 bits of them: NVIDIA's TensorFloat-32.
     Tf32,
+    /// 7 bits of them, bfloat16, in the recurrent layers by cuBLAS; elsewhere as `tf32`, because neither cuDNN
+    /// nor Candle offers it for numbers of single precision.
+    Bf16,
 }
+
+/// The precision that was set last.
+static PRECISION: AtomicU8 = AtomicU8::new(Precision::F32 as u8);
 
 /// Sets the precision of all products on NVIDIA GPUs from here on. Other devices know one only.
 pub fn set_precision(precision: Precision) {
+    PRECISION.store(precision as u8, Ordering::Relaxed);
     #[cfg(feature = "cuda")]
-    candle_core::cuda_backend::set_gemm_reduced_precision_f32(precision == Precision::Tf32);
-    #[cfg(not(feature = "cuda"))]
-    let _ = precision;
+    candle_core::cuda_backend::set_gemm_reduced_precision_f32(precision != Precision::F32);
+}
+
+/// The precision of products on NVIDIA GPUs.
+pub fn precision() -> Precision {
+    let all = [Precision::F32, Precision::Tf32, Precision::Bf16];
+    let set = PRECISION.load(Ordering::Relaxed);
+    all.into_iter()
+        .find(|&precision| precision as u8 == set)
+        .unwrap_or_default()
 }
 
 /// The device called `cpu`, `cuda`, `cuda:N` or `metal`, or the first of [`found`] for `auto`.
@@ -114,6 +130,14 @@ mod tests {
             device("cuda:x").unwrap_err().to_string(),
             "device cuda:x: \"x\" is not a number; use cuda:0, cuda:1, ..."
         );
+    }
+
+    #[test]
+    fn the_precision_is_the_one_that_was_set() {
+        for precision in [Precision::Bf16, Precision::Tf32, Precision::F32] {
+            set_precision(precision);
+            assert_eq!(super::precision(), precision);
+        }
     }
 
     #[test]

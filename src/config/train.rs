@@ -84,8 +84,8 @@ pub struct TrainConfig {
     pub freeze_embeddings: bool,
     /// Training ends after this many epochs without a better validation accuracy; 0 for never.
     pub patience: u64,
-    /// In which precision an NVIDIA GPU multiplies: `f32`, or `tf32`, which has 10 bits of a factor's 23 and is
-    /// several times as fast. Weights, sums and everything elsewhere are f32 with either.
+    /// In which precision an NVIDIA GPU multiplies: `f32`, or with 10 bits of a factor's 23 `tf32`, or with 7
+    /// `bf16` (see [`Precision`]). Weights, sums and everything on other devices are f32 with any.
     pub precision: Precision,
     /// Steps between two lines of the log.
     pub log_every: u64,

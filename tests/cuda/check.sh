@@ -27,6 +27,9 @@ for cell in lstm gru rnn; do
     # What the GPU has learnt is read on the CPU.
     "$birnn" eval --device cpu --model "$runs/$cell"
 done
+for precision in tf32 bf16; do
+    "$birnn" train --device cuda --set train.precision=$precision --out "$runs/$precision"
+done
 if [ -n "${IMDB:-}" ]; then
     "$birnn" train --device cuda --config configs/imdb.toml --data "$IMDB" --out "$runs/imdb"
 fi

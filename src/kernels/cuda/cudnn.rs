@@ -10,11 +10,12 @@ use super::machine::{Machine, Part};
 use super::op::Engine;
 use super::pass::{Arguments, Gradients, Pass};
 use crate::cuda::gpu::{Gpu, on};
+use crate::device::{Precision, precision};
 use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
+use candle_core::cuda_backend::DeviceId;
 use candle_core::cuda_backend::cudarc::cudnn::{result, sys};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
-use candle_core::cuda_backend::{DeviceId, gemm_reduced_precision_f32};
 use candle_core::{Error, Result};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -151,10 +152,10 @@ impl Description {
                 sys::cudnnRNNInputMode_t::CUDNN_LINEAR_INPUT,
                 SINGLE,
                 SINGLE,
-                match gemm_reduced_precision_f32() {
+                match precision() {
                     // TensorFloat-32; the modes named after tensor cores would take half precision.
-                    true => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
-                    false => sys::cudnnMathType_t::CUDNN_FMA_MATH,
+                    Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
+                    Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
                 },
                 int(sizes.input)?,
                 hidden,

@@ -2,10 +2,10 @@
 
 use super::machine::{ColumnMajor, Machine, Matrix, Part, Product, Step};
 use crate::cuda::gpu::{Gpu, on};
+use crate::device::{Precision, precision};
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, result as driver};
-use candle_core::cuda_backend::gemm_reduced_precision_f32;
 use std::ffi::c_void;
 
 impl Machine for Gpu {
@@ -41,10 +41,10 @@ impl Machine for Gpu {
             true => sys::cublasOperation_t::CUBLAS_OP_T,
             false => sys::cublasOperation_t::CUBLAS_OP_N,
         };
-        // Candle's own products obey the same switch.
-        let precision = match gemm_reduced_precision_f32() {
-            true => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
-            false => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        let precision = match precision() {
+            Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::Bf16 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
         };
         let single = sys::cudaDataType_t::CUDA_R_32F;
         let blas = self.device.cublas_handle();
