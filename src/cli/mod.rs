@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod generate;
 mod interrupt;
+mod opening;
 mod predict;
 mod pretrain;
 mod pretrained;

@@ -4,12 +4,12 @@ use super::Ending;
 use super::config::{Bundled, key_value, read_config};
 use super::device;
 use super::interrupt::Interrupt;
+use super::opening;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early};
-use super::shell::{free_path, program, quoted};
-use super::source::{DataArguments, kept_source};
+use super::shell::{program, quoted};
+use super::source::DataArguments;
 use super::table::grouped;
-use super::tell;
 use super::vectors::learn_table;
 use birnn::cache::Cache;
 use birnn::checkpoint::{LanguageFile, LanguageProgress, RunDirectory, Snapshot, check_space};
@@ -18,7 +18,6 @@ use birnn::corpus::PlainCorpus;
 use birnn::device::AUTO;
 use birnn::language::perplexity;
 use birnn::pretrain::{Outcome, Pretrainer};
-use birnn::text::TokenKind;
 use candle_core::Device;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -83,15 +82,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     }
     birnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
-    let out = match &arguments.out {
-        Some(out) => out.clone(),
-        None => free_path(&config.data.source, "-language", |folder| {
-            RunDirectory::check_free(folder, false).is_ok()
-        }),
-    };
-    if !arguments.resume {
-        RunDirectory::check_free(&out, arguments.force)?;
-    }
+    let out = opening::folder(
+        arguments.out.as_deref(),
+        &config,
+        "-language",
+        arguments.resume,
+        arguments.force,
+    )?;
     let interrupt = Interrupt::install()?;
     let mut terminal = Terminal::new(Some(interrupt.clone()));
     let cache = arguments.data.cache();
@@ -176,21 +173,15 @@ fn open_run(
 ) -> anyhow::Result<(RunDirectory, Option<Snapshot<LanguageProgress>>)> {
     let data = corpus.fingerprints.clone();
     if arguments.resume {
-        let resumed = RunDirectory::resume_as(out, data, device)?;
-        for problem in &resumed.skipped {
-            tell(&format!("passed over a damaged checkpoint: {problem}"));
-        }
+        let resumed = RunDirectory::resume_as::<LanguageProgress>(out, data, device)?;
+        opening::tell_of_skipped(&resumed.skipped, resumed.snapshot.progress.step);
         return Ok((resumed.run, Some(resumed.snapshot)));
     }
     let architecture = config.pretrain.architecture(&config.model);
     let parameters = corpus.encoder.vocabulary_size() as u64
         * (architecture.embedding_size + architecture.num_hiddens + 1) as u64;
     check_space(out, parameters)?;
-    let mut kept = config.clone();
-    kept_source(&mut kept.data)?;
-    if let TokenKind::File(path) = &mut kept.text.tokenizer {
-        *path = std::path::absolute(&path)?;
-    }
+    let kept = opening::kept_config(config)?;
     let description = LanguageFile::new(architecture);
     let force = arguments.force;
     let run = RunDirectory::create(out, &kept, &description, &corpus.encoder, data, force)?;

@@ -4,10 +4,11 @@ use super::Ending;
 use super::config::{Bundled, key_value, read_config};
 use super::device;
 use super::interrupt::Interrupt;
+use super::opening;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early};
-use super::shell::{free_path, program, quoted};
-use super::source::{DataArguments, kept_source};
+use super::shell::{program, quoted};
+use super::source::DataArguments;
 use super::table::grouped;
 use super::tell;
 use super::vectors::learn_table;
@@ -98,15 +99,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     birnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
     set_precision(config.train.precision);
-    let out = match &arguments.out {
-        Some(out) => out.clone(),
-        None => free_path(&config.data.source, "", |folder| {
-            RunDirectory::check_free(folder, false).is_ok()
-        }),
-    };
-    if !arguments.resume {
-        RunDirectory::check_free(&out, arguments.force)?;
-    }
+    let out = opening::folder(
+        arguments.out.as_deref(),
+        &config,
+        "",
+        arguments.resume,
+        arguments.force,
+    )?;
     let interrupt = Interrupt::install()?;
     let mut terminal = Terminal::new(Some(interrupt.clone()));
 
@@ -208,26 +207,6 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
 /// A text as TOML writes it.
 fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
-}
-
-/// The config as a run keeps it: files by their whole paths, so that the run can be resumed and
-/// evaluated from any folder.
-fn kept_config(config: &Config) -> anyhow::Result<Config> {
-    let mut config = config.clone();
-    kept_source(&mut config.data)?;
-    if let Some(language) = &mut config.train.init_from {
-        *language = std::path::absolute(&language)?;
-    }
-    for teacher in &mut config.train.teachers {
-        *teacher = std::path::absolute(&teacher)?;
-    }
-    if let Some(vectors) = &mut config.train.vectors {
-        *vectors = std::path::absolute(&vectors)?;
-    }
-    if let TokenKind::File(path) = &mut config.text.tokenizer {
-        *path = std::path::absolute(&path)?;
-    }
-    Ok(config)
 }
 
 /// The vectors that the embeddings begin with: read, or learnt. The outer `Option` is `None` if it
@@ -377,19 +356,11 @@ fn open_run(
     }
     if arguments.resume {
         let resumed = RunDirectory::resume(out, data, device)?;
-        for problem in &resumed.skipped {
-            tell(&format!("passed over a damaged checkpoint: {problem}"));
-        }
-        if !resumed.skipped.is_empty() {
-            tell(&format!(
-                "going on from step {}",
-                resumed.snapshot.progress.step
-            ));
-        }
+        opening::tell_of_skipped(&resumed.skipped, resumed.snapshot.progress.step);
         return Ok((resumed.run, Some(resumed.snapshot)));
     }
     let model = ModelFile::new(config.model.clone(), &config.text, corpus.labels.clone());
-    let kept = kept_config(config)?;
+    let kept = opening::kept_config(config)?;
     let run = RunDirectory::create(out, &kept, &model, &corpus.encoder, data, arguments.force)?;
     Ok((run, None))
 }
