@@ -150,29 +150,22 @@ pub(crate) fn select_rows(matrix: &Tensor, ids: &[u32]) -> Result<Tensor> {
         return Ok(matrix.index_select(&Tensor::new(ids, device)?, 0)?);
     }
     let matrix = matrix.contiguous()?;
+    let ids = ids.to_vec();
+    let op = SelectRows { ids, rows };
     Ok(match matrix.track_op() {
-        true => matrix.apply_op1(SelectRows::new(ids, rows))?,
-        false => matrix.apply_op1_no_bwd(&SelectRows::new(ids, rows))?,
+        true => matrix.apply_op1(op)?,
+        false => matrix.apply_op1_no_bwd(&op)?,
     })
 }
 
 /// [`select_rows`] as a node of a graph.
 struct SelectRows {
     ids: Vec<u32>,
-    used: UsedRows,
     /// Rows of the matrix.
     rows: usize,
 }
 
 impl SelectRows {
-    fn new(ids: &[u32], rows: usize) -> Self {
-        Self {
-            ids: ids.to_vec(),
-            used: UsedRows::new(ids),
-            rows,
-        }
-    }
-
     fn shape(&self, layout: &Layout) -> candle_core::Result<Shape> {
         let (_, width) = layout.shape().dims2()?;
         Ok(Shape::from((self.ids.len(), width)))
@@ -216,24 +209,25 @@ impl CustomOp1 for SelectRows {
         gradient: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
+        let used = UsedRows::new(&self.ids);
         #[cfg(feature = "cuda")]
         if gradient.device().is_cuda() {
             let UsedRows {
                 rows,
                 starts,
                 places,
-            } = &self.used;
+            } = &used;
             return cuda::rows::sum_rows(&gradient, (starts, places), rows, self.rows).map(Some);
         }
-        let sums = self.used.sum(&gradient).map_err(candle_core::Error::wrap)?;
-        if self.used.rows.len() == self.rows {
+        let sums = used.sum(&gradient).map_err(candle_core::Error::wrap)?;
+        if used.rows.len() == self.rows {
             return Ok(Some(sums));
         }
         let all = matrix.zeros_like()?;
         let (_, width) = matrix.dims2()?;
         read(&sums, |sums| {
             change(&all, |all| {
-                for (&row, sums) in self.used.rows.iter().zip(sums.chunks_exact(width.max(1))) {
+                for (&row, sums) in used.rows.iter().zip(sums.chunks_exact(width.max(1))) {
                     let row = row as usize * width;
                     all[row..row + width].copy_from_slice(sums);
                 }

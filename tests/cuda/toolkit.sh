@@ -6,7 +6,7 @@
 #     . DIRECTORY/environment
 #     cargo build --release --features cudnn
 #
-# Needs Python 3 with venv, a C compiler, 2.3 GB. The binary runs where the driver (libcuda.so.1), and for
+# Needs Python 3 with venv, a C compiler, 2.1 GB. The binary runs where the driver (libcuda.so.1), and for
 # `cudnn` libcudnn.so.9, are. On the machine without a GPU it runs, too, on the CPU, with a driver that knows of no
 # device: LD_LIBRARY_PATH=$LIBRARY_PATH target/release/birnn ...
 set -eu

@@ -54,7 +54,7 @@ struct Node {
 }
 
 impl Node {
-    /// The result's numbers once more.
+    /// Of the result.
     fn shape(&self) -> Shape {
         self.ran.result.shape().clone()
     }
