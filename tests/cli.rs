@@ -1530,7 +1530,8 @@ mod signals {
         let mut child = command.spawn().unwrap();
         let log = folder.join(out).join("metrics.jsonl");
         let started = Instant::now();
-        while fs::read_to_string(&log).map_or(0, |text| text.lines().count()) < 50 {
+        let steps = |text: String| text.matches(r#""event":"step""#).count();
+        while fs::read_to_string(&log).map_or(0, steps) < 50 {
             assert!(started.elapsed() < Duration::from_secs(60), "no steps");
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the run ended with {status} before the signal");
