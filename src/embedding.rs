@@ -130,7 +130,7 @@ mod tests {
             let gradient = normal_tensor(2, &[count, width]);
             let zeros = Tensor::zeros((50, width), DType::F32, &Device::Cpu).unwrap();
             let slow = zeros.index_add(&index, &gradient, 0).unwrap();
-            let rows = Tensor::new(used.rows(), &Device::Cpu).unwrap();
+            let rows = used.rows().on(&Device::Cpu).unwrap();
             let slow = slow.index_select(&rows, 0).unwrap();
             assert!(difference(&used.sum(&gradient).unwrap(), &slow) < 1e-4);
         }

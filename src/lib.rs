@@ -104,8 +104,10 @@ mod cuda;
 pub mod device;
 mod disk;
 pub mod error;
+pub mod indices;
 pub mod rng;
 pub mod rows;
 mod storage;
+mod upload;
 
 pub use error::{Error, Result};

@@ -56,6 +56,11 @@ impl Parameters {
         )
     }
 
+    /// Where they are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Names and variables, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.variables

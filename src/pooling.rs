@@ -123,7 +123,7 @@ fn pool_with_tensors(
         .into_iter()
         .map(|row| row as u32)
         .collect();
-    let last = select_rows(output, &last_rows)?;
+    let last = select_rows(output, last_rows)?;
 
     // [B, T, D*H], with `filler` where a text has ended.
     let padded = |filler: f64| -> Result<Tensor> {
@@ -132,7 +132,7 @@ fn pool_with_tensors(
         for (step, position) in packing.iter() {
             rows[position * steps + step] = packing.row(step, position) as u32;
         }
-        let flat = select_rows(&Tensor::cat(&[output, &filler], 0)?, &rows)?;
+        let flat = select_rows(&Tensor::cat(&[output, &filler], 0)?, rows)?;
         Ok(flat.reshape((batch, steps, width))?)
     };
     let mut parts = Vec::new();

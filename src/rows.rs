@@ -3,21 +3,27 @@
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::error::{Error, Result};
+use crate::indices::Indices;
 use crate::storage::{change, read};
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+use candle_core::{
+    CpuStorage, CustomOp1, DType, Device, Error as CandleError, Layout, Shape, Tensor,
+};
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 /// The rows of a table that a list of ids uses, and where: what the gradient of the table is summed
 /// by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct UsedRows {
     /// Ascending, each once.
-    rows: Vec<u32>,
+    rows: Indices,
     /// For each row the first of its entries in `places`, then the number of all.
-    starts: Vec<u32>,
+    starts: Indices,
     /// Where the ids stand in the list: those of the first row, ascending, then those of the next.
-    places: Vec<u32>,
+    places: Indices,
+    /// For every id of the list which of the rows it is, once somebody has asked.
+    indices: OnceLock<Indices>,
 }
 
 /// Elements of a thread's share.
@@ -32,33 +38,64 @@ impl UsedRows {
             .map(|(place, &id)| u64::from(id) << 32 | place as u64)
             .collect();
         pairs.sort_unstable();
-        let mut used = Self::default();
+        let (mut rows, mut starts) = (Vec::new(), Vec::new());
         for (entry, pair) in pairs.iter().enumerate() {
             let row = (pair >> 32) as u32;
-            if used.rows.last() != Some(&row) {
-                used.rows.push(row);
-                used.starts.push(entry as u32);
+            if rows.last() != Some(&row) {
+                rows.push(row);
+                starts.push(entry as u32);
             }
         }
-        used.starts.push(pairs.len() as u32);
-        used.places = pairs.into_iter().map(|pair| pair as u32).collect();
-        used
+        starts.push(pairs.len() as u32);
+        let places: Vec<u32> = pairs.into_iter().map(|pair| pair as u32).collect();
+        Self {
+            rows: rows.into(),
+            starts: starts.into(),
+            places: places.into(),
+            indices: OnceLock::new(),
+        }
     }
 
     /// Row numbers, ascending, each once.
-    pub fn rows(&self) -> &[u32] {
+    pub fn rows(&self) -> &Indices {
         &self.rows
     }
 
     /// For every id of the list, which of the rows it is.
-    pub(crate) fn indices(&self) -> Vec<u32> {
-        let mut indices = vec![0; self.places.len()];
-        for (index, places) in self.starts.windows(2).enumerate() {
-            for &place in &self.places[places[0] as usize..places[1] as usize] {
-                indices[place as usize] = index as u32;
+    fn indices(&self) -> &Indices {
+        self.indices.get_or_init(|| {
+            let mut indices = vec![0; self.places.len()];
+            for (index, places) in self.starts.windows(2).enumerate() {
+                for &place in &self.places[places[0] as usize..places[1] as usize] {
+                    indices[place as usize] = index as u32;
+                }
             }
-        }
-        indices
+            indices.into()
+        })
+    }
+
+    /// All that a device needs to pick the rows and to sum their gradient.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn lists(&self) -> [&Indices; 4] {
+        [&self.rows, &self.starts, &self.places, self.indices()]
+    }
+
+    /// The rows of a table [V, E], [rows, E]; without graph.
+    ///
+    /// # Errors
+    /// A row that the table does not have, or a failing tensor operation.
+    pub(crate) fn of_table(&self, table: &Tensor) -> Result<Tensor> {
+        check_ids(self.rows.last(), table)?;
+        let rows = self.rows.on(table.device())?;
+        Ok(table.detach().index_select(&rows, 0)?)
+    }
+
+    /// The row of every id, [ids, E], from a table of the used rows alone, [rows, E]; differentiable.
+    ///
+    /// # Errors
+    /// A table of another size, or a failing tensor operation.
+    pub(crate) fn pick(&self, table: &Tensor) -> Result<Tensor> {
+        select(table, self.indices(), Some(self))
     }
 
     /// The gradient of the rows, [rows, E], from that of the looked up ids, [N, E]: for each row
@@ -77,9 +114,8 @@ impl UsedRows {
         let shape = (self.rows.len(), width);
         #[cfg(feature = "cuda")]
         if gradient.device().is_cuda() {
-            let all: Vec<u32> = (0..self.rows.len() as u32).collect();
-            let entries = (self.starts.as_slice(), self.places.as_slice());
-            return Ok(cuda::rows::sum_rows(gradient, entries, &all, all.len())?);
+            let entries = (&self.starts, &self.places);
+            return cuda::rows::sum_rows(gradient, entries, None, self.rows.len());
         }
         let mut sums = vec![0.0; self.rows.len() * width];
         if sums.is_empty() {
@@ -138,20 +174,36 @@ impl pulp::NullaryFnOnce for SumRows<'_> {
 ///
 /// # Errors
 /// A number that is none of a row, or a failing tensor operation.
-pub(crate) fn select_rows(matrix: &Tensor, ids: &[u32]) -> Result<Tensor> {
+pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Tensor> {
+    select(matrix, &ids.into(), None)
+}
+
+/// Refuses a number that is none of a matrix's rows.
+fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Tensor) -> Result<()> {
     let (rows, _) = matrix.dims2()?;
-    if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
-        let problem = format!("row {id}, but the matrix has {rows}");
-        return Err(Error::argument("ids", problem));
+    match ids.into_iter().find(|&&id| id as usize >= rows) {
+        Some(id) => {
+            let problem = format!("row {id}, but the matrix has {rows}");
+            Err(Error::argument("ids", problem))
+        }
+        None => Ok(()),
     }
+}
+
+/// The rows of a matrix, and the way back by `used`, or by what the ids use.
+fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Tensor> {
+    check_ids(ids.iter(), matrix)?;
     let device = matrix.device();
     let ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
     if !ours || matrix.dtype() != DType::F32 || ids.is_empty() {
-        return Ok(matrix.index_select(&Tensor::new(ids, device)?, 0)?);
+        return Ok(matrix.index_select(&ids.on(device)?, 0)?);
     }
     let matrix = matrix.contiguous()?;
-    let ids = ids.to_vec();
-    let op = SelectRows { ids, rows };
+    let op = SelectRows {
+        ids: ids.clone(),
+        used: used.cloned(),
+        rows: matrix.dim(0)?,
+    };
     Ok(match matrix.track_op() {
         true => matrix.apply_op1(op)?,
         false => matrix.apply_op1_no_bwd(&op)?,
@@ -160,7 +212,10 @@ pub(crate) fn select_rows(matrix: &Tensor, ids: &[u32]) -> Result<Tensor> {
 
 /// [`select_rows`] as a node of a graph.
 struct SelectRows {
-    ids: Vec<u32>,
+    ids: Indices,
+    /// The same for the way back, if it is there: their starts and places are those of the ids, and their rows as
+    /// many as the matrix has.
+    used: Option<UsedRows>,
     /// Rows of the matrix.
     rows: usize,
 }
@@ -182,7 +237,7 @@ impl CustomOp1 for SelectRows {
         matrix: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let ids = CpuStorage::U32(self.ids.clone());
+        let ids = CpuStorage::U32(self.ids.to_vec());
         let of_ids = Layout::contiguous(self.ids.len());
         let selected = matrix.index_select(&ids, layout, &of_ids, 0)?;
         Ok((selected, self.shape(layout)?))
@@ -195,10 +250,15 @@ impl CustomOp1 for SelectRows {
         layout: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
         let device = matrix.device.clone();
-        let ids = device.clone_htod(&self.ids)?;
-        let ids = candle_core::CudaStorage::wrap_cuda_slice(ids, device);
-        let of_ids = Layout::contiguous(self.ids.len());
-        let selected = matrix.index_select(&ids, layout, &of_ids, 0)?;
+        let ids = self
+            .ids
+            .on(&Device::Cuda(device))
+            .map_err(CandleError::wrap)?;
+        let (ids, of_ids) = ids.storage_and_layout();
+        let candle_core::Storage::Cuda(ids) = &*ids else {
+            candle_core::bail!("indices for a GPU are on none");
+        };
+        let selected = matrix.index_select(ids, layout, of_ids, 0)?;
         Ok((selected, self.shape(layout)?))
     }
 
@@ -209,20 +269,24 @@ impl CustomOp1 for SelectRows {
         gradient: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
-        let used = UsedRows::new(&self.ids);
+        let made;
+        let used = match &self.used {
+            Some(used) => used,
+            None => {
+                made = UsedRows::new(&self.ids);
+                &made
+            }
+        };
+        if used.rows.len() == self.rows {
+            return used.sum(&gradient).map(Some).map_err(CandleError::wrap);
+        }
         #[cfg(feature = "cuda")]
         if gradient.device().is_cuda() {
-            let UsedRows {
-                rows,
-                starts,
-                places,
-            } = &used;
-            return cuda::rows::sum_rows(&gradient, (starts, places), rows, self.rows).map(Some);
+            let entries = (&used.starts, &used.places);
+            let sums = cuda::rows::sum_rows(&gradient, entries, Some(&used.rows), self.rows);
+            return sums.map(Some).map_err(CandleError::wrap);
         }
-        let sums = used.sum(&gradient).map_err(candle_core::Error::wrap)?;
-        if used.rows.len() == self.rows {
-            return Ok(Some(sums));
-        }
+        let sums = used.sum(&gradient).map_err(CandleError::wrap)?;
         let all = matrix.zeros_like()?;
         let (_, width) = matrix.dims2()?;
         read(&sums, |sums| {
@@ -247,11 +311,11 @@ mod tests {
     #[test]
     fn used_rows_worked_out_by_hand() {
         let used = UsedRows::new(&[7, 2, 2, 9, 7, 2]);
-        assert_eq!(used.rows(), [2, 7, 9]);
-        assert_eq!(used.starts, [0, 3, 5, 6]);
-        assert_eq!(used.places, [1, 2, 5, 0, 4, 3]);
-        assert_eq!(used.indices(), [1, 0, 0, 2, 1, 0]);
-        assert_eq!(UsedRows::new(&[]).rows(), [0u32; 0]);
+        assert_eq!(**used.rows(), [2, 7, 9]);
+        assert_eq!(*used.starts, [0, 3, 5, 6]);
+        assert_eq!(*used.places, [1, 2, 5, 0, 4, 3]);
+        assert_eq!(**used.indices(), [1, 0, 0, 2, 1, 0]);
+        assert!(UsedRows::new(&[]).rows().is_empty());
     }
 
     /// Against `index_select` and its gradient: some rows and all of them.
@@ -265,7 +329,7 @@ mod tests {
                 let store = loss.backward().unwrap();
                 store.get(&matrix).unwrap().to_vec2().unwrap()
             };
-            let fast = select_rows(&matrix, ids).unwrap();
+            let fast = select_rows(&matrix, ids.to_vec()).unwrap();
             let index = Tensor::new(ids, &Device::Cpu).unwrap();
             let slow = matrix.index_select(&index, 0).unwrap();
             let values = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap();
@@ -278,7 +342,7 @@ mod tests {
                 assert!((fast - slow).abs() < 1e-6);
             }
         }
-        let error = select_rows(&normal_tensor(1, &[5, 3]), &[5]).unwrap_err();
+        let error = select_rows(&normal_tensor(1, &[5, 3]), vec![5]).unwrap_err();
         assert_eq!(error.to_string(), "ids: row 5, but the matrix has 5");
     }
 }

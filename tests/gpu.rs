@@ -246,7 +246,13 @@ fn the_optimizer_takes_the_steps_of_the_cpu() {
             gradients.insert("bias", Gradient::Dense(there(step, &[7])));
             let rows = vec![step as u32, 4, 8];
             let values = there(10 + step, &[3, 5]);
-            gradients.insert("table", Gradient::Rows { rows, values });
+            gradients.insert(
+                "table",
+                Gradient::Rows {
+                    rows: rows.into(),
+                    values,
+                },
+            );
             optimizer.step(&parameters, &gradients, 0.1, 0.5).unwrap();
         }
         parameters.tensors()

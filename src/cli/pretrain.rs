@@ -15,7 +15,7 @@ use birnn::cache::Cache;
 use birnn::checkpoint::{LanguageFile, LanguageProgress, RunDirectory, Snapshot, check_space};
 use birnn::config::Config;
 use birnn::corpus::PlainCorpus;
-use birnn::device::AUTO;
+use birnn::device::{AUTO, set_precision};
 use birnn::language::perplexity;
 use birnn::pretrain::{Outcome, Pretrainer};
 use candle_core::Device;
@@ -82,6 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     }
     birnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
+    set_precision(config.pretrain.precision);
     let out = opening::folder(
         arguments.out.as_deref(),
         &config,

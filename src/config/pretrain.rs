@@ -1,6 +1,7 @@
 //! How a language model is trained.
 
 use super::range::{self, above_zero, finite, from_zero, positive, share};
+use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::language::{Input, LanguageConfig};
 use crate::model::{ModelConfig, check_dropout};
@@ -47,6 +48,8 @@ pub struct PretrainConfig {
     /// The perplexity is measured on at most this many texts of the validation split, evenly spaced; 0 for
     /// all.
     pub validation_texts: usize,
+    /// In which precision an NVIDIA GPU multiplies, see [`Precision`].
+    pub precision: Precision,
     /// Steps between two lines of the log.
     pub log_every: u64,
     /// Steps between two checkpoints within an epoch; 0 for none but those between epochs.
@@ -72,6 +75,7 @@ impl Default for PretrainConfig {
             vector_epochs: 0,
             forget_bias: 1.0,
             validation_texts: 500,
+            precision: Precision::F32,
             log_every: 20,
             checkpoint_every: 500,
         }

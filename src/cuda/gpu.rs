@@ -2,7 +2,7 @@
 
 use super::{Argument, Source};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+    CudaSlice, CudaStream, DevicePtr, LaunchConfig, PushKernelArg,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::compile_ptx;
 use candle_core::cuda_backend::{CudaDevice, CudaStorage};
@@ -72,9 +72,15 @@ impl Gpu {
         }
     }
 
-    /// Numbers from the host.
-    pub(crate) fn upload<T: DeviceRepr + 'static>(&self, values: &[T]) -> Result<CudaSlice<T>> {
-        self.device.clone_htod(values)
+    /// The address of the first index of a list that lives until the work has been asked of the stream.
+    pub(crate) fn indices(&self, list: &Tensor) -> Result<u64> {
+        let (storage, layout) = list.storage_and_layout();
+        match &*storage {
+            Storage::Cuda(storage) if layout.start_offset() == 0 => {
+                Ok(self.address(storage.as_cuda_slice::<u32>()?))
+            }
+            _ => bail!("a function for GPUs was given indices that are on none"),
+        }
     }
 
     /// A slice as a tensor without a graph.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `source` | a text of functions, and the struct that they take |
 //! | `gpu` | a GPU that compiles and runs them |
+//! | `upload` | a stream for what a GPU needs later |
 //! | `rows` | sums of rows that belong together: the way back from rows that were picked |
 //! | `dropout` | the mask of [`dropout`](crate::dropout), drawn where it is needed |
 //! | `adamw` | a step of the optimizer in one pass |
@@ -24,5 +25,7 @@ pub(crate) mod emulated;
 pub(crate) mod gpu;
 pub(crate) mod rows;
 mod source;
+#[cfg(feature = "cuda")]
+pub(crate) mod upload;
 
 pub(crate) use source::{Argument, Passed, Source};

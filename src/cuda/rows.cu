@@ -6,7 +6,7 @@ struct Sums {
     // For each sum the first of its entries in `places`, then the number of all; and these places.
     const unsigned *starts;
     const unsigned *places;
-    // Which row of the result each sum is, and the result, [any, width].
+    // Which row of the result each sum is, none if each is that of its number, and the result, [any, width].
     const unsigned *rows;
     float *out;
     unsigned sums;
@@ -20,5 +20,6 @@ extern "C" __global__ void sum_rows(Sums sums) {
     float total = 0.0f;
     for (unsigned entry = sums.starts[sum]; entry < sums.starts[sum + 1]; entry++)
         total += sums.values[(size_t)sums.places[entry] * sums.width + column];
-    sums.out[(size_t)sums.rows[sum] * sums.width + column] = total;
+    size_t row = sums.rows ? sums.rows[sum] : sum;
+    sums.out[row * sums.width + column] = total;
 }

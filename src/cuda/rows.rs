@@ -1,6 +1,8 @@
 //! Sums of rows that belong together, in the order of their places: the same every time.
 
 use super::{Argument, Passed, Source};
+#[cfg(feature = "cuda")]
+use crate::indices::Indices;
 
 /// `struct Sums` of `rows.cu`, where its fields are explained.
 #[derive(Debug, Clone, Copy)]
@@ -30,39 +32,49 @@ impl Argument for Sums {
     }
 }
 
-/// The sums of a tensor's rows [places, width] on a GPU, in their rows of a result of `count` ones that are
-/// zero elsewhere: sum number `i` over `places[starts[i]..starts[i + 1]]` in row `rows[i]`.
+/// The sums of a tensor's rows [places, width] on a GPU, in a result of `count` rows: sum number `i` over
+/// `places[starts[i]..starts[i + 1]]`, in row `rows[i]`, where the others are zero, or in row `i`.
 #[cfg(feature = "cuda")]
 pub(crate) fn sum_rows(
     values: &candle_core::Tensor,
-    (starts, places): (&[u32], &[u32]),
-    rows: &[u32],
+    (starts, places): (&Indices, &Indices),
+    rows: Option<&Indices>,
     count: usize,
-) -> candle_core::Result<candle_core::Tensor> {
+) -> crate::error::Result<candle_core::Tensor> {
     let gpu = super::gpu::Gpu::of(values)?;
     let values = values.contiguous()?;
     let (given, width) = values.dims2()?;
-    assert!(starts.len() == rows.len() + 1 && starts.is_sorted());
+    let sums = starts.len() - 1;
+    assert!(starts.is_sorted());
     assert!(
         starts
             .last()
             .is_none_or(|&end| end as usize <= places.len())
     );
     assert!(places.iter().all(|&place| (place as usize) < given));
-    assert!(rows.iter().all(|&row| (row as usize) < count));
+    match rows {
+        Some(rows) => {
+            assert!(rows.len() == sums && rows.iter().all(|&row| (row as usize) < count));
+        }
+        None => assert!(sums == count),
+    }
     let out = gpu.device.alloc_zeros::<f32>((count * width).max(1))?;
-    if rows.is_empty() {
+    if sums == 0 {
         return Ok(gpu.tensor_of(out, (count, width)));
     }
-    let (starts, places) = (gpu.upload(starts)?, gpu.upload(places)?);
-    let numbers = gpu.upload(rows)?;
+    let device = values.device();
+    let (starts, places) = (starts.on(device)?, places.on(device)?);
+    let rows = rows.map(|rows| rows.on(device)).transpose()?;
     let sums = Sums {
         values: gpu.tensor(&values)?.0,
-        starts: gpu.address(&starts),
-        places: gpu.address(&places),
-        rows: gpu.address(&numbers),
+        starts: gpu.indices(&starts)?,
+        places: gpu.indices(&places)?,
+        rows: match &rows {
+            Some(rows) => gpu.indices(rows)?,
+            None => 0,
+        },
         out: gpu.address(&out),
-        sums: rows.len() as u32,
+        sums: sums as u32,
         width: width as u32,
     };
     // SAFETY: the assertions; all memories live until here, and `out` is only ours.

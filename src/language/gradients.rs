@@ -14,7 +14,7 @@ use crate::loss::cross_entropy;
 use crate::model::EMBEDDING;
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::{Recurrent, State};
-use crate::rows::select_rows;
+use crate::rows::{UsedRows, select_rows};
 use crate::storage::{change, read};
 use candle_core::{Device, Tensor, TensorId};
 use std::collections::HashMap;
@@ -113,11 +113,11 @@ impl LanguageLearner {
         gradients.insert(DECODER_BIAS, Gradient::Dense(d_bias));
         if let Some(d_embedded) = d_embedded {
             let values = batch.rows.sum(&d_embedded)?;
-            let rows = batch.rows.rows().to_vec();
+            let rows = batch.rows.rows().clone();
             gradients.insert(EMBEDDING, Gradient::Rows { rows, values });
         }
         let mut of_decoder = Gradients::default();
-        let rows = candidates.ids.clone();
+        let rows = candidates.ids.clone().into();
         let values = d_weight;
         of_decoder.insert(self.decoder_name(), Gradient::Rows { rows, values });
         gradients.add(of_decoder)?;
@@ -135,7 +135,7 @@ impl LanguageLearner {
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
         let ids = batch.batch.packed_ids();
         let embedding = match self.model.embedding {
-            Some(_) => Some(RowTable::new(var(EMBEDDING)?, ids)?),
+            Some(_) => Some(RowTable::new(var(EMBEDDING)?, &batch.rows)?),
             None => None,
         };
         let embedded = match &embedding {
@@ -156,10 +156,10 @@ impl LanguageLearner {
             if !rows.is_empty() {
                 let half = output.narrow(1, direction * num_hiddens, num_hiddens)?;
                 let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-                hidden.push(select_rows(&half, &rows)?);
+                hidden.push(select_rows(&half, rows)?);
             }
         }
-        let decoder = RowTable::new(var(self.decoder_name())?, &candidates.ids)?;
+        let decoder = RowTable::new(var(self.decoder_name())?, &UsedRows::new(&candidates.ids))?;
         let ids = Tensor::new(candidates.ids.as_slice(), output.device())?;
         let biases = var(DECODER_BIAS)?.index_select(&ids, 0)?;
         let weight = decoder.lookup()?;

@@ -199,7 +199,7 @@ mod tests {
                     moved.sort_unstable();
                     let gradient = Gradient::Rows {
                         values: normal_tensor(u64::from(step), &[2, columns]),
-                        rows: moved,
+                        rows: moved.into(),
                     };
                     gradients.insert("table", gradient);
                 }

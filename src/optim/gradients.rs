@@ -1,7 +1,8 @@
 //! Gradients by parameter name, dense or by rows.
 
 use crate::error::{Error, Result};
-use crate::rows::{UsedRows, select_rows};
+use crate::indices::Indices;
+use crate::rows::UsedRows;
 use crate::storage::read;
 use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ pub enum Gradient {
     /// The rows of a table that have a gradient; it is zero elsewhere.
     Rows {
         /// Row numbers, ascending, each once.
-        rows: Vec<u32>,
+        rows: Indices,
         /// Their gradients, [rows, columns].
         values: Tensor,
     },
@@ -38,8 +39,8 @@ impl Gradient {
                     values: added,
                 },
             ) => {
-                let mut union = rows.clone();
-                union.extend(&more);
+                let mut union = rows.to_vec();
+                union.extend(more.iter());
                 union.sort_unstable();
                 union.dedup();
                 let place = |row: &u32| union.binary_search(row).unwrap_or_default() as u32;
@@ -53,7 +54,7 @@ impl Gradient {
                 .index_add(&places(&rows)?, &values, 0)?
                 .index_add(&places(&more)?, &added, 0)?;
                 Ok(Self::Rows {
-                    rows: union,
+                    rows: union.into(),
                     values: sum,
                 })
             }
@@ -116,14 +117,24 @@ impl Gradients {
     /// A failing tensor operation.
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
+        let mut on_device: Option<Tensor> = None;
         for (_, gradient) in self.iter() {
             let values = gradient.values();
-            sum += match values.device().is_cpu() && values.dtype() == DType::F32 {
-                true => read(&values.contiguous()?, |values| {
+            if values.device().is_cpu() && values.dtype() == DType::F32 {
+                sum += read(&values.contiguous()?, |values| {
                     Ok(pulp::Arch::new().dispatch(SumOfSquares(values)))
-                })?,
-                false => f64::from(values.sqr()?.sum_all()?.to_scalar::<f32>()?),
-            };
+                })?;
+                continue;
+            }
+            let more = values.sqr()?.sum_all()?;
+            on_device = Some(match on_device {
+                Some(sum) => (sum + more)?,
+                None => more,
+            });
+        }
+        if let Some(on_device) = on_device {
+            // Once for all of them: the device finishes everything that it was asked for first.
+            sum += f64::from(on_device.to_scalar::<f32>()?);
         }
         Ok(sum.sqrt())
     }
@@ -157,39 +168,20 @@ impl pulp::NullaryFnOnce for SumOfSquares<'_> {
 /// as the batch, not as the vocabulary.
 #[derive(Debug, Clone)]
 pub struct RowTable {
-    /// The rows used, ascending, each once.
-    rows: Vec<u32>,
-    /// Their values, [rows, columns].
+    used: UsedRows,
+    /// The values of the used rows, [rows, columns].
     table: Var,
-    /// For each id of the batch its row in `table`.
-    places: Vec<u32>,
 }
 
 impl RowTable {
-    /// The rows of `table` that stand in `ids`.
+    /// The rows of `table` that are used.
     ///
     /// # Errors
-    /// An id outside the table.
-    pub fn new(table: &Tensor, ids: &[u32]) -> Result<Self> {
-        let used = UsedRows::new(ids);
-        let rows = used.rows().to_vec();
-        if let Some(&last) = rows.last()
-            && last as usize >= table.dim(0)?
-        {
-            return Err(Error::argument(
-                "ids",
-                format!("token {last}, but the vocabulary has {}", table.dim(0)?),
-            ));
-        }
-        let device = table.device();
-        let places = used.indices();
-        let used = table
-            .detach()
-            .index_select(&Tensor::new(rows.as_slice(), device)?, 0)?;
+    /// A row that the table does not have, or a failing tensor operation.
+    pub fn new(table: &Tensor, used: &UsedRows) -> Result<Self> {
         Ok(Self {
-            rows,
-            table: Var::from_tensor(&used)?,
-            places,
+            table: Var::from_tensor(&used.of_table(table)?)?,
+            used: used.clone(),
         })
     }
 
@@ -198,14 +190,14 @@ impl RowTable {
     /// # Errors
     /// A failing tensor operation.
     pub fn lookup(&self) -> Result<Tensor> {
-        select_rows(&self.table, &self.places)
+        self.used.pick(&self.table)
     }
 
     /// The gradient of the rows after a backward pass.
-    pub fn gradient(self, store: &mut candle_core::backprop::GradStore) -> Option<Gradient> {
+    pub fn gradient(&self, store: &mut candle_core::backprop::GradStore) -> Option<Gradient> {
         let values = store.remove(&self.table)?;
         Some(Gradient::Rows {
-            rows: self.rows,
+            rows: self.used.rows().clone(),
             values,
         })
     }
@@ -228,16 +220,16 @@ mod tests {
         let dense = loss(&selected.unwrap()).backward().unwrap();
         let dense: Vec<Vec<f32>> = dense.get(&whole).unwrap().to_vec2().unwrap();
 
-        let table = RowTable::new(&whole, &ids).unwrap();
+        let table = RowTable::new(&whole, &UsedRows::new(&ids)).unwrap();
         let mut store = loss(&table.lookup().unwrap()).backward().unwrap();
         let Some(Gradient::Rows { rows, values }) = table.gradient(&mut store) else {
             panic!("no gradient by rows");
         };
-        assert_eq!(rows, [2, 7, 9]);
+        assert_eq!(*rows, [2, 7, 9]);
         for (row, values) in rows.iter().zip(values.to_vec2::<f32>().unwrap()) {
             assert_eq!(values, dense[*row as usize]);
         }
-        assert!(RowTable::new(&whole, &[10]).is_err());
+        assert!(RowTable::new(&whole, &UsedRows::new(&[10])).is_err());
     }
 
     #[test]
@@ -259,7 +251,7 @@ mod tests {
             let mut gradients = Gradients::default();
             let values = Tensor::from_iter(values.iter().map(|row| row[0]), &Device::Cpu);
             let values = values.unwrap().unsqueeze(1).unwrap();
-            let rows = rows.to_vec();
+            let rows = rows.to_vec().into();
             gradients.insert("table", Gradient::Rows { rows, values });
             gradients
         };
@@ -268,7 +260,7 @@ mod tests {
         let (_, Gradient::Rows { rows, values }) = sum.iter().next().unwrap() else {
             panic!("not by rows");
         };
-        assert_eq!(rows, &[0, 1, 4]);
+        assert_eq!(**rows, [0, 1, 4]);
         assert_eq!(values.to_vec2::<f32>().unwrap(), [[3.], [1.], [6.]]);
         assert!((sum.norm().unwrap() - 46f64.sqrt()).abs() < 1e-6);
     }

@@ -381,7 +381,7 @@ impl Padded {
             .map(|(step, row)| self.place(step, row) as u32)
             .collect();
         let flat = input.reshape((self.batch * self.steps, width))?;
-        select_rows(&flat, &places)
+        select_rows(&flat, places)
     }
 
     fn unpack(&self, output: &Tensor) -> Result<Tensor> {
@@ -399,7 +399,7 @@ impl Padded {
         for (step, position) in self.packing.iter() {
             rows[self.place(step, position)] = self.packing.row(step, position) as u32;
         }
-        let flat = select_rows(&Tensor::cat(&[output, &zeros], 0)?, &rows)?;
+        let flat = select_rows(&Tensor::cat(&[output, &zeros], 0)?, rows)?;
         Ok(match self.batch_first {
             true => flat.reshape((self.batch, self.steps, width))?,
             false => flat.reshape((self.steps, self.batch, width))?,

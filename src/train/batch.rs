@@ -7,6 +7,7 @@ use crate::evaluate::highest;
 use crate::loss::{Targets, is_known};
 use crate::rng::{Rng, Stream};
 use crate::rows::UsedRows;
+use crate::upload::Uploader;
 
 /// A batch with its classes and all that a training step can know before it has the parameters.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ impl LabelledBatch {
 }
 
 /// Makes batches of training texts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Preparer<'a> {
     pub(super) texts: TrainingTexts<'a>,
     pub(super) classes: usize,
@@ -83,6 +84,8 @@ pub(super) struct Preparer<'a> {
     pub(super) word_dropout: f64,
     /// What word dropout puts in the place of a token.
     pub(super) unknown: u32,
+    /// The way to the device that the batches are for.
+    pub(super) uploader: Uploader,
 }
 
 impl Preparer<'_> {
@@ -94,9 +97,12 @@ impl Preparer<'_> {
     ) -> Result<Vec<LabelledBatch>> {
         let passes = first_pass..;
         let batches = batches.iter().zip(passes);
-        batches
-            .map(|(texts, pass)| self.batch(texts, pass))
-            .collect()
+        let prepare = |(texts, pass): (&Vec<usize>, u64)| {
+            let batch = self.batch(texts, pass)?;
+            self.uploader.send(&batch.rows)?;
+            Ok(batch)
+        };
+        batches.map(prepare).collect()
     }
 
     fn batch(&self, texts: &[usize], pass: u64) -> Result<LabelledBatch> {

@@ -105,7 +105,7 @@ impl Learner {
             }
         }
         if let (false, Some(d_embedded)) = (self.freeze_embeddings, d_embedded) {
-            let rows = batch.rows.rows().to_vec();
+            let rows = batch.rows.rows().clone();
             let values = self.model.table_gradient(&d_embedded, phase, &batch.rows)?;
             gradients.insert(EMBEDDING, Gradient::Rows { rows, values });
         }
@@ -148,7 +148,7 @@ impl Learner {
     ) -> Result<(Gradients, f64, Tensor)> {
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
         let table = match self.weights.parameters().get(EMBEDDING) {
-            Some(table) => RowTable::new(table, batch.batch.packed_ids())?,
+            Some(table) => RowTable::new(table, &batch.rows)?,
             None => return Err(Error::argument("parameters", "there is no embedding")),
         };
         let embedded = match self.freeze_embeddings {
@@ -163,8 +163,7 @@ impl Learner {
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
         let logits = encode(&embedded)?;
         let loss = cross_entropy_to(&logits, targets, smoothing)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        let mut total = loss;
+        let mut total = loss.clone();
         let constant = embedded.detach();
         // The change from the loss's gradient after the change `from`.
         let change_after = |from: &Tensor, targets, smoothing| -> Result<Tensor> {
@@ -202,6 +201,8 @@ impl Learner {
         if let Some(gradient) = table.gradient(&mut store) {
             gradients.insert(EMBEDDING, gradient);
         }
+        // Only now: it waits for all that the device has been asked for.
+        let value = f64::from(loss.to_scalar::<f32>()?);
         Ok((gradients, value, logits.detach()))
     }
 

@@ -34,6 +34,7 @@ use crate::model::{BiRnn, EMBEDDING};
 use crate::optim::Rates;
 use crate::parameters::{Parameters, builder};
 use crate::schedule::Schedule;
+use crate::upload::Uploader;
 use batch::Preparer;
 use candle_core::Tensor;
 use groups::Groups;
@@ -79,6 +80,7 @@ impl<'a> Trainer<'a> {
             return Err(Error::argument("train, validation", "a split has no texts"));
         }
         let mut learner = Learner::new(&config.train, config.seed, model)?;
+        let uploader = Uploader::new(learner.weights().parameters().device())?;
         let mut progress = Progress::default();
         if let Some(snapshot) = snapshot {
             progress = snapshot.progress;
@@ -94,6 +96,7 @@ impl<'a> Trainer<'a> {
                 seed: config.seed,
                 word_dropout: config.train.word_dropout,
                 unknown,
+                uploader,
             },
             validation,
             classes,
@@ -138,7 +141,7 @@ impl<'a> Trainer<'a> {
                 return Ok(self.outcome(true));
             }
             let batches = plan(self.progress.epoch);
-            let preparer = self.preparer;
+            let preparer = self.preparer.clone();
             let step_at =
                 |from: usize| &batches[from..batches.len().min(from + settings.accumulate)];
             // The batches of the step that comes now, prepared during the one before.

@@ -7,6 +7,7 @@ mod with_tensors;
 
 use super::{Ema, Gradient, Gradients, Rates};
 use crate::error::{Error, Result};
+use crate::indices::Indices;
 use crate::parameters::Parameters;
 use candle_core::{DType, Device, Tensor, Var};
 use in_place::update_in_place;
@@ -205,7 +206,7 @@ impl AdamW {
 ///
 /// # Errors
 /// A gradient of another shape than its parameter's, or of rows that it does not have.
-fn rows_and_width<'a>(var: &Var, gradient: &'a Gradient) -> Result<(Option<&'a [u32]>, usize)> {
+fn rows_and_width<'a>(var: &Var, gradient: &'a Gradient) -> Result<(Option<&'a Indices>, usize)> {
     let count = gradient.values().elem_count();
     let (rows, width, fits) = match gradient {
         Gradient::Dense(_) => (None, var.elem_count(), count == var.elem_count()),
@@ -216,7 +217,7 @@ fn rows_and_width<'a>(var: &Var, gradient: &'a Gradient) -> Result<(Option<&'a [
                 .last()
                 .is_none_or(|&last| (last as usize) < var.dims()[0]);
             let fits = count == rows.len() * width && ascending && last;
-            (Some(rows.as_slice()), width, fits)
+            (Some(rows), width, fits)
         }
     };
     match fits {
@@ -313,7 +314,7 @@ mod tests {
             for seed in 0..3 {
                 let gradient = if by_rows {
                     Gradient::Rows {
-                        rows: vec![1, 3],
+                        rows: vec![1, 3].into(),
                         values: normal_tensor(seed, &[2, 3]),
                     }
                 } else {

@@ -45,8 +45,8 @@ pub(super) fn update_on_gpu(
     let values = gradient.values().contiguous()?;
     let (first, second) = (moments.get(0)?, moments.get(1)?);
     let (gradient, count) = gpu.tensor(&values)?;
-    let numbers = match rows {
-        Some(rows) if !rows.is_empty() => Some(gpu.upload(rows)?),
+    let rows = match rows {
+        Some(rows) if !rows.is_empty() => Some(rows.on(var.device())?),
         _ => None,
     };
     let step = Step {
@@ -58,7 +58,10 @@ pub(super) fn update_on_gpu(
             None => 0,
         },
         gradient,
-        rows: numbers.as_ref().map_or(0, |numbers| gpu.address(numbers)),
+        rows: match &rows {
+            Some(rows) => gpu.indices(rows)?,
+            None => 0,
+        },
         count: count as u64,
         width: width as u32,
         ..scalars.step()
@@ -102,7 +105,7 @@ mod tests {
             average: 0.3,
         };
         let by_rows = Gradient::Rows {
-            rows: vec![0, 3, 4],
+            rows: vec![0, 3, 4].into(),
             values: normal_tensor(5, &[3, 7]),
         };
         for (gradient, averaged) in [

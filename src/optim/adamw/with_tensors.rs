@@ -17,7 +17,7 @@ pub(super) fn update_with_tensors(
     let (first, second) = (moments.get(0)?, moments.get(1)?);
     let rows = match gradient {
         Gradient::Dense(_) => None,
-        Gradient::Rows { rows, .. } => Some(Tensor::new(rows.as_slice(), device)?),
+        Gradient::Rows { rows, .. } => Some(rows.on(device)?),
     };
     let select = |tensor: &Tensor| match &rows {
         None => Ok(tensor.clone()),

@@ -1,0 +1,87 @@
+//! Whole numbers that say which rows, on the host and on a device that has been given them.
+
+use crate::error::Result;
+use candle_core::{Device, Tensor};
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+/// A list of whole numbers. Copies share it, and what a device was sent of it.
+#[derive(Debug, Clone, Default)]
+pub struct Indices(Arc<List>);
+
+#[derive(Debug, Default)]
+struct List {
+    values: Vec<u32>,
+    sent: OnceLock<Tensor>,
+}
+
+impl Indices {
+    /// The list as a tensor `[len]` on a device; the first one that asks is sent it once.
+    ///
+    /// # Errors
+    /// A failing transfer to the device.
+    pub fn on(&self, device: &Device) -> Result<Tensor> {
+        if let Some(sent) = self.sent_to(device) {
+            return Ok(sent.clone());
+        }
+        let tensor = Tensor::new(self.as_ref(), device)?;
+        self.keep(tensor.clone());
+        Ok(tensor)
+    }
+
+    /// What that device has of it already.
+    pub(crate) fn sent_to(&self, device: &Device) -> Option<&Tensor> {
+        let sent = self.0.sent.get();
+        sent.filter(|sent| sent.device().same_device(device))
+    }
+
+    /// Keeps what a device was sent; that of the first device stays.
+    pub(crate) fn keep(&self, sent: Tensor) {
+        let _ = self.0.sent.set(sent);
+    }
+}
+
+impl From<Vec<u32>> for Indices {
+    fn from(values: Vec<u32>) -> Self {
+        let sent = OnceLock::new();
+        Self(Arc::new(List { values, sent }))
+    }
+}
+
+impl Deref for Indices {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        &self.0.values
+    }
+}
+
+impl AsRef<[u32]> for Indices {
+    fn as_ref(&self) -> &[u32] {
+        self
+    }
+}
+
+impl PartialEq for Indices {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Indices {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_sent_a_list_once() {
+        let indices = Indices::from(vec![3, 1, 4]);
+        assert!(indices.sent_to(&Device::Cpu).is_none());
+        let first = indices.on(&Device::Cpu).unwrap();
+        assert_eq!(first.to_vec1::<u32>().unwrap(), [3, 1, 4]);
+        let copy = indices.clone();
+        assert_eq!(copy.on(&Device::Cpu).unwrap().id(), first.id());
+        assert_eq!(copy, vec![3, 1, 4].into());
+    }
+}
