@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// What [`device`] is asked for by those who leave the choice to it.
 pub const AUTO: &str = "auto";
 
-/// In which precision an NVIDIA GPU computes matrix products of single-precision numbers. Weights, sums and
-/// results are of single precision with any.
+/// In which precision an NVIDIA GPU computes matrix products. Weights, their gradients and the sums within a
+/// product are of single precision with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -18,8 +18,8 @@ pub enum Precision {
     F32,
     /// 10 bits of them: NVIDIA's TensorFloat-32.
     Tf32,
-    /// 7 bits of them, bfloat16, in the recurrent layers by cuBLAS; elsewhere as `tf32`, because neither cuDNN
-    /// nor Candle offers it for numbers of single precision.
+    /// 7 bits of them, bfloat16, in the recurrent layers, whose inputs and outputs within cuDNN (from version
+    /// 9.13 on; before, as `tf32`) are of bfloat16, too. Elsewhere as `tf32`.
     Bf16,
 }
 

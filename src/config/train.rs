@@ -85,7 +85,7 @@ pub struct TrainConfig {
     /// Training ends after this many epochs without a better validation accuracy; 0 for never.
     pub patience: u64,
     /// In which precision an NVIDIA GPU multiplies: `f32`, or with 10 bits of a factor's 23 `tf32`, or with 7
-    /// `bf16` (see [`Precision`]). Weights, sums and everything on other devices are f32 with any.
+    /// `bf16` (see [`Precision`]). Weights and everything on other devices are f32 with any.
     pub precision: Precision,
     /// Steps between two lines of the log.
     pub log_every: u64,

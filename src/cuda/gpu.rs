@@ -143,7 +143,7 @@ pub(crate) fn compiled(source: Source) -> Result<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::{adamw, dropout, rows};
+    use crate::cuda::{adamw, bfloat16, dropout, rows};
 
     /// By NVIDIA's compiler, which needs no GPU.
     #[test]
@@ -151,6 +151,8 @@ mod tests {
         for (source, function) in [
             (adamw::Step::SOURCE, "adamw"),
             (dropout::Drop::SOURCE, "drop"),
+            (bfloat16::Convert::SOURCE, "narrow"),
+            (bfloat16::Convert::SOURCE, "widen"),
             (rows::Sums::SOURCE, "sum_rows"),
         ] {
             let text = compiled(source).unwrap();

@@ -8,6 +8,7 @@
 //! | `rows` | sums of rows that belong together: the way back from rows that were picked |
 //! | `dropout` | the mask of [`dropout`](crate::dropout), drawn where it is needed |
 //! | `adamw` | a step of the optimizer in one pass |
+//! | `bfloat16` | to and from numbers of half the size |
 //! | `emulated` | a processor in place of a GPU, for tests |
 //!
 //! Each struct has its fields in the order, and of the types, that its text says.
@@ -18,6 +19,8 @@
 )]
 
 pub(crate) mod adamw;
+#[cfg(any(feature = "cudnn", test))]
+pub(crate) mod bfloat16;
 pub(crate) mod dropout;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod emulated;

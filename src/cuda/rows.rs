@@ -3,6 +3,8 @@
 use super::{Argument, Passed, Source};
 #[cfg(feature = "cuda")]
 use crate::indices::Indices;
+#[cfg(feature = "cuda")]
+use candle_core::Tensor;
 
 /// `struct Sums` of `rows.cu`, where its fields are explained.
 #[derive(Debug, Clone, Copy)]
@@ -33,25 +35,28 @@ impl Argument for Sums {
 }
 
 /// The sums of a tensor's rows [places, width] on a GPU, in a result of `count` rows: sum number `i` over
-/// `places[starts[i]..starts[i + 1]]`, in row `rows[i]`, where the others are zero, or in row `i`.
+/// `places[starts[i]..starts[i + 1]]`, or over these rows themselves, in row `rows[i]`, where the others are zero,
+/// or in row `i`.
 #[cfg(feature = "cuda")]
 pub(crate) fn sum_rows(
-    values: &candle_core::Tensor,
-    (starts, places): (&Indices, &Indices),
+    values: &Tensor,
+    (starts, places): (&Indices, Option<&Indices>),
     rows: Option<&Indices>,
     count: usize,
-) -> crate::error::Result<candle_core::Tensor> {
+) -> crate::error::Result<Tensor> {
     let gpu = super::gpu::Gpu::of(values)?;
     let values = values.contiguous()?;
     let (given, width) = values.dims2()?;
     let sums = starts.len() - 1;
     assert!(starts.is_sorted());
-    assert!(
-        starts
-            .last()
-            .is_none_or(|&end| end as usize <= places.len())
-    );
-    assert!(places.iter().all(|&place| (place as usize) < given));
+    let entries = starts.last().map_or(0, |&end| end as usize);
+    match places {
+        Some(places) => {
+            assert!(entries <= places.len());
+            assert!(places.iter().all(|&place| (place as usize) < given));
+        }
+        None => assert!(entries <= given),
+    }
     match rows {
         Some(rows) => {
             assert!(rows.len() == sums && rows.iter().all(|&row| (row as usize) < count));
@@ -63,16 +68,17 @@ pub(crate) fn sum_rows(
         return Ok(gpu.tensor_of(out, (count, width)));
     }
     let device = values.device();
-    let (starts, places) = (starts.on(device)?, places.on(device)?);
-    let rows = rows.map(|rows| rows.on(device)).transpose()?;
+    let there = |list: Option<&Indices>| list.map(|list| list.on(device)).transpose();
+    let (starts, places, rows) = (starts.on(device)?, there(places)?, there(rows)?);
+    let address = |list: &Option<Tensor>| match list {
+        Some(list) => gpu.indices(list),
+        None => Ok(0),
+    };
     let sums = Sums {
         values: gpu.tensor(&values)?.0,
         starts: gpu.indices(&starts)?,
-        places: gpu.indices(&places)?,
-        rows: match &rows {
-            Some(rows) => gpu.indices(rows)?,
-            None => 0,
-        },
+        places: address(&places)?,
+        rows: address(&rows)?,
         out: gpu.address(&out),
         sums: sums as u32,
         width: width as u32,
@@ -107,5 +113,19 @@ mod tests {
         // SAFETY: the arrays are of this test.
         unsafe { machine.run("sum_rows", &sums) };
         assert_eq!(out, [9., 9., 8., 11., 0., 0., 9., 9., 4., 5.]);
+        // The rows themselves, in the order of the sums.
+        let (places, rows) = (0, 0);
+        // SAFETY: as above.
+        unsafe {
+            machine.run(
+                "sum_rows",
+                &Sums {
+                    places,
+                    rows,
+                    ..sums
+                },
+            )
+        };
+        assert_eq!(out[..6], [6., 9., 0., 0., 6., 7.]);
     }
 }

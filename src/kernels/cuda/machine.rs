@@ -59,6 +59,12 @@ impl Part {
         }
     }
 
+    /// Where the next part would begin.
+    #[cfg(feature = "cudnn")]
+    pub(super) fn end(self) -> u64 {
+        self.address + 4 * self.len as u64
+    }
+
     /// The first `len` numbers.
     pub(super) fn first(self, len: usize) -> Self {
         assert!(len <= self.len, "a part of {} numbers", self.len);

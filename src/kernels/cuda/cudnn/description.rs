@@ -1,16 +1,9 @@
-//! A layer by cuDNN, which runs all steps of both directions in a few kernels.
-//!
-//! Its packed layout is that of [`Packing`](crate::packing::Packing): rows sorted by length, step by step. Its
-//! gates come in PyTorch's order and its GRU is PyTorch's; its parameters lie in a memory of its own layout, to
-//! which ours are copied.
-//!
-//! Source: NVIDIA, cuDNN API, `cudnn_adv` library (`cudnnRNNForward` and what belongs to it).
+//! A layer as cuDNN is told of it.
 
-use super::machine::{Machine, Part};
-use super::op::Engine;
-use super::pass::{Arguments, Gradients, Pass};
+use super::numbers::Numbers;
 use crate::cuda::gpu::{Gpu, on};
-use crate::device::{Precision, precision};
+use crate::kernels::cuda::machine::Part;
+use crate::kernels::cuda::pass::Pass;
 use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
 use candle_core::cuda_backend::DeviceId;
@@ -20,17 +13,6 @@ use candle_core::{Error, Result};
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-
-/// The layer by cuDNN.
-#[derive(Debug)]
-pub struct Cudnn;
-
-/// What the way back needs.
-pub struct Saved {
-    /// The parameters in cuDNN's layout.
-    weights: CudaSlice<u8>,
-    reserve: CudaSlice<u8>,
-}
 
 thread_local! {
     /// A handle is for one thread and one device. They are never destroyed: at the end of a thread the driver
@@ -54,7 +36,7 @@ fn handle(gpu: &Gpu) -> Result<sys::cudnnHandle_t> {
     Ok(handle)
 }
 
-fn check(what: &'static str, status: sys::cudnnStatus_t) -> Result<()> {
+pub(super) fn check(what: &'static str, status: sys::cudnnStatus_t) -> Result<()> {
     on(what, status.result())
 }
 
@@ -64,8 +46,8 @@ fn int(number: usize) -> Result<i32> {
 }
 
 /// One of cuDNN's descriptors, destroyed with its owner.
-struct Descriptor<T: Copy> {
-    raw: T,
+pub(super) struct Descriptor<T: Copy> {
+    pub(super) raw: T,
     destroy: unsafe fn(T) -> sys::cudnnStatus_t,
 }
 
@@ -90,31 +72,35 @@ impl<T: Copy> Drop for Descriptor<T> {
 }
 
 /// A layer as cuDNN knows it.
-struct Description {
-    handle: sys::cudnnHandle_t,
-    layer: Descriptor<sys::cudnnRNNDescriptor_t>,
-    input: Descriptor<sys::cudnnRNNDataDescriptor_t>,
-    output: Descriptor<sys::cudnnRNNDataDescriptor_t>,
-    state: Descriptor<sys::cudnnTensorDescriptor_t>,
+pub(super) struct Description {
+    pub(super) handle: sys::cudnnHandle_t,
+    pub(super) layer: Descriptor<sys::cudnnRNNDescriptor_t>,
+    pub(super) input: Descriptor<sys::cudnnRNNDataDescriptor_t>,
+    pub(super) output: Descriptor<sys::cudnnRNNDataDescriptor_t>,
+    pub(super) state: Descriptor<sys::cudnnTensorDescriptor_t>,
     /// Part of the layer.
     _dropout: Descriptor<sys::cudnnDropoutDescriptor_t>,
     /// The rows' lengths, on the device.
-    lengths: CudaSlice<i32>,
+    pub(super) lengths: CudaSlice<i32>,
+    pub(super) numbers: Numbers,
     mode: Mode,
     sizes: Sizes,
     /// Bytes of the parameters, and of what a training pass works with and keeps.
-    weights_size: usize,
-    work_size: usize,
-    reserve_size: usize,
+    pub(super) weights_size: usize,
+    pub(super) work_size: usize,
+    pub(super) reserve_size: usize,
 }
 
 /// Rows without padding: `CUDNN_RNN_PADDED_IO_DISABLED`.
 const PACKED: u32 = 0;
 
-const SINGLE: sys::cudnnDataType_t = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
-
 impl Description {
-    fn new(gpu: &Gpu, pass: &Pass<Gpu>, training: bool) -> Result<Self> {
+    pub(super) fn new(
+        gpu: &Gpu,
+        pass: &Pass<Gpu>,
+        numbers: Numbers,
+        training: bool,
+    ) -> Result<Self> {
         let handle = handle(gpu)?;
         let sizes = pass.sizes;
         let dropout = Descriptor::new(
@@ -150,13 +136,10 @@ impl Description {
                     _ => sys::cudnnDirectionMode_t::CUDNN_UNIDIRECTIONAL,
                 },
                 sys::cudnnRNNInputMode_t::CUDNN_LINEAR_INPUT,
-                SINGLE,
-                SINGLE,
-                match precision() {
-                    // TensorFloat-32; the modes named after tensor cores would take half precision.
-                    Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
-                    Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
-                },
+                numbers.data_type(),
+                // Sums are of single precision with any.
+                sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
+                numbers.math(),
                 int(sizes.input)?,
                 hidden,
                 hidden,
@@ -165,8 +148,8 @@ impl Description {
                 PACKED,
             )
         })?;
-        let input = rows(pass.packing, sizes.input)?;
-        let output = rows(pass.packing, sizes.directions * sizes.hidden)?;
+        let input = rows(pass.packing, sizes.input, numbers)?;
+        let output = rows(pass.packing, sizes.directions * sizes.hidden, numbers)?;
         let state = Descriptor::new(
             sys::cudnnCreateTensorDescriptor,
             sys::cudnnDestroyTensorDescriptor,
@@ -175,7 +158,13 @@ impl Description {
         let strides = [shape[1] * hidden, hidden, 1];
         // SAFETY: the descriptor exists, and the arrays have three numbers.
         check("describing a state", unsafe {
-            sys::cudnnSetTensorNdDescriptor(state.raw, SINGLE, 3, shape.as_ptr(), strides.as_ptr())
+            sys::cudnnSetTensorNdDescriptor(
+                state.raw,
+                numbers.data_type(),
+                3,
+                shape.as_ptr(),
+                strides.as_ptr(),
+            )
         })?;
         let (mut weights_size, mut work_size, mut reserve_size) = (0, 0, 0);
         // SAFETY: the descriptors exist, and the sizes are written to variables of this function.
@@ -205,6 +194,7 @@ impl Description {
             state,
             _dropout: dropout,
             lengths: gpu.device.clone_htod(&lengths)?,
+            numbers,
             mode: pass.mode,
             sizes,
             weights_size,
@@ -214,7 +204,7 @@ impl Description {
     }
 
     /// Our parameters, flat, and where cuDNN has the same ones in a memory at `base`.
-    fn parameters(&self, ours: Part, base: u64) -> Result<Vec<(Part, u64)>> {
+    pub(super) fn parameters(&self, ours: Part, base: u64) -> Result<Vec<(Part, u64)>> {
         let Sizes {
             input,
             hidden,
@@ -265,15 +255,27 @@ impl Description {
                 places.extend(biases.into_iter().map(|address| (next(hidden), address)));
             }
         }
-        Ok(places)
-    }
-
-    fn work(&self, gpu: &Gpu) -> Result<CudaSlice<u8>> {
-        gpu.device.alloc_zeros(self.work_size.max(1))
+        Ok(joined(places, self.numbers.size()))
     }
 }
 
-fn forward_mode(training: bool) -> sys::cudnnForwardMode_t {
+/// The same with one entry for those that follow each other on both sides, whose numbers have so many bytes there.
+fn joined(places: Vec<(Part, u64)>, size: u64) -> Vec<(Part, u64)> {
+    let mut joined: Vec<(Part, u64)> = Vec::new();
+    for (ours, theirs) in places {
+        match joined.last_mut() {
+            Some((before, at))
+                if before.end() == ours.address && *at + before.len as u64 * size == theirs =>
+            {
+                before.len += ours.len;
+            }
+            _ => joined.push((ours, theirs)),
+        }
+    }
+    joined
+}
+
+pub(super) fn forward_mode(training: bool) -> sys::cudnnForwardMode_t {
     match training {
         true => sys::cudnnForwardMode_t::CUDNN_FWD_MODE_TRAINING,
         false => sys::cudnnForwardMode_t::CUDNN_FWD_MODE_INFERENCE,
@@ -289,7 +291,11 @@ fn lengths(packing: &Packing) -> Result<Vec<i32>> {
 }
 
 /// Packed rows of some width.
-fn rows(packing: &Packing, width: usize) -> Result<Descriptor<sys::cudnnRNNDataDescriptor_t>> {
+fn rows(
+    packing: &Packing,
+    width: usize,
+    numbers: Numbers,
+) -> Result<Descriptor<sys::cudnnRNNDataDescriptor_t>> {
     let rows = Descriptor::new(
         sys::cudnnCreateRNNDataDescriptor,
         sys::cudnnDestroyRNNDataDescriptor,
@@ -300,7 +306,7 @@ fn rows(packing: &Packing, width: usize) -> Result<Descriptor<sys::cudnnRNNDataD
     check("describing packed rows", unsafe {
         sys::cudnnSetRNNDataDescriptor(
             rows.raw,
-            SINGLE,
+            numbers.data_type(),
             sys::cudnnRNNDataLayout_t::CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED,
             int(packing.steps())?,
             int(packing.batch())?,
@@ -312,159 +318,27 @@ fn rows(packing: &Packing, width: usize) -> Result<Descriptor<sys::cudnnRNNDataD
     Ok(rows)
 }
 
-/// `h` and `c` of a flat state; no address for a `c` that there is not.
-fn states(pass: &Pass<Gpu>, state: Part) -> [u64; 2] {
-    match pass.mode.has_cell() {
-        true => [state.address, state.after(state.len / 2).address],
-        false => [state.address, 0],
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Engine for Cudnn {
-    type Saved = Saved;
-
-    const NAME: &'static str = "cudnn";
-
-    unsafe fn forward(
-        pass: &Pass<Gpu>,
-        arguments: Arguments,
-        training: bool,
-    ) -> Result<(CudaSlice<f32>, Saved)> {
-        let gpu = pass.machine;
-        let layer = Description::new(gpu, pass, training)?;
-        let mut result = gpu.zeros(pass.output_len() + arguments.start.len)?;
-        let all = gpu.part(&mut result);
-        let weights = gpu.device.alloc_zeros::<u8>(layer.weights_size.max(1))?;
-        let base = gpu.address(&weights);
-        for (ours, theirs) in layer.parameters(arguments.weights, base)? {
-            let to = Part {
-                address: theirs,
-                len: ours.len,
-            };
-            // SAFETY: the arguments by the caller; cuDNN has a place of this size for each parameter.
-            unsafe { gpu.copy(ours, to)? };
-        }
-        let work = layer.work(gpu)?;
-        let reserve = gpu.device.alloc_zeros::<u8>(layer.reserve_size.max(1))?;
-        let [h, c] = states(pass, arguments.start);
-        let [h_end, c_end] = states(pass, all.after(pass.output_len()));
-        // SAFETY: the memories exist until the work has been asked of the stream, and are of the sizes that
-        // cuDNN has asked for or that its descriptors say.
-        let ran = unsafe {
-            sys::cudnnRNNForward(
-                layer.handle,
-                layer.layer.raw,
-                forward_mode(training),
-                gpu.address(&layer.lengths) as *const i32,
-                layer.input.raw,
-                arguments.input.address as *const c_void,
-                layer.output.raw,
-                all.address as *mut c_void,
-                layer.state.raw,
-                h as *const c_void,
-                h_end as *mut c_void,
-                layer.state.raw,
-                c as *const c_void,
-                c_end as *mut c_void,
-                layer.weights_size,
-                gpu.address(&weights) as *mut c_void,
-                layer.work_size,
-                gpu.address(&work) as *mut c_void,
-                layer.reserve_size,
-                match training {
-                    true => gpu.address(&reserve) as *mut c_void,
-                    false => null_mut(),
-                },
-            )
-        };
-        check("a layer", ran)?;
-        Ok((result, Saved { weights, reserve }))
-    }
-
-    unsafe fn backward(
-        pass: &Pass<Gpu>,
-        arguments: Arguments,
-        saved: &mut Saved,
-        (result, d_result): (Part, Part),
-        input_wanted: bool,
-    ) -> Result<Gradients<CudaSlice<f32>>> {
-        let gpu = pass.machine;
-        let layer = Description::new(gpu, pass, true)?;
-        let mut d_input = gpu.zeros(arguments.input.len)?;
-        let mut d_parameters = gpu.zeros(arguments.weights.len)?;
-        let mut d_start = gpu.zeros(arguments.start.len)?;
-        let d_weights = gpu.device.alloc_zeros::<u8>(layer.weights_size.max(1))?;
-        let work = layer.work(gpu)?;
-        // The pass changes what it reads there, and there may be another one.
-        let reserve = saved.reserve.try_clone().map_err(Error::wrap)?;
-        let lengths = gpu.address(&layer.lengths) as *const i32;
-        let [h, c] = states(pass, arguments.start);
-        let [dh_end, dc_end] = states(pass, d_result.after(pass.output_len()));
-        let [dh, dc] = states(pass, gpu.part(&mut d_start));
-        // SAFETY: as in the forward pass, whose results these are.
-        unsafe {
-            check(
-                "the gradients of a layer's input",
-                sys::cudnnRNNBackwardData_v8(
-                    layer.handle,
-                    layer.layer.raw,
-                    lengths,
-                    layer.output.raw,
-                    result.address as *const c_void,
-                    d_result.address as *const c_void,
-                    layer.input.raw,
-                    gpu.part(&mut d_input).address as *mut c_void,
-                    layer.state.raw,
-                    h as *const c_void,
-                    dh_end as *const c_void,
-                    dh as *mut c_void,
-                    layer.state.raw,
-                    c as *const c_void,
-                    dc_end as *const c_void,
-                    dc as *mut c_void,
-                    layer.weights_size,
-                    gpu.address(&saved.weights) as *const c_void,
-                    layer.work_size,
-                    gpu.address(&work) as *mut c_void,
-                    layer.reserve_size,
-                    gpu.address(&reserve) as *mut c_void,
-                ),
-            )?;
-            check(
-                "the gradients of a layer's parameters",
-                sys::cudnnRNNBackwardWeights_v8(
-                    layer.handle,
-                    layer.layer.raw,
-                    sys::cudnnWgradMode_t::CUDNN_WGRAD_MODE_ADD,
-                    lengths,
-                    layer.input.raw,
-                    arguments.input.address as *const c_void,
-                    layer.state.raw,
-                    h as *const c_void,
-                    layer.output.raw,
-                    result.address as *const c_void,
-                    layer.weights_size,
-                    gpu.address(&d_weights) as *mut c_void,
-                    layer.work_size,
-                    gpu.address(&work) as *mut c_void,
-                    layer.reserve_size,
-                    gpu.address(&reserve) as *mut c_void,
-                ),
-            )?;
-        }
-        let base = gpu.address(&d_weights);
-        for (ours, theirs) in layer.parameters(gpu.part(&mut d_parameters), base)? {
-            let from = Part {
-                address: theirs,
-                len: ours.len,
-            };
-            // SAFETY: cuDNN has a place of this size for each parameter, and `d_parameters` was made here.
-            unsafe { gpu.copy(from, ours)? };
-        }
-        Ok(Gradients {
-            input: input_wanted.then_some(d_input),
-            weights: d_parameters,
-            start: d_start,
-        })
+    #[test]
+    fn parameters_that_follow_each_other_on_both_sides_are_copied_at_once() {
+        let part = |address, len| Part { address, len };
+        let places = vec![
+            (part(100, 5), 1000),
+            (part(120, 5), 1010),
+            // Not there.
+            (part(140, 5), 1030),
+            // Not here.
+            (part(200, 5), 1040),
+            (part(220, 1), 1050),
+        ];
+        let found = joined(places, 2);
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|(ours, theirs)| (ours.address, ours.len, theirs))
+            .collect();
+        assert_eq!(found, [(100, 10, 1000), (140, 5, 1030), (200, 6, 1040)]);
     }
 }
