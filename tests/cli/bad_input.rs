@@ -1,0 +1,248 @@
+//! Bad input gets one line that names it.
+
+use super::program::{
+    copied_model, edit, fail, listing, refuse, run, run_with_input, stderr, stdout, succeed, temp,
+    train_arguments, trained,
+};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn data_that_cannot_be_trained_on_are_named() {
+    let folder = temp();
+    let path = folder.path();
+    let good: String = (0..10).map(|n| format!("word{n},{}\n", n % 2)).collect();
+    let files: [(&str, Vec<u8>); 5] = [
+        ("empty.csv", Vec::new()),
+        ("one.csv", b"text,label\nx,a\ny,a\n".to_vec()),
+        ("good.csv", format!("text,label\n{good}").into_bytes()),
+        ("gap.csv", format!("text,label\n{good}z,\n").into_bytes()),
+        ("bytes.csv", b"text,label\nx,a\ny\xff,b\n".to_vec()),
+    ];
+    for (name, content) in files {
+        fs::write(path.join(name), content).unwrap();
+    }
+    for (more, message) in [
+        (
+            &["--data", "goad.csv"][..],
+            "goad.csv: there is no such file or folder; did you mean good.csv?",
+        ),
+        (
+            &["--data", "empty.csv"],
+            "empty.csv: the file is empty; check that it was written or downloaded completely",
+        ),
+        (
+            &["--data", "one.csv"],
+            "one.csv: every labelled row has the label \"a\"; a classifier needs rows of at \
+             least two classes; check the label column",
+        ),
+        (
+            &["--data", "good.csv", "--text-column", "body"],
+            "good.csv: there is no column \"body\"; the columns are: text, label; name the right \
+             one with --text-column (key data.text_column)",
+        ),
+        (
+            &["--data", "gap.csv"],
+            "gap.csv, row 11: the row has no label; add one or remove the row; training and \
+             evaluation need labels",
+        ),
+        (
+            &["--data", "bytes.csv"],
+            "bytes.csv, row 2 (line 3): the text is not UTF-8; convert the file to UTF-8, for \
+             example with iconv",
+        ),
+    ] {
+        assert_eq!(refuse(path, &train_arguments(more), 1), message);
+    }
+    assert_eq!(
+        fail(
+            &run_with_input(path, &train_arguments(&["--data", "-"]), b""),
+            1
+        ),
+        "standard input: there is nothing to read; check the command that writes it"
+    );
+}
+
+/// What both commands that read a model say of this folder, without its path.
+fn refused_model(folder: &Path, file: &str) -> String {
+    let predict = refuse(folder, &["predict", "--model", ".", "x"], 1);
+    let eval = refuse(folder, &["eval", "--model", ".", "--data", "sample"], 1);
+    assert_eq!(predict, eval);
+    match predict.strip_prefix(&format!("./{file}: ")) {
+        Some(rest) => rest.to_owned(),
+        None => panic!("{predict}"),
+    }
+}
+
+#[test]
+fn a_damaged_model_is_named() {
+    let model = copied_model();
+    let path = model.path().join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let message = refused_model(model.path(), "model.safetensors");
+    assert!(
+        message.starts_with("not a whole safetensors file: "),
+        "{message}"
+    );
+    assert!(message.ends_with("; replace it by an intact copy, or train again"));
+
+    let model = copied_model();
+    edit(
+        model.path().join("config.json"),
+        "\"num_hiddens\": 8",
+        "\"num_hiddens\": 9",
+    );
+    let message = refused_model(model.path(), "model.safetensors");
+    assert!(
+        message.ends_with(
+            "; config.json and tokenizer.json must be those that the weights were made with"
+        ) && message.contains(" has shape [2, 32], but config.json asks for [2, 36]"),
+        "{message}"
+    );
+
+    let model = copied_model();
+    edit(model.path().join("config.json"), "\"labels\"", "\"lables\"");
+    let message = refused_model(model.path(), "config.json");
+    assert!(message.contains("unknown field `lables`"), "{message}");
+
+    let model = copied_model();
+    edit(
+        model.path().join("config.json"),
+        "\"num_layers\": 1",
+        "\"num_layers\": 0",
+    );
+    let message = refused_model(model.path(), "config.json");
+    assert!(
+        message.contains("model.num_layers: 0 is out of range"),
+        "{message}"
+    );
+
+    let model = copied_model();
+    let config = fs::read_to_string(model.path().join("config.json")).unwrap();
+    for bad in [0.0, -1.0] {
+        let changed = config.replacen('{', &format!("{{\"temperature\": {bad:?},"), 1);
+        fs::write(model.path().join("config.json"), changed).unwrap();
+        let message = refused_model(model.path(), "config.json");
+        let problem = format!("temperature: {bad} is not a number above 0");
+        assert_eq!(message, format!("{problem}; correct or replace the file"));
+    }
+
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let model = copied_model();
+        fs::remove_file(model.path().join(name)).unwrap();
+        assert_eq!(
+            refused_model(model.path(), name),
+            "the file is missing; a model directory holds config.json, tokenizer.json and \
+             model.safetensors"
+        );
+    }
+    assert_eq!(
+        refuse(model.path(), &["predict", "--model", "no", "x"], 1),
+        "no: there is no such folder; give the folder of a trained model (see `birnn train --out`)"
+    );
+}
+
+#[test]
+fn weights_that_do_not_fit_the_tokenizer_or_are_not_finite_are_named() {
+    use candle_core::{Device, Tensor, safetensors};
+    let model = copied_model();
+    let path = model.path().join("model.safetensors");
+    let mut tensors = safetensors::load(&path, &Device::Cpu).unwrap();
+    let table = tensors["embedding.weight"].clone();
+    tensors.insert("embedding.weight".into(), table.narrow(0, 0, 100).unwrap());
+    safetensors::save(&tensors, &path).unwrap();
+    assert_eq!(
+        refused_model(model.path(), "model.safetensors"),
+        "embedding.weight has 100 rows, but tokenizer.json has ids up to 999; config.json and \
+         tokenizer.json must be those that the weights were made with"
+    );
+
+    tensors.insert("embedding.weight".into(), table);
+    let bias = Tensor::new(&[0f32, f32::NAN], &Device::Cpu).unwrap();
+    tensors.insert("decoder.bias".into(), bias);
+    safetensors::save(&tensors, &path).unwrap();
+    assert_eq!(
+        refused_model(model.path(), "model.safetensors"),
+        "decoder.bias holds numbers that are not finite; train again, with a lower learning rate"
+    );
+}
+
+#[test]
+fn eval_without_a_run_asks_for_data() {
+    let model = copied_model();
+    assert_eq!(
+        refuse(model.path(), &["eval", "--model", "."], 2),
+        ". does not say which texts it was validated on: give --data"
+    );
+}
+
+#[test]
+fn texts_that_cannot_be_read_are_named() {
+    let folder = temp();
+    let file = folder.path().join("texts.txt");
+    fs::write(&file, b"fine\n\xff\n").unwrap();
+    let file = file.display().to_string();
+    let with = |file| ["predict", "--model", "model", "--file", file];
+    assert_eq!(
+        refuse(trained(), &with(&file), 1),
+        format!("{file}, line 2: not valid UTF-8; convert it")
+    );
+    assert!(refuse(trained(), &with("no.txt"), 1).starts_with("cannot read no.txt: "));
+    let both = run(trained(), &[&with("no.txt")[..], &["text"]].concat());
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_wrong_usage() {
+    let folder = temp();
+    assert_eq!(
+        refuse(folder.path(), &["train", "--device", "gpu"], 2),
+        "device gpu: unknown; use auto, cpu, cuda, cuda:N or metal"
+    );
+    if cfg!(feature = "cuda") {
+        return;
+    }
+    let problem = "device cuda: this birnn was built without CUDA; build it with `--features \
+                   cuda`, or use --device cpu";
+    assert_eq!(
+        refuse(folder.path(), &["train", "--device", "cuda"], 2),
+        problem
+    );
+    for command in ["predict", "eval"] {
+        let arguments = [command, "--model", "model", "--device", "cuda"];
+        assert_eq!(refuse(trained(), &arguments, 2), problem);
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_two() {
+    let folder = temp();
+    for arguments in [&["tarin"][..], &[], &["export"], &["train", "--nope"]] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "");
+        assert!(!stderr(&output).contains("panicked"));
+    }
+    assert_eq!(
+        stderr(&run(folder.path(), &["tarin"])).lines().next(),
+        Some("error: unrecognized subcommand 'tarin'")
+    );
+    assert_eq!(listing(folder.path()).len(), 0);
+}
+
+#[test]
+fn help_has_examples_and_shells_have_completions() {
+    let folder = temp();
+    for command in ["train", "eval", "predict", "export", "bench", "completions"] {
+        let text = succeed(&run(folder.path(), &[command, "--help"]));
+        assert!(text.contains("Example"), "{command}");
+        assert!(text.contains(&format!("birnn {command}")), "{command}");
+    }
+    assert!(succeed(&run(folder.path(), &["--help"])).contains("Start here:"));
+    assert!(succeed(&run(folder.path(), &["--version"])).starts_with("birnn 0."));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = succeed(&run(folder.path(), &["completions", shell]));
+        assert!(script.contains("print-config"), "{shell}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Configs and the keys in them.
+
+use super::program::{listing, refuse, run, stderr, succeed, temp};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let folder = temp();
+    assert_eq!(
+        refuse(folder.path(), &["train", "--set", "model.num_hidden=8"], 2),
+        "configuration, model.num_hidden: there is no such key; did you mean model.num_hiddens? \
+         `birnn train --print-config` lists every key"
+    );
+}
+
+#[test]
+fn a_wrong_value_is_one_line() {
+    let folder = temp();
+    for (set, message) in [
+        (
+            "train.epochs=many",
+            "configuration, train.epochs: invalid type: string \"many\", expected a whole \
+             number from 0; correct the value",
+        ),
+        (
+            "model.pooling=mean",
+            "configuration, model.pooling: invalid type: string \"mean\", expected a list; \
+             correct the value",
+        ),
+        (
+            "text.tokenizer=words",
+            "configuration, text.tokenizer: \"words\" is not a kind of token; use \"word\", \
+             \"bpe\", \"character\" or the path of a tokenizer.json",
+        ),
+        (
+            "train.epsilon=inf",
+            "configuration, train.epsilon: the value is out of range; use a number above 0",
+        ),
+        (
+            "train.learning_rate=0",
+            "configuration, train.learning_rate: the value is out of range; use a number above 0",
+        ),
+    ] {
+        assert_eq!(refuse(folder.path(), &["train", "--set", set], 2), message);
+    }
+    for arguments in [
+        ["train", "--seed", "-1"],
+        ["train", "--seed", "18446744073709551615"],
+        ["train", "--set", "train.epochs"],
+    ] {
+        let output = run(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).starts_with("error: "), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_printed_config_is_a_config() {
+    let folder = temp();
+    let arguments = [
+        "train",
+        "--print-config",
+        "--data",
+        "some where.csv",
+        "--label-column",
+        "stars",
+        "--seed",
+        "9223372036854775807",
+        "--set",
+        "train.learning_rate=0.0013894954943731374",
+        "--set",
+        "data.label_names=[\"a\", \"b\"]",
+        "--set",
+        "model.cell=gru",
+    ];
+    let printed = succeed(&run(folder.path(), &arguments));
+    for line in [
+        "seed = 9223372036854775807",
+        "source = \"some where.csv\"",
+        "label_column = \"stars\"",
+        "cell = \"gru\"",
+        "learning_rate = 0.0013894954943731374",
+    ] {
+        assert!(printed.lines().any(|l| l == line), "{line} in {printed}");
+    }
+    fs::write(folder.path().join("a.toml"), &printed).unwrap();
+    let again = ["train", "--config", "a.toml", "--print-config"];
+    assert_eq!(succeed(&run(folder.path(), &again)), printed);
+    assert_eq!(listing(folder.path()), ["a.toml"]);
+}
+
+#[test]
+fn every_config_that_comes_along_loads() {
+    let folder = temp();
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut count = 0;
+    for entry in fs::read_dir(configs).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let arguments = [
+            "train",
+            "--print-config",
+            "--config",
+            path.to_str().unwrap(),
+        ];
+        let printed = succeed(&run(folder.path(), &arguments));
+        assert!(printed.starts_with("seed = "), "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 3);
+}
+
+#[test]
+fn a_config_file_that_is_not_there_is_named() {
+    let folder = temp();
+    let message = refuse(folder.path(), &["train", "--config", "no.toml"], 1);
+    assert!(message.starts_with("the config file: cannot read no.toml: "));
+}

@@ -1,0 +1,224 @@
+//! Evaluation: tables, JSON, groups.
+
+use super::program::{
+    copied_model, json_lines, refuse, run, stderr, succeed, temp, temperature, trained,
+};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn eval_json_is_consistent() {
+    let output = run(trained(), &["eval", "--model", "model", "--json"]);
+    let text = succeed(&output);
+    assert_eq!(text.lines().count(), 1);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let mut keys: Vec<&str> = report.as_object().unwrap().keys().map(|k| &**k).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "accuracy",
+            "calibration_error",
+            "confusion",
+            "examples",
+            "labels",
+            "loss",
+            "macro_f1",
+            "seconds",
+            "temperature"
+        ]
+    );
+    let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
+    let [[tn, fp], [fn_, tp]] = [
+        [confusion[0][0], confusion[0][1]],
+        [confusion[1][0], confusion[1][1]],
+    ];
+    assert_eq!((tn + fp, fn_ + tp), (80, 80));
+    assert_eq!(report["examples"], 160);
+    assert_eq!(
+        report["labels"],
+        serde_json::json!(["negative", "positive"])
+    );
+    let close = |key: &str, expected: f64| {
+        let found = report[key].as_f64().unwrap();
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{key}: {found} for {expected}"
+        );
+    };
+    close("accuracy", (tn + tp) as f64 / 160.0);
+    let f1 = |right: u64, wrong: u64| 2.0 * right as f64 / (2 * right + wrong) as f64;
+    close("macro_f1", (f1(tn, fp + fn_) + f1(tp, fp + fn_)) / 2.0);
+    let loss = report["loss"].as_f64().unwrap();
+    assert!((0.3..1.0).contains(&loss), "{loss}");
+
+    // The log of the run has the same numbers, those before the temperature.
+    let log = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
+    let epoch = log.last().unwrap();
+    assert_eq!(epoch["validation_accuracy"], report["accuracy"]);
+    let model = copied_model();
+    let fitted = set_temperature(model.path(), 1.0);
+    assert_eq!(report["temperature"], fitted);
+    let plain = eval_on_sample(model.path());
+    assert_eq!(epoch["validation_loss"], plain["loss"]);
+    assert_eq!(plain["temperature"], 1.0);
+    // No other temperature has a lower loss; none changes a class.
+    for factor in [1.0 / fitted, 0.9, 1.1] {
+        set_temperature(model.path(), fitted * factor);
+        let other = eval_on_sample(model.path());
+        assert!(other["loss"].as_f64().unwrap() >= loss);
+        assert_eq!(other["confusion"], report["confusion"]);
+    }
+    let error = report["calibration_error"].as_f64().unwrap();
+    assert!((0.0..0.5).contains(&error), "{error}");
+}
+
+/// What `eval --json` says of a copy of the trained model on its validation texts.
+fn eval_on_sample(folder: &Path) -> Value {
+    let arguments = ["eval", "--model", ".", "--data", "sample", "--json"];
+    serde_json::from_str(&succeed(&run(folder, &arguments))).unwrap()
+}
+
+/// Sets the temperature of a model and returns the one before.
+fn set_temperature(folder: &Path, temperature: f64) -> f64 {
+    let path = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let before = self::temperature(folder);
+    config["temperature"] = temperature.into();
+    fs::write(path, config.to_string()).unwrap();
+    before
+}
+
+#[test]
+fn plain_eval_is_a_table() {
+    let text = succeed(&run(trained(), &["eval", "--model", "model"]));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("sample, validation: 160 texts in "));
+    assert!(lines[1].starts_with("accuracy ") && lines[1].contains("macro F1"));
+    assert!(lines[1].contains("   calibration error ") && lines[1].ends_with(" %"));
+    assert_eq!(lines[2], "");
+    let head: Vec<&str> = lines[3].split_whitespace().collect();
+    assert_eq!(
+        head,
+        ["class", "precision", "%", "recall", "%", "F1", "%", "texts"]
+    );
+    for (line, class) in lines[4..].iter().zip(["negative", "positive"]) {
+        assert!(line.starts_with(class) && line.ends_with(" 80"), "{line}");
+    }
+    assert_eq!(lines.len(), 6);
+}
+
+#[test]
+fn integers_stand_for_named_classes() {
+    let folder = temp();
+    let data = folder.path().join("ints.csv");
+    fs::write(
+        &data,
+        "text,label\nA good film,1\nA bad film,0\nSo,positive\n",
+    )
+    .unwrap();
+    let data = data.display().to_string();
+    let arguments = ["eval", "--model", "model", "--data", &data, "--json"];
+    let report: Value = serde_json::from_str(&succeed(&run(trained(), &arguments))).unwrap();
+    let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
+    assert_eq!(confusion[0].iter().sum::<u64>(), 1);
+    assert_eq!(confusion[1].iter().sum::<u64>(), 2);
+    fs::write(&data, "text,label\nA good film,1\nA bad film,2\n").unwrap();
+    assert_eq!(
+        refuse(trained(), &arguments, 1),
+        format!(
+            "{data}, row 2: the label \"2\" is none of the classes [\"negative\", \"positive\"]; \
+             correct the row or the label column"
+        )
+    );
+}
+
+#[test]
+fn eval_names_the_splits_there_are() {
+    fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["eval", "--model", "model"], more].concat()
+    }
+    assert_eq!(
+        refuse(trained(), &with(&["--data", "sample", "--split", "dev"]), 1),
+        "sample: there is no split \"dev\"; choose one of: train, validation"
+    );
+    let report = run(
+        trained(),
+        &with(&["--data", "sample", "--split", "train", "--json"]),
+    );
+    let report: Value = serde_json::from_str(&succeed(&report)).unwrap();
+    assert_eq!(report["examples"], 640);
+    let output = run(trained(), &with(&["--split", "train"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--data <SOURCE>"));
+}
+
+#[test]
+fn eval_tells_groups_apart() {
+    let folder = temp();
+    let path = folder.path().join("kinds.tsv");
+    let rows = "text\tlabel\tphenomenon\tkind\n\
+                A good film\tpositive\tplain\t2\nA bad film\tnegative\tplain\t1\n\
+                Not a good film\tnegative\tnegation\t2\nSo so\tpositive\t\t2\n";
+    fs::write(&path, rows).unwrap();
+    let data = path.display().to_string();
+    let eval = |more: &[&str]| {
+        let arguments = ["eval", "--model", "model", "--data", &data];
+        run(trained(), &[&arguments[..], more].concat())
+    };
+    let report: Value = serde_json::from_str(&succeed(&eval(&["--json"]))).unwrap();
+    assert_eq!(report["examples"], 4);
+    let groups = report["groups"].as_array().unwrap();
+    let named = |groups: &[Value]| -> Vec<String> {
+        let named = groups
+            .iter()
+            .map(|g| format!("{} {}", g["name"], g["examples"]));
+        named.collect()
+    };
+    assert_eq!(named(groups), ["\"plain\" 2", "\"negation\" 1"]);
+    assert!(groups.iter().all(|g| g["accuracy"].is_f64()));
+    let by_kind: Value =
+        serde_json::from_str(&succeed(&eval(&["--json", "--group-column", "kind"]))).unwrap();
+    let groups = by_kind["groups"].as_array().unwrap();
+    assert_eq!(named(groups), ["\"2\" 3", "\"1\" 1"]);
+    // The groups' right predictions are all right predictions.
+    let right = |report: &Value| {
+        report["accuracy"].as_f64().unwrap() * report["examples"].as_f64().unwrap()
+    };
+    let sum: f64 = groups.iter().map(right).sum();
+    assert!((sum - right(&by_kind)).abs() < 1e-9);
+
+    let text = succeed(&eval(&[]));
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[6], [""; 0]);
+    assert_eq!(lines[7], ["group", "accuracy", "%", "texts"]);
+    assert_eq!((lines[8][0], lines[8][2]), ("plain", "2"));
+    assert_eq!((lines[9][0], lines[9][2]), ("negation", "1"));
+    assert_eq!(lines.len(), 10);
+
+    let arguments = [
+        "eval",
+        "--model",
+        "model",
+        "--data",
+        &data,
+        "--group-column",
+        "sort",
+    ];
+    assert_eq!(
+        refuse(trained(), &arguments, 1),
+        format!(
+            "{data}: there is no column \"sort\"; the columns are: text, label, phenomenon, kind; \
+             name the right one with --group-column"
+        )
+    );
+    let output = run(
+        trained(),
+        &["eval", "--model", "model", "--group-column", "kind"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+}

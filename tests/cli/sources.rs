@@ -1,0 +1,96 @@
+//! Every source of texts.
+
+use super::program::{
+    RUN_FILES, TABLE, listing, run, run_with_input, stderr, succeed, temp, train, train_arguments,
+};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Three classes, eight rows each.
+fn rows() -> Vec<(String, &'static str)> {
+    let words = [
+        ("bad", ["poor", "bad", "awful"]),
+        ("good", ["good", "fine", "lovely"]),
+        ("mixed", ["so-so", "uneven", "mixed"]),
+    ];
+    let mut rows = Vec::new();
+    for n in 0..8 {
+        for (label, words) in &words {
+            let text = format!("a {} film, {} indeed", words[n % 3], words[(n + 1) % 3]);
+            rows.push((text, *label));
+        }
+    }
+    rows
+}
+
+fn write_sources(folder: &Path) -> Vec<&'static str> {
+    let rows = rows();
+    let table = |separator: &str| {
+        let mut text = format!("text{separator}label\n");
+        for (row, label) in &rows {
+            text.push_str(&format!("\"{row}\"{separator}{label}\n"));
+        }
+        text
+    };
+    fs::write(folder.join("rows.csv"), table(",")).unwrap();
+    fs::write(folder.join("rows.tsv"), table("\t")).unwrap();
+    let json = |(text, label): &(String, &str)| {
+        serde_json::json!({ "text": text, "label": label }).to_string() + "\n"
+    };
+    let lines: String = rows.iter().map(json).collect();
+    fs::write(folder.join("rows.jsonl"), lines).unwrap();
+    let fast: String = rows
+        .iter()
+        .map(|(text, label)| format!("__label__{label} {text}\n"))
+        .collect();
+    fs::write(folder.join("rows.txt"), fast).unwrap();
+    for (index, (text, label)) in rows.iter().enumerate() {
+        let class = folder.join("classes").join(label);
+        fs::create_dir_all(&class).unwrap();
+        fs::write(class.join(format!("{index}.txt")), text).unwrap();
+    }
+    vec!["rows.csv", "rows.tsv", "rows.jsonl", "rows.txt", "classes"]
+}
+
+#[test]
+fn every_format_trains_three_classes() {
+    let folder = temp();
+    let path = folder.path();
+    for (index, source) in write_sources(path).into_iter().enumerate() {
+        let out = format!("run-{index}");
+        let output = train(path, &["--data", source, "--out", &out]);
+        let about = stderr(&output).lines().next().unwrap();
+        assert!(
+            about.starts_with(&format!("{source}: 21 texts to train on"))
+                && about.contains("3 to validate; classes bad, good, mixed; vocabulary "),
+            "{about}"
+        );
+        let report = run(path, &["eval", "--model", &out, "--json"]);
+        let report: Value = serde_json::from_str(&succeed(&report)).unwrap();
+        assert_eq!(report["examples"], 3, "{source}");
+        assert_eq!(
+            report["labels"],
+            serde_json::json!(["bad", "good", "mixed"])
+        );
+    }
+}
+
+#[test]
+fn standard_input_trains_too() {
+    let folder = temp();
+    let arguments = train_arguments(&["--data", "-"]);
+    let output = run_with_input(folder.path(), &arguments, TABLE.as_bytes());
+    succeed(&output);
+    assert_eq!(listing(&folder.path().join("runs/stdin")), RUN_FILES);
+}
+
+#[test]
+fn a_split_is_not_validated_on_itself() {
+    let folder = temp();
+    let more = ["--out", "run", "--set", "data.train_split=validation"];
+    let output = train(folder.path(), &more);
+    let about = stderr(&output).lines().next().unwrap();
+    assert!(about.starts_with("sample: 144 texts"), "{about}");
+    assert!(about.contains(", 16 to validate;"), "{about}");
+}

@@ -1,0 +1,256 @@
+//! Training: what it prints, and what it leaves.
+
+use super::program::{
+    RUN_FILES, TABLE, fail, json_lines, listing, refuse, run, stderr, stdout, succeed, temp, train,
+    train_arguments, trained,
+};
+use assert_cmd::cargo::cargo_bin;
+use std::fs;
+use std::io::Write;
+
+#[test]
+fn training_prints_the_result_and_leaves_a_run() {
+    let folder = temp();
+    let output = train(folder.path(), &["--out", "run"]);
+    let text = stdout(&output);
+    let mut lines = text.lines();
+    let first = lines.next().unwrap();
+    assert!(
+        first.starts_with("validation accuracy ") && first.ends_with(" % (epoch 1, 160 texts)")
+    );
+    assert_eq!(lines.next(), Some(""));
+    assert_eq!(lines.next(), Some("some validation texts:"));
+    let examples: Vec<&str> = lines.by_ref().take(5).collect();
+    for example in examples {
+        let mut words = example.split_whitespace();
+        assert!(["negative", "positive"].contains(&words.next().unwrap()));
+        let score: f64 = words.next().unwrap().parse().unwrap();
+        assert!((0.5..=1.0).contains(&score), "{example}");
+    }
+    let program = cargo_bin("birnn").display().to_string();
+    let rest: Vec<&str> = lines.collect();
+    assert_eq!(
+        rest,
+        [
+            "",
+            "next:",
+            &format!("  {program} predict --model run \"a sentence of yours\""),
+            &format!("  {program} eval --model run"),
+        ]
+    );
+    assert_eq!(listing(&folder.path().join("run")), RUN_FILES);
+    let progress: Vec<&str> = stderr(&output).lines().collect();
+    assert_eq!(
+        progress[0],
+        "sample: 640 texts to train on (45,766 tokens), 160 to validate; classes negative, \
+         positive; vocabulary 1,000; run in run"
+    );
+    assert_eq!(progress[1], "9,218 parameters");
+    assert!(progress[2].starts_with("epoch 1: training loss 0."));
+    assert!(progress[2].contains(" (best); "));
+    assert_eq!(progress.len(), 3, "{progress:?}");
+}
+
+#[test]
+fn the_log_is_one_object_a_line() {
+    let lines = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
+    let events: Vec<&str> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
+    // 40 steps, every tenth of which is logged, and an epoch.
+    assert_eq!(events, ["step", "step", "step", "step", "epoch"]);
+    let steps: Vec<u64> = lines.iter().map(|l| l["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [10, 20, 30, 40, 40]);
+    for key in ["loss", "accuracy", "gradient_norm", "learning_rate"] {
+        assert!(lines[0][key].is_f64(), "{key}");
+    }
+}
+
+#[test]
+fn the_seed_is_an_option() {
+    let folder = temp();
+    let path = folder.path();
+    for (out, seed) in [("a", "5"), ("b", "5"), ("c", "6")] {
+        train(path, &["--out", out, "--seed", seed]);
+    }
+    let weights = |out: &str| fs::read(path.join(out).join("model.safetensors")).unwrap();
+    assert!(weights("a") == weights("b"));
+    assert!(weights("a") != weights("c"));
+}
+
+#[test]
+fn the_default_folder_is_the_first_that_is_free() {
+    let folder = temp();
+    fs::write(folder.path().join("reviews.csv"), TABLE).unwrap();
+    train(folder.path(), &[]);
+    let first = fs::read(folder.path().join("runs/sample/model.safetensors")).unwrap();
+    train(folder.path(), &["--seed", "1"]);
+    assert_eq!(listing(&folder.path().join("runs/sample-2")), RUN_FILES);
+    let still = fs::read(folder.path().join("runs/sample/model.safetensors")).unwrap();
+    assert!(first == still);
+    train(folder.path(), &["--data", "reviews.csv"]);
+    assert_eq!(listing(&folder.path().join("runs/reviews")), RUN_FILES);
+}
+
+#[test]
+fn a_folder_with_a_run_is_refused_unless_forced() {
+    let folder = temp();
+    train(folder.path(), &["--out", "run"]);
+    let message = refuse(folder.path(), &train_arguments(&["--out", "run"]), 1);
+    assert_eq!(
+        message,
+        "run: the folder already holds a run (config.json); go on with --resume, overwrite it \
+         with --force, or choose another --out"
+    );
+    train(
+        folder.path(),
+        &["--out", "run", "--force", "--set", "model.num_hiddens=5"],
+    );
+    assert_eq!(listing(&folder.path().join("run")), RUN_FILES);
+    let config = fs::read_to_string(folder.path().join("run/config.json")).unwrap();
+    assert!(config.contains("\"num_hiddens\": 5"));
+}
+
+#[test]
+fn an_out_that_is_no_folder_is_refused() {
+    let folder = temp();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let message = refuse(folder.path(), &train_arguments(&["--out", "file"]), 1);
+    assert_eq!(
+        message,
+        "file: this is a file, not a folder; choose another --out"
+    );
+}
+
+#[test]
+fn resuming_needs_a_run() {
+    let folder = temp();
+    assert_eq!(
+        refuse(folder.path(), &["train", "--resume", "--out", "run"], 1),
+        "run: there is no checkpoint to resume from; start the run without --resume"
+    );
+    let output = run(folder.path(), &["train", "--resume"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("error: "));
+    assert!(stderr(&output).contains("--out"));
+    for (option, value) in [("--seed", "1"), ("--set", "seed=1"), ("--data", "sample")] {
+        let arguments = ["train", "--resume", "--out", "run", option, value];
+        let output = run(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(stderr(&output).contains("cannot be used with"), "{option}");
+    }
+}
+
+#[test]
+fn a_finished_run_can_be_resumed_and_says_the_same() {
+    let folder = temp();
+    let output = train(folder.path(), &["--out", "run"]);
+    let config = || fs::read(folder.path().join("run/config.json")).unwrap();
+    let before = config();
+    let again = run(folder.path(), &["train", "--resume", "--out", "run"]);
+    assert_eq!(succeed(&again), stdout(&output));
+    assert!(config() == before);
+}
+
+#[test]
+fn resuming_with_other_texts_is_refused() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(path.join("reviews.csv"), TABLE).unwrap();
+    train(path, &["--data", "reviews.csv", "--out", "run"]);
+    // A word more; another word in the place of one, which gives the same ids; another name for a
+    // class; another class for a text.
+    for (from, to, differs) in [
+        ("cast,pos", "cast here,pos", "tokenizer, training texts"),
+        (
+            "poor",
+            "weak",
+            "tokenizer, training texts, validation texts",
+        ),
+        (",pos", ",plus", "classes, training texts, validation texts"),
+        (
+            "fine film,pos\npoor",
+            "fine film,neg\npoor",
+            // The rows of each class are split apart anew.
+            "tokenizer, training texts, validation texts",
+        ),
+    ] {
+        assert!(TABLE.contains(from));
+        fs::write(path.join("reviews.csv"), TABLE.replace(from, to)).unwrap();
+        assert_eq!(
+            fail(&run(path, &["train", "--resume", "--out", "run"]), 1),
+            format!(
+                "run: not what the run began with: {differs}; restore it, or start a new run in another \
+                 folder"
+            )
+        );
+    }
+    fs::write(path.join("reviews.csv"), TABLE).unwrap();
+    succeed(&run(path, &["train", "--resume", "--out", "run"]));
+}
+
+#[test]
+fn numbers_that_are_not_finite_end_training_and_leave_no_model() {
+    let folder = temp();
+    let more = [
+        "--out",
+        "run",
+        "--set",
+        "train.learning_rate=1e300",
+        "--set",
+        "train.batch_size=1000",
+    ];
+    let message = fail(&run(folder.path(), &train_arguments(&more)), 1);
+    assert!(
+        message.starts_with(
+            "validation loss is NaN at step 1; try a lower train.learning_rate (now 1e300)"
+        ),
+        "{message}"
+    );
+    assert!(!folder.path().join("run/model.safetensors").exists());
+    let message = refuse(folder.path(), &["predict", "--model", "run", "x"], 1);
+    assert_eq!(
+        message,
+        "run/model.safetensors: the file is missing; this run has not finished an epoch yet: let \
+         it go on with `birnn train --resume --out`"
+    );
+}
+
+#[test]
+fn pretrained_vectors_are_read_plain_and_compressed() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(path.join("reviews.csv"), TABLE).unwrap();
+    let vectors = "good 1 2 3 4 5 6 7 8\nbad -1 -2 -3 -4 -5 -6 -7 -8\nunheard 0 0 0 0 0 0 0 0\n";
+    fs::write(path.join("v.txt"), vectors).unwrap();
+    let gz = fs::File::create(path.join("v.txt.gz")).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(gz, flate2::Compression::default());
+    gz.write_all(vectors.as_bytes()).unwrap();
+    gz.finish().unwrap();
+    let mut trained = Vec::new();
+    for (file, out) in [("v.txt", "plain"), ("v.txt.gz", "gzip")] {
+        let set = format!("train.vectors={file}");
+        let more = ["--data", "reviews.csv", "--out", out, "--set", &set];
+        let output = train(path, &more);
+        let line = format!("{file}: vectors for 2 of 12 words of the vocabulary (16.7 %)");
+        let found = stderr(&output).lines().any(|l| l == line);
+        assert!(found, "{}", stderr(&output));
+        trained.push(fs::read(path.join(out).join("model.safetensors")).unwrap());
+    }
+    assert!(trained[0] == trained[1]);
+    let more = [
+        "--data",
+        "reviews.csv",
+        "--out",
+        "x",
+        "--set",
+        "train.vectors=v.txt",
+        "--set",
+        "model.embedding_size=9",
+    ];
+    assert_eq!(
+        fail(&run(path, &train_arguments(&more)), 2),
+        "configuration, model.embedding_size: 9, but the vectors have 8 numbers each; set it to 8"
+    );
+    assert!(!path.join("x").exists());
+    let more = ["--set", "train.vectors=no.txt"];
+    assert!(refuse(path, &train_arguments(&more), 1).starts_with("cannot read no.txt: "));
+}
