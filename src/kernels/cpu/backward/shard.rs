@@ -1,133 +1,30 @@
-//! The backward pass of a layer, in shards and chunks of its own, the other way round.
-//!
-//! For every step of a chunk: the gradient of the gates, and through `W_hh` that of the state
-//! before. Then, while the gates' gradients of the chunk are in the cache, the products that add
-//! to the weights' gradients and make the input's.
+//! One direction of the way back over the rows of one shard, chunk by chunk.
 
-use super::buffer::Buffer;
-use super::cells::{Cell, Kept, MOST_BLOCKS};
-use super::forward::{Arguments, Saved};
-use super::lanes::Lanes;
-use super::prefetch::prefetch;
-use super::shards::{Chunk, Shard, backward_rows, map_tasks, ordered, run_tasks};
-use super::shared::Shared;
-use super::tile::{Left, Panels, Start, product};
-use super::weights::{BackwardWeights, WeightGradients, Widths};
+use super::Backward;
+use super::row::StepRow;
 use crate::kernels::Sizes;
+use crate::kernels::cpu::buffer::Buffer;
+use crate::kernels::cpu::cells::Cell;
+use crate::kernels::cpu::lanes::Lanes;
+use crate::kernels::cpu::prefetch::prefetch;
+use crate::kernels::cpu::shards::{Chunk, Shard, ordered};
+use crate::kernels::cpu::shared::Shared;
+use crate::kernels::cpu::tile::{Left, Panels, Start, product};
+use crate::kernels::cpu::weights::{BackwardWeights, WeightGradients, Widths};
 use pulp::{Simd, WithSimd};
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Rows whose gradients are multiplied at a time.
-const CHUNK_ROWS: usize = 256;
-
-/// Gradients of a layer's arguments, flat like them.
-#[derive(Debug)]
-pub(super) struct ArgumentGradients {
-    /// Only if it was wanted.
-    pub(super) input: Option<Vec<f32>>,
-    pub(super) parameters: Vec<f32>,
-    pub(super) start: Vec<f32>,
-}
-
-/// The backward pass of a layer whose cell is C.
-pub(super) struct Backward<'a, C> {
-    pub(super) arguments: Arguments<'a>,
-    pub(super) saved: &'a [Saved],
-    /// The layer's output, [N, D*H], and its gradient.
-    pub(super) output: &'a [f32],
-    pub(super) d_output: &'a [f32],
-    /// The gradient of the final state, like [`Arguments::start`]; none if it is not used.
-    pub(super) d_state: Option<&'a [f32]>,
-    /// Whether the input's gradient is wanted.
-    pub(super) input_wanted: bool,
-    pub(super) cell: PhantomData<C>,
-}
-
-impl<C: Cell> WithSimd for Backward<'_, C> {
-    type Output = ArgumentGradients;
-
-    fn with_simd<S: Simd>(self, simd: S) -> ArgumentGradients {
-        let arguments = self.arguments;
-        let Sizes {
-            input,
-            hidden,
-            directions,
-            bias,
-        } = arguments.sizes;
-        let widths = Widths::<S, C>::new(input, hidden);
-        let small = arguments.is_small();
-        let weights = map_tasks(directions, small, |direction| {
-            let flat = arguments.flat(direction, widths);
-            BackwardWeights::new(simd, flat, widths, self.input_wanted)
-        });
-
-        let shards = Shard::all(arguments.packing, backward_rows(directions));
-        let tasks = shards.len() * directions;
-        let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
-        let d_input_len = match self.input_wanted {
-            true => arguments.input.len(),
-            false => 0,
-        };
-        let chunks: Vec<Vec<(Chunk, Mutex<bool>)>> = shards
-            .iter()
-            .map(|shard| {
-                let chunks = shard.chunks(CHUNK_ROWS).into_iter();
-                chunks.map(|chunk| (chunk, Mutex::new(false))).collect()
-            })
-            .collect();
-        let shared_input = Shared::unwritten(&mut d_input, d_input_len);
-        let shared_start = Shared::unwritten(&mut d_start, arguments.start.len());
-        let gradients = map_tasks(tasks, small, |task| {
-            let (shard, direction) = (task / directions, task % directions);
-            simd.vectorize(ShardBackward::<C> {
-                pass: &self,
-                shard: shards[shard],
-                chunks: &chunks[shard],
-                direction,
-                weights: &weights[direction],
-                d_input: &shared_input,
-                d_start: &shared_start,
-            })
-        });
-        // SAFETY: the tasks have written every row of both: shards cover all positions and steps.
-        unsafe {
-            d_input.set_len(d_input_len);
-            d_start.set_len(arguments.start.len());
-        }
-
-        // Over the shards in their order, whichever was ready first.
-        let mut parameters = vec![0.0; arguments.parameters.len()];
-        let of_directions: Vec<_> = parameters
-            .chunks_exact_mut(widths.parameters(bias))
-            .map(Mutex::new)
-            .collect();
-        run_tasks(directions, small, |direction| {
-            let lock = of_directions[direction].lock();
-            let mut parameters = lock.unwrap_or_else(PoisonError::into_inner);
-            for gradients in gradients.iter().skip(direction).step_by(directions) {
-                gradients.add_to(&mut parameters, widths, bias);
-            }
-        });
-        ArgumentGradients {
-            input: self.input_wanted.then_some(d_input),
-            parameters,
-            start: d_start,
-        }
-    }
-}
-
 /// One direction over the rows of one shard.
-struct ShardBackward<'a, C> {
-    pass: &'a Backward<'a, C>,
-    shard: Shard<'a>,
+pub(super) struct ShardBackward<'a, C> {
+    pub(super) pass: &'a Backward<'a, C>,
+    pub(super) shard: Shard<'a>,
     /// Each with whether a direction has written its rows of `d_input`.
-    chunks: &'a [(Chunk, Mutex<bool>)],
-    direction: usize,
-    weights: &'a BackwardWeights,
-    d_input: &'a Shared<'a>,
-    d_start: &'a Shared<'a>,
+    pub(super) chunks: &'a [(Chunk, Mutex<bool>)],
+    pub(super) direction: usize,
+    pub(super) weights: &'a BackwardWeights,
+    pub(super) d_input: &'a Shared<'a>,
+    pub(super) d_start: &'a Shared<'a>,
 }
 
 impl<C: Cell> WithSimd for ShardBackward<'_, C> {
@@ -408,84 +305,6 @@ impl<C: Cell> ShardBackward<'_, C> {
                 // SAFETY: no other task has this direction of this sequence.
                 unsafe { self.d_start.write(at, values) };
             }
-        }
-    }
-}
-
-/// The gradient of a step of one row: from those of the states after it to those before it and of
-/// its sums. What the cell has not is empty.
-struct StepRow<'a> {
-    hidden: usize,
-    gates: &'a [f32],
-    h_before: &'a [f32],
-    h: &'a [f32],
-    c_previous: &'a [f32],
-    c: &'a [f32],
-    d_output: &'a [f32],
-    dh: &'a mut [f32],
-    dc: &'a mut [f32],
-    d_sums: &'a mut [f32],
-    /// Receives `h_before`, in whole registers.
-    h_previous: &'a mut [f32],
-}
-
-impl StepRow<'_> {
-    #[inline(always)]
-    fn run<S: Simd, C: Cell>(mut self, simd: S) {
-        let mut unit = 0;
-        while unit + Lanes::<S, 2>::WIDTH <= self.dh.len() {
-            self.units::<S, C, 2>(simd, unit);
-            unit += Lanes::<S, 2>::WIDTH;
-        }
-        while unit < self.hidden {
-            self.units::<S, C, 1>(simd, unit);
-            unit += Lanes::<S, 1>::WIDTH;
-        }
-    }
-
-    /// `N` registers of hidden units from `unit` on.
-    #[inline(always)]
-    fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
-        let zero = Lanes::<S, N>::splat(simd, 0.0);
-        let state_row = self.dh.len();
-        let mut gates = [zero; MOST_BLOCKS];
-        if C::KEEPS_GATES {
-            for (block, gate) in gates.iter_mut().enumerate().take(C::BLOCKS) {
-                *gate = Lanes::load(simd, &self.gates[block * state_row + unit..]);
-            }
-        }
-        let of_cell = |values: &[f32]| match C::HAS_CELL {
-            true => Lanes::load_some(simd, &values[unit..]),
-            false => zero,
-        };
-        let h_before = Lanes::load_some(simd, &self.h_before[unit..]);
-        h_before.store(&mut self.h_previous[unit..]);
-        let kept = Kept {
-            gates,
-            h_previous: h_before,
-            h: match C::KEEPS_GATES {
-                true => zero,
-                false => Lanes::load_some(simd, &self.h[unit..]),
-            },
-            c_previous: of_cell(self.c_previous),
-            c: of_cell(self.c),
-        };
-        let d_output = Lanes::load_some(simd, &self.d_output[unit..]);
-        let dh = Lanes::load(simd, &self.dh[unit..]) + d_output;
-        let dc = match C::HAS_CELL {
-            true => Lanes::load(simd, &self.dc[unit..]),
-            false => zero,
-        };
-        let gradients = C::backward(kept, dh, dc);
-        if C::CARRIES {
-            gradients.h.store(&mut self.dh[unit..]);
-        }
-        if C::HAS_CELL {
-            gradients.c.store(&mut self.dc[unit..]);
-        }
-        for (block, sum) in gradients.sums.iter().enumerate().take(C::BLOCKS) {
-            let row = block * self.hidden;
-            sum.store_some(&mut self.d_sums[row + unit..row + self.hidden]);
         }
     }
 }

@@ -1,0 +1,118 @@
+//! The backward pass of a layer, in shards and chunks of its own, the other way round.
+//!
+//! For every step of a chunk: the gradient of the gates, and through `W_hh` that of the state
+//! before. Then, while the gates' gradients of the chunk are in the cache, the products that add
+//! to the weights' gradients and make the input's.
+
+mod row;
+mod shard;
+
+use super::cells::Cell;
+use super::forward::{Arguments, Saved};
+use super::shards::{Chunk, Shard, backward_rows, map_tasks, run_tasks};
+use super::shared::Shared;
+use super::weights::{BackwardWeights, Widths};
+use crate::kernels::Sizes;
+use pulp::{Simd, WithSimd};
+use shard::ShardBackward;
+use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
+
+/// Rows whose gradients are multiplied at a time.
+const CHUNK_ROWS: usize = 256;
+
+/// Gradients of a layer's arguments, flat like them.
+#[derive(Debug)]
+pub(super) struct ArgumentGradients {
+    /// Only if it was wanted.
+    pub(super) input: Option<Vec<f32>>,
+    pub(super) parameters: Vec<f32>,
+    pub(super) start: Vec<f32>,
+}
+
+/// The backward pass of a layer whose cell is C.
+pub(super) struct Backward<'a, C> {
+    pub(super) arguments: Arguments<'a>,
+    pub(super) saved: &'a [Saved],
+    /// The layer's output, [N, D*H], and its gradient.
+    pub(super) output: &'a [f32],
+    pub(super) d_output: &'a [f32],
+    /// The gradient of the final state, like [`Arguments::start`]; none if it is not used.
+    pub(super) d_state: Option<&'a [f32]>,
+    /// Whether the input's gradient is wanted.
+    pub(super) input_wanted: bool,
+    pub(super) cell: PhantomData<C>,
+}
+
+impl<C: Cell> WithSimd for Backward<'_, C> {
+    type Output = ArgumentGradients;
+
+    fn with_simd<S: Simd>(self, simd: S) -> ArgumentGradients {
+        let arguments = self.arguments;
+        let Sizes {
+            input,
+            hidden,
+            directions,
+            bias,
+        } = arguments.sizes;
+        let widths = Widths::<S, C>::new(input, hidden);
+        let small = arguments.is_small();
+        let weights = map_tasks(directions, small, |direction| {
+            let flat = arguments.flat(direction, widths);
+            BackwardWeights::new(simd, flat, widths, self.input_wanted)
+        });
+
+        let shards = Shard::all(arguments.packing, backward_rows(directions));
+        let tasks = shards.len() * directions;
+        let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
+        let d_input_len = match self.input_wanted {
+            true => arguments.input.len(),
+            false => 0,
+        };
+        let chunks: Vec<Vec<(Chunk, Mutex<bool>)>> = shards
+            .iter()
+            .map(|shard| {
+                let chunks = shard.chunks(CHUNK_ROWS).into_iter();
+                chunks.map(|chunk| (chunk, Mutex::new(false))).collect()
+            })
+            .collect();
+        let shared_input = Shared::unwritten(&mut d_input, d_input_len);
+        let shared_start = Shared::unwritten(&mut d_start, arguments.start.len());
+        let gradients = map_tasks(tasks, small, |task| {
+            let (shard, direction) = (task / directions, task % directions);
+            simd.vectorize(ShardBackward::<C> {
+                pass: &self,
+                shard: shards[shard],
+                chunks: &chunks[shard],
+                direction,
+                weights: &weights[direction],
+                d_input: &shared_input,
+                d_start: &shared_start,
+            })
+        });
+        // SAFETY: the tasks have written every row of both: shards cover all positions and steps.
+        unsafe {
+            d_input.set_len(d_input_len);
+            d_start.set_len(arguments.start.len());
+        }
+
+        // Over the shards in their order, whichever was ready first.
+        let mut parameters = vec![0.0; arguments.parameters.len()];
+        let of_directions: Vec<_> = parameters
+            .chunks_exact_mut(widths.parameters(bias))
+            .map(Mutex::new)
+            .collect();
+        run_tasks(directions, small, |direction| {
+            let lock = of_directions[direction].lock();
+            let mut parameters = lock.unwrap_or_else(PoisonError::into_inner);
+            for gradients in gradients.iter().skip(direction).step_by(directions) {
+                gradients.add_to(&mut parameters, widths, bias);
+            }
+        });
+        ArgumentGradients {
+            input: self.input_wanted.then_some(d_input),
+            parameters,
+            start: d_start,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A step of one row on the way back.
+
+use crate::kernels::cpu::cells::{Cell, Kept, MOST_BLOCKS};
+use crate::kernels::cpu::lanes::Lanes;
+use pulp::Simd;
+
+/// The gradient of a step of one row: from those of the states after it to those before it and of
+/// its sums. What the cell has not is empty.
+pub(super) struct StepRow<'a> {
+    pub(super) hidden: usize,
+    pub(super) gates: &'a [f32],
+    pub(super) h_before: &'a [f32],
+    pub(super) h: &'a [f32],
+    pub(super) c_previous: &'a [f32],
+    pub(super) c: &'a [f32],
+    pub(super) d_output: &'a [f32],
+    pub(super) dh: &'a mut [f32],
+    pub(super) dc: &'a mut [f32],
+    pub(super) d_sums: &'a mut [f32],
+    /// Receives `h_before`, in whole registers.
+    pub(super) h_previous: &'a mut [f32],
+}
+
+impl StepRow<'_> {
+    #[inline(always)]
+    pub(super) fn run<S: Simd, C: Cell>(mut self, simd: S) {
+        let mut unit = 0;
+        while unit + Lanes::<S, 2>::WIDTH <= self.dh.len() {
+            self.units::<S, C, 2>(simd, unit);
+            unit += Lanes::<S, 2>::WIDTH;
+        }
+        while unit < self.hidden {
+            self.units::<S, C, 1>(simd, unit);
+            unit += Lanes::<S, 1>::WIDTH;
+        }
+    }
+
+    /// `N` registers of hidden units from `unit` on.
+    #[inline(always)]
+    fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
+        let zero = Lanes::<S, N>::splat(simd, 0.0);
+        let state_row = self.dh.len();
+        let mut gates = [zero; MOST_BLOCKS];
+        if C::KEEPS_GATES {
+            for (block, gate) in gates.iter_mut().enumerate().take(C::BLOCKS) {
+                *gate = Lanes::load(simd, &self.gates[block * state_row + unit..]);
+            }
+        }
+        let of_cell = |values: &[f32]| match C::HAS_CELL {
+            true => Lanes::load_some(simd, &values[unit..]),
+            false => zero,
+        };
+        let h_before = Lanes::load_some(simd, &self.h_before[unit..]);
+        h_before.store(&mut self.h_previous[unit..]);
+        let kept = Kept {
+            gates,
+            h_previous: h_before,
+            h: match C::KEEPS_GATES {
+                true => zero,
+                false => Lanes::load_some(simd, &self.h[unit..]),
+            },
+            c_previous: of_cell(self.c_previous),
+            c: of_cell(self.c),
+        };
+        let d_output = Lanes::load_some(simd, &self.d_output[unit..]);
+        let dh = Lanes::load(simd, &self.dh[unit..]) + d_output;
+        let dc = match C::HAS_CELL {
+            true => Lanes::load(simd, &self.dc[unit..]),
+            false => zero,
+        };
+        let gradients = C::backward(kept, dh, dc);
+        if C::CARRIES {
+            gradients.h.store(&mut self.dh[unit..]);
+        }
+        if C::HAS_CELL {
+            gradients.c.store(&mut self.dc[unit..]);
+        }
+        for (block, sum) in gradients.sums.iter().enumerate().take(C::BLOCKS) {
+            let row = block * self.hidden;
+            sum.store_some(&mut self.d_sums[row + unit..row + self.hidden]);
+        }
+    }
+}
