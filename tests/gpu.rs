@@ -1,8 +1,8 @@
-//! The kernels for GPUs on a GPU: what the library's own tests compute on the processor from the same texts.
+//! The kernels for GPUs on a GPU, and what is trained with them, beside the CPU's.
 //!
 //!     cargo test --release --features cudnn --test gpu
 //!
-//! Without a GPU each test says so and is skipped.
+//! Without a GPU each test says so and is skipped; `tests/cuda/pretend.sh` pretends one.
 
 use birnn::batch::Batch;
 use birnn::checkpoint::{ModelFile, Resumed, RunDirectory};
@@ -125,10 +125,11 @@ fn layers_agree_with_the_cpu() {
     let Some((device, _alone)) = gpu() else {
         return;
     };
-    assert_layers_agree(&device, 1e-4);
+    assert_layers_agree(&device, 1e-4, |_, _| true);
 }
 
-/// With factors of 10 and of 7 bits the same to about as many.
+/// With factors of 10 and of 7 bits the same to about as many; but for gradients through a ReLU, which jump where a
+/// sum is rounded to the other side of zero.
 #[test]
 fn layers_agree_with_the_cpu_in_lower_precision() {
     let Some((device, _alone)) = gpu() else {
@@ -136,13 +137,15 @@ fn layers_agree_with_the_cpu_in_lower_precision() {
     };
     for (precision, tolerance) in [(Precision::Tf32, 1e-2), (Precision::Bf16, 6e-2)] {
         set_precision(precision);
-        assert_layers_agree(&device, tolerance);
+        assert_layers_agree(&device, tolerance, |mode, name| {
+            mode != Mode::RnnRelu || !name.starts_with("d_")
+        });
     }
     set_precision(Precision::F32);
 }
 
 #[track_caller]
-fn assert_layers_agree(device: &Device, tolerance: f32) {
+fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(Mode, &str) -> bool) {
     let on_cpu = kernels::select(&Device::Cpu, DType::F32);
     let mut cases = 0;
     for kernel in kernels::all(device, DType::F32) {
@@ -181,6 +184,9 @@ fn assert_layers_agree(device: &Device, tolerance: f32) {
                 let found = run(kernel, &config, &weights, &lengths, device);
                 assert_eq!(found.len(), expected.len());
                 for (name, expected) in &expected {
+                    if !compared(mode, name) {
+                        continue;
+                    }
                     let what = format!("{} {mode} {num_layers} layers: {name}", kernel.name());
                     assert_close(&what, &found[name], expected, tolerance);
                     cases += 1;

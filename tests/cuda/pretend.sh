@@ -1,0 +1,55 @@
+#!/bin/sh
+# Runs a command with a GPU that is not there: its functions are interpreted, its products and recurrent layers
+# computed by plain loops. All but the speed can be tested with it, on any machine:
+#
+#     sh tests/cuda/toolkit.sh toolkit
+#     . toolkit/environment
+#     sh tests/cuda/pretend.sh cargo test --release --features cudnn --test gpu
+#     sh tests/cuda/pretend.sh target/release/birnn train --device cuda --set train.epochs=1
+#
+# A text of a function is run as NVIDIA's compiler has made it, this project's and Candle's alike. What a stream is
+# asked for is done when somebody waits for it; memory that nobody has written, or that has been freed, holds what
+# is no number; an access beyond a memory ends the program.
+#
+# Needs a C++ compiler and the toolkit's environment.
+set -eu
+
+: "${CUDA_HOME:?"first: sh tests/cuda/toolkit.sh DIRECTORY && . DIRECTORY/environment"}"
+sources=$(cd "$(dirname "$0")/pretend" && pwd)
+build=$CUDA_HOME/lib/pretend
+mkdir -p "$build"
+
+# NAME, FILE and PREFIX of a library, the sources of what it does, and what else it is linked with. The other
+# functions of the real one say that they are not there.
+library() {
+    name=$1 real=$2 prefix=$3 objects=
+    shift 3
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        c++ -std=c++17 -O2 -Wall -Wextra -fPIC -c "$sources/$1.cpp" -o "$build/$1.o"
+        objects="$objects $build/$1.o"
+        shift
+    done
+    [ $# -eq 0 ] || shift
+    nm -D --defined-only "$real" | sed -n "s/.* T \($prefix[A-Za-z0-9_]*\).*/\1/p" | sort -u >"$build/all"
+    # shellcheck disable=SC2086
+    nm --defined-only $objects | sed -n "s/.* T \($prefix[A-Za-z0-9_]*\).*/\1/p" | sort -u >"$build/ours"
+    {
+        echo '#include <stdio.h>'
+        echo 'static int missing(const char *name) { return fprintf(stderr, "%s is not pretended; ", name), 801; }'
+        comm -23 "$build/all" "$build/ours" | sed 's/.*/int &(void) { return missing("&"); }/'
+    } >"$build/rest.c"
+    cc -w -fPIC -c "$build/rest.c" -o "$build/rest.o"
+    echo "$name { global: $prefix*; pretended_*; local: *; };" >"$build/exports"
+    # shellcheck disable=SC2086
+    c++ -shared -o "$build/$name" $objects "$build/rest.o" "$@" -Wl,-soname,"$name" \
+        -Wl,--version-script="$build/exports"
+}
+
+if [ ! -e "$build/made" ] || [ "$(find "$sources" "$0" -newer "$build/made" | wc -l)" -gt 0 ]; then
+    library libcuda.so.1 "$CUDA_HOME/lib/stubs/libcuda.so" cu rules reader run driver
+    library libcublas.so.13 "$CUDA_HOME/lib/libcublas.so.13" cublas cublas -- "$build/libcuda.so.1"
+    library libcurand.so.10 "$CUDA_HOME/lib/libcurand.so.10" curand curand
+    library libcudnn.so.9 "$CUDA_HOME/lib/libcudnn.so.9" cudnn cudnn -- "$build/libcuda.so.1"
+    touch "$build/made"
+fi
+LD_LIBRARY_PATH=$build:$CUDA_HOME/lib exec "$@"
