@@ -1,6 +1,7 @@
 //! Batches of token lists: which texts go together, and in which layout.
 
 use crate::error::Result;
+use crate::indices::Indices;
 use crate::packing::Packing;
 use crate::rng::{Rng, Stream};
 use candle_core::{Device, Tensor};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Token ids in packed order, N of them.
-    ids: Vec<u32>,
+    ids: Indices,
     packing: Arc<Packing>,
 }
 
@@ -23,7 +24,7 @@ impl Batch {
         let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
         let packing = Packing::new(&lengths)?;
         Ok(Self {
-            ids: packing.pack(sequences),
+            ids: packing.pack(sequences).into(),
             packing: Arc::new(packing),
         })
     }
@@ -34,7 +35,7 @@ impl Batch {
     }
 
     /// Token ids in packed order.
-    pub fn packed_ids(&self) -> &[u32] {
+    pub fn packed_ids(&self) -> &Indices {
         &self.ids
     }
 
@@ -58,7 +59,7 @@ impl Batch {
     /// # Errors
     /// A failing transfer to the device.
     pub fn ids(&self, device: &Device) -> Result<Tensor> {
-        Ok(Tensor::new(self.ids.as_slice(), device)?)
+        self.ids.on(device)
     }
 }
 
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn packs_ids_by_step() {
         let batch = Batch::new(&[&[1, 2], &[3, 4, 5]]).unwrap();
-        assert_eq!(batch.packed_ids(), [3, 1, 4, 2, 5]);
+        assert_eq!(**batch.packed_ids(), [3, 1, 4, 2, 5]);
         assert_eq!((batch.len(), batch.tokens()), (2, 5));
         assert!(Batch::new(&[&[]]).is_err());
     }

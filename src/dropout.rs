@@ -115,7 +115,7 @@ impl Mask {
         blocks.for_each(|(index, block)| self.drop_from(index * BLOCK, block));
     }
 
-    /// A tensor on the CPU after dropout, without graph.
+    /// A tensor after dropout, without graph.
     ///
     /// # Errors
     /// Another type or place.
@@ -128,6 +128,12 @@ impl Mask {
     /// # Errors
     /// Another type, place or layout.
     pub(crate) fn apply_in_place(&self, x: &Tensor) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let (key, threshold) = (self.rng.key(), self.threshold);
+            crate::cuda::dropout::drop_in_place(x, key, threshold, self.scale())?;
+            return Ok(());
+        }
         change(x, |elements| {
             self.drop_from_all(elements);
             Ok(())

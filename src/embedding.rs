@@ -3,6 +3,8 @@
 use crate::batch::Batch;
 use crate::dropout::Mask;
 use crate::error::{Error, Result};
+use crate::indices::Indices;
+use crate::rows::check_ids;
 use crate::storage::read;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Embedding, Module};
@@ -48,6 +50,22 @@ impl EmbeddingTable for Embedding {
 
 /// Elements of a thread's share; a multiple of four for any width of a row.
 const BLOCK: usize = 1 << 15;
+
+/// The row of every id, [N, E], from a table [V, E] of single precision, after dropout; without graph.
+///
+/// # Errors
+/// An id outside the table, or a failing tensor operation.
+pub(crate) fn embed_dropped(table: &Tensor, ids: &Indices, mask: Option<&Mask>) -> Result<Tensor> {
+    if table.device().is_cpu() {
+        return lookup(table, ids, mask);
+    }
+    check_ids(ids.iter(), table)?;
+    let rows = table.index_select(&ids.on(table.device())?, 0)?;
+    if let Some(mask) = mask {
+        mask.apply_in_place(&rows)?;
+    }
+    Ok(rows)
+}
 
 /// The row of every id, [N, E], from a table [V, E] on the CPU, after dropout; without graph.
 ///

@@ -1,7 +1,7 @@
 //! What a later step needs, sent to a device while it computes the present one.
 
 use crate::error::Result;
-use crate::rows::UsedRows;
+use crate::indices::Indices;
 use candle_core::Device;
 
 /// A way to a device beside its computations, for a thread that has nothing else to do.
@@ -32,7 +32,7 @@ impl Uploader {
         }
     }
 
-    /// Sends what picking rows and summing their gradient takes, and returns when it is there.
+    /// Sends lists, which are made only where there is a way, and returns when they are there.
     ///
     /// # Errors
     /// A failing transfer.
@@ -45,10 +45,10 @@ impl Uploader {
             reason = "only CUDA has a way"
         )
     )]
-    pub(crate) fn send(&self, used: &UsedRows) -> Result<()> {
+    pub(crate) fn send<'a>(&self, lists: impl FnOnce() -> Vec<&'a Indices>) -> Result<()> {
         #[cfg(feature = "cuda")]
         if let Some(stream) = &self.stream {
-            let lists = used.lists();
+            let lists = lists();
             for (list, sent) in lists.iter().zip(stream.send(&lists)?) {
                 list.keep(sent);
             }

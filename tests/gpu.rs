@@ -30,7 +30,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 fn gpu() -> Option<(Device, MutexGuard<'static, ()>)> {
     static ONE: Mutex<()> = Mutex::new(());
     match birnn::device::device("cuda") {
-        Ok(device) => Some((device, ONE.lock().unwrap_or_else(PoisonError::into_inner))),
+        Ok(device) => {
+            let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+            set_precision(Precision::F32);
+            Some((device, alone))
+        }
         Err(problem) => {
             eprintln!("skipped: {problem}");
             None
@@ -69,53 +73,91 @@ fn normal(seed: u64, shape: &[usize]) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-/// Output, final state and the gradients of everything, by name.
-fn run(
-    kernel: &'static dyn Kernel,
-    config: &RecurrentConfig,
-    weights: &HashMap<String, Tensor>,
-    lengths: &[usize],
-    device: &Device,
-) -> HashMap<String, Tensor> {
-    let variables: HashMap<String, Var> = weights
-        .iter()
-        .map(|(name, values)| {
-            let there = values.to_device(device).unwrap();
-            (name.clone(), Var::from_tensor(&there).unwrap())
-        })
-        .collect();
-    let tensors = variables
-        .iter()
-        .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
-    let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, device);
-    let stack = Recurrent::new(config, vb).unwrap().with_kernel(kernel);
-    let packing = Arc::new(Packing::new(lengths).unwrap());
-    let input = normal(1, &[packing.rows(), config.input_size])
-        .to_device(device)
-        .unwrap();
-    let input = Var::from_tensor(&input).unwrap();
-    let (output, state) = stack
-        .forward_packed(&input, &packing, None, Phase::Inference)
-        .unwrap();
-    let loss = |tensor: &Tensor, seed| {
-        let weights = normal(seed, tensor.dims()).to_device(device).unwrap();
-        (tensor * weights).unwrap().sum_all().unwrap()
-    };
-    let mut total = (loss(&output, 2) + loss(&state.h, 3)).unwrap();
-    if let Some(c) = &state.c {
-        total = (total + loss(c, 4)).unwrap();
+/// A stack of layers with these weights, its variables and an input for it.
+struct Stack {
+    stack: Recurrent,
+    variables: HashMap<String, Var>,
+    input: Var,
+    packing: Arc<Packing>,
+}
+
+impl Stack {
+    fn new(
+        kernel: &'static dyn Kernel,
+        config: &RecurrentConfig,
+        weights: &HashMap<String, Tensor>,
+        lengths: &[usize],
+        device: &Device,
+    ) -> Self {
+        let there = |tensor: &Tensor| Var::from_tensor(&tensor.to_device(device).unwrap()).unwrap();
+        let variables: HashMap<String, Var> = weights
+            .iter()
+            .map(|(name, values)| (name.clone(), there(values)))
+            .collect();
+        let tensors = variables
+            .iter()
+            .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, device);
+        let packing = Arc::new(Packing::new(lengths).unwrap());
+        Self {
+            stack: Recurrent::new(config, vb).unwrap().with_kernel(kernel),
+            input: there(&normal(1, &[packing.rows(), config.input_size])),
+            variables,
+            packing,
+        }
     }
-    let store = total.backward().unwrap();
-    let mut found = HashMap::from([
-        ("output".to_owned(), output),
-        ("h".to_owned(), state.h),
-        ("d_input".to_owned(), store.get(&input).unwrap().clone()),
-    ]);
-    found.extend(state.c.map(|c| ("c".to_owned(), c)));
-    for (name, var) in &variables {
-        found.insert(format!("d_{name}"), store.get(var).unwrap().clone());
+
+    /// Output, final state and the gradients of everything, by name, through a graph.
+    fn run(&self) -> HashMap<String, Tensor> {
+        let (output, state) = self
+            .stack
+            .forward_packed(&self.input, &self.packing, None, Phase::Inference)
+            .unwrap();
+        let loss = |tensor: &Tensor, seed| {
+            let weights = normal(seed, tensor.dims());
+            let weights = weights.to_device(tensor.device()).unwrap();
+            (tensor * weights).unwrap().sum_all().unwrap()
+        };
+        let mut total = (loss(&output, 2) + loss(&state.h, 3)).unwrap();
+        if let Some(c) = &state.c {
+            total = (total + loss(c, 4)).unwrap();
+        }
+        let store = total.backward().unwrap();
+        let d_input = store.get(&self.input).unwrap().clone();
+        let mut found = HashMap::from([
+            ("output".to_owned(), output),
+            ("h".to_owned(), state.h),
+            ("d_input".to_owned(), d_input),
+        ]);
+        found.extend(state.c.map(|c| ("c".to_owned(), c)));
+        for (name, var) in &self.variables {
+            found.insert(format!("d_{name}"), store.get(var).unwrap().clone());
+        }
+        found
     }
-    found
+
+    /// The same of a loss of the output alone, without a graph, if the kernel can do that.
+    fn record(&self) -> Option<HashMap<String, Tensor>> {
+        let recorded = self
+            .stack
+            .record(&self.input, &self.packing, None, Phase::Inference);
+        let recorded = recorded.unwrap()?;
+        let output = recorded.output().clone();
+        let state = recorded.state().unwrap();
+        let upstream = normal(5, output.dims()).to_device(output.device()).unwrap();
+        let (d_input, gradients) = recorded.backward(upstream, true).unwrap();
+        let mut found = HashMap::from([
+            ("output".to_owned(), output),
+            ("h".to_owned(), state.h),
+            ("d_input".to_owned(), d_input.unwrap()),
+        ]);
+        found.extend(state.c.map(|c| ("c".to_owned(), c)));
+        let gradients: HashMap<_, _> = gradients.into_iter().collect();
+        for (name, var) in &self.variables {
+            found.insert(format!("d_{name}"), gradients[&var.id()].clone());
+        }
+        Some(found)
+    }
 }
 
 /// Outputs, final states and all gradients within 1e-4 of the CPU kernel: every mode, ragged, one direction and
@@ -141,7 +183,6 @@ fn layers_agree_with_the_cpu_in_lower_precision() {
             mode != Mode::RnnRelu || !name.starts_with("d_")
         });
     }
-    set_precision(Precision::F32);
 }
 
 #[track_caller]
@@ -180,22 +221,30 @@ fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(Mode, 
                     })
                     .collect();
                 let lengths = [17, 3, 29, 29, 1, 8, 12];
-                let expected = run(on_cpu, &config, &weights, &lengths, &Device::Cpu);
-                let found = run(kernel, &config, &weights, &lengths, device);
-                assert_eq!(found.len(), expected.len());
-                for (name, expected) in &expected {
-                    if !compared(mode, name) {
-                        continue;
+                let on_cpu = Stack::new(on_cpu, &config, &weights, &lengths, &Device::Cpu);
+                let on_gpu = Stack::new(kernel, &config, &weights, &lengths, device);
+                let mut pairs = vec![("graph", on_cpu.run(), on_gpu.run())];
+                if let Some(found) = on_gpu.record() {
+                    pairs.push(("recorded", on_cpu.record().unwrap(), found));
+                }
+                for (how, expected, found) in pairs {
+                    assert_eq!(found.len(), expected.len());
+                    for (name, expected) in &expected {
+                        if compared(mode, name) {
+                            let kernel = kernel.name();
+                            let what =
+                                format!("{kernel} {mode} {num_layers} layers, {how}: {name}");
+                            assert_close(&what, &found[name], expected, tolerance);
+                            cases += 1;
+                        }
                     }
-                    let what = format!("{} {mode} {num_layers} layers: {name}", kernel.name());
-                    assert_close(&what, &found[name], expected, tolerance);
-                    cases += 1;
                 }
             }
         }
     }
     eprintln!("{cases} tensors compared");
-    assert!(cases >= 4 * 4 * 6);
+    // Two ways for each mode and each of the four stacks, and six tensors at least.
+    assert!(cases >= 2 * 4 * 4 * 6);
 }
 
 /// The textbook's classifier with all poolings and dropouts: logits and gradients.

@@ -244,7 +244,7 @@ impl EmbeddingTable for TableInFile {
         let ids = batch.packed_ids();
         // Bytes, not numbers: the file may hold them at any address.
         let mut rows = Vec::with_capacity(ids.len() * width);
-        for &id in ids {
+        for &id in ids.iter() {
             let row = id as usize * width;
             let Some(row) = table.get(row..row + width) else {
                 let problem = format!("token {id}, but the embedding has {} rows", self.rows);

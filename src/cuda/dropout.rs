@@ -29,6 +29,28 @@ impl Argument for Drop {
     }
 }
 
+/// Drops elements of a contiguous tensor where they are.
+#[cfg(feature = "cuda")]
+pub(crate) fn drop_in_place(
+    tensor: &candle_core::Tensor,
+    key: u64,
+    threshold: u16,
+    scale: f32,
+) -> candle_core::Result<()> {
+    let gpu = super::gpu::Gpu::of(tensor)?;
+    let (address, count) = gpu.tensor(tensor)?;
+    let drop = Drop {
+        input: address,
+        output: address,
+        count: count as u64,
+        key,
+        threshold: u32::from(threshold),
+        scale,
+    };
+    // SAFETY: the tensor lives until here, and each element is read by the thread alone that writes it.
+    unsafe { gpu.run("drop", &drop) }
+}
+
 /// A contiguous tensor's elements after dropout.
 #[cfg(feature = "cuda")]
 pub(crate) fn drop(

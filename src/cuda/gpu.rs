@@ -143,7 +143,7 @@ pub(crate) fn compiled(source: Source) -> Result<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::{adamw, bfloat16, dropout, rows};
+    use crate::cuda::{adamw, bfloat16, dropout, pool, rows};
 
     /// By NVIDIA's compiler, which needs no GPU.
     #[test]
@@ -153,6 +153,8 @@ mod tests {
             (dropout::Drop::SOURCE, "drop"),
             (bfloat16::Convert::SOURCE, "narrow"),
             (bfloat16::Convert::SOURCE, "widen"),
+            (pool::Pool::SOURCE, "pool_forward"),
+            (pool::Pool::SOURCE, "pool_backward"),
             (rows::Sums::SOURCE, "sum_rows"),
         ] {
             let text = compiled(source).unwrap();

@@ -6,6 +6,7 @@
 //! | `gpu` | a GPU that compiles and runs them |
 //! | `upload` | a stream for what a GPU needs later |
 //! | `rows` | sums of rows that belong together: the way back from rows that were picked |
+//! | `pool` | what is taken of a text's outputs |
 //! | `dropout` | the mask of [`dropout`](crate::dropout), drawn where it is needed |
 //! | `adamw` | a step of the optimizer in one pass |
 //! | `bfloat16` | to and from numbers of half the size |
@@ -26,6 +27,7 @@ pub(crate) mod dropout;
 pub(crate) mod emulated;
 #[cfg(feature = "cuda")]
 pub(crate) mod gpu;
+pub(crate) mod pool;
 pub(crate) mod rows;
 mod source;
 #[cfg(feature = "cuda")]

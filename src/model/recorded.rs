@@ -3,7 +3,7 @@
 use super::{BiRnn, Linear};
 use crate::batch::Batch;
 use crate::dropout::{Mask, Phase};
-use crate::embedding::lookup;
+use crate::embedding::embed_dropped;
 use crate::error::Result;
 use crate::pooling::RecordedPooling;
 use crate::rnn::{ParameterGradients, RecordedStack};
@@ -38,7 +38,7 @@ pub struct ModelGradients {
 
 impl BiRnn {
     /// Runs the model over a batch, without graph; `None` where only the graph has a way back:
-    /// on other devices than the CPU, with a kernel that does not record, or with an embedding table
+    /// on other devices than the CPU and NVIDIA's GPUs, with a kernel that does not record, or with an embedding table
     /// that is not a tensor. The branch of n-grams, which does not learn, is left out.
     ///
     /// # Errors
@@ -60,11 +60,14 @@ impl BiRnn {
         let Some(table) = self.embedding.tensor() else {
             return Ok(None);
         };
-        if !table.device().is_cpu() || table.dtype() != DType::F32 {
+        let device = table.device();
+        let ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
+        if !ours || table.dtype() != DType::F32 {
             return Ok(None);
         }
+        let table = table.detach();
         let embedding_mask = self.embedding_dropout.mask(phase);
-        let mut embedded = lookup(table, batch.packed_ids(), embedding_mask.as_ref())?;
+        let mut embedded = embed_dropped(&table, batch.packed_ids(), embedding_mask.as_ref())?;
         if let Some(perturbation) = perturbation {
             embedded = (embedded + perturbation)?;
         }

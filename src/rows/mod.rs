@@ -3,5 +3,5 @@
 mod select;
 mod used;
 
-pub(crate) use select::select_rows;
+pub(crate) use select::{check_ids, select_rows};
 pub use used::UsedRows;

@@ -18,7 +18,7 @@ pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Te
 }
 
 /// Refuses a number that is none of a matrix's rows.
-pub(super) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Tensor) -> Result<()> {
+pub(crate) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Tensor) -> Result<()> {
     let (rows, _) = matrix.dims2()?;
     match ids.into_iter().find(|&&id| id as usize >= rows) {
         Some(id) => {

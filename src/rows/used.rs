@@ -23,13 +23,11 @@ pub struct UsedRows {
     /// For every id of the list which of the rows it is, once somebody has asked.
     indices: OnceLock<Indices>,
     /// For a GPU, once it has asked.
-    #[cfg(any(feature = "cuda", test))]
     pieces: OnceLock<Option<Pieces>>,
 }
 
 /// The places cut into pieces, so that a GPU's threads have about as much to add each: without them all others
 /// would wait for those of a word that stands everywhere.
-#[cfg(any(feature = "cuda", test))]
 #[derive(Debug, Clone)]
 struct Pieces {
     /// For each piece the first of its entries in `places`, then the number of all.
@@ -39,7 +37,6 @@ struct Pieces {
 }
 
 /// At most this many places are a piece.
-#[cfg(any(feature = "cuda", test))]
 const PIECE: u32 = 64;
 
 /// Elements of a thread's share.
@@ -91,7 +88,6 @@ impl UsedRows {
     }
 
     /// The pieces of all places; `None` where no row has more than one.
-    #[cfg(any(feature = "cuda", test))]
     fn pieces(&self) -> Option<&Pieces> {
         let cut = || {
             let (mut starts, mut of_rows) = (Vec::new(), Vec::new());
@@ -112,15 +108,12 @@ impl UsedRows {
         self.pieces.get_or_init(cut).as_ref()
     }
 
-    /// All that a GPU needs to pick the rows and to sum their gradient.
-    #[cfg(feature = "cuda")]
+    /// All that a GPU needs to sum the gradient of the rows and to add it to a table.
     pub(crate) fn lists(&self) -> Vec<&Indices> {
-        let mut lists = vec![&self.rows, &self.places, self.indices()];
         match self.pieces() {
-            Some(Pieces { starts, of_rows }) => lists.extend([starts, of_rows]),
-            None => lists.push(&self.starts),
+            Some(Pieces { starts, of_rows }) => vec![&self.rows, &self.places, starts, of_rows],
+            None => vec![&self.rows, &self.places, &self.starts],
         }
-        lists
     }
 
     /// As [`UsedRows::sum`], on a GPU, in a result of `count` rows: in `rows`, where the others are zero.

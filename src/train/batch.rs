@@ -4,6 +4,7 @@ use super::texts::TrainingTexts;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::evaluate::highest;
+use crate::indices::Indices;
 use crate::loss::{Targets, is_known};
 use crate::rng::{Rng, Stream};
 use crate::rows::UsedRows;
@@ -64,6 +65,13 @@ impl LabelledBatch {
         })
     }
 
+    /// What a GPU needs of it.
+    fn lists(&self) -> Vec<&Indices> {
+        let mut lists = vec![self.batch.packed_ids()];
+        lists.extend(self.rows.lists());
+        lists
+    }
+
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.batch.len()
@@ -99,7 +107,7 @@ impl Preparer<'_> {
         let batches = batches.iter().zip(passes);
         let prepare = |(texts, pass): (&Vec<usize>, u64)| {
             let batch = self.batch(texts, pass)?;
-            self.uploader.send(&batch.rows)?;
+            self.uploader.send(|| batch.lists())?;
             Ok(batch)
         };
         batches.map(prepare).collect()

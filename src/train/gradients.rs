@@ -7,10 +7,10 @@ use crate::dropout::Phase;
 use crate::error::{Error, Result};
 use crate::evaluate::classes_of;
 use crate::loss::{Targets, cross_entropy_gradient, cross_entropy_to};
-use crate::model::EMBEDDING;
+use crate::model::{EMBEDDING, RecordedModel};
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::ParameterGradients;
-use candle_core::{Tensor, TensorId, Var};
+use candle_core::{Device, Tensor, TensorId, Var};
 use std::collections::HashMap;
 
 /// Sums of gradients: of the embedded tokens, if wanted, and of the parameters.
@@ -58,9 +58,12 @@ impl Learner {
         let Some(pass) = self.model.record(&batch.batch, phase)? else {
             return Ok(None);
         };
-        let (logits, embedded) = (pass.logits().clone(), pass.embedded().clone());
+        let embedded = pass.embedded().clone();
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
+        // To the host, which wants them anyway: it waits for the pass once.
+        let logits = pass.logits().to_device(&Device::Cpu)?;
         let (loss, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
+        let d_logits = d_logits.to_device(embedded.device())?;
         let adversarial = self.adversarial;
         let embedded_wanted = adversarial.weight > 0.0 || !self.freeze_embeddings;
         let (d_embedded, parameters) = pass.backward_embedded(&d_logits, embedded_wanted)?;
@@ -85,7 +88,7 @@ impl Learner {
                 .model
                 .record_perturbed(&batch.batch, phase, Some(&probe))?;
             if let Some(pass) = pass {
-                let (_, d_logits) = cross_entropy_gradient(pass.logits(), targets, 0.0, 1.0)?;
+                let d_logits = logits_gradient(&pass, targets, 0.0, 1.0)?;
                 if let (Some(gradient), _) = pass.backward_embedded(&d_logits, true)? {
                     let change = change_along(&gradient, adversarial.size)?;
                     let weight = weight * adversarial.virtual_weight;
@@ -128,7 +131,7 @@ impl Learner {
         let Some(pass) = pass else {
             return Ok(());
         };
-        let (_, d_logits) = cross_entropy_gradient(pass.logits(), targets, smoothing, weight)?;
+        let d_logits = logits_gradient(&pass, targets, smoothing, weight)?;
         let (embedded, parameters) = pass.backward_embedded(&d_logits, !self.freeze_embeddings)?;
         for ((_, sum), (_, more)) in sums.parameters.iter_mut().zip(parameters) {
             *sum = (&*sum + more)?;
@@ -214,6 +217,18 @@ impl Learner {
     }
 }
 
+/// The gradient of `weight` times the loss of a pass with respect to its logits.
+fn logits_gradient(
+    pass: &RecordedModel,
+    targets: Targets,
+    smoothing: f64,
+    weight: f64,
+) -> Result<Tensor> {
+    let logits = pass.logits().to_device(&Device::Cpu)?;
+    let (_, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
+    Ok(d_logits.to_device(pass.logits().device())?)
+}
+
 /// The probabilities of the classes that logits [B, classes] stand for, row after row.
 fn probabilities_of(logits: &Tensor) -> Result<Vec<f32>> {
     let probabilities = candle_nn::ops::softmax(&logits.detach(), 1)?;
@@ -227,7 +242,6 @@ mod tests {
     use crate::kernels::Mode;
     use crate::pooling::Pooling;
     use crate::train::initial_model;
-    use candle_core::Device;
 
     fn difference(a: &Tensor, b: &Tensor) -> f32 {
         assert_eq!(a.dims(), b.dims());

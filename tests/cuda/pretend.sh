@@ -11,6 +11,8 @@
 # asked for is done when somebody waits for it; memory that nobody has written, or that has been freed, holds what
 # is no number; an access beyond a memory ends the program.
 #
+# With PRETENDED_COUNTS=1 the program says at its end how often the GPU was asked for what.
+#
 # Needs a C++ compiler and the toolkit's environment.
 set -eu
 

@@ -3,7 +3,7 @@
 use super::machine::Part;
 use super::pass::{self, Arguments, Gradients, Pass};
 use crate::cuda::gpu::Gpu;
-use crate::kernels::{Kernel, Layer, Mode, Sizes, State, flat};
+use crate::kernels::{Kernel, Layer, LayerGradients, Mode, Recorded, Sizes, State, flat};
 use crate::packing::Packing;
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{
@@ -30,7 +30,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
         training: bool,
     ) -> Result<(CudaSlice<f32>, Self::Saved)>;
 
-    /// The gradients.
+    /// The gradients, see there.
     ///
     /// # Safety
     /// As [`Pass::backward`].
@@ -105,6 +105,30 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         };
         flat::result(&result, layer, sizes)
     }
+
+    fn record(&self, layer: &Layer) -> crate::error::Result<Option<Box<dyn Recorded>>> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let input = layer.input.contiguous()?.detach();
+        let weights = flat::of_weights(layer.weights)?.detach();
+        let start = flat::of_state(&initial)?.detach();
+        let op = LayerOp::<E> {
+            mode: layer.mode,
+            packing: layer.packing.clone(),
+            sizes,
+            tracked: true,
+            saved: Mutex::new(None),
+        };
+        let result = input.apply_op3_no_bwd(&weights, &start, &op)?;
+        let (output, state) = flat::result(&result, layer, sizes)?;
+        Ok(Some(Box::new(RecordedLayer {
+            op,
+            arguments: [input, weights, start],
+            result,
+            output,
+            state,
+        })))
+    }
 }
 
 /// A layer: the result, see [`pass`], as a function of (input [N, I], flat weights, flat initial state).
@@ -118,6 +142,55 @@ struct LayerOp<E: Engine> {
 }
 
 impl<E: Engine> LayerOp<E> {
+    /// The gradients of (input, flat weights, flat initial state), from that of the result, or of its output alone
+    /// where the final state is not used. That of the input is there only if it was wanted.
+    fn gradients(
+        &self,
+        [input, weights, start]: [&Tensor; 3],
+        result: &Tensor,
+        d_result: &Tensor,
+        input_wanted: bool,
+    ) -> Result<Gradients<Tensor>> {
+        let d_result = d_result.contiguous()?;
+        let Device::Cuda(device) = input.device() else {
+            bail!("recurrent layer: a tensor has left the GPU");
+        };
+        let gpu = Gpu::new(device);
+        let tensors = [input, weights, start, result, &d_result];
+        let guards = tensors.map(|tensor| tensor.storage_and_layout());
+        let mut parts = [Part { address: 0, len: 0 }; 5];
+        for (part, (storage, layout)) in parts.iter_mut().zip(&guards) {
+            *part = match &**storage {
+                Storage::Cuda(storage) => part_of(&gpu, storage, layout)?,
+                _ => bail!("recurrent layer: a tensor has left the GPU"),
+            };
+        }
+        let [input_part, weights_part, start_part, result, d_result] = parts;
+        let pass = self.pass(&gpu);
+        if ![pass.output_len(), result.len].contains(&d_result.len) {
+            bail!("recurrent layer: a gradient of {} numbers", d_result.len);
+        }
+        let arguments = Arguments {
+            input: input_part,
+            weights: weights_part,
+            start: start_part,
+        };
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(saved) = &mut *saved else {
+            bail!("recurrent layer: backward without a tracked forward pass");
+        };
+        let results = (result, d_result);
+        // SAFETY: the guards keep the tensors until the work has been asked of the stream.
+        let gradients = unsafe { E::backward(&pass, arguments, saved, results, input_wanted)? };
+        drop(guards);
+        let tensor = |slice, like: &Tensor| gpu.tensor_of(slice, like.shape());
+        Ok(Gradients {
+            input: gradients.input.map(|slice| tensor(slice, input)),
+            weights: tensor(gradients.weights, weights),
+            start: tensor(gradients.start, start),
+        })
+    }
+
     fn pass<'a>(&'a self, gpu: &'a Gpu) -> Pass<'a, Gpu> {
         Pass {
             machine: gpu,
@@ -183,49 +256,52 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
         result: &Tensor,
         d_result: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let d_result = d_result.contiguous()?;
-        let Device::Cuda(device) = input.device() else {
-            bail!("recurrent layer: a tensor has left the GPU");
-        };
-        let gpu = Gpu::new(device);
-        let tensors = [input, weights, start, result, &d_result];
-        let guards = tensors.map(|tensor| tensor.storage_and_layout());
-        let mut parts = [Part { address: 0, len: 0 }; 5];
-        for (part, (storage, layout)) in parts.iter_mut().zip(&guards) {
-            *part = match &**storage {
-                Storage::Cuda(storage) => part_of(&gpu, storage, layout)?,
-                _ => bail!("recurrent layer: a tensor has left the GPU"),
-            };
-        }
-        let [
-            input_part,
-            weights_part,
-            start_part,
-            result_part,
-            d_result_part,
-        ] = parts;
-        let arguments = Arguments {
-            input: input_part,
-            weights: weights_part,
-            start: start_part,
-        };
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(saved) = &mut *saved else {
-            bail!("recurrent layer: backward without a tracked forward pass");
-        };
-        let results = (result_part, d_result_part);
-        let input_wanted = input.track_op();
-        // SAFETY: the guards keep the tensors until the work has been asked of the stream.
         let gradients =
-            unsafe { E::backward(&self.pass(&gpu), arguments, saved, results, input_wanted)? };
-        drop(guards);
-        let tensor = |slice, like: &Tensor| gpu.tensor_of(slice, like.shape());
+            self.gradients([input, weights, start], result, d_result, input.track_op())?;
+        let Gradients {
+            input: d_input,
+            weights: d_weights,
+            start: d_start,
+        } = gradients;
         Ok((
-            gradients.input.map(|slice| tensor(slice, input)),
-            weights
-                .track_op()
-                .then(|| tensor(gradients.weights, weights)),
-            start.track_op().then(|| tensor(gradients.start, start)),
+            d_input,
+            weights.track_op().then_some(d_weights),
+            start.track_op().then_some(d_start),
         ))
+    }
+}
+
+/// A layer that has run forward without a graph.
+struct RecordedLayer<E: Engine> {
+    op: LayerOp<E>,
+    /// Input, flat weights, flat initial state.
+    arguments: [Tensor; 3],
+    result: Tensor,
+    output: Tensor,
+    state: State,
+}
+
+impl<E: Engine> Recorded for RecordedLayer<E> {
+    fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn backward(
+        self: Box<Self>,
+        d_output: &Tensor,
+        input_wanted: bool,
+    ) -> crate::error::Result<LayerGradients> {
+        let arguments = self.arguments.each_ref();
+        let gradients = self
+            .op
+            .gradients(arguments, &self.result, d_output, input_wanted)?;
+        Ok(LayerGradients {
+            input: gradients.input,
+            weights: flat::weights(&gradients.weights, self.op.mode, self.op.sizes)?,
+        })
     }
 }

@@ -137,7 +137,7 @@ impl<M: Machine> Pass<'_, M> {
         Ok((result, saved))
     }
 
-    /// The gradients, from that of the result.
+    /// The gradients, from that of the result, or of its output alone where the final state is not used.
     ///
     /// # Safety
     /// As [`Pass::forward`], whose arguments and results these are.
@@ -151,7 +151,7 @@ impl<M: Machine> Pass<'_, M> {
         self.check(arguments);
         let Sizes { hidden, input, .. } = self.sizes;
         let len = self.output_len() + arguments.start.len;
-        assert!(result.len == len && d_result.len == len);
+        assert!(result.len == len && [self.output_len(), len].contains(&d_result.len));
         let (rows, width) = (self.rows(), self.width());
         let mut gradients = Gradients {
             input: match input_wanted {
@@ -164,10 +164,12 @@ impl<M: Machine> Pass<'_, M> {
         let mut ones = self.machine.upload(&vec![1.0; rows])?;
         let ones = self.machine.part(&mut ones);
         let d_start = self.machine.part(&mut gradients.start);
-        // SAFETY: `d_result` by the caller, `d_start` was made here; both have as many numbers.
-        unsafe {
-            self.machine
-                .copy(d_result.after(self.output_len()), d_start)?;
+        if d_result.len == len {
+            // SAFETY: `d_result` by the caller, `d_start` was made here; both have as many numbers.
+            unsafe {
+                self.machine
+                    .copy(d_result.after(self.output_len()), d_start)?;
+            }
         }
         for (direction, kept) in saved.iter_mut().enumerate() {
             let weights = self.weights(arguments.weights, direction);

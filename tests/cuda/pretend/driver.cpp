@@ -77,6 +77,21 @@ void check(uint64_t address, size_t bytes) {
     abort();
 }
 
+// How often the GPU was asked for what, printed at the end if PRETENDED_COUNTS is set.
+struct Counts {
+    std::map<std::string, size_t> of;
+    ~Counts() {
+        if (!getenv("PRETENDED_COUNTS")) return;
+        for (auto &[what, count] : of) fprintf(stderr, "%9zu %s\n", count, what.c_str());
+    }
+};
+
+void count(const std::string &what) {
+    static Counts counts;
+    std::lock_guard guard(lock);
+    counts.of[what]++;
+}
+
 } // namespace
 
 bool is_memory(uint64_t address, size_t bytes) {
@@ -165,6 +180,7 @@ int cuStreamIsCapturing(void *, int *capturing) {
     return OK;
 }
 int cuStreamSynchronize(void *stream) {
+    count("waits for a stream");
     std::lock_guard guard(lock);
     finish(of(stream));
     return OK;
@@ -202,6 +218,7 @@ int cuMemFreeAsync(uint64_t address, void *stream) {
     return OK;
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
+    count("copies from the host");
     // What the host has in memory that it may page out is copied at once.
     std::vector<uint8_t> staged(static_cast<const uint8_t *>(from), static_cast<const uint8_t *>(from) + bytes);
     pretended_work(stream, [to, staged] {
@@ -211,6 +228,7 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stre
     return OK;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
+    count("copies to the host");
     pretended_work(stream, [=] {
         check(from, bytes);
         memcpy(to, reinterpret_cast<void *>(from), bytes);
@@ -218,6 +236,7 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
     return cuStreamSynchronize(stream);
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
+    count("copies");
     pretended_work(stream, [=] {
         check(from, bytes);
         check(to, bytes);
@@ -226,6 +245,7 @@ int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream)
     return OK;
 }
 int cuMemsetD8Async(uint64_t at, unsigned char value, size_t bytes, void *stream) {
+    count("memories filled");
     pretended_work(stream, [=] {
         check(at, bytes);
         memset(reinterpret_cast<void *>(at), value, bytes);
@@ -256,6 +276,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     if (size_t(bx) * by * bz > 1024 || !(gx && gy && gz && bx && by && bz)) return 1;
     // Each at a multiple of its size, or of 8.
     std::vector<uint8_t> parameters;
+    count("function " + name_of(kernel));
     const auto &sizes = parameter_sizes(kernel);
     for (size_t number = 0; number < sizes.size(); number++) {
         size_t align = std::min<size_t>(sizes[number], 8);

@@ -26,6 +26,8 @@ struct Module {
     std::map<std::string, std::shared_ptr<Kernel>> kernels;
 };
 
+const std::string &name_of(const Kernel *kernel);
+
 // The sizes of a function's parameters in bytes.
 const std::vector<unsigned> &parameter_sizes(const Kernel *kernel);
 

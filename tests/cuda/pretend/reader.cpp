@@ -245,4 +245,6 @@ const Kernel *Module::find(const std::string &name) {
     return (kernels[name] = kernel).get();
 }
 
+const std::string &name_of(const Kernel *kernel) { return kernel->name; }
+
 const std::vector<unsigned> &parameter_sizes(const Kernel *kernel) { return kernel->parameter_sizes; }

@@ -151,7 +151,11 @@ impl Engine for Cudnn {
         let state_len = arguments.start.len;
         let [h, c] = states(pass, numbers, start.address, state_len);
         let d_end = d_out.address + numbers.size() * pass.output_len() as u64;
-        let [dh_end, dc_end] = states(pass, numbers, d_end, state_len);
+        let [dh_end, dc_end] = match d_result.len > pass.output_len() {
+            true => states(pass, numbers, d_end, state_len),
+            // Zeros to cuDNN.
+            false => [0, 0],
+        };
         let [dh, dc] = states(pass, numbers, d_start_room.address, state_len);
         // SAFETY: as in the forward pass, whose results these are.
         unsafe {

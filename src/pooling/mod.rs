@@ -1,5 +1,8 @@
 //! From the output at every step to one vector for each text.
 
+#[cfg(any(feature = "cuda", test))]
+mod on_gpu;
+
 use crate::error::{Error, Result};
 use crate::packing::Packing;
 use crate::rows::select_rows;
@@ -47,15 +50,12 @@ pub fn pool(
     if kinds.is_empty() {
         return Err(Error::argument("kinds", "the list is empty"));
     }
-    if !output.device().is_cpu() || output.dtype() != DType::F32 {
+    let device = output.device();
+    let ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
+    if !ours || output.dtype() != DType::F32 {
         return pool_with_tensors(kinds, output, directions, packing);
     }
-    let op = PoolOp {
-        kinds: kinds.to_vec(),
-        directions,
-        packing: packing.clone(),
-        winners: OnceLock::new(),
-    };
+    let op = PoolOp::new(kinds, directions, packing);
     let output = output.contiguous()?;
     Ok(match output.track_op() {
         true => output.apply_op1(op)?,
@@ -63,7 +63,7 @@ pub fn pool(
     })
 }
 
-/// A pooling on the CPU that has run forward without a graph.
+/// A pooling that has run forward without a graph.
 #[derive(Debug)]
 pub(crate) struct RecordedPooling {
     op: PoolOp,
@@ -75,19 +75,14 @@ impl RecordedPooling {
     /// The result of [`pool`], and the way back.
     ///
     /// # Errors
-    /// Outputs that are not of single precision on the CPU.
+    /// Outputs that are not of single precision, or neither on the CPU nor on a GPU that this library was built for.
     pub(crate) fn forward(
         kinds: &[Pooling],
         output: &Tensor,
         directions: usize,
         packing: &Arc<Packing>,
     ) -> Result<(Tensor, Self)> {
-        let op = PoolOp {
-            kinds: kinds.to_vec(),
-            directions,
-            packing: packing.clone(),
-            winners: OnceLock::new(),
-        };
+        let op = PoolOp::new(kinds, directions, packing);
         let pooled = output.apply_op1_no_bwd(&op)?;
         let width = output.dim(1)?;
         Ok((pooled, Self { op, width }))
@@ -96,14 +91,9 @@ impl RecordedPooling {
     /// The gradient of the outputs, [N, D*H], from that of the result.
     ///
     /// # Errors
-    /// A tensor that is not on the CPU.
+    /// A tensor that is not where the outputs were.
     pub(crate) fn backward(&self, d_pooled: &Tensor) -> Result<Tensor> {
-        let d_pooled = d_pooled.contiguous()?;
-        let d_output = read(&d_pooled, |d_pooled| {
-            Ok(self.op.backward(d_pooled, self.width))
-        })?;
-        let shape = (self.op.packing.rows(), self.width);
-        Ok(Tensor::from_vec(d_output, shape, d_pooled.device())?)
+        Ok(self.op.d_output(d_pooled, self.width)?)
     }
 }
 
@@ -166,9 +156,35 @@ struct PoolOp {
     packing: Arc<Packing>,
     /// For `Max`, the packed row that won each element of [B, D*H]; the first one of equals.
     winners: OnceLock<Vec<u32>>,
+    /// The same and more where it ran on a GPU.
+    #[cfg(feature = "cuda")]
+    kept: OnceLock<on_gpu::Kept>,
 }
 
 impl PoolOp {
+    fn new(kinds: &[Pooling], directions: usize, packing: &Arc<Packing>) -> Self {
+        Self {
+            kinds: kinds.to_vec(),
+            directions,
+            packing: packing.clone(),
+            winners: OnceLock::new(),
+            #[cfg(feature = "cuda")]
+            kept: OnceLock::new(),
+        }
+    }
+
+    /// The gradient of outputs of this width, [N, width], from that of the result.
+    fn d_output(&self, d_pooled: &Tensor, width: usize) -> candle_core::Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if d_pooled.device().is_cuda() {
+            return self.backward_on_gpu(d_pooled, width);
+        }
+        let d_pooled = d_pooled.contiguous()?;
+        let d_output = read(&d_pooled, |d_pooled| Ok(self.backward(d_pooled, width)))?;
+        let shape = (self.packing.rows(), width);
+        Tensor::from_vec(d_output, shape, d_pooled.device())
+    }
+
     /// The first and the last packed row of each sorted position.
     fn ends(&self) -> impl Iterator<Item = (usize, usize)> {
         self.packing.last_rows().into_iter().enumerate()
@@ -395,17 +411,22 @@ impl CustomOp1 for PoolOp {
         Ok((CpuStorage::F32(pooled), shape))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        self.forward_on_gpu(storage, layout)
+    }
+
     fn bwd(
         &self,
         output: &Tensor,
         _pooled: &Tensor,
         d_pooled: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
-        let width = output.dim(1)?;
-        let d_output = read(&d_pooled.contiguous()?, |d_pooled| {
-            Ok(self.backward(d_pooled, width))
-        })?;
-        Tensor::from_vec(d_output, output.shape(), output.device()).map(Some)
+        self.d_output(d_pooled, output.dim(1)?).map(Some)
     }
 }
 

@@ -1,0 +1,220 @@
+//! Poolings on an NVIDIA GPU.
+
+use super::{PoolOp, Pooling};
+use crate::cuda::pool::Pool;
+
+/// Where on the GPU what a pooling works on lies, see [`Pool`].
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    output: u64,
+    pooled: u64,
+    winners: u64,
+    offsets: u64,
+    lengths: u64,
+}
+
+impl PoolOp {
+    /// The arguments for each kind in turn, for outputs of this width.
+    fn arguments(&self, width: usize, at: Addresses) -> Vec<Pool> {
+        let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
+        let mut column = 0;
+        let mut arguments = Vec::new();
+        for kind in &self.kinds {
+            arguments.push(Pool {
+                output: at.output,
+                pooled: at.pooled,
+                winners: at.winners,
+                offsets: at.offsets,
+                lengths: at.lengths,
+                batch: self.packing.batch() as u32,
+                width: width as u32,
+                hidden: (width / self.directions) as u32,
+                total: total as u32,
+                column: column as u32,
+                kind: match kind {
+                    Pooling::Ends => 0,
+                    Pooling::Final => 1,
+                    Pooling::Mean => 2,
+                    Pooling::Max => 3,
+                },
+                add: u32::from(column > 0),
+            });
+            column += kind.width(width);
+        }
+        arguments
+    }
+
+    /// The first packed row of each step, and the steps of each text.
+    fn places(&self) -> [Vec<u32>; 2] {
+        let offset = |step| self.packing.offset(step) as u32;
+        let length = |&length: &usize| length as u32;
+        [
+            (0..self.packing.steps()).map(offset).collect(),
+            self.packing.lengths().iter().map(length).collect(),
+        ]
+    }
+}
+
+#[cfg(feature = "cuda")]
+pub(super) use device::Kept;
+
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "a GPU's memory is known by its addresses only")]
+mod device {
+    use super::{Addresses, PoolOp};
+    use crate::cuda::gpu::Gpu;
+    use candle_core::cuda_backend::cudarc::driver::CudaSlice;
+    use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
+
+    /// What the way back needs.
+    #[derive(Debug)]
+    pub(in crate::pooling) struct Kept {
+        places: [CudaSlice<u32>; 2],
+        winners: CudaSlice<u32>,
+    }
+
+    impl PoolOp {
+        /// The result, in a memory of its own.
+        pub(in crate::pooling) fn forward_on_gpu(
+            &self,
+            output: &CudaStorage,
+            layout: &Layout,
+        ) -> Result<(CudaStorage, Shape)> {
+            let gpu = Gpu::new(&output.device);
+            let (rows, width) = layout.shape().dims2()?;
+            if rows != self.packing.rows() {
+                bail!("pooling: {rows} rows, expected {}", self.packing.rows());
+            }
+            let (address, _) = gpu.numbers(output, layout)?;
+            let batch = self.packing.batch();
+            let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
+            let pooled = gpu.device.alloc_zeros::<f32>((batch * total).max(1))?;
+            let [offsets, lengths] = self.places();
+            let places = [
+                gpu.device.clone_htod(&offsets)?,
+                gpu.device.clone_htod(&lengths)?,
+            ];
+            let winners = gpu.device.alloc_zeros::<u32>((batch * width).max(1))?;
+            let addresses = Addresses {
+                output: address,
+                pooled: gpu.address(&pooled),
+                winners: gpu.address(&winners),
+                offsets: gpu.address(&places[0]),
+                lengths: gpu.address(&places[1]),
+            };
+            for argument in self.arguments(width, addresses) {
+                // SAFETY: the memories have a row for each packed row or text, and live until here; the result
+                // and the winners are only ours.
+                unsafe { gpu.run("pool_forward", &argument)? };
+            }
+            // A node's forward pass runs once.
+            let _ = self.kept.set(Kept { places, winners });
+            let pooled = CudaStorage::wrap_cuda_slice(pooled, gpu.device);
+            Ok((pooled, Shape::from((batch, total))))
+        }
+
+        /// The gradient of outputs of this width.
+        pub(in crate::pooling) fn backward_on_gpu(
+            &self,
+            d_pooled: &Tensor,
+            width: usize,
+        ) -> Result<Tensor> {
+            let Some(kept) = self.kept.get() else {
+                bail!("pooling: backward without a forward pass");
+            };
+            let gpu = Gpu::of(d_pooled)?;
+            let d_pooled = d_pooled.contiguous()?;
+            let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
+            if d_pooled.dims() != [self.packing.batch(), total] {
+                bail!("pooling: a gradient of shape {:?}", d_pooled.dims());
+            }
+            let rows = self.packing.rows();
+            let d_output = gpu.device.alloc_zeros::<f32>((rows * width).max(1))?;
+            let addresses = Addresses {
+                output: gpu.address(&d_output),
+                pooled: gpu.tensor(&d_pooled)?.0,
+                winners: gpu.address(&kept.winners),
+                offsets: gpu.address(&kept.places[0]),
+                lengths: gpu.address(&kept.places[1]),
+            };
+            for argument in self.arguments(width, addresses) {
+                // SAFETY: as on the way there.
+                unsafe { gpu.run("pool_backward", &argument)? };
+            }
+            Ok(gpu.tensor_of(d_output, (rows, width)))
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::cuda::Argument;
+    use crate::cuda::emulated::Emulated;
+    use crate::packing::Packing;
+    use crate::rng::normal_tensor;
+    use candle_core::Tensor;
+    use std::sync::Arc;
+
+    fn numbers(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// The functions for GPUs on the processor, against the CPU's pooling and its gradient: every kind, together
+    /// and twice.
+    #[test]
+    #[expect(unsafe_code, reason = "the functions are given addresses")]
+    fn a_gpu_pools_like_the_cpu() {
+        let Some(machine) = Emulated::new(Pool::SOURCE) else {
+            return;
+        };
+        let packing = Arc::new(Packing::new(&[3, 6, 1, 4]).unwrap());
+        let width = 6;
+        let output = normal_tensor(1, &[packing.rows(), width]);
+        let all = [
+            Pooling::Max,
+            Pooling::Ends,
+            Pooling::Mean,
+            Pooling::Final,
+            Pooling::Max,
+        ];
+        for directions in [1, 2] {
+            for kinds in [&all[..], &all[..1], &all[1..2], &all[2..3], &all[3..4]] {
+                let op = PoolOp::new(kinds, directions, &packing);
+                let mut output = numbers(&output);
+                let expected = op.forward(&output);
+                let mut pooled = vec![0f32; expected.len()];
+                let mut winners = vec![0u32; packing.batch() * width];
+                let [offsets, lengths] = op.places();
+                let mut addresses = Addresses {
+                    output: output.as_mut_ptr() as u64,
+                    pooled: pooled.as_mut_ptr() as u64,
+                    winners: winners.as_mut_ptr() as u64,
+                    offsets: offsets.as_ptr() as u64,
+                    lengths: lengths.as_ptr() as u64,
+                };
+                for argument in op.arguments(width, addresses) {
+                    // SAFETY: the arrays are of this test.
+                    unsafe { machine.run("pool_forward", &argument) };
+                }
+                let close = |found: &[f32], expected: &[f32]| {
+                    assert_eq!(found.len(), expected.len());
+                    for (found, expected) in found.iter().zip(expected) {
+                        assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+                    }
+                };
+                close(&pooled, &expected);
+                let mut upstream = numbers(&normal_tensor(2, &[expected.len()]));
+                let expected = op.backward(&upstream, width);
+                let mut gradient = vec![f32::NAN; expected.len()];
+                addresses.output = gradient.as_mut_ptr() as u64;
+                addresses.pooled = upstream.as_mut_ptr() as u64;
+                for argument in op.arguments(width, addresses) {
+                    // SAFETY: as above.
+                    unsafe { machine.run("pool_backward", &argument) };
+                }
+                close(&gradient, &expected);
+            }
+        }
+    }
+}
