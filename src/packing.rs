@@ -14,6 +14,7 @@
 //! ```
 
 use crate::error::{Error, Result};
+use crate::indices::Indices;
 
 /// Which packed row holds which step of which sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Packing {
     lengths: Vec<usize>,
     /// First packed row of each step, then the number of packed rows: `steps + 1` entries.
     offsets: Vec<usize>,
+    /// `offsets` and `lengths` as a device reads them.
+    on_device: [Indices; 2],
 }
 
 impl Packing {
@@ -57,7 +60,9 @@ impl Packing {
             offset += live;
         }
         offsets.push(offset);
+        let whole = |list: &[usize]| -> Vec<u32> { list.iter().map(|&n| n as u32).collect() };
         Ok(Self {
+            on_device: [whole(&offsets).into(), whole(&lengths).into()],
             order,
             lengths,
             offsets,
@@ -95,6 +100,12 @@ impl Packing {
     /// Lengths by sorted position, longest first.
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
+    }
+
+    /// The first packed row of each step, then their number; and the lengths: for functions that run on a
+    /// device.
+    pub(crate) fn on_device(&self) -> &[Indices; 2] {
+        &self.on_device
     }
 
     /// The caller's row at each sorted position.

@@ -62,7 +62,7 @@ pub(crate) fn drop(
 ) -> candle_core::Result<candle_core::CudaStorage> {
     let gpu = super::gpu::Gpu::new(&storage.device);
     let (input, count) = gpu.numbers(storage, layout)?;
-    let out = gpu.device.alloc_zeros::<f32>(count.max(1))?;
+    let out = gpu.unwritten::<f32>(count)?;
     let drop = Drop {
         input,
         output: gpu.address(&out),

@@ -2,7 +2,7 @@
 
 use super::{Argument, Source};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaStream, DevicePtr, LaunchConfig, PushKernelArg,
+    CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::compile_ptx;
 use candle_core::cuda_backend::{CudaDevice, CudaStorage};
@@ -83,6 +83,13 @@ impl Gpu {
         }
     }
 
+    /// Memory for numbers, of which every one is written before it is read; for one at least, as there is none for
+    /// nothing.
+    pub(crate) fn unwritten<T: DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
+        // SAFETY: the numbers are written before they are read, and any bytes are one.
+        unsafe { self.device.alloc(len.max(1)) }
+    }
+
     /// A slice as a tensor without a graph.
     pub(crate) fn tensor_of(
         &self,
@@ -143,7 +150,7 @@ pub(crate) fn compiled(source: Source) -> Result<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::{adamw, bfloat16, dropout, pool, rows};
+    use crate::cuda::{adamw, bfloat16, dropout, pool, rows, squares};
 
     /// By NVIDIA's compiler, which needs no GPU.
     #[test]
@@ -156,6 +163,7 @@ mod tests {
             (pool::Pool::SOURCE, "pool_forward"),
             (pool::Pool::SOURCE, "pool_backward"),
             (rows::Sums::SOURCE, "sum_rows"),
+            (squares::Squares::SOURCE, "add_squares"),
         ] {
             let text = compiled(source).unwrap();
             assert!(

@@ -6,6 +6,7 @@
 //! | `gpu` | a GPU that compiles and runs them |
 //! | `upload` | a stream for what a GPU needs later |
 //! | `rows` | sums of rows that belong together: the way back from rows that were picked |
+//! | `squares` | sums of squares |
 //! | `pool` | what is taken of a text's outputs |
 //! | `dropout` | the mask of [`dropout`](crate::dropout), drawn where it is needed |
 //! | `adamw` | a step of the optimizer in one pass |
@@ -30,6 +31,7 @@ pub(crate) mod gpu;
 pub(crate) mod pool;
 pub(crate) mod rows;
 mod source;
+pub(crate) mod squares;
 #[cfg(feature = "cuda")]
 pub(crate) mod upload;
 

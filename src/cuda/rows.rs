@@ -63,7 +63,10 @@ pub(crate) fn sum_rows(
         }
         None => assert!(sums == count),
     }
-    let out = gpu.device.alloc_zeros::<f32>((count * width).max(1))?;
+    let out = match rows {
+        Some(_) => gpu.device.alloc_zeros::<f32>((count * width).max(1))?,
+        None => gpu.unwritten::<f32>(count * width)?,
+    };
     if sums == 0 {
         return Ok(gpu.tensor_of(out, (count, width)));
     }

@@ -117,26 +117,45 @@ impl Gradients {
     /// A failing tensor operation.
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
-        let mut on_device: Option<Tensor> = None;
+        let mut on_device = Vec::new();
         for (_, gradient) in self.iter() {
             let values = gradient.values();
             if values.device().is_cpu() && values.dtype() == DType::F32 {
                 sum += read(&values.contiguous()?, |values| {
                     Ok(pulp::Arch::new().dispatch(SumOfSquares(values)))
                 })?;
-                continue;
+            } else {
+                on_device.push(values.clone());
             }
-            let more = values.sqr()?.sum_all()?;
-            on_device = Some(match on_device {
-                Some(sum) => (sum + more)?,
-                None => more,
-            });
         }
-        if let Some(on_device) = on_device {
-            // Once for all of them: the device finishes everything that it was asked for first.
-            sum += f64::from(on_device.to_scalar::<f32>()?);
-        }
+        sum += sum_of_squares(&on_device)?;
         Ok(sum.sqrt())
+    }
+}
+
+/// The sum of the squares of all elements of tensors on one device. It is asked for a number once: it finishes
+/// everything that it was asked for before.
+fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
+    #[cfg(feature = "cuda")]
+    if let Some(first) = tensors.first()
+        && first.device().is_cuda()
+        && tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+    {
+        return Ok(crate::cuda::squares::sum_of_squares(tensors)?);
+    }
+    let squares = |tensor: &Tensor| tensor.sqr()?.sum_all();
+    let squares: Vec<Tensor> = tensors
+        .iter()
+        .map(squares)
+        .collect::<candle_core::Result<_>>()?;
+    match squares.is_empty() {
+        true => Ok(0.0),
+        false => Ok(f64::from(
+            Tensor::stack(&squares, 0)?
+                .to_dtype(DType::F32)?
+                .sum_all()?
+                .to_scalar::<f32>()?,
+        )),
     }
 }
 
@@ -243,6 +262,12 @@ mod tests {
             gradients.insert(name, Gradient::Dense(values));
         }
         assert!((gradients.norm().unwrap() - expected.sqrt()).abs() < 1e-12);
+        let all: Vec<Tensor> = gradients
+            .iter()
+            .map(|(_, gradient)| gradient.values().clone())
+            .collect();
+        let error = sum_of_squares(&all).unwrap() - expected;
+        assert!(error.abs() < 1e-5 * expected, "{error}");
     }
 
     #[test]

@@ -156,9 +156,9 @@ struct PoolOp {
     packing: Arc<Packing>,
     /// For `Max`, the packed row that won each element of [B, D*H]; the first one of equals.
     winners: OnceLock<Vec<u32>>,
-    /// The same and more where it ran on a GPU.
+    /// The same where it ran on a GPU.
     #[cfg(feature = "cuda")]
-    kept: OnceLock<on_gpu::Kept>,
+    winners_on_gpu: OnceLock<on_gpu::Winners>,
 }
 
 impl PoolOp {
@@ -169,7 +169,7 @@ impl PoolOp {
             packing: packing.clone(),
             winners: OnceLock::new(),
             #[cfg(feature = "cuda")]
-            kept: OnceLock::new(),
+            winners_on_gpu: OnceLock::new(),
         }
     }
 

@@ -43,37 +43,32 @@ impl PoolOp {
         }
         arguments
     }
-
-    /// The first packed row of each step, and the steps of each text.
-    fn places(&self) -> [Vec<u32>; 2] {
-        let offset = |step| self.packing.offset(step) as u32;
-        let length = |&length: &usize| length as u32;
-        [
-            (0..self.packing.steps()).map(offset).collect(),
-            self.packing.lengths().iter().map(length).collect(),
-        ]
-    }
 }
 
 #[cfg(feature = "cuda")]
-pub(super) use device::Kept;
+pub(super) use device::Winners;
 
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "a GPU's memory is known by its addresses only")]
 mod device {
     use super::{Addresses, PoolOp};
     use crate::cuda::gpu::Gpu;
+    use crate::indices::Indices;
     use candle_core::cuda_backend::cudarc::driver::CudaSlice;
-    use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
+    use candle_core::{CudaStorage, Device, Error, Layout, Result, Shape, Tensor, bail};
 
-    /// What the way back needs.
+    /// For `Max`, the packed row that won each element.
     #[derive(Debug)]
-    pub(in crate::pooling) struct Kept {
-        places: [CudaSlice<u32>; 2],
-        winners: CudaSlice<u32>,
-    }
+    pub(in crate::pooling) struct Winners(CudaSlice<u32>);
 
     impl PoolOp {
+        fn places(&self, gpu: &Gpu) -> Result<[Tensor; 2]> {
+            let device = Device::Cuda(gpu.device.clone());
+            let there = |list: &Indices| list.on(&device).map_err(Error::wrap);
+            let [offsets, lengths] = self.packing.on_device();
+            Ok([there(offsets)?, there(lengths)?])
+        }
+
         /// The result, in a memory of its own.
         pub(in crate::pooling) fn forward_on_gpu(
             &self,
@@ -88,19 +83,15 @@ mod device {
             let (address, _) = gpu.numbers(output, layout)?;
             let batch = self.packing.batch();
             let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
-            let pooled = gpu.device.alloc_zeros::<f32>((batch * total).max(1))?;
-            let [offsets, lengths] = self.places();
-            let places = [
-                gpu.device.clone_htod(&offsets)?,
-                gpu.device.clone_htod(&lengths)?,
-            ];
-            let winners = gpu.device.alloc_zeros::<u32>((batch * width).max(1))?;
+            let pooled = gpu.unwritten::<f32>(batch * total)?;
+            let [offsets, lengths] = self.places(&gpu)?;
+            let winners = gpu.unwritten::<u32>(batch * width)?;
             let addresses = Addresses {
                 output: address,
                 pooled: gpu.address(&pooled),
                 winners: gpu.address(&winners),
-                offsets: gpu.address(&places[0]),
-                lengths: gpu.address(&places[1]),
+                offsets: gpu.indices(&offsets)?,
+                lengths: gpu.indices(&lengths)?,
             };
             for argument in self.arguments(width, addresses) {
                 // SAFETY: the memories have a row for each packed row or text, and live until here; the result
@@ -108,7 +99,7 @@ mod device {
                 unsafe { gpu.run("pool_forward", &argument)? };
             }
             // A node's forward pass runs once.
-            let _ = self.kept.set(Kept { places, winners });
+            let _ = self.winners_on_gpu.set(Winners(winners));
             let pooled = CudaStorage::wrap_cuda_slice(pooled, gpu.device);
             Ok((pooled, Shape::from((batch, total))))
         }
@@ -119,23 +110,24 @@ mod device {
             d_pooled: &Tensor,
             width: usize,
         ) -> Result<Tensor> {
-            let Some(kept) = self.kept.get() else {
+            let Some(winners) = self.winners_on_gpu.get() else {
                 bail!("pooling: backward without a forward pass");
             };
             let gpu = Gpu::of(d_pooled)?;
+            let [offsets, lengths] = self.places(&gpu)?;
             let d_pooled = d_pooled.contiguous()?;
             let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
             if d_pooled.dims() != [self.packing.batch(), total] {
                 bail!("pooling: a gradient of shape {:?}", d_pooled.dims());
             }
             let rows = self.packing.rows();
-            let d_output = gpu.device.alloc_zeros::<f32>((rows * width).max(1))?;
+            let d_output = gpu.unwritten::<f32>(rows * width)?;
             let addresses = Addresses {
                 output: gpu.address(&d_output),
                 pooled: gpu.tensor(&d_pooled)?.0,
-                winners: gpu.address(&kept.winners),
-                offsets: gpu.address(&kept.places[0]),
-                lengths: gpu.address(&kept.places[1]),
+                winners: gpu.address(&winners.0),
+                offsets: gpu.indices(&offsets)?,
+                lengths: gpu.indices(&lengths)?,
             };
             for argument in self.arguments(width, addresses) {
                 // SAFETY: as on the way there.
@@ -185,7 +177,7 @@ mod tests {
                 let expected = op.forward(&output);
                 let mut pooled = vec![0f32; expected.len()];
                 let mut winners = vec![0u32; packing.batch() * width];
-                let [offsets, lengths] = op.places();
+                let [offsets, lengths] = op.packing.on_device();
                 let mut addresses = Addresses {
                     output: output.as_mut_ptr() as u64,
                     pooled: pooled.as_mut_ptr() as u64,

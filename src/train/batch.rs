@@ -68,6 +68,7 @@ impl LabelledBatch {
     /// What a GPU needs of it.
     fn lists(&self) -> Vec<&Indices> {
         let mut lists = vec![self.batch.packed_ids()];
+        lists.extend(self.batch.packing().on_device());
         lists.extend(self.rows.lists());
         lists
     }

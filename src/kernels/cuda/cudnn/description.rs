@@ -8,8 +8,7 @@ use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
 use candle_core::cuda_backend::DeviceId;
 use candle_core::cuda_backend::cudarc::cudnn::{result, sys};
-use candle_core::cuda_backend::cudarc::driver::CudaSlice;
-use candle_core::{Error, Result};
+use candle_core::{Device, Error, Result, Tensor};
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -81,7 +80,7 @@ pub(super) struct Description {
     /// Part of the layer.
     _dropout: Descriptor<sys::cudnnDropoutDescriptor_t>,
     /// The rows' lengths, on the device.
-    pub(super) lengths: CudaSlice<i32>,
+    pub(super) lengths: Tensor,
     pub(super) numbers: Numbers,
     mode: Mode,
     sizes: Sizes,
@@ -185,7 +184,8 @@ impl Description {
                 ),
             )?;
         }
-        let lengths: Vec<i32> = lengths(pass.packing)?;
+        let [_, lengths] = pass.packing.on_device();
+        let device = Device::Cuda(gpu.device.clone());
         Ok(Self {
             handle,
             layer,
@@ -193,7 +193,7 @@ impl Description {
             output,
             state,
             _dropout: dropout,
-            lengths: gpu.device.clone_htod(&lengths)?,
+            lengths: lengths.on(&device).map_err(Error::wrap)?,
             numbers,
             mode: pass.mode,
             sizes,

@@ -38,12 +38,6 @@ pub struct Saved {
     reserve: CudaSlice<u8>,
 }
 
-/// Memory that cuDNN writes before it reads it.
-fn work(gpu: &Gpu, size: usize) -> Result<CudaSlice<u8>> {
-    // SAFETY: bytes of any value are bytes.
-    unsafe { gpu.device.alloc::<u8>(size.max(1)) }
-}
-
 /// `h` and `c` of a flat state; no address for a `c` that there is not.
 fn states(pass: &Pass<Gpu>, numbers: Numbers, lent: u64, len: usize) -> [u64; 2] {
     match pass.mode.has_cell() {
@@ -71,7 +65,9 @@ impl Engine for Cudnn {
             // SAFETY: the arguments by the caller; cuDNN has a place of this size for each parameter.
             unsafe { numbers.give(gpu, ours, theirs)? };
         }
-        let (work, reserve) = (work(gpu, layer.work_size)?, work(gpu, layer.reserve_size)?);
+        // cuDNN writes both before it reads them.
+        let work = gpu.unwritten::<u8>(layer.work_size)?;
+        let reserve = gpu.unwritten::<u8>(layer.reserve_size)?;
         // SAFETY: the caller's.
         let (input, start) = unsafe {
             (
@@ -91,7 +87,7 @@ impl Engine for Cudnn {
                 layer.handle,
                 layer.layer.raw,
                 forward_mode(training),
-                gpu.address(&layer.lengths) as *const i32,
+                gpu.indices(&layer.lengths)? as *const i32,
                 layer.input.raw,
                 input.address as *const c_void,
                 layer.output.raw,
@@ -137,7 +133,7 @@ impl Engine for Cudnn {
         let mut d_parameters = gpu.zeros(arguments.weights.len)?;
         let mut d_start = gpu.zeros(arguments.start.len)?;
         let d_weights = gpu.device.alloc_zeros::<u8>(layer.weights_size.max(1))?;
-        let work = work(gpu, layer.work_size)?;
+        let work = gpu.unwritten::<u8>(layer.work_size)?;
         // The pass changes what it reads there, and there may be another one.
         let reserve = saved.reserve.try_clone().map_err(Error::wrap)?;
         // SAFETY: the caller's.
@@ -147,7 +143,7 @@ impl Engine for Cudnn {
         let (d_input_part, d_start_part) = (gpu.part(&mut d_input), gpu.part(&mut d_start));
         let d_input_room = numbers.room(gpu, d_input_part)?;
         let d_start_room = numbers.room(gpu, d_start_part)?;
-        let lengths = gpu.address(&layer.lengths) as *const i32;
+        let lengths = gpu.indices(&layer.lengths)? as *const i32;
         let state_len = arguments.start.len;
         let [h, c] = states(pass, numbers, start.address, state_len);
         let d_end = d_out.address + numbers.size() * pass.output_len() as u64;
