@@ -12,6 +12,9 @@ use birnn::data::Labels;
 use birnn::device::{Precision, set_precision};
 use birnn::dropout::{Dropout, Phase};
 use birnn::kernels::{self, Kernel, Mode};
+use birnn::language::{
+    Input, LanguageConfig, LanguageLearner, LanguageTraining, RnnModel, Softmax, Unigrams,
+};
 use birnn::model::{BiRnn, ModelConfig};
 use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
 use birnn::packing::Packing;
@@ -430,5 +433,57 @@ fn a_run_goes_on_on_another_device() {
         for (name, expected) in &expected {
             assert_close(name, &found[name], expected, 1e-3);
         }
+    }
+}
+
+/// Three steps of a language model of both directions over whole texts, with candidates that are drawn.
+#[test]
+fn a_language_model_learns_as_on_the_cpu() {
+    let Some((device, _alone)) = gpu() else {
+        return;
+    };
+    let texts: Vec<Vec<u32>> = (0..9u32)
+        .map(|text| {
+            (0..3 + text)
+                .map(|word| (text + word * word) % 20)
+                .collect()
+        })
+        .collect();
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let unigrams = Unigrams::new(texts.iter().copied(), 20).unwrap();
+    let softmax = Softmax::Sampled {
+        unigrams: &unigrams,
+        draws: 6,
+    };
+    let config = LanguageConfig {
+        input: Input::Embedding,
+        embedding_size: 8,
+        num_hiddens: 8,
+        bidirectional: true,
+        tied: true,
+        dropout: 0.2,
+        ..LanguageConfig::default()
+    };
+    let run = |device: &Device| {
+        let build = |vb: VarBuilder| RnnModel::new(&config, 20, vb);
+        let model = Parameters::create(6, device, build).unwrap();
+        let mut learner = LanguageLearner::new(model, LanguageTraining::default());
+        let mut losses = Vec::new();
+        for pass in 0..3 {
+            let batch = learner.prepare(&texts, softmax, pass).unwrap();
+            let (gradients, told) = learner.gradients(&batch).unwrap();
+            learner.update(&gradients, 0.01).unwrap();
+            losses.push(told.loss() as f32);
+        }
+        let mut found = learner.weights().parameters().tensors();
+        found.insert(
+            "losses".to_owned(),
+            Tensor::new(losses, &Device::Cpu).unwrap(),
+        );
+        found
+    };
+    let (expected, found) = (run(&Device::Cpu), run(&device));
+    for (name, expected) in &expected {
+        assert_close(name, &found[name], expected, 1e-4);
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::storage::{change, read};
 use candle_core::Tensor;
 use candle_nn::Module;
+use candle_nn::ops::log_softmax;
 use std::ops::ControlFlow;
 
 /// Texts that run side by side.
@@ -89,7 +90,11 @@ fn losses_of(model: &RnnModel, output: &Tensor, neighbours: &Neighbours) -> Resu
                     Ok(to_gradient(logits, bias, &corrections, right, 0.0))
                 })
             })?,
-            false => losses(&logits.broadcast_add(&bias)?, right)?,
+            false => {
+                let right = Tensor::from_slice(right, (right.len(), 1), &device)?;
+                let logarithms = log_softmax(&logits.broadcast_add(&bias)?, 1)?;
+                losses(&logarithms.gather(&right, 1)?)?
+            }
         });
     }
     Ok(found)

@@ -10,13 +10,13 @@ use super::train::LanguageLearner;
 use crate::dropout::Phase;
 use crate::embedding::lookup;
 use crate::error::{Error, Result};
-use crate::loss::cross_entropy;
 use crate::model::EMBEDDING;
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::{Recurrent, State};
 use crate::rows::{UsedRows, select_rows};
 use crate::storage::{change, read};
 use candle_core::{Device, Tensor, TensorId};
+use candle_nn::ops::log_softmax;
 use std::collections::HashMap;
 
 /// Gradients, what was told before the step, and the state after the last token.
@@ -165,9 +165,11 @@ impl LanguageLearner {
         let weight = decoder.lookup()?;
         let logits = Tensor::cat(&hidden, 0)?.matmul(&weight.t()?)?;
         let logits = logits.broadcast_add(&biases)?;
-        let logits = (logits + corrections_by_row(candidates, output.device())?)?;
-        let loss = cross_entropy(&logits, &candidates.places, 0.0)?;
-        let mut store = loss.backward()?;
+        let right = candidates.places.as_slice();
+        let right = Tensor::from_slice(right, (right.len(), 1), output.device())?;
+        let logits = corrected(logits, candidates, &right)?;
+        let told_logarithms = log_softmax(&logits, 1)?.gather(&right, 1)?;
+        let mut store = told_logarithms.mean_all()?.neg()?.backward()?;
         let mut gradients = Gradients::default();
         for (name, var) in parameters.iter() {
             if let Some(gradient) = store.remove(var) {
@@ -182,7 +184,7 @@ impl LanguageLearner {
             }
         }
         let mut told = Told::default();
-        told.add(neighbours, &losses(&logits.detach(), &candidates.places)?);
+        told.add(neighbours, &losses(&told_logarithms)?);
         Ok((gradients, told, detached(&state)))
     }
 
@@ -232,15 +234,18 @@ impl LanguageLearner {
     }
 }
 
-/// What is added to the logits [M, C]: to all of a row but the right one the correction of its candidate.
-fn corrections_by_row(candidates: &Candidates, device: &Device) -> Result<Tensor> {
-    let mut all = candidates.corrections.repeat(candidates.places.len());
-    let rows = all.chunks_exact_mut(candidates.corrections.len());
-    for (row, &right) in rows.zip(&candidates.places) {
-        row[right as usize] = 0.0;
+/// Logits [M, C] with the correction of each candidate, but for a row's right one, [M, 1].
+fn corrected(logits: Tensor, candidates: &Candidates, right: &Tensor) -> Result<Tensor> {
+    let corrections = candidates.corrections.as_slice();
+    if corrections.iter().all(|&correction| correction == 0.0) {
+        return Ok(logits);
     }
-    let shape = (candidates.places.len(), candidates.corrections.len());
-    Ok(Tensor::from_vec(all, shape, device)?)
+    let (device, shape) = (logits.device(), logits.shape());
+    let numbers = Tensor::arange(0, corrections.len() as u32, device)?;
+    let is_right = right.broadcast_eq(&numbers.unsqueeze(0)?)?;
+    let corrections = Tensor::new(corrections, device)?.broadcast_as(shape)?;
+    let none = Tensor::zeros(1, logits.dtype(), device)?.broadcast_as(shape)?;
+    Ok((&logits + is_right.where_cond(&none, &corrections)?)?)
 }
 
 #[cfg(test)]
@@ -388,7 +393,10 @@ mod tests {
                         .forward(&ids.t().unwrap(), &state, phase)
                         .unwrap()
                 };
-                let of_logits = losses(&logits.detach(), &piece.targets).unwrap();
+                let right = piece.targets.as_slice();
+                let right = Tensor::from_slice(right, (right.len(), 1), &Device::Cpu).unwrap();
+                let logarithms = log_softmax(&logits.detach(), 1).unwrap();
+                let of_logits = losses(&logarithms.gather(&right, 1).unwrap()).unwrap();
                 let mean = of_logits.iter().sum::<f64>() / 12.0;
                 assert!(
                     (told.loss() - mean).abs() < 1e-6,
