@@ -1,5 +1,5 @@
 //! The CUDA kernel: one graph node for a whole layer, both directions and all lengths, with its own backward
-//! pass. Single precision.
+//! pass, or the same without a graph. Single precision.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `steps.cu` | what a step does beside its product; compiled at run time |
 //! | `device` | a GPU as such a device: cuBLAS for the products |
 //! | `cudnn` | or the whole layer by cuDNN, with the feature of that name |
-//! | `op` | the graph node |
+//! | `op` | the graph node, and a layer that is recorded without one |
 //!
 //! The passes know of a device only what `machine` says, so that they are tested on any machine: with memory of
 //! the host, plain loops for the products, and `steps.cu` compiled for the processor.
