@@ -19,12 +19,14 @@ struct Handle {
 
 struct Layer {
     int mode, bias, directions, type, inputs, hiddens;
+    bool is_small, is_padded;
     int gates() const { return mode == LSTM ? 4 : mode == GRU ? 3 : 1; }
     size_t size() const { return type == BFLOAT16 ? 2 : 4; }
 };
 
 struct Rows {
     int type, steps, batch, width;
+    bool is_padded;
     std::vector<int> lengths;
     // The first row of each step, then the number of all.
     std::vector<int> offsets;
@@ -284,7 +286,8 @@ bool fit(const Layer &layer, const Rows &x, const Rows &y, const Tensor &h) {
     return x.width == layer.inputs && y.width == layer.directions * layer.hiddens && x.type == layer.type &&
            y.type == layer.type && h.type == layer.type &&
            h.shape == std::vector<int>{layer.directions, x.batch, layer.hiddens} && sorted(x) &&
-           x.lengths == y.lengths;
+           x.lengths == y.lengths && x.is_padded == layer.is_padded && y.is_padded == layer.is_padded &&
+           (!layer.is_small || x.is_padded);
 }
 
 } // namespace
@@ -342,19 +345,21 @@ int cudnnSetDropoutDescriptor(void *, void *, float dropout, void *, size_t, uns
 int cudnnSetRNNDescriptor_v8(void *made, int algorithm, int mode, int bias, int direction, int input_mode, int type,
                              int precision, int math, int inputs, int hiddens, int projected, int layers, void *,
                              unsigned flags) {
-    // One layer, biases of both sums or none, single precision within, packed rows; TENSOR_OP_MATH asks for half.
-    bool ours = algorithm == 0 && (bias == 0 || bias == 2) && input_mode == 0 &&
+    // One layer, biases of both sums or none, single precision within; TENSOR_OP_MATH asks for half. What keeps
+    // small layers in registers takes no ragged batches.
+    bool is_small = algorithm == 3, is_padded = flags == 1;
+    bool ours = (algorithm == 0 || is_small) && (bias == 0 || bias == 2) && input_mode == 0 &&
                 (type == FLOAT || type == BFLOAT16) && precision == FLOAT &&
-                (math == 0 || (math == 3 && type == FLOAT)) && projected == hiddens && layers == 1 && flags == 0;
+                (math == 0 || (math == 3 && type == FLOAT)) && projected == hiddens && layers == 1 && flags <= 1;
     if (!ours) return UNSUPPORTED;
-    known<Layer>(made) = {mode, bias, direction + 1, type, inputs, hiddens};
+    known<Layer>(made) = {mode, bias, direction + 1, type, inputs, hiddens, is_small, is_padded};
     return OK;
 }
 
 int cudnnSetRNNDataDescriptor(void *made, int type, int layout, int steps, int batch, int width, const int *lengths,
                               void *) {
-    if (layout != 1) return UNSUPPORTED;
-    Rows rows{type, steps, batch, width, {lengths, lengths + batch}, {0}};
+    if (layout > 1) return UNSUPPORTED;
+    Rows rows{type, steps, batch, width, layout == 0, {lengths, lengths + batch}, {0}};
     for (int length : rows.lengths)
         if (length < 1 || length > steps) return BAD;
     for (int step = 0; step < steps; step++) {
@@ -362,6 +367,8 @@ int cudnnSetRNNDataDescriptor(void *made, int type, int layout, int steps, int b
         for (int length : rows.lengths) live += length > step;
         rows.offsets.push_back(rows.offsets.back() + live);
     }
+    // Padding is in no layout of ours.
+    if (rows.is_padded && rows.all() != steps * batch) return UNSUPPORTED;
     known<Rows>(made) = rows;
     return OK;
 }

@@ -90,16 +90,45 @@ pub(super) struct Description {
     pub(super) reserve_size: usize,
 }
 
-/// Rows without padding: `CUDNN_RNN_PADDED_IO_DISABLED`.
+/// Rows without padding, `CUDNN_RNN_PADDED_IO_DISABLED`; or with it, `CUDNN_RNN_PADDED_IO_ENABLED`, of which a full
+/// batch has none, in the same layout.
 const PACKED: u32 = 0;
+const PADDED: u32 = 1;
+
+/// What a layer is to be run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Inference,
+    Forward,
+    Backward,
+}
+
+impl Way {
+    pub(super) fn mode(self) -> sys::cudnnForwardMode_t {
+        match self {
+            Self::Inference => sys::cudnnForwardMode_t::CUDNN_FWD_MODE_INFERENCE,
+            Self::Forward | Self::Backward => sys::cudnnForwardMode_t::CUDNN_FWD_MODE_TRAINING,
+        }
+    }
+}
+
+/// Small layers stay in the multiprocessors' registers for all steps, where no row ends before the others: the
+/// sizes up to which PyTorch takes this algorithm, and which cuDNN does not offer for ragged batches.
+fn algorithm(mode: Mode, hidden: usize, packing: &Packing, way: Way) -> sys::cudnnRNNAlgo_t {
+    let most = match (mode, way) {
+        (Mode::RnnTanh | Mode::RnnRelu, Way::Backward) => 256,
+        (Mode::RnnTanh | Mode::RnnRelu, _) => 384,
+        (Mode::Gru | Mode::Lstm, Way::Backward) => 128,
+        (Mode::Gru | Mode::Lstm, _) => 192,
+    };
+    match packing.is_full() && hidden <= most {
+        true => sys::cudnnRNNAlgo_t::CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H,
+        false => sys::cudnnRNNAlgo_t::CUDNN_RNN_ALGO_STANDARD,
+    }
+}
 
 impl Description {
-    pub(super) fn new(
-        gpu: &Gpu,
-        pass: &Pass<Gpu>,
-        numbers: Numbers,
-        training: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(gpu: &Gpu, pass: &Pass<Gpu>, numbers: Numbers, way: Way) -> Result<Self> {
         let handle = handle(gpu)?;
         let sizes = pass.sizes;
         let dropout = Descriptor::new(
@@ -119,7 +148,7 @@ impl Description {
         check("describing a layer", unsafe {
             sys::cudnnSetRNNDescriptor_v8(
                 layer.raw,
-                sys::cudnnRNNAlgo_t::CUDNN_RNN_ALGO_STANDARD,
+                algorithm(pass.mode, sizes.hidden, pass.packing, way),
                 match pass.mode {
                     Mode::RnnTanh => sys::cudnnRNNMode_t::CUDNN_RNN_TANH,
                     Mode::RnnRelu => sys::cudnnRNNMode_t::CUDNN_RNN_RELU,
@@ -144,7 +173,10 @@ impl Description {
                 hidden,
                 1,
                 dropout.raw,
-                PACKED,
+                match pass.packing.is_full() {
+                    true => PADDED,
+                    false => PACKED,
+                },
             )
         })?;
         let input = rows(pass.packing, sizes.input, numbers)?;
@@ -177,7 +209,7 @@ impl Description {
                 sys::cudnnGetRNNTempSpaceSizes(
                     handle,
                     layer.raw,
-                    forward_mode(training),
+                    way.mode(),
                     input.raw,
                     &raw mut work_size,
                     &raw mut reserve_size,
@@ -275,13 +307,6 @@ fn joined(places: Vec<(Part, u64)>, size: u64) -> Vec<(Part, u64)> {
     joined
 }
 
-pub(super) fn forward_mode(training: bool) -> sys::cudnnForwardMode_t {
-    match training {
-        true => sys::cudnnForwardMode_t::CUDNN_FWD_MODE_TRAINING,
-        false => sys::cudnnForwardMode_t::CUDNN_FWD_MODE_INFERENCE,
-    }
-}
-
 fn lengths(packing: &Packing) -> Result<Vec<i32>> {
     packing
         .lengths()
@@ -301,13 +326,16 @@ fn rows(
         sys::cudnnDestroyRNNDataDescriptor,
     )?;
     let lengths = lengths(packing)?;
-    // SAFETY: the descriptor exists, there is a length for each row of the batch, and packed rows have no padding
-    // to be filled.
+    // SAFETY: the descriptor exists, there is a length for each row of the batch, and neither packed rows nor those
+    // of a full batch have padding to be filled.
     check("describing packed rows", unsafe {
         sys::cudnnSetRNNDataDescriptor(
             rows.raw,
             numbers.data_type(),
-            sys::cudnnRNNDataLayout_t::CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED,
+            match packing.is_full() {
+                true => sys::cudnnRNNDataLayout_t::CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED,
+                false => sys::cudnnRNNDataLayout_t::CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED,
+            },
             int(packing.steps())?,
             int(packing.batch())?,
             int(width)?,
@@ -321,6 +349,18 @@ fn rows(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_layers_stay_in_registers_where_all_rows_have_all_steps() {
+        let (full, ragged) = (Packing::full(3, 2).unwrap(), Packing::new(&[2, 1]).unwrap());
+        let small = |hidden, packing, way| {
+            algorithm(Mode::Lstm, hidden, packing, way)
+                == sys::cudnnRNNAlgo_t::CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H
+        };
+        assert!(small(192, &full, Way::Forward) && !small(193, &full, Way::Inference));
+        assert!(small(128, &full, Way::Backward) && !small(129, &full, Way::Backward));
+        assert!(!small(10, &ragged, Way::Forward));
+    }
 
     #[test]
     fn parameters_that_follow_each_other_on_both_sides_are_copied_at_once() {

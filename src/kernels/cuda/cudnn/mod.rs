@@ -21,7 +21,7 @@ use crate::cuda::gpu::Gpu;
 use candle_core::cuda_backend::cudarc::cudnn::sys;
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{Error, Result};
-use description::{Description, check, forward_mode};
+use description::{Description, Way, check};
 use numbers::{Lent, Numbers};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -57,7 +57,11 @@ impl Engine for Cudnn {
         training: bool,
     ) -> Result<(CudaSlice<f32>, Saved)> {
         let (gpu, numbers) = (pass.machine, Numbers::chosen());
-        let layer = Description::new(gpu, pass, numbers, training)?;
+        let way = match training {
+            true => Way::Forward,
+            false => Way::Inference,
+        };
+        let layer = Description::new(gpu, pass, numbers, way)?;
         let mut result = gpu.zeros(pass.output_len() + arguments.start.len)?;
         let all = gpu.part(&mut result);
         let weights = gpu.device.alloc_zeros::<u8>(layer.weights_size.max(1))?;
@@ -86,7 +90,7 @@ impl Engine for Cudnn {
             sys::cudnnRNNForward(
                 layer.handle,
                 layer.layer.raw,
-                forward_mode(training),
+                way.mode(),
                 gpu.indices(&layer.lengths)? as *const i32,
                 layer.input.raw,
                 input.address as *const c_void,
@@ -128,7 +132,7 @@ impl Engine for Cudnn {
         input_wanted: bool,
     ) -> Result<Gradients<CudaSlice<f32>>> {
         let (gpu, numbers) = (pass.machine, saved.numbers);
-        let layer = Description::new(gpu, pass, numbers, true)?;
+        let layer = Description::new(gpu, pass, numbers, Way::Backward)?;
         let mut d_input = gpu.zeros(arguments.input.len)?;
         let mut d_parameters = gpu.zeros(arguments.weights.len)?;
         let mut d_start = gpu.zeros(arguments.start.len)?;
@@ -178,7 +182,7 @@ impl Engine for Cudnn {
                     gpu.address(&saved.weights) as *const c_void,
                     layer.work_size,
                     gpu.address(&work) as *mut c_void,
-                    layer.reserve_size,
+                    saved.reserve.len(),
                     gpu.address(&reserve) as *mut c_void,
                 ),
             )?;
@@ -199,7 +203,7 @@ impl Engine for Cudnn {
                     gpu.address(&d_weights) as *mut c_void,
                     layer.work_size,
                     gpu.address(&work) as *mut c_void,
-                    layer.reserve_size,
+                    saved.reserve.len(),
                     gpu.address(&reserve) as *mut c_void,
                 ),
             )?;
