@@ -96,6 +96,11 @@ pub fn device(name: &str) -> Result<Device> {
     })
 }
 
+/// Whether there are functions of this library's own for a device: else Candle's tensor operations do all.
+pub(crate) fn has_functions(device: &Device) -> bool {
+    device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda())
+}
+
 /// The best device that this library was built for and that is there, its name, and what was wrong with better
 /// ones.
 pub fn found() -> (Device, &'static str, Vec<Error>) {

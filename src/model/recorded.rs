@@ -2,6 +2,7 @@
 
 use super::{BiRnn, Linear};
 use crate::batch::Batch;
+use crate::device::has_functions;
 use crate::dropout::{Mask, Phase};
 use crate::embedding::embed_dropped;
 use crate::error::Result;
@@ -60,9 +61,7 @@ impl BiRnn {
         let Some(table) = self.embedding.tensor() else {
             return Ok(None);
         };
-        let device = table.device();
-        let ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
-        if !ours || table.dtype() != DType::F32 {
+        if !has_functions(table.device()) || table.dtype() != DType::F32 {
             return Ok(None);
         }
         let table = table.detach();

@@ -143,19 +143,17 @@ fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
     {
         return Ok(crate::cuda::squares::sum_of_squares(tensors)?);
     }
-    let squares = |tensor: &Tensor| tensor.sqr()?.sum_all();
-    let squares: Vec<Tensor> = tensors
-        .iter()
-        .map(squares)
-        .collect::<candle_core::Result<_>>()?;
-    match squares.is_empty() {
-        true => Ok(0.0),
-        false => Ok(f64::from(
-            Tensor::stack(&squares, 0)?
-                .to_dtype(DType::F32)?
-                .sum_all()?
-                .to_scalar::<f32>()?,
-        )),
+    let mut sum: Option<Tensor> = None;
+    for tensor in tensors {
+        let more = tensor.sqr()?.sum_all()?.to_dtype(DType::F32)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + more)?,
+            None => more,
+        });
+    }
+    match sum {
+        Some(sum) => Ok(f64::from(sum.to_scalar::<f32>()?)),
+        None => Ok(0.0),
     }
 }
 

@@ -3,6 +3,7 @@
 #[cfg(any(feature = "cuda", test))]
 mod on_gpu;
 
+use crate::device::has_functions;
 use crate::error::{Error, Result};
 use crate::packing::Packing;
 use crate::rows::select_rows;
@@ -50,9 +51,7 @@ pub fn pool(
     if kinds.is_empty() {
         return Err(Error::argument("kinds", "the list is empty"));
     }
-    let device = output.device();
-    let ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
-    if !ours || output.dtype() != DType::F32 {
+    if !has_functions(output.device()) || output.dtype() != DType::F32 {
         return pool_with_tensors(kinds, output, directions, packing);
     }
     let op = PoolOp::new(kinds, directions, packing);

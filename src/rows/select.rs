@@ -1,6 +1,7 @@
 //! Picking rows, as a node of a graph.
 
 use super::UsedRows;
+use crate::device::has_functions;
 use crate::error::{Error, Result};
 use crate::indices::Indices;
 use crate::storage::{change, read};
@@ -33,8 +34,7 @@ pub(crate) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Ten
 pub(super) fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Tensor> {
     check_ids(ids.iter(), matrix)?;
     let device = matrix.device();
-    let ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
-    if !ours || matrix.dtype() != DType::F32 || ids.is_empty() {
+    if !has_functions(device) || matrix.dtype() != DType::F32 || ids.is_empty() {
         return Ok(matrix.index_select(&ids.on(device)?, 0)?);
     }
     let matrix = matrix.contiguous()?;
