@@ -5,7 +5,6 @@ use crate::checkpoint::ModelDirectory;
 use crate::corpus::{Progress, Stage, encode_texts};
 use crate::data::Labels;
 use crate::error::{Error, Result};
-use crate::evaluate::logits;
 use candle_core::Device;
 use std::path::Path;
 
@@ -140,7 +139,7 @@ impl Ensemble {
                 return Ok(None);
             };
             let mut told = |done, total| progress.texts(Stage::Predictions, done, total);
-            let Some(rows) = logits(&model.model, &ids, &mut told)? else {
+            let Some(rows) = model.model.logits(&ids, &mut told)? else {
                 return Ok(None);
             };
             check_finite(&rows, &ids, model)?;

@@ -1,23 +1,13 @@
 //! How good a model is on labelled texts.
 
-use crate::batch::{Batch, Batching};
 use crate::cache::Cache;
 use crate::calibration::Calibration;
 use crate::checkpoint::ModelDirectory;
 use crate::corpus::{Encoded, Progress};
 use crate::data::{Labels, Split};
-use crate::dropout::Phase;
 use crate::ensemble::Ensemble;
 use crate::error::{Error, Result};
 use crate::metrics::{Confusion, Groups};
-use crate::model::BiRnn;
-use std::ops::ControlFlow;
-
-/// The batches of evaluation and prediction: no graph is kept, so tokens are what counts.
-const BATCHING: Batching = Batching {
-    texts: 256,
-    tokens: 32_000,
-};
 
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,33 +101,6 @@ pub fn evaluate(
         .map(|output| output.log_probabilities)
         .collect();
     Ok(Some(Evaluation::new(&rows, &labels, known.len())?))
-}
-
-/// The logits `[texts][classes]` of token lists, none of them empty. `progress` is told how many
-/// texts are done; if it breaks off, the result is `None`.
-///
-/// # Errors
-/// A token that the model does not have.
-pub fn logits(
-    model: &BiRnn,
-    ids: &[Vec<u32>],
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Vec<Vec<f32>>>> {
-    let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-    let mut found = vec![Vec::new(); ids.len()];
-    let mut done = 0;
-    for texts in BATCHING.by_length(&lengths) {
-        let rows: Vec<&[u32]> = texts.iter().map(|&text| ids[text].as_slice()).collect();
-        let logits = model.forward(&Batch::new(&rows)?, Phase::Inference)?;
-        done += texts.len();
-        for (text, logits) in texts.into_iter().zip(logits.to_vec2()?) {
-            found[text] = logits;
-        }
-        if progress(done, ids.len()).is_break() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(found))
 }
 
 /// The class with the highest logit in each row; the first of equals.

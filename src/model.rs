@@ -1,6 +1,7 @@
 //! The classifier: embedding -> recurrent stack -> pooling -> dropout -> linear.
 
 mod recorded;
+mod texts;
 
 pub use recorded::{ModelGradients, RecordedModel};
 

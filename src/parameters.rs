@@ -68,6 +68,15 @@ impl Parameters {
             .map(|(name, var)| (name.as_str(), var))
     }
 
+    /// The values of a parameter that every model of its kind has.
+    ///
+    /// # Errors
+    /// A name that there is not.
+    pub(crate) fn needed(&self, name: &str) -> Result<Tensor> {
+        let var = self.get(name).map(|var| var.as_detached_tensor());
+        var.ok_or_else(|| Error::argument("parameters", format!("there is no {name}")))
+    }
+
     /// The variable of that name.
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.variables.get(name)

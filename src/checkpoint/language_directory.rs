@@ -1,6 +1,6 @@
 //! A language model on disk: the same three files as a classifier, with another `config.json`.
 
-use super::model_directory::{CONFIG, TOKENIZER, WEIGHTS, present};
+use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, present};
 use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use crate::error::{Error, Result, plain_words};
@@ -11,9 +11,6 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// The key of `config.json` that only a language model has.
-pub(super) const LANGUAGE: &str = "language";
 
 /// The version that this code writes, and the only one that it reads.
 const FORMAT_VERSION: u32 = 1;

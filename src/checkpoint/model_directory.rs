@@ -3,7 +3,6 @@
 //! The first two are written once. The temperature belongs to the weights and changes with them, so it is
 //! in their file, among its metadata: whoever reads while a run replaces that file gets both of one epoch.
 
-use super::language_directory::LANGUAGE;
 use super::tensors::{ExpectedShape, check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::atomic;
@@ -19,6 +18,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The key of `config.json` that only a language model has.
+pub(super) const LANGUAGE: &str = "language";
 /// The name of each file.
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::indices::Indices;
-use crate::rows::UsedRows;
+use crate::rows::{UsedRows, select_used};
 use crate::storage::read;
 use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
@@ -207,7 +207,7 @@ impl RowTable {
     /// # Errors
     /// A failing tensor operation.
     pub fn lookup(&self) -> Result<Tensor> {
-        self.used.pick(&self.table)
+        select_used(&self.table, &self.used)
     }
 
     /// The gradient of the rows after a backward pass.

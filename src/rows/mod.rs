@@ -3,5 +3,6 @@
 mod select;
 mod used;
 
-pub(crate) use select::{check_ids, select_rows};
+pub(crate) use select::{select_rows, select_used};
 pub use used::UsedRows;
+pub(crate) use used::check_ids;

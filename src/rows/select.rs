@@ -1,8 +1,8 @@
 //! Picking rows, as a node of a graph.
 
-use super::UsedRows;
+use super::used::{UsedRows, check_ids};
 use crate::device::has_functions;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::indices::Indices;
 use crate::storage::{change, read};
 use candle_core::backend::BackendStorage;
@@ -18,20 +18,16 @@ pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Te
     select(matrix, &ids.into(), None)
 }
 
-/// Refuses a number that is none of a matrix's rows.
-pub(crate) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Tensor) -> Result<()> {
-    let (rows, _) = matrix.dims2()?;
-    match ids.into_iter().find(|&&id| id as usize >= rows) {
-        Some(id) => {
-            let problem = format!("row {id}, but the matrix has {rows}");
-            Err(Error::argument("ids", problem))
-        }
-        None => Ok(()),
-    }
+/// The row of every id that is used, [ids, E], from a table of the used rows alone, [rows, E]; differentiable.
+///
+/// # Errors
+/// A table of another size, or a failing tensor operation.
+pub(crate) fn select_used(table: &Tensor, used: &UsedRows) -> Result<Tensor> {
+    select(table, used.indices(), Some(used))
 }
 
 /// The rows of a matrix, and the way back by `used`, or by what the ids use.
-pub(super) fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Tensor> {
+fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Tensor> {
     check_ids(ids.iter(), matrix)?;
     let device = matrix.device();
     if !has_functions(device) || matrix.dtype() != DType::F32 || ids.is_empty() {

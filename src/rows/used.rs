@@ -1,6 +1,5 @@
 //! Which rows a list of ids uses, and where.
 
-use super::select::{check_ids, select};
 #[cfg(feature = "cuda")]
 use crate::cuda::rows::sum_rows;
 use crate::error::{Error, Result};
@@ -75,7 +74,7 @@ impl UsedRows {
     }
 
     /// For every id of the list, which of the rows it is.
-    fn indices(&self) -> &Indices {
+    pub(super) fn indices(&self) -> &Indices {
         self.indices.get_or_init(|| {
             let mut indices = vec![0; self.places.len()];
             for (index, places) in self.starts.windows(2).enumerate() {
@@ -144,14 +143,6 @@ impl UsedRows {
         Ok(table.detach().index_select(&rows, 0)?)
     }
 
-    /// The row of every id, [ids, E], from a table of the used rows alone, [rows, E]; differentiable.
-    ///
-    /// # Errors
-    /// A table of another size, or a failing tensor operation.
-    pub(crate) fn pick(&self, table: &Tensor) -> Result<Tensor> {
-        select(table, self.indices(), Some(self))
-    }
-
     /// The gradient of the rows, [rows, E], from that of the looked up ids, [N, E]: for each row
     /// the sum over its places, in their order.
     ///
@@ -190,6 +181,18 @@ impl UsedRows {
             Ok(())
         })?;
         Ok(Tensor::from_vec(sums, shape, &Device::Cpu)?)
+    }
+}
+
+/// Refuses a number that is none of a matrix's rows.
+pub(crate) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Tensor) -> Result<()> {
+    let (rows, _) = matrix.dims2()?;
+    match ids.into_iter().find(|&&id| id as usize >= rows) {
+        Some(id) => {
+            let problem = format!("row {id}, but the matrix has {rows}");
+            Err(Error::argument("ids", problem))
+        }
+        None => Ok(()),
     }
 }
 

@@ -1,7 +1,6 @@
 //! One step of the first layer's forward cell, gate by gate.
 
 use super::dim::{Dim, Symbol};
-use super::network::needed;
 use super::symbols::gates;
 use super::{Part, Row};
 use crate::error::{Error, Result};
@@ -51,7 +50,7 @@ impl Step<'_> {
     fn run(&mut self, ids: &[u32], state: &State) -> Result<Tensor> {
         let names = gates(self.model.cell);
         let stacked = || Dim::new(names.len(), &[Symbol::NumHiddens]);
-        let table = needed(self.parameters, EMBEDDING)?;
+        let table = self.parameters.needed(EMBEDDING)?;
         let x = table.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
         let why = "the embedded token of this step, one for each text";
         self.show("x", &x, Symbol::EmbeddingSize.into(), why);
@@ -113,12 +112,14 @@ impl Step<'_> {
 
     /// The product of an input [B, ..] with the weights of a kind, `ih` or `hh`, and their bias.
     fn product(&self, input: &Tensor, kind: &str) -> Result<Tensor> {
-        let weight = needed(self.parameters, &format!("encoder.weight_{kind}_l0"))?;
+        let weight = self
+            .parameters
+            .needed(&format!("encoder.weight_{kind}_l0"))?;
         let product = input.matmul(&weight.t()?)?;
         if !self.model.bias {
             return Ok(product);
         }
-        let bias = needed(self.parameters, &format!("encoder.bias_{kind}_l0"))?;
+        let bias = self.parameters.needed(&format!("encoder.bias_{kind}_l0"))?;
         Ok(product.broadcast_add(&bias)?)
     }
 }
@@ -149,14 +150,14 @@ mod tests {
                 let (rows, found) = step(&config.model, &parameters, &[4, 7], &state).unwrap();
                 assert_eq!(rows.last().unwrap().name, "h");
                 assert_eq!(gates(cell).len(), cell.gates());
-                let get = |name: &str| needed(&parameters, &format!("encoder.{name}_l0")).unwrap();
+                let get = |name: &str| parameters.needed(&format!("encoder.{name}_l0")).unwrap();
                 let weights = DirectionWeights {
                     input: get("weight_ih"),
                     hidden: get("weight_hh"),
                     bias: bias.then(|| (get("bias_ih"), get("bias_hh"))),
                 };
                 let ids = Tensor::new(&[4u32, 7], &Device::Cpu).unwrap();
-                let table = needed(&parameters, EMBEDDING).unwrap();
+                let table = parameters.needed(EMBEDDING).unwrap();
                 let x = table.index_select(&ids, 0).unwrap();
                 let expected = match cell {
                     Mode::Lstm => equations::lstm(&x, &h, &c, &weights).map(|(h, _)| h),

@@ -6,7 +6,7 @@ use super::{Part, Row, symbols};
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::dropout::Phase;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::loss::cross_entropy;
 use crate::model::BiRnn;
 use crate::optim::Gradient;
@@ -295,10 +295,4 @@ fn values(config: &Config, vocabulary: usize, classes: usize, batch: &Batch) -> 
         values.insert(Symbol::Features, model.ngrams.features);
     }
     values
-}
-
-/// A parameter that every such model has.
-pub(super) fn needed(parameters: &Parameters, name: &str) -> Result<Tensor> {
-    let var = parameters.get(name).map(|var| var.as_detached_tensor());
-    var.ok_or_else(|| Error::argument("parameters", format!("there is no {name}")))
 }

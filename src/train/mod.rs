@@ -29,7 +29,7 @@ use crate::checkpoint::{Progress, RunDirectory, Snapshot};
 use crate::config::Config;
 use crate::corpus::Encoded;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, logits};
+use crate::evaluate::Evaluation;
 use crate::model::{BiRnn, EMBEDDING};
 use crate::optim::Rates;
 use crate::parameters::{Parameters, builder};
@@ -303,7 +303,7 @@ impl<'a> Trainer<'a> {
                 false => ControlFlow::Continue(()),
             }
         };
-        logits(&model, &self.validation.ids, &mut told)
+        model.logits(&self.validation.ids, &mut told)
     }
 
     /// Saves where to go on; nothing that is not finite takes the place of a good checkpoint.

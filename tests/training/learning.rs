@@ -77,7 +77,7 @@ fn the_temperature_is_that_of_the_best_epoch() {
         .unwrap();
     let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
     let mut told = |_, _| ControlFlow::Continue(());
-    let logits = birnn::evaluate::logits(&directory.model, &toy.validation.ids, &mut told);
+    let logits = directory.model.logits(&toy.validation.ids, &mut told);
     let logits = logits.unwrap().unwrap();
     let fitted = birnn::calibration::fit_temperature(&logits, &toy.validation.labels);
     assert_eq!(directory.temperature, fitted);
