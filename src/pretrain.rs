@@ -14,11 +14,12 @@ use crate::corpus::PlainCorpus;
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
 use crate::language::{
-    LanguageLearner, LanguageTraining, RnnModel, Softmax, TextBatch, Told, Unigrams, tell,
+    LanguageLearner, LanguageTraining, Preparer, RnnModel, Softmax, TextBatch, Told, Unigrams, tell,
 };
 use crate::model::{EMBEDDING, add_forget_bias};
 use crate::optim::AdamWConfig;
 use crate::parameters::Parameters;
+use crate::upload::Uploader;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
 use std::ops::ControlFlow;
@@ -158,6 +159,8 @@ impl<'a> Pretrainer<'a> {
 
     fn run_in_pool(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let settings = &self.config.pretrain;
+        // Copies: while the next batch is made of them, a step changes the rest.
+        let (pieces, unigrams) = (self.pieces.clone(), self.unigrams.clone());
         let lengths: Vec<usize> = self.pieces.iter().map(|piece| piece.len()).collect();
         let batching = Batching {
             texts: settings.batch_size,
@@ -168,6 +171,18 @@ impl<'a> Pretrainer<'a> {
             .map(|epoch| plan(epoch).len() as u64)
             .sum();
         let schedule = settings.schedule(steps);
+        let texts = Texts {
+            pieces,
+            softmax: match settings.negatives {
+                0 => Softmax::Full,
+                draws => Softmax::Sampled {
+                    unigrams: &unigrams,
+                    draws,
+                },
+            },
+            preparer: self.learner.preparer(),
+            uploader: Uploader::new(self.learner.weights().parameters().device())?,
+        };
         let started = Instant::now();
         let (before, mut tokens) = (self.progress.seconds, 0);
         let seconds = || before + started.elapsed().as_secs_f64();
@@ -177,10 +192,23 @@ impl<'a> Pretrainer<'a> {
         }
         while self.progress.epoch < settings.epochs {
             let batches = plan(self.progress.epoch);
+            // The batch of the step that comes now, prepared during the one before.
+            let mut ready = None;
             while let Some(batch) = batches.get(self.progress.batch_in_epoch as usize) {
-                let batch = self.prepare(batch)?;
-                let rate = schedule.rate(self.progress.step);
-                let (told, gradient_norm) = self.step(&batch, rate)?;
+                let step = self.progress.step;
+                let now = match ready.take() {
+                    Some(now) => now,
+                    None => texts.prepare(batch, step)?,
+                };
+                let next = batches.get(self.progress.batch_in_epoch as usize + 1);
+                let rate = schedule.rate(step);
+                let learner = &mut self.learner;
+                let (taken, next) = rayon::join(
+                    || take_step(learner, &now, rate),
+                    || next.map(|batch| texts.prepare(batch, step + 1)).transpose(),
+                );
+                let (told, gradient_norm) = taken.map_err(|error| self.explain(error))?;
+                ready = next?;
                 tokens += told.tokens[0] as usize;
                 let progress = &mut self.progress;
                 progress.step += 1;
@@ -222,27 +250,6 @@ impl<'a> Pretrainer<'a> {
             best_epoch: self.progress.best_epoch,
             best_loss: self.progress.best_loss.unwrap_or_default(),
         })
-    }
-
-    fn prepare(&self, batch: &[usize]) -> Result<TextBatch> {
-        let pieces: Vec<&[u32]> = batch.iter().map(|&piece| self.pieces[piece]).collect();
-        let softmax = match self.config.pretrain.negatives {
-            0 => Softmax::Full,
-            draws => Softmax::Sampled {
-                unigrams: &self.unigrams,
-                draws,
-            },
-        };
-        self.learner.prepare(&pieces, softmax, self.progress.step)
-    }
-
-    /// One step: what was told before it, and the norm of its gradients.
-    fn step(&mut self, batch: &TextBatch, learning_rate: f64) -> Result<(Told, f64)> {
-        let step = |learner: &mut LanguageLearner| {
-            let (gradients, told) = learner.gradients(batch)?;
-            Ok((told, learner.update(&gradients, learning_rate)?))
-        };
-        step(&mut self.learner).map_err(|error| self.explain(error))
     }
 
     fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
@@ -344,4 +351,33 @@ impl<'a> Pretrainer<'a> {
             tensors: weights.tensors(),
         })
     }
+}
+
+/// What batches are made of.
+struct Texts<'a> {
+    pieces: Vec<&'a [u32]>,
+    softmax: Softmax<'a>,
+    preparer: Preparer,
+    /// The way to the device that the batches are for.
+    uploader: Uploader,
+}
+
+impl Texts<'_> {
+    /// The batch of these pieces for pass number `pass`.
+    fn prepare(&self, batch: &[usize], pass: u64) -> Result<TextBatch> {
+        let pieces: Vec<&[u32]> = batch.iter().map(|&piece| self.pieces[piece]).collect();
+        let batch = self.preparer.prepare(&pieces, self.softmax, pass)?;
+        self.uploader.send(|| batch.lists())?;
+        Ok(batch)
+    }
+}
+
+/// One step: what was told before it, and the norm of its gradients.
+fn take_step(
+    learner: &mut LanguageLearner,
+    batch: &TextBatch,
+    learning_rate: f64,
+) -> Result<(Told, f64)> {
+    let (gradients, told) = learner.gradients(batch)?;
+    Ok((told, learner.update(&gradients, learning_rate)?))
 }

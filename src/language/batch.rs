@@ -5,6 +5,7 @@ use super::neighbours::Neighbours;
 use super::stream::Piece;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::indices::Indices;
 use crate::rng::Rng;
 use crate::rows::UsedRows;
 
@@ -35,6 +36,14 @@ pub struct TextBatch {
 }
 
 impl TextBatch {
+    /// What a GPU needs of it.
+    pub(crate) fn lists(&self) -> Vec<&Indices> {
+        let mut lists = self.rows.lists();
+        lists.push(self.rows.indices());
+        lists.extend(self.batch.packing().on_device());
+        lists
+    }
+
     /// Whole texts, of which at least one has two tokens, with candidates drawn by `rng`.
     pub(super) fn of_texts(
         texts: &[&[u32]],

@@ -51,4 +51,4 @@ pub use generate::{Sampling, generate};
 pub use model::RnnModel;
 pub use stream::{Piece, Stream};
 pub use told::Told;
-pub use train::{LanguageLearner, LanguageTraining, perplexity};
+pub use train::{LanguageLearner, LanguageTraining, Preparer, perplexity};

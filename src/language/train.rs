@@ -105,12 +105,16 @@ impl LanguageLearner {
     /// # Errors
     /// No texts, an empty one, or none with two tokens.
     pub fn prepare(&self, texts: &[&[u32]], softmax: Softmax, pass: u64) -> Result<TextBatch> {
-        let mut rng = Rng::new(self.training.seed, rng::Stream::Candidates, pass, 0);
-        let sizes = (
-            self.model.config().directions(),
-            self.model.vocabulary_size(),
-        );
-        TextBatch::of_texts(texts, sizes, softmax, &mut rng, pass)
+        self.preparer().prepare(texts, softmax, pass)
+    }
+
+    /// What makes batches for this learner while it learns from others.
+    pub fn preparer(&self) -> Preparer {
+        Preparer {
+            seed: self.training.seed,
+            directions: self.model.config().directions(),
+            vocabulary_size: self.model.vocabulary_size(),
+        }
     }
 
     /// Clips the gradients and moves the parameters; returns the gradients' norm before clipping.
@@ -133,5 +137,25 @@ impl LanguageLearner {
                 remedy: "try a lower learning rate".to_owned(),
             }),
         }
+    }
+}
+
+/// Makes batches of texts for a learner.
+#[derive(Debug, Clone, Copy)]
+pub struct Preparer {
+    seed: u64,
+    directions: usize,
+    vocabulary_size: usize,
+}
+
+impl Preparer {
+    /// See [`LanguageLearner::prepare`].
+    ///
+    /// # Errors
+    /// No texts, an empty one, or none with two tokens.
+    pub fn prepare(&self, texts: &[&[u32]], softmax: Softmax, pass: u64) -> Result<TextBatch> {
+        let mut rng = Rng::new(self.seed, rng::Stream::Candidates, pass, 0);
+        let sizes = (self.directions, self.vocabulary_size);
+        TextBatch::of_texts(texts, sizes, softmax, &mut rng, pass)
     }
 }

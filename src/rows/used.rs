@@ -74,7 +74,7 @@ impl UsedRows {
     }
 
     /// For every id of the list, which of the rows it is.
-    pub(super) fn indices(&self) -> &Indices {
+    pub(crate) fn indices(&self) -> &Indices {
         self.indices.get_or_init(|| {
             let mut indices = vec![0; self.places.len()];
             for (index, places) in self.starts.windows(2).enumerate() {
