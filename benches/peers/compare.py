@@ -5,13 +5,18 @@
     python benches/peers/compare.py                             # everything: minutes a round
     python benches/peers/compare.py --measures textbook,latency --rounds 3
     python benches/peers/compare.py --python ~/torch/bin/python --json > peers.json
+    python benches/peers/compare.py --instructions avx2         # as on a machine without AVX-512
     python benches/peers/compare.py --device cuda               # both on a GPU, PyTorch with cuDNN
 
 Needs a Python with PyTorch (`pip install torch==2.9.1`), either the one that runs this script or
 the one that --python names; nothing else. In every round each measure is taken once from PyTorch
 and once from birnn, one right after the other and each in a process of its own, with the same
 number of threads. A figure is the median over the rounds; the ratio is that of the medians, and
-beside it stand the lowest and the highest ratio within a round.
+beside it are the lowest and the highest ratio within a round.
+
+Gradients that vanish become subnormal numbers, which cost some processors a hundred times as long as others.
+birnn has none. PyTorch is run twice, as it comes and with torch.set_flush_denormal(True) in every thread, and
+birnn is compared with the faster of the two medians.
 
 The machine must have nothing else to do. Alternation evens out slow drifts, but PyTorch's threads
 wait for each other at every small operation, so on a busy machine it loses far more than birnn
@@ -102,6 +107,15 @@ MEASURES = [
     ),
 ]
 
+# What holds PyTorch and its libraries to an instruction set.
+TORCH_ENVIRONMENT = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    },
+}
+
 # birnn on one thread against birnn on all of --threads: the one measure without PyTorch.
 THREADS = training("threads", "birnn alone: 1 thread against {threads}", TEXTBOOK)
 
@@ -118,6 +132,8 @@ def torch_side(job):
     import torch
 
     torch.set_num_threads(job["threads"])
+    if job["flush"]:
+        flush_in_every_thread(torch)
     torch.manual_seed(0)
     batch, steps, embedding_size, num_hiddens, num_layers, vocabulary_size = job["shape"]
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[job["cell"]]
@@ -194,7 +210,22 @@ def torch_side(job):
                 else:
                     text = tokens[:1, :LATENCY_TOKENS].contiguous()
                     seconds = timed(lambda: model(text), 20, max(repeats, LATENCY_REPEATS))
-    print(json.dumps({"seconds": seconds, "memory": peak_memory(), "torch": torch.__version__}))
+    report = {
+        "seconds": seconds,
+        "memory": peak_memory(),
+        "torch": torch.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability().lower(),
+    }
+    print(json.dumps(report))
+
+
+def flush_in_every_thread(torch):
+    """Has PyTorch treat subnormal numbers as zero: threads that start later inherit the mode."""
+    if not torch.set_flush_denormal(True):
+        raise SystemExit("PyTorch cannot flush subnormal numbers on this processor")
+    products = torch.full((1 << 22,), 1e-30) * 1e-10
+    if torch.count_nonzero(products):
+        raise SystemExit("a thread of PyTorch does not flush subnormal numbers")
 
 
 def peak_memory():
@@ -224,11 +255,14 @@ def seconds_of_others():
     return of_all - own.children_user - own.children_system
 
 
-def run(command, what, loads):
+def run(command, what, loads, more_environment=None):
     """The JSON object that a command prints. Notes in `loads` how many processors others used."""
     before, started = seconds_of_others(), time.monotonic()
+    environment = {**os.environ, **(more_environment or {})}
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
     except OSError as error:
         remedy = "build birnn (cargo build --release) or name it with --birnn; name a Python with --python"
         raise Failure(f"{what} cannot be started: {error}; {remedy}") from error
@@ -251,7 +285,7 @@ class Comparison:
 
     def __init__(self, options):
         self.options = options
-        self.torch_version = None
+        self.torch = {}
         self.machine = {}
         self.rows = None
         # Of every run, how many processors others used.
@@ -263,10 +297,12 @@ class Comparison:
         command += ["--shape", measure.shape, "--cell", measure.cell]
         command += ["--repeats", str(self.options.repeats), "--threads", str(threads)]
         command += ["--device", self.options.device]
+        if self.options.instructions:
+            command += ["--instructions", self.options.instructions]
         if measure.task in ("padded", "packed"):
             command += ["--lengths", LENGTHS]
         report = run(command, "birnn", self.loads)
-        self.machine = {key: report[key] for key in ("version", "cpu", "threads")}
+        self.machine = {key: report[key] for key in ("version", "cpu", "instructions")}
         if report["rows"] is not None:
             self.rows = report["rows"]
         figure = report
@@ -276,9 +312,11 @@ class Comparison:
             raise Failure(f"birnn does not know its {measure.name} on this system")
         return figure / 1e9 if measure.unit == "GB" else figure
 
-    def theirs(self, measure):
-        """PyTorch's figure; of ragged rows after birnn's, which drew them."""
+    def theirs(self, measure, flush):
+        """PyTorch's figure, with subnormal numbers flushed or as it comes; of ragged rows after birnn's,
+        which drew them."""
         job = {
+            "flush": flush,
             "task": measure.task,
             "shape": [int(size) for size in measure.shape.split(",")],
             "cell": measure.cell,
@@ -288,8 +326,9 @@ class Comparison:
             "rows": self.rows,
         }
         command = [self.options.python, __file__, "--torch-side", json.dumps(job)]
-        report = run(command, "PyTorch", self.loads)
-        self.torch_version = report["torch"]
+        environment = TORCH_ENVIRONMENT.get(self.options.instructions)
+        report = run(command, "PyTorch", self.loads, environment)
+        self.torch = {key: report[key] for key in ("torch", "instructions")}
         if measure.unit == "GB":
             if report["memory"] is None:
                 raise Failure("PyTorch's peak of memory is not known on this system")
@@ -298,39 +337,50 @@ class Comparison:
         return 1e3 * median if measure.unit == "ms" else median
 
     def round(self, measure):
-        """The two figures of a round: the other side's first."""
+        """The figures of a round: the other side's, the same flushed (if that is another run), ours."""
         if measure is THREADS:
-            return self.ours(measure, 1), self.ours(measure, self.options.threads)
+            return self.ours(measure, 1), None, self.ours(measure, self.options.threads)
         ours = self.ours(measure, self.options.threads)
-        return self.theirs(measure), ours
+        theirs = self.theirs(measure, flush=False)
+        # A GPU has no use for it, and memory does not depend on it.
+        once = self.options.device != "cpu" or measure.unit == "GB"
+        flushed = None if once else self.theirs(measure, flush=True)
+        return theirs, flushed, ours
 
 
-def summary(measure, pairs, threads):
-    """Medians and ratios of the rounds of a measure."""
-    theirs, ours = zip(*pairs)
-    ratios = [their / our for their, our in pairs]
+def summary(measure, rounds, threads):
+    """Medians and ratios of the rounds of a measure, against the faster way of the other side."""
+    theirs, flushed, ours = zip(*rounds)
+    medians = statistics.median(theirs), statistics.median(flushed) if all(flushed) else None
+    is_flushed = medians[1] is not None and medians[1] < medians[0]
+    faster = flushed if is_flushed else theirs
+    ratios = [their / our for their, our in zip(faster, ours)]
     return {
         "name": measure.name,
         "title": measure.title.format(threads=threads),
         "unit": measure.unit,
-        "theirs": statistics.median(theirs),
+        "theirs": medians[0],
+        "theirs_flushed": medians[1],
         "ours": statistics.median(ours),
-        "ratio": statistics.median(theirs) / statistics.median(ours),
+        "compared_with": "flushed" if is_flushed else "as it comes",
+        "ratio": statistics.median(faster) / statistics.median(ours),
         "lowest_ratio": min(ratios),
         "highest_ratio": max(ratios),
-        "rounds": [list(pair) for pair in pairs],
+        "rounds": [list(figures) for figures in rounds],
     }
 
 
 def table(results):
     """A Markdown table, its columns aligned."""
-    rows = [["measure", "PyTorch", "birnn", "ratio", "range"]]
+    rows = [["measure", "PyTorch", "PyTorch, flushed", "birnn", "ratio", "range"]]
     for result in results:
         unit = result["unit"]
+        flushed = result["theirs_flushed"]
         rows.append(
             [
                 result["title"],
                 f"{result['theirs']:.3f} {unit}",
+                "" if flushed is None else f"{flushed:.3f} {unit}",
                 f"{result['ours']:.3f} {unit}",
                 f"{result['ratio']:.2f}",
                 f"{result['lowest_ratio']:.2f}-{result['highest_ratio']:.2f}",
@@ -384,6 +434,11 @@ def read_options():
         "--measures", metavar="A,B", help=f"some of {', '.join(known)} (default: all that fit the device)"
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument(
+        "--instructions",
+        choices=sorted(TORCH_ENVIRONMENT),
+        help="hold both sides to these instructions (default: the best of the machine)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--torch-side", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -408,14 +463,16 @@ def main():
         torch_side(json.loads(options.torch_side))
         return
     comparison = Comparison(options)
-    pairs = {measure: [] for measure in options.measures}
+    rounds = {measure: [] for measure in options.measures}
     for number in range(1, options.rounds + 1):
         for measure in options.measures:
-            pair = comparison.round(measure)
-            pairs[measure].append(pair)
+            theirs, flushed, ours = comparison.round(measure)
+            rounds[measure].append((theirs, flushed, ours))
+            beside = "" if flushed is None else f" ({flushed:.3f} flushed)"
+            faster = theirs if flushed is None else min(theirs, flushed)
             print(
                 f"round {number} of {options.rounds}, {measure.name}: "
-                f"{pair[0]:.3f} and {pair[1]:.3f} {measure.unit}, ratio {pair[0] / pair[1]:.2f}",
+                f"{theirs:.3f}{beside} and {ours:.3f} {measure.unit}, ratio {faster / ours:.2f}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -426,13 +483,15 @@ def main():
     if load:
         warning = f"The machine was busy ({load:.1f} processors beside this): do not trust the ratios."
         print(warning, file=sys.stderr)
-    results = [summary(measure, of, options.threads) for measure, of in pairs.items()]
-    machine, torch = comparison.machine, comparison.torch_version
+    results = [summary(measure, of, options.threads) for measure, of in rounds.items()]
+    machine, torch = comparison.machine, comparison.torch
     if options.json:
         whole = {
             "birnn": machine["version"],
-            "torch": torch,
+            "torch": torch.get("torch"),
             "cpu": machine["cpu"],
+            "instructions": machine["instructions"],
+            "torch_instructions": torch.get("instructions"),
             "device": options.device,
             "threads": options.threads,
             "repeats": options.repeats,
@@ -441,9 +500,10 @@ def main():
         }
         print(json.dumps(whole))
         return
-    peer = f"PyTorch {torch} and birnn" if torch else "birnn"
+    peer = f"PyTorch {torch['torch']} ({torch['instructions']}) and " if torch else ""
+    ours = f"birnn {machine['version']} ({machine['instructions']})"
     cpu = machine["cpu"] or "an unnamed processor"
-    print(f"{peer} {machine['version']} on {cpu}, device {options.device}; ", end="")
+    print(f"{peer}{ours} on {cpu}, device {options.device}; ", end="")
     print(f"threads: {options.threads}; ", end="")
     print(f"medians over the rounds: {options.rounds}\n\n{table(results)}")
     if warning:
