@@ -2,8 +2,8 @@
 //! this crate's batches, loss and optimizer.
 //!
 //! ```sh
-//! cargo run --release --example fashion_mnist             # from the hub
-//! cargo run --release --example fashion_mnist -- FOLDER   # train-images-idx3-ubyte, ...
+//! cargo run --release --features datasets --example fashion_mnist             # from the hub
+//! cargo run --release --features datasets --example fashion_mnist -- FOLDER   # train-images-idx3-ubyte, ...
 //! ```
 
 use anyhow::{Context, ensure};

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 use crate::storage::{change, elements};
+use birnn_kernels::dropout::drop_elements;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -87,22 +88,20 @@ pub(crate) struct Mask {
     threshold: u16,
 }
 
-/// Elements that are drawn at a time; a multiple of four.
-const DRAWN: usize = 256;
-
-/// A thread's share of a large tensor; a multiple of [`DRAWN`].
+/// A thread's share of a large tensor; a multiple of what is drawn at a time.
 const BLOCK: usize = 1 << 15;
 
 impl Mask {
     /// Drops from the elements of a tensor that begin with number `first`, a multiple of four:
     /// each 64 bits of the generator decide on four elements.
     pub(crate) fn drop_from(&self, first: usize, elements: &mut [f32]) {
-        debug_assert!(first.is_multiple_of(4));
-        pulp::Arch::new().dispatch(Drop {
-            mask: *self,
+        drop_elements(
+            self.rng.key(),
+            self.threshold,
+            self.scale(),
             first,
             elements,
-        });
+        );
     }
 
     /// What is not dropped is multiplied by this.
@@ -142,36 +141,6 @@ impl Mask {
     }
 }
 
-/// [`Mask::drop_from`] for the processor's widest instructions.
-struct Drop<'a> {
-    mask: Mask,
-    first: usize,
-    elements: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for Drop<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Mask { rng, threshold } = self.mask;
-        let scale = self.mask.scale();
-        let mut counter = (self.first / 4) as u64;
-        for elements in self.elements.chunks_mut(DRAWN) {
-            let mut bytes = [0u8; 2 * DRAWN];
-            for (index, bytes) in bytes.chunks_exact_mut(8).enumerate() {
-                let bits = rng.bits_at(counter.wrapping_add(index as u64));
-                bytes.copy_from_slice(&bits.to_le_bytes());
-            }
-            counter += (DRAWN / 4) as u64;
-            for (element, bits) in elements.iter_mut().zip(bytes.chunks_exact(2)) {
-                let kept = u16::from_le_bytes([bits[0], bits[1]]) >= threshold;
-                *element = if kept { *element * scale } else { 0.0 };
-            }
-        }
-    }
-}
-
 impl CustomOp1 for Mask {
     fn name(&self) -> &'static str {
         "dropout"
@@ -206,6 +175,7 @@ impl CustomOp1 for Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use birnn_kernels::dropout::DRAWN;
     use candle_core::{DType, Device, Var};
 
     const TRAINING: Phase = Phase::Training { seed: 1, step: 2 };

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::storage::{elements, read};
+use birnn_kernels::subnormals::flushed;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 /// Mean cross-entropy of logits [B, classes] against class numbers `[B]`, in nats.
@@ -153,7 +154,7 @@ impl CrossEntropy {
             let known: f64 = targets.iter().sum();
             gradient.extend(logits.iter().zip(targets).map(|(&logit, target)| {
                 let probability = (f64::from(logit) - highest - log_sum).exp();
-                (factor * (known * probability - target)) as f32
+                flushed((factor * (known * probability - target)) as f32)
             }));
         }
         gradient

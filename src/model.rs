@@ -1,5 +1,6 @@
 //! The classifier: embedding -> recurrent stack -> pooling -> dropout -> linear.
 
+mod decoder;
 mod recorded;
 mod texts;
 
@@ -16,7 +17,7 @@ use crate::parameters::Parameters;
 use crate::pooling::{Pooling, pool};
 use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::Tensor;
-use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
+use candle_nn::{Embedding, Init, Linear, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -358,7 +359,7 @@ impl BiRnn {
         let pooled = pool(&self.pooling, &output, self.encoder.directions(), packing)?;
         watch(Stage::Pooled, &pooled);
         let pooled = self.dropout.forward(&pooled, phase)?;
-        Ok(self.decoder.forward(&pooled)?)
+        decoder::logits(&pooled, self.decoder.weight(), self.decoder.bias())
     }
 }
 

@@ -1,31 +1,14 @@
-//! The layout of a ragged batch: only valid steps, no padding.
-//!
-//! Rows are sorted by length, longest first, and laid out step by step: first every row's step 0,
-//! then step 1 of the rows that have one, and so on, the order of PyTorch's `PackedSequence`. The
-//! live rows of a step are thus always the first ones, and they are contiguous:
-//!
-//! ```text
-//! lengths 2 4 3      order 1 2 0 (row 1 is the longest)
-//!
-//! step      0      1      2     3
-//! packed  a0 b0 c0 a1 b1 c1 a2 b2 a3       a = row 1, b = row 2, c = row 0
-//! live    3        3        2     1
-//! offset  0        3        6     8     9
-//! ```
+//! The layout of a ragged batch, for the caller's rows and for devices; see [`Layout`].
 
 use crate::error::{Error, Result};
 use crate::indices::Indices;
+pub use birnn_kernels::Layout;
 
 /// Which packed row holds which step of which sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
-    /// `order[i]`: the caller's row at sorted position `i`.
-    order: Vec<usize>,
-    /// Length at sorted position `i`, never increasing.
-    lengths: Vec<usize>,
-    /// First packed row of each step, then the number of packed rows: `steps + 1` entries.
-    offsets: Vec<usize>,
-    /// `offsets` and `lengths` as a device reads them.
+    layout: Layout,
+    /// The layout's offsets and lengths as a device reads them.
     on_device: [Indices; 2],
 }
 
@@ -45,27 +28,14 @@ impl Packing {
                 format!("row {row} has length 0, but every row needs at least one step"),
             ));
         }
-        let mut order: Vec<usize> = (0..lengths.len()).collect();
-        order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
-        let lengths: Vec<usize> = order.iter().map(|&row| lengths[row]).collect();
-
-        let mut offsets = Vec::with_capacity(lengths[0] + 1);
-        let mut live = lengths.len();
-        let mut offset = 0;
-        for step in 0..lengths[0] {
-            while lengths[live - 1] <= step {
-                live -= 1;
-            }
-            offsets.push(offset);
-            offset += live;
-        }
-        offsets.push(offset);
+        let layout = Layout::new(lengths);
         let whole = |list: &[usize]| -> Vec<u32> { list.iter().map(|&n| n as u32).collect() };
         Ok(Self {
-            on_device: [whole(&offsets).into(), whole(&lengths).into()],
-            order,
-            lengths,
-            offsets,
+            on_device: [
+                whole(layout.offsets()).into(),
+                whole(layout.lengths()).into(),
+            ],
+            layout,
         })
     }
 
@@ -77,19 +47,24 @@ impl Packing {
         Self::new(&vec![steps; batch])
     }
 
+    /// What the kernels for the CPU read.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Number of sequences, B.
     pub fn batch(&self) -> usize {
-        self.lengths.len()
+        self.layout.batch()
     }
 
     /// Length of the longest sequence, T.
     pub fn steps(&self) -> usize {
-        self.offsets.len() - 1
+        self.layout.steps()
     }
 
     /// Number of packed rows, N: the sum of the lengths.
     pub fn rows(&self) -> usize {
-        self.offsets[self.steps()]
+        self.layout.rows()
     }
 
     /// Whether every row has all steps.
@@ -99,7 +74,7 @@ impl Packing {
 
     /// Lengths by sorted position, longest first.
     pub fn lengths(&self) -> &[usize] {
-        &self.lengths
+        self.layout.lengths()
     }
 
     /// The first packed row of each step, then their number; and the lengths: for functions that run on a
@@ -110,13 +85,13 @@ impl Packing {
 
     /// The caller's row at each sorted position.
     pub fn order(&self) -> &[usize] {
-        &self.order
+        self.layout.order()
     }
 
     /// The sorted position of each of the caller's rows: the inverse of [`Packing::order`].
     pub fn positions(&self) -> Vec<usize> {
         let mut positions = vec![0; self.batch()];
-        for (position, &row) in self.order.iter().enumerate() {
+        for (position, &row) in self.order().iter().enumerate() {
             positions[row] = position;
         }
         positions
@@ -124,23 +99,23 @@ impl Packing {
 
     /// Whether the caller's rows were in sorted order already.
     pub fn is_sorted(&self) -> bool {
-        self.order.iter().enumerate().all(|(i, &row)| i == row)
+        self.order().iter().enumerate().all(|(i, &row)| i == row)
     }
 
     /// First packed row of `step`; for `step == self.steps()` the number of packed rows.
     pub fn offset(&self, step: usize) -> usize {
-        self.offsets[step]
+        self.layout.offset(step)
     }
 
     /// Number of sequences that have this step: they are the first sorted positions.
     pub fn live(&self, step: usize) -> usize {
-        self.offsets[step + 1] - self.offsets[step]
+        self.layout.live(step)
     }
 
     /// The packed row of `step` of the sequence at sorted `position`.
     pub fn row(&self, step: usize, position: usize) -> usize {
-        debug_assert!(step < self.lengths[position]);
-        self.offsets[step] + position
+        debug_assert!(step < self.lengths()[position]);
+        self.offset(step) + position
     }
 
     /// The packed rows in packed order, as (step, sorted position).
@@ -152,7 +127,7 @@ impl Packing {
     /// The packed row of the last step of each sorted position.
     pub fn last_rows(&self) -> Vec<usize> {
         let last = |(position, &length): (usize, &usize)| self.row(length - 1, position);
-        self.lengths.iter().enumerate().map(last).collect()
+        self.lengths().iter().enumerate().map(last).collect()
     }
 
     /// Packs token lists, given in the caller's order, into one list of `rows()` tokens.
@@ -160,7 +135,7 @@ impl Packing {
     /// Every list must have the length that this packing was made with.
     pub fn pack<T: Copy>(&self, sequences: &[&[T]]) -> Vec<T> {
         self.iter()
-            .map(|(step, position)| sequences[self.order[position]][step])
+            .map(|(step, position)| sequences[self.order()[position]][step])
             .collect()
     }
 }

@@ -8,6 +8,8 @@
 //! The generator is SplitMix64 (Steele, Lea, Flood 2014) read at a counter: the finaliser is
 //! applied to `key + counter * golden`. It is not for secrets.
 
+use birnn_kernels::random::{GOLDEN, bits_at, mix};
+
 /// What a generator is used for. Two streams never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
@@ -41,16 +43,6 @@ pub struct Rng {
     counter: u64,
 }
 
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// SplitMix64's finaliser: a bijection of 64 bits in which every input bit moves every output bit.
-#[inline(always)]
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 impl Rng {
     /// The generator of `stream` at `step` for `layer` (any number that tells apart the users of a
     /// stream within a step).
@@ -64,7 +56,6 @@ impl Rng {
     }
 
     /// What its numbers depend on beside their index.
-    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn key(&self) -> u64 {
         self.key
     }
@@ -72,7 +63,7 @@ impl Rng {
     /// The 64 bits at `index`, whatever was drawn before.
     #[inline(always)]
     pub fn bits_at(&self, index: u64) -> u64 {
-        mix(self.key.wrapping_add(index.wrapping_mul(GOLDEN)))
+        bits_at(self.key, index)
     }
 
     /// The next 64 bits.

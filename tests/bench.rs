@@ -115,6 +115,33 @@ fn only_what_was_asked_for_is_measured() {
 }
 
 #[test]
+fn instructions_are_named_and_can_be_chosen() {
+    let report = json(&["--only", "latency", "--instructions", "scalar"]);
+    positive(&report, "/latency/milliseconds");
+    assert_eq!(report["instructions"], "scalar");
+    let best = birnn::kernels::cpu::InstructionSet::available()[0].name();
+    assert_eq!(json(&["--only", "latency"])["instructions"], best);
+}
+
+#[test]
+fn subnormal_numbers_are_counted() {
+    let report = json(&["--only", "subnormals"]);
+    let counts = report["subnormals"].as_array().unwrap();
+    assert_eq!(counts.len(), 16);
+    for count in counts {
+        positive(count, "/count");
+        assert_eq!(count["subnormal"], 0, "{count}");
+    }
+    let arguments = [&SMALL[..], &["--only", "subnormals"]].concat();
+    let output = bench(&arguments);
+    let text = stdout(&output);
+    assert!(
+        text.contains("gradients carried from step to step"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_table_fits_a_terminal() {
     let output = bench(&SMALL);
     let text = stdout(&output);
@@ -183,6 +210,7 @@ fn what_cannot_be_measured_is_refused() {
             &["--shape", "1,1,8192,1,1,16777216"],
             "the embedding would have 137438953472 numbers",
         ),
+        (&["--instructions", "mmx"], "this machine has "),
         (&["--threads", "5000"], "5000 is not in 0..=1024"),
         (&["--scaling", "--only", "gemm"], "cannot be used with"),
         (

@@ -13,6 +13,7 @@ mod machine;
 mod model;
 mod recurrent;
 mod scaling;
+mod subnormals;
 mod timing;
 mod tokenizer;
 mod workload;
@@ -21,12 +22,14 @@ pub use gemm::{Gemm, Product};
 pub use machine::{cpu_name, peak_memory_bytes};
 pub use model::LATENCY_TOKENS;
 pub use scaling::{Growth, Point, scaling};
+pub use subnormals::{Subnormals, in_gradients, in_weights, subnormals};
 pub use timing::Timing;
 pub use tokenizer::{Tokenizer, TokenizerRate};
 pub use workload::{Lengths, Shape, Workload};
 
 use crate::error::{Error, Result};
 use crate::kernels::Mode;
+use crate::kernels::cpu::InstructionSet;
 use candle_core::Device;
 use model::Classifier;
 use serde::Serialize;
@@ -48,18 +51,21 @@ pub enum Part {
     Tokenizer,
     /// Matrix products.
     Gemm,
+    /// Subnormal numbers that training makes.
+    Subnormals,
 }
 
 impl Part {
     /// Every part, in the order in which they are measured: training first, so that the peak of
     /// memory is its own.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Training,
         Self::Recurrent,
         Self::Inference,
         Self::Latency,
         Self::Tokenizer,
         Self::Gemm,
+        Self::Subnormals,
     ];
 
     /// Those that can be measured on a device.
@@ -67,6 +73,14 @@ impl Part {
         match device.is_cpu() {
             true => &Self::ALL,
             false => &Self::ALL[..4],
+        }
+    }
+
+    /// Those that are measured on a device where nothing else is asked for: the times.
+    pub fn times_on(device: &Device) -> &'static [Self] {
+        match device.is_cpu() {
+            true => &Self::ALL[..6],
+            false => Self::on(device),
         }
     }
 
@@ -79,6 +93,7 @@ impl Part {
             Self::Latency => "latency",
             Self::Tokenizer => "tokenizer",
             Self::Gemm => "gemm",
+            Self::Subnormals => "subnormals",
         }
     }
 }
@@ -110,6 +125,8 @@ pub struct Report {
     pub cpu: Option<String>,
     /// What the parts ran on: `cpu`, `cuda` or `metal`.
     pub device: &'static str,
+    /// The instruction set that this library uses on the CPU.
+    pub instructions: &'static str,
     /// Threads of the pool.
     pub threads: usize,
     /// The recurrence.
@@ -134,6 +151,8 @@ pub struct Report {
     pub tokenizer: Option<Tokenizer>,
     /// Matrix products.
     pub gemm: Option<Gemm>,
+    /// Subnormal numbers that training made.
+    pub subnormals: Option<Vec<Subnormals>>,
     /// The largest resident set of the process up to the end of training, if that was measured and
     /// the system counts it.
     pub peak_memory_bytes: Option<u64>,
@@ -234,6 +253,7 @@ pub fn measure(
             Device::Cuda(_) => "cuda",
             Device::Metal(_) => "metal",
         },
+        instructions: InstructionSet::current().name(),
         threads: rayon::current_num_threads(),
         cell: workload.cell(),
         shape: workload.shape(),
@@ -246,6 +266,7 @@ pub fn measure(
         latency: None,
         tokenizer: None,
         gemm: None,
+        subnormals: None,
         peak_memory_bytes: None,
     };
     let of_classifier = [Part::Training, Part::Inference, Part::Latency];
@@ -287,6 +308,9 @@ pub fn measure(
             rate.hold_against(&gemm);
         }
         report.gemm = Some(gemm);
+    }
+    if wants(Part::Subnormals) {
+        report.subnormals = Some(subnormals(workload)?);
     }
     Ok(report)
 }

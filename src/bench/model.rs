@@ -7,8 +7,9 @@ use crate::config::TrainConfig;
 use crate::dropout::Phase;
 use crate::error::Result;
 use crate::model::BiRnn;
+use crate::optim::{Gradients, Weights};
 use crate::parameters::{Parameters, builder};
-use crate::train::{LabelledBatch, Learner};
+use crate::train::{LabelledBatch, Learner, Tally};
 use candle_core::Device;
 
 const LEARNING_RATE: f64 = 0.01;
@@ -32,13 +33,26 @@ pub(super) struct Classifier<'a> {
 
 impl<'a> Classifier<'a> {
     pub(super) fn new(workload: &'a Workload, device: &Device) -> Result<Self> {
+        Self::with(workload, device, &TrainConfig::default())
+    }
+
+    /// One whose parameters are averaged over the steps.
+    pub(super) fn averaged(workload: &'a Workload, device: &Device) -> Result<Self> {
+        let settings = TrainConfig {
+            ema_decay: 0.99,
+            ..TrainConfig::default()
+        };
+        Self::with(workload, device, &settings)
+    }
+
+    fn with(workload: &'a Workload, device: &Device, settings: &TrainConfig) -> Result<Self> {
         let config = workload.model_config();
         let vocabulary_size = workload.shape().vocabulary_size;
         let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, vocabulary_size, CLASSES, vb);
         let model = Parameters::create(SEED, device, build)?;
         Ok(Self {
             workload,
-            learner: Learner::new(&TrainConfig::default(), SEED, model)?,
+            learner: Learner::new(settings, SEED, model)?,
             texts: workload.texts(),
             labels: workload.labels(),
             steps: 0,
@@ -53,13 +67,29 @@ impl<'a> Classifier<'a> {
 
     /// One optimizer step as the trainer takes it, from token ids on; returns the loss before it.
     pub(super) fn step(&mut self) -> Result<f64> {
-        let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
-        let batch = LabelledBatch::new(&texts, &self.labels, self.steps)?;
-        let (gradients, tally) = self.learner.gradients(&[batch])?;
-        self.learner.update(gradients, LEARNING_RATE)?;
-        self.steps += 1;
+        let (gradients, tally) = self.gradients()?;
+        self.update(gradients)?;
         self.device.synchronize()?;
         Ok(tally.loss / tally.texts as f64)
+    }
+
+    /// The first half of a step.
+    pub(super) fn gradients(&self) -> Result<(Gradients, Tally)> {
+        let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
+        let batch = LabelledBatch::new(&texts, &self.labels, self.steps)?;
+        self.learner.gradients(&[batch])
+    }
+
+    /// The second half.
+    pub(super) fn update(&mut self, gradients: Gradients) -> Result<()> {
+        self.learner.update(gradients, LEARNING_RATE)?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// All that a step moves.
+    pub(super) fn weights(&self) -> &Weights {
+        self.learner.weights()
     }
 
     /// The model for prediction.

@@ -4,7 +4,8 @@ use super::device;
 use super::table::{grouped, table};
 use super::{Ending, Usage, tell};
 use anyhow::Context;
-use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Workload};
+use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Subnormals, Workload};
+use birnn::kernels::cpu::InstructionSet;
 use birnn::rnn::Mode;
 use serde::Serialize;
 use std::io::Write;
@@ -21,6 +22,8 @@ use std::io::Write;
     birnn bench --shape 64,256,128,128,1,30000 --cell gru\n  \
     birnn bench --lengths 100-400 --only recurrent,gemm\n  \
     birnn bench --threads 1 --json\n  \
+    birnn bench --instructions avx2\n  \
+    birnn bench --only subnormals\n  \
     birnn bench --scaling")]
 pub(super) struct Arguments {
     /// Rows, steps, embedding size, hidden units, layers and vocabulary.
@@ -35,13 +38,19 @@ pub(super) struct Arguments {
     /// Threads to use; 0 for as many as training uses.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
+    /// The processor's instructions to use, avx512, avx2, neon or scalar; matrix products of gemm and of the
+    /// last layer are Candle's, which always uses the best [default: the best of this machine].
+    #[arg(long, value_name = "NAME", value_parser = instructions)]
+    instructions: Option<InstructionSet>,
     /// cpu, cuda, cuda:N or metal; tokenizer and gemm are measured on the CPU only.
     #[arg(long, default_value = "cpu", conflicts_with = "scaling")]
     device: String,
     /// How often each part is measured, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeats: u32,
-    /// Measure these only: training, recurrent, inference, latency, tokenizer, gemm.
+    /// Measure these only: training, recurrent, inference, latency, tokenizer, gemm; or count subnormals,
+    /// numbers so small that they cost some processors a hundred times as long as others: training
+    /// should make none.
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure instead how an optimizer step grows with T, B, H, L and V: each is varied round the
@@ -58,6 +67,15 @@ fn cell(name: &str) -> Result<Mode, String> {
     found.ok_or_else(|| "choose from lstm, gru, rnn, rnn-relu".into())
 }
 
+fn instructions(name: &str) -> Result<InstructionSet, String> {
+    let available = InstructionSet::available();
+    let names: Vec<&str> = available.iter().map(|set| set.name()).collect();
+    let found = available.iter().find(|set| set.name() == name);
+    found
+        .copied()
+        .ok_or_else(|| format!("this machine has {}", names.join(", ")))
+}
+
 /// The name that a config has for it.
 fn name_of(mode: Mode) -> &'static str {
     match mode {
@@ -69,6 +87,8 @@ fn name_of(mode: Mode) -> &'static str {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    // Nothing has been computed yet, so none is in use.
+    arguments.instructions.map(InstructionSet::choose);
     // What training does, so that its speed and its memory are those of training.
     birnn::kernels::cpu::keep_freed_memory();
     rayon::ThreadPoolBuilder::new()
@@ -88,7 +108,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<String> {
     let workload = workload.map_err(usage)?;
     let device = device::open(&arguments.device)?;
     let parts = match &arguments.only[..] {
-        [] => Part::on(&device),
+        [] => Part::times_on(&device),
         only => only,
     };
     let mut told = |part: Part| tell(&format!("measuring {part} ..."));
@@ -105,6 +125,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<String> {
 struct Scaling {
     version: &'static str,
     cpu: Option<String>,
+    instructions: &'static str,
     threads: usize,
     cell: Mode,
     /// The shape round which sizes are varied.
@@ -124,6 +145,7 @@ fn measure_growth(arguments: &Arguments) -> anyhow::Result<String> {
     let scaling = Scaling {
         version: env!("CARGO_PKG_VERSION"),
         cpu: bench::cpu_name(),
+        instructions: InstructionSet::current().name(),
         threads: rayon::current_num_threads(),
         cell,
         shape,
@@ -198,6 +220,7 @@ fn plain(report: &Report) -> String {
         sections.push(table(&rows));
     }
     sections.extend(report.gemm.as_ref().map(products));
+    sections.extend(report.subnormals.as_deref().map(subnormals));
     sections.join("\n")
 }
 
@@ -219,6 +242,7 @@ fn head(report: &Report) -> String {
         machine(
             report.version,
             report.cpu.as_deref(),
+            report.instructions,
             report.threads,
             report.device
         ),
@@ -228,14 +252,20 @@ fn head(report: &Report) -> String {
     )
 }
 
-fn machine(version: &str, cpu: Option<&str>, threads: usize, device: &str) -> String {
+fn machine(
+    version: &str,
+    cpu: Option<&str>,
+    instructions: &str,
+    threads: usize,
+    device: &str,
+) -> String {
     let cpu = cpu.unwrap_or("an unnamed processor");
     let unit = if threads == 1 { "thread" } else { "threads" };
     let device = match device {
         "cpu" => String::new(),
         device => format!(", device {device}"),
     };
-    format!("birnn {version} on {cpu}, {threads} {unit}{device}\n")
+    format!("birnn {version} on {cpu} ({instructions}), {threads} {unit}{device}\n")
 }
 
 /// The growth for people: a row for each size and value, the exponent with the last.
@@ -266,6 +296,7 @@ fn plain_growth(scaling: &Scaling) -> String {
         machine(
             scaling.version,
             scaling.cpu.as_deref(),
+            scaling.instructions,
             scaling.threads,
             "cpu"
         ),
@@ -309,6 +340,21 @@ fn products(gemm: &Gemm) -> String {
         format!("{:.1}", gemm.gflops),
     ];
     rows.push(best);
+    table(&rows)
+}
+
+/// The counts for people.
+fn subnormals(counts: &[Subnormals]) -> String {
+    let head = ["subnormal numbers", "steps", "of", "subnormal"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(counts.iter().map(|count| {
+        vec![
+            count.numbers.into(),
+            count.steps.to_string(),
+            grouped(count.count as usize),
+            grouped(count.subnormal as usize),
+        ]
+    }));
     table(&rows)
 }
 

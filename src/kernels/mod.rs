@@ -32,59 +32,12 @@ pub mod tensors;
 
 use crate::error::{Error, Result};
 use crate::packing::Packing;
+pub(crate) use birnn_kernels::Sizes;
+pub use birnn_kernels::{Mode, subnormals};
 use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-
-/// The recurrence: which equations turn an input and a state into the next state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
-    /// Elman network with tanh.
-    #[serde(rename = "rnn")]
-    RnnTanh,
-    /// Elman network with a rectifier.
-    #[serde(rename = "rnn-relu")]
-    RnnRelu,
-    /// Gated recurrent unit, in PyTorch's variant (reset gate applied after the product).
-    #[serde(rename = "gru")]
-    Gru,
-    /// Long short-term memory.
-    #[serde(rename = "lstm")]
-    Lstm,
-}
-
-impl Mode {
-    /// Every mode.
-    pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Gru, Self::Lstm];
-
-    /// Number of gates, G: the row blocks of the weights.
-    pub fn gates(self) -> usize {
-        match self {
-            Self::RnnTanh | Self::RnnRelu => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
-
-    /// Whether the state has a cell `c` beside `h`.
-    pub fn has_cell(self) -> bool {
-        self == Self::Lstm
-    }
-}
-
-impl fmt::Display for Mode {
-    /// The name that configs use.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RnnTanh => "rnn",
-            Self::RnnRelu => "rnn-relu",
-            Self::Gru => "gru",
-            Self::Lstm => "lstm",
-        })
-    }
-}
 
 /// The parameters of one layer in one direction.
 #[derive(Debug, Clone)]
@@ -229,15 +182,6 @@ pub fn select(device: &Device, dtype: DType) -> &'static dyn Kernel {
     }
 }
 
-/// The sizes of a layer, checked against each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    pub(crate) input: usize,
-    pub(crate) hidden: usize,
-    pub(crate) directions: usize,
-    pub(crate) bias: bool,
-}
-
 impl Layer<'_> {
     /// The initial state, or zeros.
     pub(crate) fn initial_or_zeros(&self, sizes: &Sizes) -> Result<State> {
@@ -264,7 +208,7 @@ impl Layer<'_> {
                 ),
             ));
         }
-        let sizes = Sizes::of_weights(self.mode, self.weights, input)?;
+        let sizes = sizes_of_weights(self.mode, self.weights, input)?;
         let (hidden, directions) = (sizes.hidden, sizes.directions);
         if let Some(state) = self.initial {
             let expected = [directions, self.packing.batch(), hidden];
@@ -287,52 +231,50 @@ impl Layer<'_> {
     }
 }
 
-impl Sizes {
-    /// The sizes of a layer with these weights and `input` inputs.
-    pub(crate) fn of_weights(
-        mode: Mode,
-        weights: &[DirectionWeights],
-        input: usize,
-    ) -> Result<Self> {
-        let directions = weights.len();
-        let first = match weights {
-            [first] | [first, _] => first,
-            _ => {
-                return Err(Error::argument(
-                    "weights",
-                    format!("{directions} directions, but a layer has one or two"),
-                ));
-            }
-        };
-        let hidden = first.hidden.dim(1)?;
-        if input == 0 || hidden == 0 {
+/// The sizes of a layer, checked against each other, with these weights and `input` inputs.
+pub(crate) fn sizes_of_weights(
+    mode: Mode,
+    weights: &[DirectionWeights],
+    input: usize,
+) -> Result<Sizes> {
+    let directions = weights.len();
+    let first = match weights {
+        [first] | [first, _] => first,
+        _ => {
             return Err(Error::argument(
                 "weights",
-                "a layer needs at least one input and one hidden unit",
+                format!("{directions} directions, but a layer has one or two"),
             ));
         }
-        let width = mode.gates() * hidden;
-        for direction in weights {
-            check("weight_ih", &direction.input, &[width, input])?;
-            check("weight_hh", &direction.hidden, &[width, hidden])?;
-            if direction.bias.is_some() != first.bias.is_some() {
-                return Err(Error::argument(
-                    "weights",
-                    "one direction has biases, the other none",
-                ));
-            }
-            if let Some((input_bias, hidden_bias)) = &direction.bias {
-                check("bias_ih", input_bias, &[width])?;
-                check("bias_hh", hidden_bias, &[width])?;
-            }
-        }
-        Ok(Self {
-            input,
-            hidden,
-            directions,
-            bias: first.bias.is_some(),
-        })
+    };
+    let hidden = first.hidden.dim(1)?;
+    if input == 0 || hidden == 0 {
+        return Err(Error::argument(
+            "weights",
+            "a layer needs at least one input and one hidden unit",
+        ));
     }
+    let width = mode.gates() * hidden;
+    for direction in weights {
+        check("weight_ih", &direction.input, &[width, input])?;
+        check("weight_hh", &direction.hidden, &[width, hidden])?;
+        if direction.bias.is_some() != first.bias.is_some() {
+            return Err(Error::argument(
+                "weights",
+                "one direction has biases, the other none",
+            ));
+        }
+        if let Some((input_bias, hidden_bias)) = &direction.bias {
+            check("bias_ih", input_bias, &[width])?;
+            check("bias_hh", hidden_bias, &[width])?;
+        }
+    }
+    Ok(Sizes {
+        input,
+        hidden,
+        directions,
+        bias: first.bias.is_some(),
+    })
 }
 
 /// Checks the shape of an argument.

@@ -2,12 +2,12 @@
 
 use super::model::RnnModel;
 use super::neighbours::{Neighbours, gather};
-use super::softmax::to_gradient;
 use super::told::{Told, losses};
 use crate::batch::{Batch, Batching};
 use crate::dropout::Phase;
 use crate::error::{Error, Result};
 use crate::storage::{change, read};
+use birnn_kernels::softmax::to_gradient;
 use candle_core::Tensor;
 use candle_nn::Module;
 use candle_nn::ops::log_softmax;

@@ -38,7 +38,6 @@ mod generate;
 mod gradients;
 mod model;
 mod neighbours;
-mod softmax;
 mod stream;
 mod told;
 mod train;

@@ -1,6 +1,6 @@
 //! The classifier without a graph: forward, then backward once.
 
-use super::{BiRnn, Linear};
+use super::{BiRnn, decoder};
 use crate::batch::Batch;
 use crate::device::has_functions;
 use crate::dropout::{Mask, Phase};
@@ -10,7 +10,6 @@ use crate::pooling::RecordedPooling;
 use crate::rnn::{ParameterGradients, RecordedStack};
 use crate::rows::UsedRows;
 use candle_core::{DType, Tensor};
-use candle_nn::Module;
 
 /// A classifier that has run forward over a batch.
 ///
@@ -82,7 +81,7 @@ impl BiRnn {
             pooled = mask.apply(&pooled)?;
         }
         let bias = self.decoder.bias().map(Tensor::detach);
-        let logits = Linear::new(self.decoder.weight().detach(), bias).forward(&pooled)?;
+        let logits = decoder::logits(&pooled, &self.decoder.weight().detach(), bias.as_ref())?;
         Ok(Some(RecordedModel {
             model: self,
             embedding_mask,
@@ -138,8 +137,7 @@ impl RecordedModel<'_> {
     ) -> Result<(Option<Tensor>, ParameterGradients)> {
         let decoder = &self.model.decoder;
         let weight = decoder.weight().detach();
-        let d_weight = d_logits.t()?.matmul(&self.pooled)?;
-        let d_pooled = d_logits.matmul(&weight)?;
+        let (d_pooled, d_weight) = decoder::gradients(&self.pooled, &weight, d_logits)?;
         if let Some(mask) = &self.mask {
             mask.apply_in_place(&d_pooled)?;
         }

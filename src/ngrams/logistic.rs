@@ -1,6 +1,7 @@
 //! Logistic regression over sets of features, by dual coordinate descent.
 
 use crate::rng::{Rng, Stream};
+use birnn_kernels::subnormals::flushed;
 
 /// A binary classification problem: texts as sets of features, each feature with a fixed factor.
 pub(super) struct Problem<'a> {
@@ -67,7 +68,10 @@ impl Problem<'_> {
                 let new = optimum(old, margin, squares[text], self.cost);
                 multipliers[text] = new;
                 largest = largest.max((new - old).abs());
-                let change = (sign * (new - old)) as f32;
+                let change = flushed((sign * (new - old)) as f32);
+                if change == 0.0 {
+                    continue;
+                }
                 for &row in rows {
                     let entry = &mut table[row as usize];
                     entry.weight += change * entry.factor;

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::storage::{change, read};
+use birnn_kernels::subnormals::{SMALLEST_KEPT, flushed_below};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -73,13 +74,14 @@ impl Ema {
                 true => {
                     let sum = value.copy()?;
                     let scale = self.scale as f32;
+                    let smallest = SMALLEST_KEPT / scale;
                     read(difference, |difference| {
                         change(&sum, |sum| {
                             let blocks = sum.par_chunks_mut(BLOCK);
                             let blocks = blocks.zip(difference.par_chunks(BLOCK));
                             blocks.for_each(|(sum, difference)| {
-                                for (sum, difference) in sum.iter_mut().zip(difference) {
-                                    *sum += scale * difference;
+                                for (sum, &difference) in sum.iter_mut().zip(difference) {
+                                    *sum += scale * flushed_below(smallest, difference);
                                 }
                             });
                             Ok(())
@@ -133,7 +135,11 @@ impl Ema {
                 true => change(difference, |difference| {
                     let blocks = difference.par_chunks_mut(BLOCK);
                     blocks.for_each(|block| {
-                        block.iter_mut().for_each(|d| *d *= shrink as f32);
+                        let shrink = shrink as f32;
+                        let smallest = SMALLEST_KEPT / shrink;
+                        block
+                            .iter_mut()
+                            .for_each(|d| *d = flushed_below(smallest, *d) * shrink);
                     });
                     Ok(())
                 })?,

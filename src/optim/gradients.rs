@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::indices::Indices;
 use crate::rows::{UsedRows, select_used};
 use crate::storage::read;
+use birnn_kernels::slices;
 use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ pub enum Gradient {
 
 impl Gradient {
     /// The elements that are not known to be zero.
-    pub(super) fn values(&self) -> &Tensor {
+    pub fn values(&self) -> &Tensor {
         match self {
             Self::Dense(values) | Self::Rows { values, .. } => values,
         }
@@ -122,7 +123,7 @@ impl Gradients {
             let values = gradient.values();
             if values.device().is_cpu() && values.dtype() == DType::F32 {
                 sum += read(&values.contiguous()?, |values| {
-                    Ok(pulp::Arch::new().dispatch(SumOfSquares(values)))
+                    Ok(slices::sum_of_squares(values))
                 })?;
             } else {
                 on_device.push(values.clone());
@@ -154,30 +155,6 @@ fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
     match sum {
         Some(sum) => Ok(f64::from(sum.to_scalar::<f32>()?)),
         None => Ok(0.0),
-    }
-}
-
-/// The sum of the squares in double precision, in one order whatever the processor.
-struct SumOfSquares<'a>(&'a [f32]);
-
-impl pulp::NullaryFnOnce for SumOfSquares<'_> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn call(self) -> f64 {
-        /// Sums that run side by side.
-        const LANES: usize = 16;
-        let mut sums = [0.0; LANES];
-        let blocks = self.0.chunks_exact(LANES);
-        for (sum, &value) in sums.iter_mut().zip(blocks.remainder()) {
-            *sum = f64::from(value) * f64::from(value);
-        }
-        for block in blocks {
-            for (sum, &value) in sums.iter_mut().zip(block) {
-                *sum += f64::from(value) * f64::from(value);
-            }
-        }
-        sums.iter().sum()
     }
 }
 

@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::packing::Packing;
 use crate::rows::select_rows;
 use crate::storage::{elements, read};
+use birnn_kernels::slices;
+use birnn_kernels::subnormals::flushed;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -207,7 +209,7 @@ impl PoolOp {
         winners_of_groups.resize_with(batch.div_ceil(group), Default::default);
         let groups = pooled.par_chunks_mut(group * total).zip(winners_of_groups);
         groups.enumerate().for_each(|(index, (pooled, winners))| {
-            pulp::Arch::new().dispatch(PoolGroup {
+            let group = PoolGroup {
                 op: self,
                 first: index * group,
                 output,
@@ -215,7 +217,8 @@ impl PoolOp {
                 total,
                 pooled,
                 winners,
-            });
+            };
+            group.pool();
         });
         if has_max {
             // A node's forward pass runs once.
@@ -289,7 +292,7 @@ impl PoolOp {
             for (position, shares) in shares.chunks_exact_mut(width).enumerate() {
                 let share = 1.0 / self.packing.lengths()[position] as f32;
                 for (sum, d) in shares.iter_mut().zip(part(position)) {
-                    *sum += d * share;
+                    *sum = flushed(*sum + d * share);
                 }
             }
         }
@@ -320,11 +323,8 @@ struct PoolGroup<'a> {
     winners: &'a mut [u32],
 }
 
-impl pulp::NullaryFnOnce for PoolGroup<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
+impl PoolGroup<'_> {
+    fn pool(self) {
         let Self {
             op,
             first,
@@ -365,9 +365,7 @@ impl pulp::NullaryFnOnce for PoolGroup<'_> {
                             }
                         }
                         Pooling::Mean => {
-                            for (sum, value) in part.iter_mut().zip(row) {
-                                *sum += value;
-                            }
+                            slices::add(part, row);
                             if is_last {
                                 let share = 1.0 / (step + 1) as f32;
                                 part.iter_mut().for_each(|sum| *sum *= share);
@@ -380,11 +378,7 @@ impl pulp::NullaryFnOnce for PoolGroup<'_> {
                                 winners.fill(packed as u32);
                                 continue;
                             }
-                            for ((best, winner), &value) in part.iter_mut().zip(winners).zip(row) {
-                                let wins = value > *best;
-                                *best = if wins { value } else { *best };
-                                *winner = if wins { packed as u32 } else { *winner };
-                            }
+                            slices::take_larger(part, winners, row, packed as u32);
                         }
                     }
                 }

@@ -5,6 +5,7 @@ use crate::cuda::rows::sum_rows;
 use crate::error::{Error, Result};
 use crate::indices::Indices;
 use crate::storage::read;
+use birnn_kernels::slices;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::sync::OnceLock;
@@ -170,13 +171,14 @@ impl UsedRows {
         read(gradient, |gradient| {
             let blocks = sums.par_chunks_mut(rows_of_block * width).enumerate();
             blocks.for_each(|(block, sums)| {
-                pulp::Arch::new().dispatch(SumRows {
-                    used: self,
-                    first: block * rows_of_block,
-                    gradient,
-                    width,
-                    sums,
-                });
+                let first = block * rows_of_block;
+                for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
+                    let entries = self.starts[first + row]..self.starts[first + row + 1];
+                    for &place in &self.places[entries.start as usize..entries.end as usize] {
+                        let place = place as usize * width;
+                        slices::add(sums, &gradient[place..place + width]);
+                    }
+                }
             });
             Ok(())
         })?;
@@ -193,34 +195,6 @@ pub(crate) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, matrix: &Ten
             Err(Error::argument("ids", problem))
         }
         None => Ok(()),
-    }
-}
-
-/// The sums of some rows, of which the first is number `first`.
-struct SumRows<'a> {
-    used: &'a UsedRows,
-    first: usize,
-    gradient: &'a [f32],
-    width: usize,
-    sums: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for SumRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let UsedRows { starts, places, .. } = self.used;
-        for (row, sums) in self.sums.chunks_exact_mut(self.width).enumerate() {
-            let row = self.first + row;
-            for &place in &places[starts[row] as usize..starts[row + 1] as usize] {
-                let place = place as usize * self.width;
-                let gradient = &self.gradient[place..place + self.width];
-                for (sum, value) in sums.iter_mut().zip(gradient) {
-                    *sum += value;
-                }
-            }
-        }
     }
 }
 

@@ -86,8 +86,9 @@ fn squares_of_texts(rows: &Tensor, packing: &Packing, width: usize) -> Result<Ve
         for step in 0..packing.steps() {
             let rows = &rows[packing.offset(step) * width..packing.offset(step + 1) * width];
             for (square, row) in squares.iter_mut().zip(rows.chunks_exact(width)) {
-                let sum: f32 = row.iter().map(|value| value * value).sum();
-                *square += f64::from(sum);
+                // In double precision: the square of a small gradient is subnormal in single.
+                let values = row.iter().map(|&value| f64::from(value));
+                *square += values.map(|value| value * value).sum::<f64>();
             }
         }
         Ok(squares)

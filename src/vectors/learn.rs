@@ -7,12 +7,13 @@
 
 use super::config::VectorsConfig;
 use super::counts::Counts;
-use super::skip_gram::{Piece, Rules, Run, Sigmoid, Tables};
+use super::skip_gram::{Piece, Rules, Run, Tables};
 use super::table::Table;
 use super::words::WordVectors;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 use crate::text::TextEncoder;
+use birnn_kernels::skip_gram::Sigmoid;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
@@ -85,12 +86,13 @@ pub fn learn_vectors(
                 runs.push((piece, tables));
             }
             runs.into_par_iter().for_each(|(piece, tables)| {
-                pulp::Arch::new().dispatch(Run {
+                let run = Run {
                     rules: &rules,
                     rng: Rng::new(config.seed, Stream::Vectors, 1, piece.number),
                     piece,
                     tables,
-                });
+                };
+                run.run();
             });
             let copies: Vec<&Table> = shards.iter().map(|shard| &shard.input).collect();
             common.input.put_together(&copies);

@@ -14,8 +14,9 @@
 
 use super::config::VectorsConfig;
 use super::counts::{Kept, Negatives};
-use super::table::{LINE, Line, Table};
+use super::table::Table;
 use crate::rng::Rng;
+use birnn_kernels::skip_gram::{LINE, Line, Sigmoid, step};
 
 /// The vectors of the words, and those that tell near words from random ones.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,11 +57,9 @@ pub(super) struct Run<'a> {
     pub(super) rng: Rng,
 }
 
-impl pulp::NullaryFnOnce for Run<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(mut self) {
+impl Run<'_> {
+    /// Learns from the piece.
+    pub(super) fn run(mut self) {
         let Rules { config, kept, .. } = self.rules;
         let mut before = self.piece.before;
         let mut words = Vec::new();
@@ -127,72 +126,19 @@ impl Tables {
         let v = self.input.change(word);
         change.fill(Line::default());
         for &(target, label) in targets {
-            let u = self.output.change(target);
-            let step = rate * (label - sigmoid.at(dot(u, v)));
-            for ((u, v), change) in u.iter_mut().zip(&*v).zip(&mut *change) {
-                for lane in 0..LINE {
-                    change.0[lane] += step * u.0[lane];
-                    u.0[lane] += step * v.0[lane];
-                }
-            }
+            step(
+                v,
+                self.output.change(target),
+                change,
+                (rate, label),
+                sigmoid,
+            );
         }
         for (v, change) in v.iter_mut().zip(change) {
             for lane in 0..LINE {
                 v.0[lane] += change.0[lane];
             }
         }
-    }
-}
-
-/// The product of two rows.
-#[inline(always)]
-fn dot(a: &[Line], b: &[Line]) -> f32 {
-    let mut sums = [0.0; LINE];
-    for (a, b) in a.iter().zip(b) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.0.iter().zip(&b.0)) {
-            *sum += a * b;
-        }
-    }
-    // By halves: the order of a register's own sum.
-    let mut width = LINE / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
-}
-
-/// The logistic function from a table; it is off by at most a thousandth.
-#[derive(Debug)]
-pub(super) struct Sigmoid {
-    values: Vec<f32>,
-}
-
-impl Sigmoid {
-    /// Beyond this it is as good as 0 or 1.
-    const LIMIT: f32 = 8.0;
-    /// Values per unit.
-    const DENSITY: f32 = 128.0;
-
-    pub(super) fn new() -> Self {
-        let last = (2.0 * Self::LIMIT * Self::DENSITY) as usize;
-        let value = |index| {
-            let x = index as f64 / f64::from(Self::DENSITY) - f64::from(Self::LIMIT);
-            (1.0 / (1.0 + (-x).exp())) as f32
-        };
-        Self {
-            values: (0..=last).map(value).collect(),
-        }
-    }
-
-    /// `1 / (1 + exp(-x))`; 0 for what is no number.
-    #[inline(always)]
-    pub(super) fn at(&self, x: f32) -> f32 {
-        // A cast to an integer keeps to its range.
-        let index = ((x + Self::LIMIT) * Self::DENSITY + 0.5) as usize;
-        self.values[index.min(self.values.len() - 1)]
     }
 }
 
@@ -260,15 +206,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn the_sigmoid_is_close_and_bounded() {
-        let sigmoid = Sigmoid::new();
-        for x in [-7.9f32, -2.0, -0.01, 0.0, 0.3, 5.0] {
-            assert!((sigmoid.at(x) - 1.0 / (1.0 + (-x).exp())).abs() < 1e-3);
-        }
-        assert!(sigmoid.at(-1e9) < 1e-3 && sigmoid.at(1e9) > 0.999);
-        assert!(sigmoid.at(f32::NAN) < 1e-3);
     }
 }

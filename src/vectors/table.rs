@@ -1,14 +1,7 @@
 //! Tables with a row of numbers for every word, and how several changed copies become one again.
 
+use birnn_kernels::skip_gram::{LINE, Line};
 use rayon::prelude::*;
-
-/// Numbers that lie in one cache line.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[repr(align(64))]
-pub(super) struct Line(pub(super) [f32; LINE]);
-
-/// How many numbers a [`Line`] has.
-pub(super) const LINE: usize = 16;
 
 /// Rows of a thread's share when copies are put together.
 const ROWS: usize = 256;

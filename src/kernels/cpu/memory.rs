@@ -8,6 +8,7 @@
 /// glibc returns everything above 32 MiB at once, and a fifth of the step goes into getting it
 /// back page by page. The threads of a pool would each have a heap of their own, of which glibc
 /// returns more; so they share one.
+#[allow(unsafe_code, reason = "a setting of the C library, where there is one")]
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes two integers and sets parameters of the allocator, under its lock;

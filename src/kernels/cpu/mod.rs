@@ -1,60 +1,40 @@
 //! The CPU kernel: one graph node for a whole layer, both directions and all lengths, with its own
-//! backward pass. Single precision.
+//! backward pass. Single precision. The arithmetic is that of [`birnn_kernels`]; here it meets Candle.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `instructions` | which instruction sets this machine has, and how to compile for each |
-//! | `lanes`, `math` | a register of numbers with the operators of one; sigmoid and tanh |
-//! | `tile` | the matrix product |
-//! | `cells` | the equations of each mode |
-//! | `weights` | weights rearranged for the products, their gradients put back |
-//! | `shards` | how the work is cut into tasks |
-//! | `forward`, `backward` | the passes of a layer |
 //! | `op` | the graph nodes |
-//! | `buffer`, `shared`, `prefetch`, `memory` | memory: used again, filled by several tasks, asked for ahead, kept |
+//! | `memory` | what becomes of freed memory |
 
-#![allow(
-    unsafe_code,
-    reason = "registers are loaded without a check of bounds, and tasks write parts of one memory"
-)]
-
-mod backward;
-mod buffer;
-mod cells;
-mod forward;
-mod instructions;
-mod lanes;
-mod math;
 mod memory;
 mod op;
-mod prefetch;
-mod shards;
-mod shared;
-mod tile;
-mod weights;
 
+pub use birnn_kernels::InstructionSet;
 pub use memory::keep_freed_memory;
 
 use super::{
     DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, Recorded, Sizes, State, flat,
+    sizes_of_weights,
 };
 use crate::error::{Error, Result};
 use crate::storage::read;
+use birnn_kernels::{ForwardWeights, pack};
 use candle_core::{DType, Device, Tensor};
-use instructions::InstructionSet;
 use std::sync::{Arc, LazyLock, OnceLock};
-use weights::ForwardWeights;
 
 /// The CPU kernel for one instruction set; see the module's documentation.
 #[derive(Debug, Clone, Copy)]
 pub struct CpuKernel(InstructionSet);
 
 static KERNELS: LazyLock<Vec<CpuKernel>> = LazyLock::new(|| {
-    let sets = InstructionSet::available().into_iter();
-    sets.map(CpuKernel).collect()
+    let current = InstructionSet::current();
+    let mut sets = InstructionSet::available();
+    // The others keep their order.
+    sets.sort_by_key(|set| set.name() != current.name());
+    sets.into_iter().map(CpuKernel).collect()
 });
 
-/// The kernel for each instruction set of this machine, the best first.
+/// The kernel for each instruction set of this machine: the one in use first, then from the best on.
 pub fn kernels() -> &'static [CpuKernel] {
     &KERNELS
 }
@@ -108,9 +88,9 @@ impl Kernel for CpuKernel {
         let Some(first) = weights.first() else {
             return Ok(None);
         };
-        let sizes = Sizes::of_weights(mode, weights, first.input.dim(1)?)?;
+        let sizes = sizes_of_weights(mode, weights, first.input.dim(1)?)?;
         let flat = flat::of_weights(weights)?.detach();
-        let panels = read(&flat, |flat| Ok(op::pack(mode, sizes, self.0, flat)))?;
+        let panels = read(&flat, |flat| Ok(pack(self.0, mode, sizes, flat)))?;
         let layer = PreparedLayer {
             kernel: self.name(),
             mode,

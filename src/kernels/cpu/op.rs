@@ -6,17 +6,14 @@
 //! its node depends on the output's.
 
 use super::PreparedLayer;
-use super::backward::{ArgumentGradients, Backward};
-use super::cells::{Cell, Gru, Lstm, RnnRelu, RnnTanh};
-use super::forward::{Arguments, Computed, Forward, Pack, Saved};
-use super::instructions::InstructionSet;
-use super::weights::ForwardWeights;
-use crate::kernels::{Mode, Sizes};
 use crate::packing::Packing;
 use crate::storage::elements;
+use birnn_kernels::{
+    ArgumentGradients, Arguments, Computed, InstructionSet, Mode, Results, Saved, Sizes, backward,
+    forward,
+};
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 
@@ -65,21 +62,6 @@ impl StateSlot {
     }
 }
 
-/// Flat weights, rearranged for the forward pass.
-pub(super) fn pack(
-    mode: Mode,
-    sizes: Sizes,
-    instructions: InstructionSet,
-    parameters: &[f32],
-) -> Vec<ForwardWeights> {
-    match mode {
-        Mode::RnnTanh => instructions.run(Pack::<RnnTanh>::new(sizes, parameters)),
-        Mode::RnnRelu => instructions.run(Pack::<RnnRelu>::new(sizes, parameters)),
-        Mode::Gru => instructions.run(Pack::<Gru>::new(sizes, parameters)),
-        Mode::Lstm => instructions.run(Pack::<Lstm>::new(sizes, parameters)),
-    }
-}
-
 impl RecurrentOp {
     fn arguments<'a>(
         &'a self,
@@ -88,7 +70,7 @@ impl RecurrentOp {
         start: &'a [f32],
     ) -> Arguments<'a> {
         Arguments {
-            packing: &self.packing,
+            layout: self.packing.layout(),
             sizes: self.sizes,
             input,
             parameters,
@@ -96,13 +78,18 @@ impl RecurrentOp {
         }
     }
 
-    fn forward<C: Cell>(&self, arguments: Arguments) -> Computed {
+    fn forward(&self, arguments: Arguments) -> Computed {
         let packed = self.prepared.as_ref().map(|layer| layer.panels.as_slice());
-        let pass = Forward::<C>::new(arguments, packed, self.tracked);
-        self.instructions.run(pass)
+        forward(
+            self.instructions,
+            self.mode,
+            arguments,
+            packed,
+            self.tracked,
+        )
     }
 
-    fn backward<C: Cell>(
+    fn backward(
         &self,
         arguments: Arguments,
         output: &[f32],
@@ -113,15 +100,19 @@ impl RecurrentOp {
             bail!("recurrent layer: backward without a tracked forward pass");
         };
         let d_state = self.shared.gradients().remove(&thread::current().id());
-        Ok(self.instructions.run(Backward::<C> {
-            arguments,
+        let results = Results {
             saved,
             output,
             d_output,
             d_state: d_state.as_deref(),
+        };
+        Ok(backward(
+            self.instructions,
+            self.mode,
+            arguments,
+            results,
             input_wanted,
-            cell: PhantomData,
-        }))
+        ))
     }
 
     /// Gradients of (input, weights, start); the input's only if it is wanted.
@@ -144,16 +135,7 @@ impl RecurrentOp {
         }
         let [input_data, weights_data, start_data, output, d_output_data] = slices;
         let arguments = self.arguments(input_data, weights_data, start_data);
-        let gradients = match self.mode {
-            Mode::RnnTanh => {
-                self.backward::<RnnTanh>(arguments, output, d_output_data, input_wanted)
-            }
-            Mode::RnnRelu => {
-                self.backward::<RnnRelu>(arguments, output, d_output_data, input_wanted)
-            }
-            Mode::Gru => self.backward::<Gru>(arguments, output, d_output_data, input_wanted),
-            Mode::Lstm => self.backward::<Lstm>(arguments, output, d_output_data, input_wanted),
-        }?;
+        let gradients = self.backward(arguments, output, d_output_data, input_wanted)?;
         drop(guards);
         let device = d_output.device();
         let d_input = match gradients.input {
@@ -189,12 +171,7 @@ impl CustomOp3 for RecurrentOp {
             output,
             state,
             saved,
-        } = match self.mode {
-            Mode::RnnTanh => self.forward::<RnnTanh>(arguments),
-            Mode::RnnRelu => self.forward::<RnnRelu>(arguments),
-            Mode::Gru => self.forward::<Gru>(arguments),
-            Mode::Lstm => self.forward::<Lstm>(arguments),
-        };
+        } = self.forward(arguments);
         *self.shared.state() = state;
         if self.tracked {
             // A node's forward pass runs once.

@@ -1,9 +1,10 @@
 //! The step on the CPU: parameters, moments and differences from the averages in one pass, in parallel.
 
-use super::{Scalars, rows_and_width};
+use super::rows_and_width;
 use crate::error::Result;
 use crate::optim::Gradient;
 use crate::storage::{change, read};
+use birnn_kernels::adamw::{Block, Scalars, Span};
 use candle_core::{Tensor, Var};
 use rayon::prelude::*;
 
@@ -35,7 +36,7 @@ pub(super) fn update_in_place(
             };
             blocks
                 .into_par_iter()
-                .for_each(|block| pulp::Arch::new().dispatch(Update { block, scalars }));
+                .for_each(|block| block.update(&scalars));
             Ok(())
         })
     };
@@ -48,47 +49,6 @@ pub(super) fn update_in_place(
         })
     })?;
     Ok(())
-}
-
-/// The same elements of a parameter, its moments, and (or nothing) its difference from its average.
-#[derive(Default)]
-struct Span<'a> {
-    parameter: &'a mut [f32],
-    first: &'a mut [f32],
-    second: &'a mut [f32],
-    difference: &'a mut [f32],
-}
-
-impl<'a> Span<'a> {
-    /// The first `len` elements and the others.
-    fn split(self, len: usize) -> (Self, Self) {
-        let averaged = len.min(self.difference.len());
-        let (parameter, parameter_rest) = self.parameter.split_at_mut(len);
-        let (first, first_rest) = self.first.split_at_mut(len);
-        let (second, second_rest) = self.second.split_at_mut(len);
-        let (difference, difference_rest) = self.difference.split_at_mut(averaged);
-        let start = Self {
-            parameter,
-            first,
-            second,
-            difference,
-        };
-        let rest = Span {
-            parameter: parameter_rest,
-            first: first_rest,
-            second: second_rest,
-            difference: difference_rest,
-        };
-        (start, rest)
-    }
-}
-
-/// What one task updates: the pieces of a span that stand at `starts` and are as long as their
-/// parts of the gradient.
-struct Block<'a> {
-    span: Span<'a>,
-    starts: Vec<usize>,
-    gradient: &'a [f32],
 }
 
 /// Elements of a block: about 100 kB of numbers are read and written.
@@ -136,75 +96,6 @@ fn blocks_of_rows<'a>(
         .zip(gradient.chunks(rows_of_block * width))
         .map(block)
         .collect()
-}
-
-/// The update of a block. Not a closure: what calls one may be compiled on its own, without the
-/// instructions that the dispatch has chosen.
-struct Update<'a> {
-    block: Block<'a>,
-    scalars: Scalars,
-}
-
-impl pulp::NullaryFnOnce for Update<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { block, scalars } = self;
-        let span = block.span;
-        let width = block.gradient.len() / block.starts.len();
-        let pieces = block.gradient.chunks_exact(width);
-        for (&start, gradient) in block.starts.iter().zip(pieces) {
-            let range = start..start + width;
-            let parameter = &mut span.parameter[range.clone()];
-            let first = &mut span.first[range.clone()];
-            let second = &mut span.second[range.clone()];
-            match span.difference.get_mut(range) {
-                Some(difference) => {
-                    scalars.move_averaged(parameter, first, second, difference, gradient)
-                }
-                None => scalars.move_all(parameter, first, second, gradient),
-            }
-        }
-    }
-}
-
-impl Scalars {
-    #[inline(always)]
-    fn move_all(&self, w: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        let elements = w.iter_mut().zip(first).zip(second).zip(gradient);
-        for (((w, first), second), g) in elements {
-            *w = self.next(*w, first, second, *g);
-        }
-    }
-
-    #[inline(always)]
-    fn move_averaged(
-        &self,
-        w: &mut [f32],
-        first: &mut [f32],
-        second: &mut [f32],
-        difference: &mut [f32],
-        gradient: &[f32],
-    ) {
-        let elements = w.iter_mut().zip(first).zip(second);
-        let elements = elements.zip(difference).zip(gradient);
-        for ((((w, first), second), difference), g) in elements {
-            let next = self.next(*w, first, second, *g);
-            *difference -= self.average * (next - *w);
-            *w = next;
-        }
-    }
-
-    /// The next value of a weight; its moments are moved.
-    #[inline(always)]
-    fn next(&self, w: f32, first: &mut f32, second: &mut f32, g: f32) -> f32 {
-        let g = g * self.scale;
-        *first = self.beta1 * *first + (1.0 - self.beta1) * g;
-        *second = self.beta2 * *second + (1.0 - self.beta2) * (g * g);
-        let root = second.sqrt() * self.root_correction;
-        w * self.keep - self.step_size * *first / (root + self.epsilon)
-    }
 }
 
 #[cfg(test)]

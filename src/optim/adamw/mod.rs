@@ -9,6 +9,7 @@ use super::{Ema, Gradient, Gradients, Rates};
 use crate::error::{Error, Result};
 use crate::indices::Indices;
 use crate::parameters::Parameters;
+use birnn_kernels::adamw::Scalars;
 use candle_core::{DType, Device, Tensor, Var};
 use in_place::update_in_place;
 #[cfg(feature = "cuda")]
@@ -52,24 +53,6 @@ pub struct AdamW {
     step: u64,
     /// By parameter name: the first and the second moment, [2, shape of the parameter].
     moments: BTreeMap<String, Tensor>,
-}
-
-/// The scalars of one step.
-#[derive(Debug, Clone, Copy)]
-struct Scalars {
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
-    /// Learning rate over the first moment's bias correction.
-    step_size: f32,
-    /// One over the root of the second moment's bias correction.
-    root_correction: f32,
-    /// What remains of a weight after decay.
-    keep: f32,
-    /// Factor on the gradient.
-    scale: f32,
-    /// Factor on a weight's change, which is then taken from its difference from its average.
-    average: f32,
 }
 
 impl AdamW {

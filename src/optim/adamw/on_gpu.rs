@@ -1,32 +1,30 @@
 //! The step on an NVIDIA GPU: parameters, moments and differences from the averages in one pass.
 
-use super::Scalars;
 use crate::cuda::adamw::Step;
+use birnn_kernels::adamw::Scalars;
 
-impl Scalars {
-    /// A step without addresses.
-    fn step(self) -> Step {
-        let Self {
-            beta1,
-            beta2,
-            epsilon,
-            step_size,
-            root_correction,
-            keep,
-            scale,
-            average,
-        } = self;
-        Step {
-            beta1,
-            beta2,
-            epsilon,
-            step_size,
-            root_correction,
-            keep,
-            scale,
-            average,
-            ..Step::default()
-        }
+/// A step without addresses.
+fn step_of(scalars: Scalars) -> Step {
+    let Scalars {
+        beta1,
+        beta2,
+        epsilon,
+        step_size,
+        root_correction,
+        keep,
+        scale,
+        average,
+    } = scalars;
+    Step {
+        beta1,
+        beta2,
+        epsilon,
+        step_size,
+        root_correction,
+        keep,
+        scale,
+        average,
+        ..Step::default()
     }
 }
 
@@ -64,7 +62,7 @@ pub(super) fn update_on_gpu(
         },
         count: count as u64,
         width: width as u32,
-        ..scalars.step()
+        ..step_of(scalars)
     };
     // SAFETY: the shapes have been checked; all memories live until here. The parameter and what goes with it
     // are changed in the order of the stream, and nobody else changes them.
@@ -138,7 +136,7 @@ mod tests {
                 },
                 count: values.len() as u64,
                 width: 7,
-                ..scalars.step()
+                ..step_of(scalars)
             };
             // SAFETY: the arrays are of this test.
             unsafe { machine.run("adamw", &step) };

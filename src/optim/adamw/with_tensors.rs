@@ -1,8 +1,8 @@
 //! The step in plain tensor operations: for other devices than the CPU, and the slow twin.
 
-use super::Scalars;
 use crate::error::Result;
 use crate::optim::Gradient;
+use birnn_kernels::adamw::Scalars;
 use candle_core::{Tensor, Var};
 
 /// Takes the step of one parameter; returns its next moments.

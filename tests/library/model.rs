@@ -1,7 +1,6 @@
 //! The classifier: names, poolings, invariants, and a directory made by hand from PyTorch weights.
 
-mod support;
-
+use crate::support::{Fixture, assert_close, fixture_path, values};
 use birnn::batch::Batch;
 use birnn::checkpoint::{ModelDirectory, ModelFile};
 use birnn::dropout::Phase;
@@ -15,7 +14,6 @@ use birnn::predict::predict;
 use birnn::text::{TextConfig, TextEncoder};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
-use support::{Fixture, assert_close, fixture_path, values};
 
 const CPU: Device = Device::Cpu;
 

@@ -1,12 +1,10 @@
 //! What recipes are made of, from the outside: n-grams, adversarial examples, own vectors, teachers,
 //! several sources.
 
-mod support;
-
+use crate::support::birnn;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use support::birnn;
 use tempfile::TempDir;
 
 #[track_caller]

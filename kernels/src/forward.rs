@@ -12,8 +12,8 @@ use super::shards::{Shard, forward_rows, ordered, run_tasks};
 use super::shared::Shared;
 use super::tile::{Left, Start, product};
 use super::weights::{Flat, ForwardWeights, Widths};
-use crate::kernels::Sizes;
-use crate::packing::Packing;
+use crate::layer::{Arguments, Sizes};
+use crate::subnormals::{Place, note};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
@@ -21,55 +21,9 @@ use std::marker::PhantomData;
 /// Rows whose sums over the input are made at a time.
 const CHUNK_ROWS: usize = 128;
 
-/// Multiplications below which a layer is not worth waking another thread.
-const SMALL: usize = 8_000_000;
-
-/// What a layer is a function of, flat.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Arguments<'a> {
-    pub(super) packing: &'a Packing,
-    pub(super) sizes: Sizes,
-    /// Packed rows, [N, I].
-    pub(super) input: &'a [f32],
-    /// Of each direction in turn: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
-    pub(super) parameters: &'a [f32],
-    /// `h` [D, B, H], then for an LSTM `c`.
-    pub(super) start: &'a [f32],
-}
-
-impl<'a> Arguments<'a> {
-    /// Whether the layer is so little work that one thread does it soonest.
-    pub(super) fn is_small(&self) -> bool {
-        self.packing.rows().saturating_mul(self.parameters.len()) < SMALL
-    }
-
-    /// The parameters of one direction.
-    pub(super) fn flat<S: Simd, C: Cell>(
-        &self,
-        direction: usize,
-        widths: Widths<S, C>,
-    ) -> Flat<'a> {
-        let len = widths.parameters(self.sizes.bias);
-        let parameters = &self.parameters[direction * len..(direction + 1) * len];
-        Flat::new(parameters, widths, self.sizes.bias)
-    }
-
-    /// Row `position` of the initial `h` (`part` 0) or `c` (`part` 1).
-    pub(super) fn start_row(&self, part: usize, direction: usize, position: usize) -> &'a [f32] {
-        let at = self.state_at(part, direction, position);
-        &self.start[at..at + self.sizes.hidden]
-    }
-
-    /// Where that row is.
-    pub(super) fn state_at(&self, part: usize, direction: usize, position: usize) -> usize {
-        let directions = self.sizes.directions;
-        ((part * directions + direction) * self.packing.batch() + position) * self.sizes.hidden
-    }
-}
-
 /// What the forward pass keeps of one direction for the backward pass, by packed rows.
 #[derive(Debug)]
-pub(super) struct Saved {
+pub struct Saved {
     /// Values of the gates, each block in whole registers.
     pub(super) gates: Buffer,
     /// Cell states, in whole registers.
@@ -78,13 +32,13 @@ pub(super) struct Saved {
 
 /// What a layer computes.
 #[derive(Debug)]
-pub(super) struct Computed {
+pub struct Computed {
     /// [N, D*H].
-    pub(super) output: Vec<f32>,
+    pub output: Vec<f32>,
     /// Final `h` and `c`, like [`Arguments::start`].
-    pub(super) state: Vec<f32>,
-    /// By direction, if it was to be kept.
-    pub(super) saved: Vec<Saved>,
+    pub state: Vec<f32>,
+    /// By direction, empty if it was not to be kept.
+    pub saved: Vec<Saved>,
 }
 
 /// Rearranges the flat parameters of a layer whose cell is C.
@@ -161,7 +115,7 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
                 &packed_here
             }
         };
-        let rows = arguments.packing.rows();
+        let rows = arguments.layout.rows();
         let kept_rows = |kept: bool, width| Buffer::new(if kept { rows * width } else { 0 });
         let mut saved: Vec<Saved> = (0..directions)
             .map(|_| Saved {
@@ -173,8 +127,8 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
         let (output_len, state_len) = (rows * directions * hidden, arguments.start.len());
         {
             let shards = Shard::all(
-                arguments.packing,
-                forward_rows(arguments.packing.batch(), directions),
+                arguments.layout,
+                forward_rows(arguments.layout.batch(), directions),
             );
             let shared_output = Shared::unwritten(&mut output, output_len);
             let shared_state = Shared::unwritten(&mut state, state_len);
@@ -205,6 +159,11 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
         unsafe {
             output.set_len(output_len);
             state.set_len(state_len);
+        }
+        note(Place::Saved, &output);
+        for saved in &saved {
+            note(Place::Saved, &saved.gates);
+            note(Place::Saved, &saved.c);
         }
         Computed {
             output,

@@ -1,8 +1,7 @@
 //! Properties of the recurrent layers: the textbook's worked examples, invariants, finite
 //! differences, and the way to and from `candle_nn::LSTM`.
 
-mod support;
-
+use crate::support::{assert_close, values};
 use birnn::dropout::Phase;
 use birnn::kernels::{self, Kernel};
 use birnn::parameters::Parameters;
@@ -12,7 +11,6 @@ use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{LSTM, LSTMConfig, RNN, VarBuilder};
 use std::cell::Cell;
 use std::collections::HashMap;
-use support::{assert_close, values};
 
 const CPU: Device = Device::Cpu;
 

@@ -1,7 +1,6 @@
 //! The shapes that are shown: in symbols and as found, for every recipe, and as a person sees them.
 
-mod support;
-
+use crate::support::birnn;
 use birnn::config::Config;
 use birnn::kernels::Mode;
 use birnn::shapes::{Part, Symbol, Walk};
@@ -9,7 +8,6 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
-use support::birnn;
 
 /// Three texts of different lengths; two tokens stand twice.
 fn texts() -> Vec<Vec<u32>> {

@@ -1,7 +1,6 @@
 //! The LSTM from scratch is the packed layer, and both are PyTorch's: outputs and gradients.
 
-mod support;
-
+use crate::support::{Fixture, assert_close};
 use birnn::dropout::Phase;
 use birnn::kernels;
 use birnn::parameters::Parameters;
@@ -10,7 +9,6 @@ use birnn::rnn::{Mode, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
-use support::{Fixture, assert_close};
 
 const CPU: Device = Device::Cpu;
 const TOLERANCE: f32 = 1e-5;

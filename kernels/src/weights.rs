@@ -3,6 +3,8 @@
 use super::buffer::Buffer;
 use super::cells::Cell;
 use super::tile::{Panels, padded};
+use crate::layer::Arguments;
+use crate::subnormals::flushed;
 use pulp::Simd;
 use std::marker::PhantomData;
 
@@ -92,6 +94,18 @@ pub(super) struct Flat<'a> {
 }
 
 impl<'a> Flat<'a> {
+    /// Those of one direction of a layer.
+    pub(super) fn of_direction<S: Simd, C: Cell>(
+        arguments: &Arguments<'a>,
+        direction: usize,
+        widths: Widths<S, C>,
+    ) -> Self {
+        let bias = arguments.sizes.bias;
+        let len = widths.parameters(bias);
+        let parameters = &arguments.parameters[direction * len..(direction + 1) * len];
+        Self::new(parameters, widths, bias)
+    }
+
     /// Takes a direction's parameters apart.
     pub(super) fn new<S: Simd, C: Cell>(
         parameters: &'a [f32],
@@ -111,7 +125,7 @@ impl<'a> Flat<'a> {
 
 /// The weights of one direction as the forward pass reads them.
 #[derive(Debug)]
-pub(super) struct ForwardWeights {
+pub struct ForwardWeights {
     /// Transposed `weight_ih`: the columns are those of the input's blocks.
     pub(super) input: Panels,
     /// Transposed `weight_hh`: the columns are those of the state's blocks.
@@ -203,7 +217,7 @@ impl WeightGradients {
         }
     }
 
-    /// Adds the gradients to those of the flat parameters.
+    /// Adds the gradients to those of the flat parameters, flushed.
     pub(super) fn add_to<S: Simd, C: Cell>(
         &self,
         parameters: &mut [f32],
@@ -217,16 +231,17 @@ impl WeightGradients {
         for column in 0..rows {
             let row = widths.row(C::INPUT, column) * widths.input;
             for (unit, to) in d_input[row..row + widths.input].iter_mut().enumerate() {
-                *to += self.input[unit * stride + column];
+                *to = flushed(*to + self.input[unit * stride + column]);
             }
             let row = widths.row(C::HIDDEN, column) * widths.hidden;
             for (unit, to) in d_hidden[row..row + widths.hidden].iter_mut().enumerate() {
-                *to += self.hidden[unit * stride + column];
+                *to = flushed(*to + self.hidden[unit * stride + column]);
             }
         }
         if bias {
             let (d_input_bias, d_hidden_bias) = d_bias.split_at_mut(rows);
             for column in 0..rows {
+                // Sums of numbers that are flushed.
                 d_input_bias[widths.row(C::INPUT, column)] += self.bias[column];
                 d_hidden_bias[widths.row(C::HIDDEN, column)] += self.bias[start + column];
             }

@@ -1,11 +1,13 @@
 //! Loss and gradient of a softmax over candidates, in the memory of the logits.
 
+use crate::instructions::InstructionSet;
+use crate::subnormals::flushed;
 use rayon::prelude::*;
 
 /// Turns logits [rows, candidates] into the gradient of `factor` times the sum of the rows' cross-entropies
 /// against the candidates `right`; `offsets` are added to the logits first, and `corrections` to all of a row
 /// but the right one. Returns the loss of each row.
-pub(super) fn to_gradient(
+pub fn to_gradient(
     logits: &mut [f32],
     offsets: &[f32],
     corrections: &[f32],
@@ -22,7 +24,7 @@ pub(super) fn to_gradient(
                 right: right as usize,
                 factor,
             };
-            pulp::Arch::new().dispatch(row)
+            InstructionSet::current().run(row)
         })
         .collect()
 }
@@ -58,12 +60,12 @@ impl pulp::NullaryFnOnce for Row<'_> {
         logits[right] = logit;
         let highest = highest(logits);
         for value in logits.iter_mut() {
-            *value = exp_of_negative(*value - highest);
+            *value = flushed(exp_of_negative(*value - highest));
         }
         let sum = sum(logits);
         let share = factor / sum as f32;
         for value in logits.iter_mut() {
-            *value *= share;
+            *value = flushed(*value * share);
         }
         logits[right] -= factor;
         sum.ln() + f64::from(highest) - f64::from(logit)
@@ -134,7 +136,6 @@ fn exp_of_negative(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::normal_tensor;
 
     #[test]
     fn the_exponential_is_exact_to_1e_7() {
@@ -148,13 +149,20 @@ mod tests {
         assert!(exp_of_negative(f32::NEG_INFINITY) < 2e-38);
     }
 
+    /// Numbers between -2 and 2.
+    fn numbers(key: u64, count: usize) -> Vec<f32> {
+        let bits = (0..count as u64).map(|index| crate::random::bits_at(key, index));
+        bits.map(|bits| (bits >> 40) as f32 / (1 << 22) as f32 - 2.0)
+            .collect()
+    }
+
     /// Against finite differences of the loss in double precision.
     #[test]
     fn the_gradient_is_that_of_the_loss() {
         const WIDTH: usize = 37;
-        let values: Vec<f32> = normal_tensor(1, &[3 * WIDTH]).to_vec1().unwrap();
-        let offsets: Vec<f32> = normal_tensor(2, &[WIDTH]).to_vec1().unwrap();
-        let corrections: Vec<f32> = normal_tensor(3, &[WIDTH]).to_vec1().unwrap();
+        let values = numbers(1, 3 * WIDTH);
+        let offsets = numbers(2, WIDTH);
+        let corrections = numbers(3, WIDTH);
         let right = [5, 36, 0];
         let mut gradient = values.clone();
         let losses = to_gradient(&mut gradient, &offsets, &corrections, &right, 0.5);

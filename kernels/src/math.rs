@@ -30,7 +30,8 @@ fn exp_of_negative<S: Simd, const N: usize>(x: Lanes<S, N>) -> (Lanes<S, N>, Lan
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
         series = series.mul_add(r, constant(coefficient));
     }
-    let expm1_r = (r * r).mul_add(series, r);
+    // The last two coefficients are 1. Not `r + r r (...)`: the square of a small number is subnormal.
+    let expm1_r = series.mul_add(r, constant(1.0)) * r;
 
     // 2^k, by its exponent bits: k is in [-126, 0].
     let power = rounded.exponent_from_low_bits(127u32.wrapping_sub(ROUND.to_bits()));
@@ -60,7 +61,7 @@ pub(super) fn tanh<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::cpu::instructions::InstructionSet;
+    use crate::instructions::InstructionSet;
     use pulp::WithSimd;
 
     /// Which of the two functions.

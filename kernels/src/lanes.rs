@@ -3,8 +3,8 @@
 //! An exponential is a chain of a dozen operations of which each waits for the one before. With two
 //! registers side by side the processor has always another one to work on.
 
+use crate::subnormals::SMALLEST_KEPT;
 use pulp::Simd;
-use std::array;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// As many numbers as `N` registers of the instruction set `S` hold.
@@ -12,6 +12,22 @@ use std::ops::{Add, Div, Mul, Sub};
 pub(super) struct Lanes<S: Simd, const N: usize> {
     simd: S,
     values: [S::f32s; N],
+}
+
+/// What an expression makes of each register. Not a function that is given another one: what the compiler
+/// does not put in place there, it compiles without the instruction set.
+macro_rules! each {
+    ($lanes:expr, |$simd:ident, $index:ident, $values:ident| $body:expr) => {{
+        let mut lanes = $lanes;
+        let $simd = lanes.simd;
+        let mut $index = 0;
+        while $index < N {
+            let $values = lanes.values[$index];
+            lanes.values[$index] = $body;
+            $index += 1;
+        }
+        lanes
+    }};
 }
 
 impl<S: Simd, const N: usize> Lanes<S, N> {
@@ -28,10 +44,9 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
     #[inline(always)]
     pub(super) fn load(simd: S, from: &[f32]) -> Self {
         let (whole, _) = S::as_simd_f32s(&from[..Self::WIDTH]);
-        Self {
-            simd,
-            values: array::from_fn(|index| whole[index]),
-        }
+        let mut lanes = Self::splat(simd, 0.0);
+        lanes.values.copy_from_slice(whole);
+        lanes
     }
 
     /// The first numbers of a slice; zeros in the lanes for which there are none.
@@ -40,14 +55,15 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         if from.len() >= Self::WIDTH {
             return Self::load(simd, from);
         }
-        let values = array::from_fn(|index| {
+        let mut lanes = Self::splat(simd, 0.0);
+        for (index, values) in lanes.values.iter_mut().enumerate() {
             let from = &from[from.len().min(index * S::F32_LANES)..];
             let count = from.len().min(S::F32_LANES);
             let some = simd.mask_between_m32s(0, count as u32);
             // SAFETY: the mask has only lanes for which `from` has a number.
-            unsafe { simd.mask_load_ptr_f32s(some, from.as_ptr()) }
-        });
-        Self { simd, values }
+            *values = unsafe { simd.mask_load_ptr_f32s(some, from.as_ptr()) };
+        }
+        lanes
     }
 
     /// Writes all lanes to the start of a slice.
@@ -74,35 +90,14 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         }
     }
 
-    /// What `f` makes of each register.
-    #[inline(always)]
-    fn map(self, f: impl Fn(S, S::f32s) -> S::f32s) -> Self {
-        Self {
-            simd: self.simd,
-            values: array::from_fn(|index| f(self.simd, self.values[index])),
-        }
-    }
-
-    /// What `f` makes of each two registers.
-    #[inline(always)]
-    fn with(self, other: Self, f: impl Fn(S, S::f32s, S::f32s) -> S::f32s) -> Self {
-        Self {
-            simd: self.simd,
-            values: array::from_fn(|index| f(self.simd, self.values[index], other.values[index])),
-        }
-    }
-
     /// `self * factor + summand`, rounded once where the processor can.
     #[inline(always)]
     pub(super) fn mul_add(self, factor: Self, summand: Self) -> Self {
-        Self {
-            simd: self.simd,
-            values: array::from_fn(|index| {
-                let (factor, summand) = (factor.values[index], summand.values[index]);
-                self.simd
-                    .mul_add_e_f32s(self.values[index], factor, summand)
-            }),
-        }
+        each!(self, |simd, index, values| simd.mul_add_e_f32s(
+            values,
+            factor.values[index],
+            summand.values[index]
+        ))
     }
 
     #[inline(always)]
@@ -112,35 +107,39 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
 
     #[inline(always)]
     pub(super) fn abs(self) -> Self {
-        self.map(|simd, values| simd.abs_f32s(values))
+        each!(self, |simd, index, values| simd.abs_f32s(values))
     }
 
     /// This magnitude with the sign of `sign`; `self` is not negative.
     #[inline(always)]
     pub(super) fn with_sign_of(self, sign: Self) -> Self {
-        self.with(sign, |simd, values, sign| {
-            simd.or_f32s(values, simd.and_f32s(sign, simd.splat_f32s(-0.0)))
+        each!(self, |simd, index, values| {
+            let sign = simd.and_f32s(sign.values[index], simd.splat_f32s(-0.0));
+            simd.or_f32s(values, sign)
         })
     }
 
     /// In each lane, `yes` where this lane is below `bound`, else `no`. NaN is below nothing.
     #[inline(always)]
     pub(super) fn if_below(self, bound: f32, yes: Self, no: Self) -> Self {
-        Self {
-            simd: self.simd,
-            values: array::from_fn(|index| {
-                let simd = self.simd;
-                let below = simd.less_than_f32s(self.values[index], simd.splat_f32s(bound));
-                simd.select_f32s(below, yes.values[index], no.values[index])
-            }),
-        }
+        each!(self, |simd, index, values| {
+            let below = simd.less_than_f32s(values, simd.splat_f32s(bound));
+            simd.select_f32s(below, yes.values[index], no.values[index])
+        })
+    }
+
+    /// Zero in each lane whose magnitude is below [`SMALLEST_KEPT`], else the lane as it is, NaN too.
+    #[inline(always)]
+    pub(super) fn flushed(self) -> Self {
+        let magnitude = self.abs();
+        magnitude.if_below(SMALLEST_KEPT, self.constant(0.0), self)
     }
 
     /// Adds to the bits of each lane, then moves them 23 places up: from an integer in the low bits
     /// to a power of two.
     #[inline(always)]
     pub(super) fn exponent_from_low_bits(self, added: u32) -> Self {
-        self.map(|simd, values| {
+        each!(self, |simd, index, values| {
             let bits = simd.transmute_u32s_f32s(values);
             let bits = simd.add_u32s(bits, simd.splat_u32s(added));
             simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23)))
@@ -153,7 +152,8 @@ impl<S: Simd, const N: usize> Add for Lanes<S, N> {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        self.with(other, |simd, a, b| simd.add_f32s(a, b))
+        each!(self, |simd, index, values| simd
+            .add_f32s(values, other.values[index]))
     }
 }
 
@@ -162,7 +162,8 @@ impl<S: Simd, const N: usize> Sub for Lanes<S, N> {
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        self.with(other, |simd, a, b| simd.sub_f32s(a, b))
+        each!(self, |simd, index, values| simd
+            .sub_f32s(values, other.values[index]))
     }
 }
 
@@ -171,7 +172,8 @@ impl<S: Simd, const N: usize> Mul for Lanes<S, N> {
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        self.with(other, |simd, a, b| simd.mul_f32s(a, b))
+        each!(self, |simd, index, values| simd
+            .mul_f32s(values, other.values[index]))
     }
 }
 
@@ -180,6 +182,7 @@ impl<S: Simd, const N: usize> Div for Lanes<S, N> {
 
     #[inline(always)]
     fn div(self, other: Self) -> Self {
-        self.with(other, |simd, a, b| simd.div_f32s(a, b))
+        each!(self, |simd, index, values| simd
+            .div_f32s(values, other.values[index]))
     }
 }

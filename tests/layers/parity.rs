@@ -2,15 +2,13 @@
 //!
 //! The references and the seeded script that made them are in `tests/fixtures`.
 
-mod support;
-
+use crate::support::{Fixture, assert_close};
 use birnn::dropout::Phase;
 use birnn::kernels::{self, Kernel};
 use birnn::rnn::{GruCell, LstmCell, Mode, Recurrent, RecurrentConfig, RnnCell, State};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
-use support::{Fixture, assert_close};
 
 /// PyTorch's own error against double precision is 3e-7 for outputs and 2e-6 for gradients.
 const OUTPUT_TOLERANCE: f32 = 2e-6;

@@ -12,9 +12,13 @@
 //! | GRU | n, r, z, m | n, r, z | r, z, m |
 //!
 //! where `m = W_hn h + b_hn`.
+//!
+//! What is carried from step to step, and the gradients of the sums, are flushed: numbers that vanish over
+//! many steps become zero before they are subnormal (see [`crate::subnormals`]).
 
 use super::lanes::Lanes;
 use super::math::{sigmoid, tanh};
+use crate::subnormals::SMALLEST_KEPT;
 use pulp::Simd;
 
 /// The most blocks that a cell has.
@@ -79,7 +83,8 @@ pub(super) trait Cell: Send + Sync {
         c: Lanes<S, N>,
     ) -> Stepped<S, N>;
 
-    /// The gradient of a step, from those of the states after it.
+    /// The gradient of a step, from those of the states after it, which are flushed. The caller flushes
+    /// what comes out.
     fn backward<S: Simd, const N: usize>(
         kept: Kept<S, N>,
         dh: Lanes<S, N>,
@@ -117,10 +122,10 @@ impl Cell for Lstm {
         c: Lanes<S, N>,
     ) -> Stepped<S, N> {
         let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
-        let c = f.mul_add(c, i * g);
+        let c = f.mul_add(c, i * g).flushed();
         Stepped {
             gates: [i, f, g, o],
-            h: o * tanh(c),
+            h: (o * tanh(c)).flushed(),
             c,
         }
     }
@@ -169,7 +174,7 @@ impl Cell for Gru {
         let n = tanh(r.mul_add(m, n));
         Stepped {
             gates: [n, r, z, m],
-            h: z.mul_add(h - n, n),
+            h: z.mul_add(h - n, n).flushed(),
             c,
         }
     }
@@ -211,7 +216,7 @@ impl Cell for RnnTanh {
     ) -> Stepped<S, N> {
         Stepped {
             gates: sums,
-            h: tanh(sums[0]),
+            h: tanh(sums[0]).flushed(),
             c,
         }
     }
@@ -251,7 +256,7 @@ impl Cell for RnnRelu {
         Stepped {
             gates: sums,
             // Not a maximum: a NaN must stay one.
-            h: sums[0].if_below(0.0, zero, sums[0]),
+            h: sums[0].if_below(SMALLEST_KEPT, zero, sums[0]),
             c,
         }
     }

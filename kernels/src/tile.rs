@@ -1,37 +1,44 @@
 //! The matrix product: small tiles of the result that stay in registers over the whole sum.
 //!
-//! A tile has [`tile_rows`] rows and up to [`TILE_REGISTERS`] registers of columns. For every
-//! summand it loads its columns of the right matrix once and multiplies them with one number of
-//! each row of the left one: with AVX-512, 24 multiplications for 11 loads, which keeps both
-//! multipliers busy as long as the operands come from the caches. Every element of the result is
-//! summed in one order, so a row does not depend on the rows beside it.
+//! A tile has up to [`tile_rows`] rows and [`tile_registers`] registers of columns. For every summand it
+//! loads its columns of the right matrix once and multiplies them with one number of each row of the left
+//! one: with 32 registers 24 multiplications for 11 loads, with 16 registers 12 for 8. Either keeps both
+//! multipliers of a core busy as long as the operands come from the caches, and leaves a register or
+//! more to spare: where the compiler has none, it keeps a sum in memory, and the tile takes twice
+//! as long. Every element of the result is summed in one order, so a row does not depend on the rows
+//! beside it, nor on the size of the tile.
 
 use super::buffer::Buffer;
 use super::lanes::Lanes;
 use pulp::{Simd, WithSimd};
 
 /// Registers of columns in a tile.
-const TILE_REGISTERS: usize = 3;
-
-/// Rows of a tile: as many as leave registers for one row of the right matrix and one number.
-const fn tile_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+const fn tile_registers<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 3 } else { 2 }
 }
+
+/// The most rows of a tile.
+const fn tile_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 8 } else { 6 }
+}
+
+/// Summands of a left matrix in rows that are added at a time.
+const UNROLLED: usize = 4;
 
 /// `n` rounded up to whole registers.
 pub(super) const fn padded<S: Simd>(n: usize) -> usize {
     n.div_ceil(S::F32_LANES) * S::F32_LANES
 }
 
-/// The left matrix of a product: element (row, summand) is
-/// `data[row * row_stride + summand * summand_stride]`.
+/// The left matrix of a product: element (row, summand) is `data[row * stride + summand]`, or, transposed,
+/// `data[summand * stride + row]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Left<'a> {
     data: &'a [f32],
     rows: usize,
     summands: usize,
-    row_stride: usize,
-    summand_stride: usize,
+    stride: usize,
+    transposed: bool,
 }
 
 impl<'a> Left<'a> {
@@ -42,8 +49,8 @@ impl<'a> Left<'a> {
             data,
             rows,
             summands: columns,
-            row_stride: stride,
-            summand_stride: 1,
+            stride,
+            transposed: false,
         }
     }
 
@@ -53,8 +60,7 @@ impl<'a> Left<'a> {
         Self {
             rows: columns,
             summands: rows,
-            row_stride: 1,
-            summand_stride: stride,
+            transposed: true,
             ..matrix
         }
     }
@@ -71,8 +77,8 @@ pub(super) enum Start<'a> {
     Present,
 }
 
-/// The right matrix of a product, [summands, columns], rearranged: for each group of [`TILE_REGISTERS`] registers
-/// of columns all its rows, one after the other. Lanes without a column are 0.
+/// The right matrix of a product, [summands, columns], rearranged: for each group of [`tile_registers`]
+/// registers of columns all its rows, one after the other. Lanes without a column are 0.
 #[derive(Debug)]
 pub(super) struct Panels {
     data: Buffer,
@@ -80,6 +86,8 @@ pub(super) struct Panels {
     columns: usize,
     /// Lanes of the registers it is made for.
     lanes: usize,
+    /// Columns of a group, but for the last one.
+    group: usize,
 }
 
 impl Panels {
@@ -97,6 +105,7 @@ impl Panels {
             summands,
             columns,
             lanes: S::F32_LANES,
+            group: tile_registers::<S>() * S::F32_LANES,
         };
         for (first, width, panel) in panels.parts_mut() {
             for lane in 0..width.min(columns - first) {
@@ -122,6 +131,7 @@ impl Panels {
             summands,
             columns,
             lanes: S::F32_LANES,
+            group: tile_registers::<S>() * S::F32_LANES,
         };
         for (first, width, panel) in panels.parts_mut() {
             for (i, to) in panel.chunks_exact_mut(width).enumerate() {
@@ -138,7 +148,7 @@ impl Panels {
     /// First column, width and content of each panel.
     fn parts_mut(&mut self) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
         let (summands, columns) = (self.summands, self.columns);
-        let (lanes, full) = (self.lanes, TILE_REGISTERS * self.lanes);
+        let (lanes, full) = (self.lanes, self.group);
         let panels = self.data.chunks_mut((full * summands).max(1));
         panels.enumerate().map(move |(index, panel)| {
             let first = index * full;
@@ -159,53 +169,93 @@ pub(super) fn product<S: Simd>(
     out: &mut [f32],
     stride: usize,
 ) {
-    let lanes = S::F32_LANES;
-    let columns = right.columns;
-    assert_eq!(right.summands, left.summands, "summands of a product");
-    assert_eq!(right.lanes, lanes, "panels of another instruction set");
-    assert_eq!(right.data.len(), right.summands * padded::<S>(columns));
-    assert!(
-        columns > 0 && padded::<S>(columns) <= stride,
-        "columns of a product"
-    );
-    assert!((left.rows - 1) * stride + padded::<S>(columns) <= out.len());
-    if let Start::Row(row) = start {
-        assert!(padded::<S>(columns) <= row.len());
-    }
+    // One function for an instruction set, whoever calls it.
+    simd.vectorize(Product {
+        left,
+        right,
+        start,
+        out,
+        stride,
+    });
+}
 
-    let registers = columns.div_ceil(lanes);
-    let mut register = 0;
-    while register < registers {
-        let width = TILE_REGISTERS.min(registers - register);
-        let column = register * lanes;
-        let mut row = 0;
-        while row < left.rows {
-            let rows = tile_rows::<S>().min(left.rows - row);
-            // SAFETY: rows `row..row + rows` and `width` registers of columns from `column` on lie
-            // within left, right, start and out: `Left` is made with an assertion that its last
-            // element lies in its slice (transposing keeps the elements), the assertions above
-            // bound the other three, whole registers included, and panel `register / TILE_REGISTERS` starts
-            // after `column` columns of `summands` numbers each.
-            unsafe {
-                let tile = Tile {
-                    summands: left.summands,
-                    left: left.data.as_ptr().add(row * left.row_stride),
-                    left_row: left.row_stride,
-                    left_summand: left.summand_stride,
-                    right: right.data.as_ptr().add(column * left.summands),
-                    start: match start {
-                        Start::Zero => TileStart::Zero,
-                        Start::Row(values) => TileStart::Row(values.as_ptr().add(column)),
-                        Start::Present => TileStart::Present,
-                    },
-                    out: out.as_mut_ptr().add(row * stride + column),
-                    out_row: stride,
-                };
-                tile.run(simd, rows, width);
-            }
-            row += rows;
+/// What [`product`] is given.
+struct Product<'a> {
+    left: Left<'a>,
+    right: &'a Panels,
+    start: Start<'a>,
+    out: &'a mut [f32],
+    stride: usize,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            left,
+            right,
+            start,
+            out,
+            stride,
+        } = self;
+        let lanes = S::F32_LANES;
+        let columns = right.columns;
+        assert_eq!(right.summands, left.summands, "summands of a product");
+        assert_eq!(right.lanes, lanes, "panels of another instruction set");
+        assert_eq!(right.data.len(), right.summands * padded::<S>(columns));
+        assert!(
+            columns > 0 && padded::<S>(columns) <= stride,
+            "columns of a product"
+        );
+        assert!((left.rows - 1) * stride + padded::<S>(columns) <= out.len());
+        if let Start::Row(row) = start {
+            assert!(padded::<S>(columns) <= row.len());
         }
-        register += width;
+
+        // Tiles of rows that differ by at most one.
+        let tiles = left.rows.div_ceil(tile_rows::<S>());
+        let (fewer, larger) = (left.rows / tiles, left.rows % tiles);
+        let registers = columns.div_ceil(lanes);
+        let mut register = 0;
+        while register < registers {
+            let width = tile_registers::<S>().min(registers - register);
+            let column = register * lanes;
+            let mut row = 0;
+            for tile in 0..tiles {
+                let rows = fewer + usize::from(tile < larger);
+                // SAFETY: rows `row..row + rows` and `width` registers of columns from `column` on lie
+                // within left, right, start and out: `Left` is made with an assertion that its last
+                // element lies in its slice (transposing keeps the elements), the assertions above
+                // bound the other three, whole registers included, and the panel of `register` starts
+                // after `column` columns of `summands` numbers each.
+                unsafe {
+                    let tile = Tile {
+                        summands: left.summands,
+                        left: match left.transposed {
+                            true => left.data.as_ptr().add(row),
+                            false => left.data.as_ptr().add(row * left.stride),
+                        },
+                        left_stride: left.stride,
+                        right: right.data.as_ptr().add(column * left.summands),
+                        start: match start {
+                            Start::Zero => TileStart::Zero,
+                            Start::Row(values) => TileStart::Row(values.as_ptr().add(column)),
+                            Start::Present => TileStart::Present,
+                        },
+                        out: out.as_mut_ptr().add(row * stride + column),
+                        out_row: stride,
+                    };
+                    match left.transposed {
+                        true => tile.run::<S, true>(simd, rows, width),
+                        false => tile.run::<S, false>(simd, rows, width),
+                    }
+                }
+                row += rows;
+            }
+            register += width;
+        }
     }
 }
 
@@ -222,29 +272,31 @@ enum TileStart {
 struct Tile {
     summands: usize,
     left: *const f32,
-    left_row: usize,
-    left_summand: usize,
+    left_stride: usize,
     right: *const f32,
     start: TileStart,
     out: *mut f32,
     out_row: usize,
 }
 
-/// A tile whose size the compiler knows.
-struct SizedTile<const ROWS: usize, const REGISTERS: usize>(Tile);
+/// A tile of which the compiler knows the size, and whether its left matrix is transposed: then it finds the
+/// numbers of all rows from one address.
+struct SizedTile<const ROWS: usize, const REGISTERS: usize, const TRANSPOSED: bool>(Tile);
 
 impl Tile {
     /// # Safety
     /// The elements that the tile points to exist; see [`Tile`].
     #[inline(always)]
-    unsafe fn run<S: Simd>(self, simd: S, rows: usize, registers: usize) {
-        const { assert!(TILE_REGISTERS == 3) };
+    unsafe fn run<S: Simd, const TRANSPOSED: bool>(self, simd: S, rows: usize, registers: usize) {
         // SAFETY: the caller's.
         unsafe {
             match registers {
-                1 => self.run_columns::<S, 1>(simd, rows),
-                2 => self.run_columns::<S, 2>(simd, rows),
-                _ => self.run_columns::<S, 3>(simd, rows),
+                1 => self.run_columns::<S, 1, TRANSPOSED>(simd, rows),
+                2 => self.run_columns::<S, 2, TRANSPOSED>(simd, rows),
+                _ if const { tile_registers::<S>() == 3 } => {
+                    self.run_columns::<S, 3, TRANSPOSED>(simd, rows)
+                }
+                _ => unreachable!("a tile has at most two registers of columns"),
             }
         }
     }
@@ -254,21 +306,32 @@ impl Tile {
     /// # Safety
     /// As [`Tile::run`].
     #[inline(always)]
-    unsafe fn run_columns<S: Simd, const REGISTERS: usize>(self, simd: S, rows: usize) {
+    unsafe fn run_columns<S: Simd, const REGISTERS: usize, const TRANSPOSED: bool>(
+        self,
+        simd: S,
+        rows: usize,
+    ) {
         match rows {
-            1 => simd.vectorize(SizedTile::<1, REGISTERS>(self)),
-            2 => simd.vectorize(SizedTile::<2, REGISTERS>(self)),
-            3 => simd.vectorize(SizedTile::<3, REGISTERS>(self)),
-            4 => simd.vectorize(SizedTile::<4, REGISTERS>(self)),
-            5 => simd.vectorize(SizedTile::<5, REGISTERS>(self)),
-            6 => simd.vectorize(SizedTile::<6, REGISTERS>(self)),
-            7 => simd.vectorize(SizedTile::<7, REGISTERS>(self)),
-            _ => simd.vectorize(SizedTile::<8, REGISTERS>(self)),
+            1 => simd.vectorize(SizedTile::<1, REGISTERS, TRANSPOSED>(self)),
+            2 => simd.vectorize(SizedTile::<2, REGISTERS, TRANSPOSED>(self)),
+            3 => simd.vectorize(SizedTile::<3, REGISTERS, TRANSPOSED>(self)),
+            4 => simd.vectorize(SizedTile::<4, REGISTERS, TRANSPOSED>(self)),
+            5 => simd.vectorize(SizedTile::<5, REGISTERS, TRANSPOSED>(self)),
+            6 => simd.vectorize(SizedTile::<6, REGISTERS, TRANSPOSED>(self)),
+            7 if const { tile_rows::<S>() == 8 } => {
+                simd.vectorize(SizedTile::<7, REGISTERS, TRANSPOSED>(self));
+            }
+            _ if const { tile_rows::<S>() == 8 } => {
+                simd.vectorize(SizedTile::<8, REGISTERS, TRANSPOSED>(self));
+            }
+            _ => unreachable!("a tile has at most six rows"),
         }
     }
 }
 
-impl<const ROWS: usize, const REGISTERS: usize> WithSimd for SizedTile<ROWS, REGISTERS> {
+impl<const ROWS: usize, const REGISTERS: usize, const TRANSPOSED: bool> WithSimd
+    for SizedTile<ROWS, REGISTERS, TRANSPOSED>
+{
     type Output = ();
 
     #[inline(always)]
@@ -276,8 +339,7 @@ impl<const ROWS: usize, const REGISTERS: usize> WithSimd for SizedTile<ROWS, REG
         let Tile {
             summands,
             left,
-            left_row,
-            left_summand,
+            left_stride,
             right,
             start,
             out,
@@ -300,21 +362,37 @@ impl<const ROWS: usize, const REGISTERS: usize> WithSimd for SizedTile<ROWS, REG
                     }
                 }
             }
+            let step = if TRANSPOSED { left_stride } else { 1 };
             let (mut left, mut right) = (left, right);
-            for _ in 0..summands {
-                let mut columns = [simd.splat_f32s(0.0); REGISTERS];
-                for (register, column) in columns.iter_mut().enumerate() {
-                    *column = load(right.add(register * lanes));
-                }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let factor = simd.splat_f32s(*left.add(row * left_row));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = simd.mul_add_e_f32s(factor, column, *sum);
-                    }
+            // Several summands at a time share the addresses of their rows.
+            let unrolled = if TRANSPOSED { 1 } else { UNROLLED };
+            let mut summand = 0;
+            while summand + unrolled <= summands {
+                for index in 0..unrolled {
+                    let right = right.add(index * REGISTERS * lanes);
+                    let left = left.add(index * step);
+                    add_products::<S, ROWS, REGISTERS, TRANSPOSED>(
+                        simd,
+                        &mut sums,
+                        (left, left_stride),
+                        right,
+                    );
                 }
                 // The last steps may lead past the end of a matrix, where nothing is read.
-                left = left.wrapping_add(left_summand);
+                left = left.wrapping_add(unrolled * step);
+                right = right.wrapping_add(unrolled * REGISTERS * lanes);
+                summand += unrolled;
+            }
+            while summand < summands {
+                add_products::<S, ROWS, REGISTERS, TRANSPOSED>(
+                    simd,
+                    &mut sums,
+                    (left, left_stride),
+                    right,
+                );
+                left = left.wrapping_add(step);
                 right = right.wrapping_add(REGISTERS * lanes);
+                summand += 1;
             }
             for (row, sums) in sums.iter().enumerate() {
                 for (register, sum) in sums.iter().enumerate() {
@@ -326,10 +404,46 @@ impl<const ROWS: usize, const REGISTERS: usize> WithSimd for SizedTile<ROWS, REG
     }
 }
 
+/// Adds the products of one summand: of the numbers of its rows, from the first one's address on, with its
+/// registers of columns.
+///
+/// # Safety
+/// These numbers exist.
+#[inline(always)]
+unsafe fn add_products<
+    S: Simd,
+    const ROWS: usize,
+    const REGISTERS: usize,
+    const TRANSPOSED: bool,
+>(
+    simd: S,
+    sums: &mut [[S::f32s; REGISTERS]; ROWS],
+    (left, left_stride): (*const f32, usize),
+    right: *const f32,
+) {
+    let mut columns = [simd.splat_f32s(0.0); REGISTERS];
+    // SAFETY: the caller's; registers are read unaligned, and any bits are a number.
+    unsafe {
+        for (register, column) in columns.iter_mut().enumerate() {
+            let from = right.add(register * S::F32_LANES).cast::<S::f32s>();
+            *column = from.read_unaligned();
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let factor = simd.splat_f32s(match TRANSPOSED {
+                true => *left.add(row),
+                false => *left.add(row * left_stride),
+            });
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = simd.mul_add_e_f32s(factor, column, *sum);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::cpu::instructions::InstructionSet;
+    use crate::instructions::InstructionSet;
 
     /// Small whole numbers, whose sums are exact in any order.
     fn numbers(len: usize, seed: usize) -> Vec<f32> {

@@ -1,7 +1,7 @@
 //! A step of one row on the way back.
 
-use crate::kernels::cpu::cells::{Cell, Kept, MOST_BLOCKS};
-use crate::kernels::cpu::lanes::Lanes;
+use crate::cells::{Cell, Kept, MOST_BLOCKS};
+use crate::lanes::Lanes;
 use pulp::Simd;
 
 /// The gradient of a step of one row: from those of the states after it to those before it and of
@@ -63,21 +63,22 @@ impl StepRow<'_> {
             c: of_cell(self.c),
         };
         let d_output = Lanes::load_some(simd, &self.d_output[unit..]);
-        let dh = Lanes::load(simd, &self.dh[unit..]) + d_output;
+        let dh = (Lanes::load(simd, &self.dh[unit..]) + d_output).flushed();
         let dc = match C::HAS_CELL {
             true => Lanes::load(simd, &self.dc[unit..]),
             false => zero,
         };
         let gradients = C::backward(kept, dh, dc);
         if C::CARRIES {
-            gradients.h.store(&mut self.dh[unit..]);
+            gradients.h.flushed().store(&mut self.dh[unit..]);
         }
         if C::HAS_CELL {
-            gradients.c.store(&mut self.dc[unit..]);
+            gradients.c.flushed().store(&mut self.dc[unit..]);
         }
         for (block, sum) in gradients.sums.iter().enumerate().take(C::BLOCKS) {
             let row = block * self.hidden;
-            sum.store_some(&mut self.d_sums[row + unit..row + self.hidden]);
+            let to = &mut self.d_sums[row + unit..row + self.hidden];
+            sum.flushed().store_some(to);
         }
     }
 }

@@ -2,8 +2,7 @@
 //! threads, against the reference kernel; the kernel's other ways in; and whole training steps whose
 //! tables are cut.
 
-mod support;
-
+use crate::support::{assert_close, values};
 use birnn::config::TrainConfig;
 use birnn::dropout::Phase;
 use birnn::kernels::{self, Kernel, Mode};
@@ -16,7 +15,6 @@ use birnn::rnn::{Recurrent, RecurrentConfig, State};
 use birnn::train::{LabelledBatch, Learner};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
-use support::{assert_close, values};
 
 const CPU: Device = Device::Cpu;
 

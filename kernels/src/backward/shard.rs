@@ -2,15 +2,17 @@
 
 use super::Backward;
 use super::row::StepRow;
-use crate::kernels::Sizes;
-use crate::kernels::cpu::buffer::Buffer;
-use crate::kernels::cpu::cells::Cell;
-use crate::kernels::cpu::lanes::Lanes;
-use crate::kernels::cpu::prefetch::prefetch;
-use crate::kernels::cpu::shards::{Chunk, Shard, ordered};
-use crate::kernels::cpu::shared::Shared;
-use crate::kernels::cpu::tile::{Left, Panels, Start, product};
-use crate::kernels::cpu::weights::{BackwardWeights, WeightGradients, Widths};
+use crate::Results;
+use crate::buffer::Buffer;
+use crate::cells::Cell;
+use crate::lanes::Lanes;
+use crate::layer::Sizes;
+use crate::prefetch::prefetch;
+use crate::shards::{Chunk, Shard, ordered};
+use crate::shared::Shared;
+use crate::subnormals::{Place, flushed, note};
+use crate::tile::{Left, Panels, Start, product};
+use crate::weights::{BackwardWeights, WeightGradients, Widths};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -38,11 +40,17 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
             let (chunk, written) = &self.chunks[index];
             for step in ordered(chunk.steps.clone(), self.backwards()) {
                 self.step(simd, &mut work, chunk, step);
+                note(Place::Carried, &work.dh);
+                note(Place::Carried, &work.dc);
             }
+            note(
+                Place::Sums,
+                &work.d_sums[..chunk.rows() * work.widths.sums_row()],
+            );
             self.add_weight_gradients(simd, &mut work, chunk);
             self.write_input_gradients(simd, &mut work, chunk, written);
         }
-        self.end(&work);
+        self.end(simd, &mut work);
         work.gradients
     }
 }
@@ -103,12 +111,15 @@ impl<C: Cell> ShardBackward<'_, C> {
     fn end_gradient<S: Simd>(&self, part: usize, widths: Widths<S, C>) -> Vec<f32> {
         let row_len = widths.state_row();
         let mut state = vec![0.0; self.shard.batch() * row_len];
-        if let Some(gradient) = self.pass.d_state
+        if let Some(gradient) = self.pass.results.d_state
             && (part == 0 || C::HAS_CELL)
         {
             for (row, position) in state.chunks_exact_mut(row_len).zip(self.shard.positions()) {
                 let at = self.pass.arguments.state_at(part, self.direction, position);
-                row[..widths.hidden].copy_from_slice(&gradient[at..at + widths.hidden]);
+                let gradient = &gradient[at..at + widths.hidden];
+                for (to, &from) in row.iter_mut().zip(gradient) {
+                    *to = flushed(from);
+                }
             }
         }
         state
@@ -118,13 +129,13 @@ impl<C: Cell> ShardBackward<'_, C> {
     #[inline(always)]
     fn step<S: Simd>(&self, simd: S, work: &mut Work<S, C>, chunk: &Chunk, step: usize) {
         let (shard, direction) = (self.shard, self.direction);
-        let Backward {
-            arguments,
+        let arguments = self.pass.arguments;
+        let Results {
             saved,
             output,
             d_output,
             ..
-        } = *self.pass;
+        } = self.pass.results;
         let saved = &saved[direction];
         let widths = work.widths;
         let (row_len, state_row) = (widths.sums_row(), widths.state_row());
@@ -277,8 +288,9 @@ impl<C: Cell> ShardBackward<'_, C> {
         let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
         for (at, run) in self.shard.runs(chunk) {
             for (index, packed) in run.enumerate() {
-                let row = &work.d_inputs[(at + index) * input_row..][..inputs];
+                let row = &mut work.d_inputs[(at + index) * input_row..][..inputs];
                 let to = packed * inputs;
+                flush(simd, row);
                 // SAFETY: only the two directions of this shard come to these rows, one at a time
                 // as they hold the chunk's lock, and they are read only when the other direction
                 // has written them.
@@ -295,8 +307,11 @@ impl<C: Cell> ShardBackward<'_, C> {
     }
 
     /// Writes the gradients of the initial state.
-    fn end<S: Simd>(&self, work: &Work<S, C>) {
+    #[inline(always)]
+    fn end<S: Simd>(&self, simd: S, work: &mut Work<S, C>) {
         let (arguments, row_len) = (self.pass.arguments, work.widths.state_row());
+        // What the last product left.
+        flush(simd, &mut work.dh);
         for (row, position) in self.shard.positions().enumerate() {
             let parts = [&work.dh, &work.dc];
             for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
@@ -319,6 +334,15 @@ fn add_rows<S: Simd>(simd: S, sums: &mut [f32], rows: &[f32]) {
             total = total + Lanes::load(simd, &row[register * S::F32_LANES..]);
         }
         total.store(sum);
+    }
+}
+
+/// Flushes numbers in place.
+#[inline(always)]
+fn flush<S: Simd>(simd: S, values: &mut [f32]) {
+    for values in values.chunks_mut(S::F32_LANES) {
+        let kept = Lanes::<S, 1>::load_some(simd, values).flushed();
+        kept.store_some(values);
     }
 }
 

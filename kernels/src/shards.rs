@@ -5,7 +5,7 @@
 //! are sums over the rows: there the cuts depend on the batch alone and the sums are added in
 //! order. So results do not depend on the number of threads.
 
-use crate::packing::Packing;
+use crate::layout::Layout;
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,17 +33,17 @@ pub(super) fn forward_rows(batch: usize, directions: usize) -> usize {
 /// Sequences at neighbouring sorted positions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shard<'a> {
-    packing: &'a Packing,
+    layout: &'a Layout,
     from: usize,
     to: usize,
 }
 
 impl<'a> Shard<'a> {
     /// The shards of a batch, `rows` sequences each, the longest first.
-    pub(super) fn all(packing: &'a Packing, rows: usize) -> Vec<Self> {
-        let batch = packing.batch();
+    pub(super) fn all(layout: &'a Layout, rows: usize) -> Vec<Self> {
+        let batch = layout.batch();
         let cut = |from| Self {
-            packing,
+            layout,
             from,
             to: batch.min(from + rows),
         };
@@ -62,17 +62,17 @@ impl<'a> Shard<'a> {
 
     /// Length of the sequence at `row` of the shard.
     pub(super) fn length(&self, row: usize) -> usize {
-        self.packing.lengths()[self.from + row]
+        self.layout.lengths()[self.from + row]
     }
 
     /// Number of sequences that have this step: the first ones.
     pub(super) fn live(&self, step: usize) -> usize {
-        self.packing.live(step).clamp(self.from, self.to) - self.from
+        self.layout.live(step).clamp(self.from, self.to) - self.from
     }
 
     /// The packed row of the shard's first sequence at this step; the others follow.
     pub(super) fn row(&self, step: usize) -> usize {
-        self.packing.offset(step) + self.from
+        self.layout.offset(step) + self.from
     }
 
     /// The step that comes after `step`, or before it if `backwards`, if there is one.
@@ -195,10 +195,10 @@ mod tests {
     #[test]
     fn chunks_and_runs_cover_every_packed_row_once() {
         let lengths: Vec<usize> = (0..70).map(|row| 1 + (row * 37) % 23).collect();
-        let packing = Packing::new(&lengths).unwrap();
+        let layout = Layout::new(&lengths);
         for rows in [1, 10, 64, 10_000] {
-            let mut seen = vec![0; packing.rows()];
-            let shards = Shard::all(&packing, 32);
+            let mut seen = vec![0; layout.rows()];
+            let shards = Shard::all(&layout, 32);
             assert_eq!(shards.iter().map(Shard::batch).sum::<usize>(), 70);
             for shard in shards {
                 let mut step = 0;
@@ -224,8 +224,8 @@ mod tests {
     fn steps_in_either_order() {
         assert!(ordered(3..6, false).eq([3, 4, 5]));
         assert!(ordered(3..6, true).eq([5, 4, 3]));
-        let packing = Packing::new(&[3, 5, 2]).unwrap();
-        let shard = Shard::all(&packing, 8)[0];
+        let layout = Layout::new(&[3, 5, 2]);
+        let shard = Shard::all(&layout, 8)[0];
         assert_eq!(
             (shard.beside(3, false), shard.beside(4, false)),
             (Some(4), None)
@@ -249,8 +249,8 @@ mod tests {
 
     #[test]
     fn a_whole_batch_is_one_run() {
-        let packing = Packing::new(&[3, 5, 2]).unwrap();
-        let [shard] = Shard::all(&packing, 8)[..] else {
+        let layout = Layout::new(&[3, 5, 2]);
+        let [shard] = Shard::all(&layout, 8)[..] else {
             panic!("three rows are one shard");
         };
         let chunk = &shard.chunks(100)[0];

@@ -1,0 +1,167 @@
+//! AdamW's step on the elements of a parameter: its moments and its difference from its average in one pass.
+
+use crate::instructions::InstructionSet;
+use crate::subnormals::{flushed, flushed_below};
+use pulp::NullaryFnOnce;
+
+/// The scalars of one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Scalars {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Learning rate over the first moment's bias correction.
+    pub step_size: f32,
+    /// One over the root of the second moment's bias correction.
+    pub root_correction: f32,
+    /// What remains of a weight after decay.
+    pub keep: f32,
+    /// Factor on the gradient.
+    pub scale: f32,
+    /// Factor on a weight's change, which is then taken from its difference from its average.
+    pub average: f32,
+}
+
+/// The same elements of a parameter, its moments, and (or nothing) its difference from its average.
+#[derive(Default)]
+pub struct Span<'a> {
+    /// The parameter.
+    pub parameter: &'a mut [f32],
+    /// Its first moment.
+    pub first: &'a mut [f32],
+    /// Its second moment.
+    pub second: &'a mut [f32],
+    /// Its difference from its average, or nothing.
+    pub difference: &'a mut [f32],
+}
+
+impl<'a> Span<'a> {
+    /// The first `len` elements and the others.
+    #[must_use]
+    pub fn split(self, len: usize) -> (Self, Self) {
+        let averaged = len.min(self.difference.len());
+        let (parameter, parameter_rest) = self.parameter.split_at_mut(len);
+        let (first, first_rest) = self.first.split_at_mut(len);
+        let (second, second_rest) = self.second.split_at_mut(len);
+        let (difference, difference_rest) = self.difference.split_at_mut(averaged);
+        let start = Self {
+            parameter,
+            first,
+            second,
+            difference,
+        };
+        let rest = Span {
+            parameter: parameter_rest,
+            first: first_rest,
+            second: second_rest,
+            difference: difference_rest,
+        };
+        (start, rest)
+    }
+}
+
+/// What one task updates: the pieces of a span that stand at `starts` and are as long as their
+/// parts of the gradient.
+pub struct Block<'a> {
+    /// The elements.
+    pub span: Span<'a>,
+    /// Where the pieces begin.
+    pub starts: Vec<usize>,
+    /// Their gradients, one after the other.
+    pub gradient: &'a [f32],
+}
+
+impl Block<'_> {
+    /// Takes the step.
+    ///
+    /// # Panics
+    /// Pieces that do not lie in the span.
+    pub fn update(self, scalars: &Scalars) {
+        let block = self;
+        InstructionSet::current().run(Update { block, scalars });
+    }
+}
+
+/// Gradients below this, 2^-55, do not count in the second moment: the root of what they would add there
+/// is below a tenth of the rounding error of an epsilon of 1e-8, and their squares may be subnormal.
+const SMALLEST_SQUARED: f32 = f32::from_bits((127 - 55) << 23);
+
+/// Second moments below its square, 2^-110, are zero.
+const SMALLEST_SQUARE: f32 = SMALLEST_SQUARED * SMALLEST_SQUARED;
+
+/// The update of a block. Not a closure: what calls one may be compiled on its own, without the
+/// instructions that the dispatch has chosen.
+struct Update<'a> {
+    block: Block<'a>,
+    scalars: &'a Scalars,
+}
+
+impl NullaryFnOnce for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { block, scalars } = self;
+        let span = block.span;
+        let width = block.gradient.len() / block.starts.len();
+        let pieces = block.gradient.chunks_exact(width);
+        for (&start, gradient) in block.starts.iter().zip(pieces) {
+            let range = start..start + width;
+            let parameter = &mut span.parameter[range.clone()];
+            let first = &mut span.first[range.clone()];
+            let second = &mut span.second[range.clone()];
+            match span.difference.get_mut(range) {
+                Some(difference) => {
+                    scalars.move_averaged(parameter, first, second, difference, gradient)
+                }
+                None => scalars.move_all(parameter, first, second, gradient),
+            }
+        }
+    }
+}
+
+impl Scalars {
+    #[inline(always)]
+    fn move_all(&self, w: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let elements = w.iter_mut().zip(first).zip(second).zip(gradient);
+        for (((w, first), second), g) in elements {
+            *w = self.next(*w, first, second, *g);
+        }
+    }
+
+    #[inline(always)]
+    fn move_averaged(
+        &self,
+        w: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        difference: &mut [f32],
+        gradient: &[f32],
+    ) {
+        let elements = w.iter_mut().zip(first).zip(second);
+        let elements = elements.zip(difference).zip(gradient);
+        for ((((w, first), second), difference), g) in elements {
+            let next = self.next(*w, first, second, *g);
+            *difference = flushed(*difference - self.average * (next - *w));
+            *w = next;
+        }
+    }
+
+    /// The next value of a weight; its moments are moved, and flushed.
+    #[inline(always)]
+    fn next(&self, w: f32, first: &mut f32, second: &mut f32, g: f32) -> f32 {
+        let g = flushed(g * self.scale);
+        let square = {
+            let g = flushed_below(SMALLEST_SQUARED, g);
+            g * g
+        };
+        *first = flushed(self.beta1 * *first + (1.0 - self.beta1) * g);
+        let moment = self.beta2 * *second + (1.0 - self.beta2) * square;
+        *second = flushed_below(SMALLEST_SQUARE, moment);
+        let root = second.sqrt() * self.root_correction;
+        w * self.keep - self.step_size * *first / (root + self.epsilon)
+    }
+}

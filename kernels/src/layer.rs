@@ -1,0 +1,132 @@
+//! What a layer is a function of.
+
+use crate::layout::Layout;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The recurrence: which equations turn an input and a state into the next state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Elman network with tanh.
+    #[serde(rename = "rnn")]
+    RnnTanh,
+    /// Elman network with a rectifier.
+    #[serde(rename = "rnn-relu")]
+    RnnRelu,
+    /// Gated recurrent unit, in PyTorch's variant (reset gate applied after the product).
+    #[serde(rename = "gru")]
+    Gru,
+    /// Long short-term memory.
+    #[serde(rename = "lstm")]
+    Lstm,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Gru, Self::Lstm];
+
+    /// Number of gates, G: the row blocks of the weights.
+    pub fn gates(self) -> usize {
+        match self {
+            Self::RnnTanh | Self::RnnRelu => 1,
+            Self::Gru => 3,
+            Self::Lstm => 4,
+        }
+    }
+
+    /// Whether the state has a cell `c` beside `h`.
+    pub fn has_cell(self) -> bool {
+        self == Self::Lstm
+    }
+}
+
+impl fmt::Display for Mode {
+    /// The name that configs use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RnnTanh => "rnn",
+            Self::RnnRelu => "rnn-relu",
+            Self::Gru => "gru",
+            Self::Lstm => "lstm",
+        })
+    }
+}
+
+/// The sizes of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Inputs, I.
+    pub input: usize,
+    /// Hidden units, H.
+    pub hidden: usize,
+    /// Directions, D: one or two.
+    pub directions: usize,
+    /// Whether it has biases.
+    pub bias: bool,
+}
+
+impl Sizes {
+    /// Number of parameters of all directions.
+    pub fn parameters(self, mode: Mode) -> usize {
+        let biases = if self.bias { 2 } else { 0 };
+        self.directions * mode.gates() * self.hidden * (self.input + self.hidden + biases)
+    }
+}
+
+/// What a layer is a function of, flat.
+#[derive(Debug, Clone, Copy)]
+pub struct Arguments<'a> {
+    /// Where each sequence's steps are.
+    pub layout: &'a Layout,
+    /// The sizes that the rest has.
+    pub sizes: Sizes,
+    /// Packed rows, [N, I].
+    pub input: &'a [f32],
+    /// Of each direction in turn: `weight_ih` [G*H, I], `weight_hh` [G*H, H], `bias_ih` `[G*H]`,
+    /// `bias_hh` `[G*H]`.
+    pub parameters: &'a [f32],
+    /// `h` [D, B, H], then for an LSTM `c`.
+    pub start: &'a [f32],
+}
+
+/// Multiplications below which a layer is not worth waking another thread.
+const SMALL: usize = 8_000_000;
+
+impl<'a> Arguments<'a> {
+    /// Holds the sizes of the slices against what they are said to be.
+    pub(crate) fn check(&self, mode: Mode) {
+        let Sizes {
+            input,
+            hidden,
+            directions,
+            ..
+        } = self.sizes;
+        let parts = 1 + usize::from(mode.has_cell());
+        let states = parts * directions * self.layout.batch() * hidden;
+        assert!(input > 0 && hidden > 0 && (1..=2).contains(&directions));
+        assert_eq!(self.input.len(), self.layout.rows() * input, "input");
+        assert_eq!(
+            self.parameters.len(),
+            self.sizes.parameters(mode),
+            "parameters"
+        );
+        assert_eq!(self.start.len(), states, "initial state");
+    }
+
+    /// Whether the layer is so little work that one thread does it soonest.
+    pub(crate) fn is_small(&self) -> bool {
+        self.layout.rows().saturating_mul(self.parameters.len()) < SMALL
+    }
+
+    /// Row `position` of the initial `h` (`part` 0) or `c` (`part` 1).
+    pub(crate) fn start_row(&self, part: usize, direction: usize, position: usize) -> &'a [f32] {
+        let at = self.state_at(part, direction, position);
+        &self.start[at..at + self.sizes.hidden]
+    }
+
+    /// Where that row is.
+    pub(crate) fn state_at(&self, part: usize, direction: usize, position: usize) -> usize {
+        let directions = self.sizes.directions;
+        ((part * directions + direction) * self.layout.batch() + position) * self.sizes.hidden
+    }
+}

@@ -1,0 +1,142 @@
+//! The product of two matrices by the tiles of the layers, for the small ones beside them.
+
+use crate::buffer::Buffer;
+use crate::instructions::InstructionSet;
+use crate::subnormals::flushed;
+use crate::tile::{Left, Panels, Start, padded, product};
+use pulp::{Simd, WithSimd};
+
+/// A matrix in the memory of a slice, row by row, or the transpose of such a matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    /// As it is in memory.
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix [rows, columns].
+    ///
+    /// # Panics
+    /// Another number of elements, or none.
+    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert!(rows > 0 && columns > 0 && data.len() == rows * columns);
+        Self {
+            data,
+            rows,
+            columns,
+            transposed: false,
+        }
+    }
+
+    /// The transpose.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self {
+            transposed: !self.transposed,
+            ..self
+        }
+    }
+
+    /// Rows and columns.
+    fn size(self) -> (usize, usize) {
+        match self.transposed {
+            true => (self.columns, self.rows),
+            false => (self.rows, self.columns),
+        }
+    }
+}
+
+/// The product `left right`, row by row, its elements flushed (see [`crate::subnormals`]). It runs in one
+/// thread.
+///
+/// # Panics
+/// Matrices that do not fit.
+pub fn matmul(instructions: InstructionSet, left: Matrix, right: Matrix) -> Vec<f32> {
+    assert_eq!(left.size().1, right.size().0, "summands of a product");
+    instructions.run(Matmul { left, right })
+}
+
+struct Matmul<'a> {
+    left: Matrix<'a>,
+    right: Matrix<'a>,
+}
+
+impl WithSimd for Matmul<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+        let Self { left, right } = self;
+        let (rows, summands) = left.size();
+        let columns = right.size().1;
+        let panels = match right.transposed {
+            true => Panels::of_columns::<S>(summands, columns, |column| {
+                &right.data[column * summands..]
+            }),
+            false => Panels::of_rows(simd, summands, columns, |row| &right.data[row * columns..]),
+        };
+        let stride = padded::<S>(columns);
+        let mut out = Buffer::new(rows * stride);
+        let factor = match left.transposed {
+            true => Left::columns(left.data, left.rows, left.columns, left.columns),
+            false => Left::rows(left.data, left.rows, left.columns, left.columns),
+        };
+        product(simd, factor, &panels, Start::Zero, &mut out, stride);
+        let rows = out.chunks_exact(stride);
+        rows.flat_map(|row| row[..columns].iter().map(|&value| flushed(value)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_agrees_with_plain_loops() {
+        let (rows, summands, columns) = (5, 7, 3);
+        let left: Vec<f32> = (0..rows * summands)
+            .map(|i| (i % 11) as f32 - 5.0)
+            .collect();
+        let right: Vec<f32> = (0..summands * columns)
+            .map(|i| (i % 5) as f32 - 2.0)
+            .collect();
+        let transpose = |data: &[f32], columns: usize| -> Vec<f32> {
+            let column = |column: usize| data.iter().skip(column).step_by(columns);
+            (0..columns).flat_map(|at| column(at).copied()).collect()
+        };
+        let mut expected = Vec::new();
+        for row in 0..rows {
+            for column in 0..columns {
+                let term = |k: usize| left[row * summands + k] * right[k * columns + column];
+                expected.push((0..summands).map(term).sum::<f32>());
+            }
+        }
+        let (left_t, right_t) = (transpose(&left, summands), transpose(&right, columns));
+        let lefts = [
+            Matrix::new(&left, rows, summands),
+            Matrix::new(&left_t, summands, rows).t(),
+        ];
+        let rights = [
+            Matrix::new(&right, summands, columns),
+            Matrix::new(&right_t, columns, summands).t(),
+        ];
+        for set in InstructionSet::available() {
+            for left in lefts {
+                for right in rights {
+                    assert_eq!(matmul(set, left, right), expected, "{set:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "summands of a product")]
+    fn matrices_that_do_not_fit_are_refused() {
+        let matrix = Matrix::new(&[1.0; 6], 2, 3);
+        matmul(InstructionSet::current(), matrix, matrix);
+    }
+}
