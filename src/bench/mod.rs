@@ -22,7 +22,7 @@ pub use gemm::{Gemm, Product};
 pub use machine::{cpu_name, peak_memory_bytes};
 pub use model::LATENCY_TOKENS;
 pub use scaling::{Growth, Point, scaling};
-pub use subnormals::{Subnormals, in_gradients, in_weights, subnormals};
+pub use subnormals::{Subnormals, subnormals};
 pub use timing::Timing;
 pub use tokenizer::{Tokenizer, TokenizerRate};
 pub use workload::{Lengths, Shape, Workload};

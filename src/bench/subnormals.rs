@@ -69,7 +69,7 @@ fn name(place: Place) -> &'static str {
 ///
 /// # Errors
 /// A tensor that is not on the CPU.
-pub fn in_gradients(gradients: &Gradients) -> Result<Count> {
+fn in_gradients(gradients: &Gradients) -> Result<Count> {
     let mut count = Count::default();
     for (_, gradient) in gradients.iter() {
         add(&mut count, gradient.values())?;
@@ -81,7 +81,7 @@ pub fn in_gradients(gradients: &Gradients) -> Result<Count> {
 ///
 /// # Errors
 /// A tensor that is not on the CPU.
-pub fn in_weights(weights: &Weights) -> Result<[(&'static str, Count); 3]> {
+fn in_weights(weights: &Weights) -> Result<[(&'static str, Count); 3]> {
     let mut kinds = [
         ("parameters", Count::default()),
         ("moments", Count::default()),

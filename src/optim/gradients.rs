@@ -24,7 +24,7 @@ pub enum Gradient {
 
 impl Gradient {
     /// The elements that are not known to be zero.
-    pub fn values(&self) -> &Tensor {
+    pub(crate) fn values(&self) -> &Tensor {
         match self {
             Self::Dense(values) | Self::Rows { values, .. } => values,
         }
