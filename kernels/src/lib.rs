@@ -1,8 +1,8 @@
 //! Recurrent layers on slices of numbers, and the loops beside them in which training spends its time. All that is
 //! to be compiled for speed is here, so that everything else is compiled quickly.
 //!
-//! A layer is one operation, for both directions and all
-//! lengths, with its own backward pass, in single precision, for the instruction sets of the CPU.
+//! A layer is one operation for both directions and all lengths, with its own backward pass, in single
+//! precision, for the instruction sets of the CPU.
 //!
 //! Everything here runs in the current rayon pool and gives the same bytes on any number of threads.
 //! Instruction sets with fused multiplication and addition (AVX2, AVX-512, NEON) give the same bytes as each

@@ -9,8 +9,8 @@
 //! The other way, the processor's own flush-to-zero mode, is not open to Rust: compiled code may assume
 //! that the mode is the default one (`std::arch::x86_64::_mm_setcsr` says so). It would also have to
 //! be set and restored in every task of every thread pool, and would change what a caller's own operations
-//! compute. A comparison and a mask for each register give the
-//! same bytes on every processor.
+//! compute. A comparison and a mask for each register need
+//! nothing of that.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -4,8 +4,8 @@
 //! loads its columns of the right matrix once and multiplies them with one number of each row of the left
 //! one: with 32 registers 24 multiplications for 11 loads, with 16 registers 12 for 8. Either keeps both
 //! multipliers of a core busy as long as the operands come from the caches, and leaves a register or
-//! more to spare: where the compiler has none, it keeps a sum in memory, and the tile takes twice
-//! as long. Every element of the result is summed in one order, so a row does not depend on the rows
+//! more to spare: where the compiler has none, it keeps a sum in memory, and every
+//! step of the tile waits for it. Every element of the result is summed in one order, so a row does not depend on the rows
 //! beside it, nor on the size of the tile.
 
 use super::buffer::Buffer;

@@ -38,8 +38,8 @@ pub(super) struct Arguments {
     /// Threads to use; 0 for as many as training uses.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
-    /// The processor's instructions to use, avx512, avx2, neon or scalar; matrix products of gemm and of the
-    /// last layer are Candle's, which always uses the best [default: the best of this machine].
+    /// The processor's instructions to use, avx512, avx2, neon or scalar; the products of gemm are Candle's,
+    /// which always uses the best [default: the best of this machine].
     #[arg(long, value_name = "NAME", value_parser = instructions)]
     instructions: Option<InstructionSet>,
     /// cpu, cuda, cuda:N or metal; tokenizer and gemm are measured on the CPU only.
