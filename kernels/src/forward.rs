@@ -5,6 +5,8 @@
 //! input of all its rows; they stay in the cache until the steps add the sums over the state and
 //! turn them into gates and states.
 
+#![allow(unsafe_code, reason = "tasks write parts of one memory")]
+
 use super::buffer::Buffer;
 use super::cells::{Cell, MOST_BLOCKS};
 use super::lanes::Lanes;

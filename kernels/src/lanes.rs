@@ -3,6 +3,8 @@
 //! An exponential is a chain of a dozen operations of which each waits for the one before. With two
 //! registers side by side the processor has always another one to work on.
 
+#![allow(unsafe_code, reason = "registers are loaded without a check of bounds")]
+
 use crate::subnormals::SMALLEST_KEPT;
 use pulp::Simd;
 use std::ops::{Add, Div, Mul, Sub};

@@ -4,6 +4,8 @@
 //! ahead, arrive while the product of the step before is computed. On processors other than
 //! x86-64 nothing is asked for.
 
+#![allow(unsafe_code, reason = "memory is asked for by its address")]
+
 /// Asks for `len` numbers that will be read or written. A request for memory that is not there is
 /// of no effect.
 #[inline(always)]

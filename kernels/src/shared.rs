@@ -1,5 +1,7 @@
 //! Memory that several tasks fill, each its own part.
 
+#![allow(unsafe_code, reason = "tasks write parts of one memory")]
+
 use super::prefetch::prefetch;
 use std::marker::PhantomData;
 

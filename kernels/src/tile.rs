@@ -8,6 +8,8 @@
 //! step of the tile waits for it. Every element of the result is summed in one order, so a row does not depend on the rows
 //! beside it, nor on the size of the tile.
 
+#![allow(unsafe_code, reason = "registers are loaded without a check of bounds")]
+
 use super::buffer::Buffer;
 use super::lanes::Lanes;
 use pulp::{Simd, WithSimd};

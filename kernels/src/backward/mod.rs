@@ -4,6 +4,8 @@
 //! before. Then, while the gates' gradients of the chunk are in the cache, the products that add
 //! to the weights' gradients and make the input's.
 
+#![allow(unsafe_code, reason = "tasks write parts of one memory")]
+
 mod row;
 mod shard;
 
