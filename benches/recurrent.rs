@@ -11,7 +11,7 @@
 //! ```
 
 use birnn::bench::{Lengths, Shape, Workload};
-use birnn::dropout::Phase;
+use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
 use birnn::rnn::{Mode, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor};
@@ -64,7 +64,7 @@ fn workloads(mode: Mode) -> Vec<(String, Workload)> {
 }
 
 fn recurrent(criterion: &mut Criterion) {
-    birnn::kernels::cpu::keep_freed_memory();
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     for (name, mode) in [
         ("lstm", Mode::Lstm),
         ("gru", Mode::Gru),

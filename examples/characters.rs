@@ -11,7 +11,7 @@
 //! a file to write the initial ones to.
 
 use anyhow::{Context, ensure};
-use birnn::language::{
+use birnn::models::language::{
     LanguageConfig, LanguageLearner, LanguageTraining, RnnModel, Sampling, Stream, generate,
     perplexity,
 };
@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
     ids.truncate(CHARACTERS);
     let stream = Stream::new(&ids, BATCH, STEPS).with_context(|| file.clone())?;
 
-    birnn::kernels::cpu::keep_freed_memory();
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     let mut learner = learner(cell, seed)?;
     if let Some(file) = arguments.next() {
         let tensors: HashMap<String, Tensor> = learner

@@ -8,7 +8,7 @@
 
 use anyhow::{Context, ensure};
 use birnn::batch::Batching;
-use birnn::loss::cross_entropy;
+use birnn::ops::cross_entropy::cross_entropy;
 use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
 use birnn::parameters::Parameters;
 use candle_core::{D, Device, Tensor};

@@ -3,10 +3,10 @@
 use birnn::batch::Batch;
 use birnn::checkpoint::{LanguageDirectory, ModelDirectory, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::Fingerprints;
 use birnn::data::{Format, Labels, SourceOptions, Split, read_rows};
-use birnn::dropout::Phase;
-use birnn::language::{Sampling, generate};
+use birnn::dataset::Fingerprints;
+use birnn::models::language::{Sampling, generate};
+use birnn::ops::dropout::Phase;
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::vectors::read_vectors;
 use candle_core::Device;

@@ -56,58 +56,30 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
-// In the order of the flow.
-pub mod data;
-pub mod text;
-
-pub mod config;
-pub mod corpus;
+// In the order of the flow, from the ground up.
+pub mod device;
+pub mod error;
+pub mod fs;
+pub mod parameters;
+pub mod rng;
 
 pub mod batch;
-pub mod packing;
-
-pub mod dropout;
-pub mod embedding;
-pub mod kernels;
-pub mod model;
-pub mod ngrams;
-pub mod parameters;
-pub mod pooling;
-pub mod rnn;
+pub mod data;
+pub mod text;
 pub mod vectors;
 
-pub mod calibration;
-pub mod loss;
-pub mod metrics;
+pub mod models;
+pub mod ops;
 pub mod optim;
-pub mod schedule;
-
-pub mod ensemble;
-pub mod evaluate;
-pub mod predict;
-pub mod train;
-
-pub mod language;
-pub mod pretrain;
+pub mod rnn;
 
 pub mod checkpoint;
-
-pub mod shapes;
+pub mod config;
+pub mod dataset;
+pub mod inference;
+pub mod train;
 
 pub mod bench;
-
-// Used everywhere.
-mod atomic;
-pub mod cache;
-#[cfg(any(feature = "cuda", test))]
-mod cuda;
-pub mod device;
-mod disk;
-pub mod error;
-pub mod indices;
-pub mod rng;
-pub mod rows;
-mod storage;
-mod upload;
+pub mod shapes;
 
 pub use error::{Error, Result};

@@ -119,7 +119,7 @@ fn instructions_are_named_and_can_be_chosen() {
     let report = json(&["--only", "latency", "--instructions", "scalar"]);
     positive(&report, "/latency/milliseconds");
     assert_eq!(report["instructions"], "scalar");
-    let best = birnn::kernels::cpu::InstructionSet::available()[0].name();
+    let best = birnn::rnn::kernels::cpu::InstructionSet::available()[0].name();
     assert_eq!(json(&["--only", "latency"])["instructions"], best);
 }
 

@@ -5,21 +5,21 @@
 //! Without a GPU each test says so and is skipped; `tests/cuda/pretend.sh` pretends one.
 
 use birnn::batch::Batch;
+use birnn::batch::packing::Packing;
 use birnn::checkpoint::{ModelFile, Resumed, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::{Encoded, Fingerprints};
 use birnn::data::Labels;
+use birnn::dataset::{Encoded, Fingerprints};
 use birnn::device::{Precision, set_precision};
-use birnn::dropout::{Dropout, Phase};
-use birnn::kernels::{self, Kernel, Mode};
-use birnn::language::{
+use birnn::models::classifier::{BiRnn, ModelConfig};
+use birnn::models::language::{
     Input, LanguageConfig, LanguageLearner, LanguageTraining, RnnModel, Softmax, Unigrams,
 };
-use birnn::model::{BiRnn, ModelConfig};
+use birnn::ops::dropout::{Dropout, Phase};
+use birnn::ops::pooling::Pooling;
 use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
-use birnn::packing::Packing;
 use birnn::parameters::Parameters;
-use birnn::pooling::Pooling;
+use birnn::rnn::kernels::{self, Kernel, Mode};
 use birnn::rnn::{Recurrent, RecurrentConfig};
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer, initial_model};

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use birnn::checkpoint::{LanguageDirectory, ModelDirectory, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::Fingerprints;
 use birnn::data::{Labels, Source, SourceOptions};
+use birnn::dataset::Fingerprints;
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::vectors::read_vectors;
 use candle_core::Device;

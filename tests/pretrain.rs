@@ -2,13 +2,13 @@
 
 mod support;
 
-use birnn::cache::Cache;
 use birnn::checkpoint::{
     LanguageDirectory, LanguageFile, LanguageProgress, RunDirectory, Snapshot,
 };
 use birnn::config::Config;
-use birnn::corpus::PlainCorpus;
-use birnn::pretrain::{EpochReport, Observer, Outcome, Pretrainer, StepReport};
+use birnn::dataset::PlainCorpus;
+use birnn::fs::cache::Cache;
+use birnn::train::language::{EpochReport, Observer, Outcome, Pretrainer, StepReport};
 use candle_core::Device;
 use std::path::Path;
 use std::process::Output;

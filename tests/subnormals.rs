@@ -4,13 +4,13 @@
 mod support;
 
 use birnn::bench::{Workload, subnormals};
-use birnn::cache::Cache;
 use birnn::checkpoint::{LanguageFile, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::PlainCorpus;
-use birnn::kernels::subnormals::{Count, counted};
-use birnn::pretrain::{EpochReport, Observer, Pretrainer, StepReport};
+use birnn::dataset::PlainCorpus;
+use birnn::fs::cache::Cache;
 use birnn::rnn::Mode;
+use birnn::rnn::kernels::subnormals::{Count, counted};
+use birnn::train::language::{EpochReport, Observer, Pretrainer, StepReport};
 use candle_core::Device;
 use std::path::Path;
 use std::sync::Mutex;

@@ -11,8 +11,8 @@ mod support;
 
 use birnn::checkpoint::{ModelFile, Progress, RunDirectory, Snapshot};
 use birnn::config::Config;
-use birnn::corpus::Fingerprints;
 use birnn::data::Labels;
+use birnn::dataset::Fingerprints;
 use birnn::rng::{Rng, Stream};
 use birnn::text::{TextConfig, TextEncoder};
 use candle_core::{Device, Tensor};

@@ -28,8 +28,8 @@ pub use tokenizer::{Tokenizer, TokenizerRate};
 pub use workload::{Lengths, Shape, Workload};
 
 use crate::error::{Error, Result};
-use crate::kernels::Mode;
-use crate::kernels::cpu::InstructionSet;
+use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::cpu::InstructionSet;
 use candle_core::Device;
 use model::Classifier;
 use serde::Serialize;

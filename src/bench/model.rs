@@ -4,9 +4,9 @@ use super::timing::Timing;
 use super::workload::{CLASSES, SEED, Workload};
 use crate::batch::Batch;
 use crate::config::TrainConfig;
-use crate::dropout::Phase;
 use crate::error::Result;
-use crate::model::BiRnn;
+use crate::models::classifier::BiRnn;
+use crate::ops::dropout::Phase;
 use crate::optim::{Gradients, Weights};
 use crate::parameters::{Parameters, builder};
 use crate::train::{LabelledBatch, Learner, Tally};
@@ -123,7 +123,7 @@ impl<'a> Classifier<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Mode;
+    use crate::rnn::kernels::Mode;
 
     /// The step is one that learns: the loss on the one batch falls.
     #[test]

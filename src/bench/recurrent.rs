@@ -2,8 +2,8 @@
 
 use super::timing::Timing;
 use super::workload::{DIRECTIONS, SEED, Workload};
-use crate::dropout::Phase;
 use crate::error::Result;
+use crate::ops::dropout::Phase;
 use crate::parameters::Parameters;
 use crate::rng::{Rng, Stream};
 use crate::rnn::{Recurrent, RecurrentConfig};

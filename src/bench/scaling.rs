@@ -4,7 +4,7 @@ use super::model::Classifier;
 use super::timing::Timing;
 use super::workload::{Shape, Workload};
 use crate::error::{Error, Result};
-use crate::kernels::Mode;
+use crate::rnn::kernels::Mode;
 use candle_core::Device;
 use serde::Serialize;
 use std::time::Instant;

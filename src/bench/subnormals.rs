@@ -2,9 +2,9 @@
 
 use super::model::Classifier;
 use super::workload::Workload;
+use crate::device::storage::read;
 use crate::error::Result;
 use crate::optim::{Gradients, Weights};
-use crate::storage::read;
 use birnn_kernels::subnormals::{Count, Place, counted};
 use candle_core::{Device, Tensor};
 use serde::Serialize;

@@ -1,10 +1,10 @@
 //! What is measured: a shape, a recurrence, and the batch drawn from them.
 
+use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
-use crate::kernels::Mode;
-use crate::model::ModelConfig;
-use crate::packing::Packing;
+use crate::models::classifier::ModelConfig;
 use crate::rng::{Rng, Stream};
+use crate::rnn::kernels::Mode;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;

@@ -2,8 +2,8 @@
 
 use super::manifest::verify;
 use super::state::{STATE, Standing, StateFile, TENSORS, read_state};
-use crate::atomic;
 use crate::error::{Error, Result};
+use crate::fs::atomic;
 use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};

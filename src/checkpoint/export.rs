@@ -4,10 +4,10 @@
 use super::model_directory::{CONFIG, ModelDirectory, TOKENIZER, WEIGHTS};
 use super::model_directory::{temperature_of, weights_to_bytes};
 use super::weights::WeightFile;
-use crate::atomic;
 use crate::error::{Error, Result};
-use crate::model::EMBEDDING;
-use crate::ngrams::NGRAM_KEYS;
+use crate::fs::atomic;
+use crate::models::classifier::EMBEDDING;
+use crate::models::ngrams::NGRAM_KEYS;
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 

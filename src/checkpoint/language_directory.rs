@@ -4,7 +4,7 @@ use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, present};
 use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use crate::error::{Error, Result, plain_words};
-use crate::language::{LanguageConfig, RnnModel};
+use crate::models::language::{LanguageConfig, RnnModel};
 use crate::parameters::{builder, shapes};
 use crate::text::{TextConfig, TextEncoder};
 use candle_core::{Device, Tensor};

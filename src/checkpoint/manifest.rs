@@ -1,6 +1,6 @@
 //! The hashes of a checkpoint's files: whether it is what was written.
 
-use crate::corpus::hexadecimal;
+use crate::dataset::hexadecimal;
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;

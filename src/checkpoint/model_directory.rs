@@ -5,11 +5,11 @@
 
 use super::tensors::{ExpectedShape, check_tensors, wrong};
 use super::weights::WeightFile;
-use crate::atomic;
 use crate::data::Labels;
-use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result, plain_words};
-use crate::model::{BiRnn, EMBEDDING, ModelConfig};
+use crate::fs::atomic;
+use crate::models::classifier::{BiRnn, EMBEDDING, ModelConfig};
+use crate::ops::embedding::EmbeddingTable;
 use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, VarBuilder};

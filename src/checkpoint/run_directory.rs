@@ -21,11 +21,11 @@ use super::model_directory::{CONFIG, WEIGHTS, weights_to_bytes, write_descriptio
 use super::model_directory::{to_json, to_safetensors};
 use super::state::{FORMAT_VERSION, Progress, STATE, Snapshot, Standing, StateFile, TENSORS};
 use super::weights::WeightFile;
-use crate::atomic;
 use crate::config::Config;
-use crate::corpus::Fingerprints;
-use crate::disk;
+use crate::dataset::Fingerprints;
 use crate::error::{Error, Result};
+use crate::fs::atomic;
+use crate::fs::disk;
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::ModelFile;
     use crate::data::Labels;
-    use crate::disk::fault::{EIO, ENOSPC, Fault, after};
+    use crate::fs::disk::fault::{EIO, ENOSPC, Fault, after};
     use crate::text::TextConfig;
 
     /// A run with one checkpoint, of step 1, and one model.

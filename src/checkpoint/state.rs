@@ -1,7 +1,7 @@
 //! Where a run stands: what a checkpoint holds.
 
 use crate::config::Config;
-use crate::corpus::Fingerprints;
+use crate::dataset::Fingerprints;
 use crate::error::{Error, Result, one_line, plain_words};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

@@ -3,8 +3,8 @@
 
 use super::bytes::Bytes;
 use crate::batch::Batch;
-use crate::embedding::EmbeddingTable;
 use crate::error::{Error, Result, plain_words};
+use crate::ops::embedding::EmbeddingTable;
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};

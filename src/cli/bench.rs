@@ -5,8 +5,8 @@ use super::table::{grouped, table};
 use super::{Ending, Usage, tell};
 use anyhow::Context;
 use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Subnormals, Workload};
-use birnn::kernels::cpu::InstructionSet;
 use birnn::rnn::Mode;
+use birnn::rnn::kernels::cpu::InstructionSet;
 use serde::Serialize;
 use std::io::Write;
 
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     // Nothing has been computed yet, so none is in use.
     arguments.instructions.map(InstructionSet::choose);
     // What training does, so that its speed and its memory are those of training.
-    birnn::kernels::cpu::keep_freed_memory();
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.threads.into())
         .build_global()

@@ -4,7 +4,7 @@ use super::Ending;
 use super::device;
 use birnn::checkpoint::LanguageDirectory;
 use birnn::device::AUTO;
-use birnn::language::{Sampling, generate};
+use birnn::models::language::{Sampling, generate};
 use birnn::text::PAD;
 use serde::Serialize;
 use std::io::Write;

@@ -5,7 +5,7 @@ use super::progress::Terminal;
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::device::AUTO;
-use birnn::predict::{Prediction, predict};
+use birnn::inference::{Prediction, predict};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};

@@ -11,13 +11,13 @@ use super::shell::{program, quoted};
 use super::source::DataArguments;
 use super::table::grouped;
 use super::vectors::learn_table;
-use birnn::cache::Cache;
 use birnn::checkpoint::{LanguageFile, LanguageProgress, RunDirectory, Snapshot, check_space};
 use birnn::config::Config;
-use birnn::corpus::PlainCorpus;
+use birnn::dataset::PlainCorpus;
 use birnn::device::{AUTO, set_precision};
-use birnn::language::perplexity;
-use birnn::pretrain::{Outcome, Pretrainer};
+use birnn::fs::cache::Cache;
+use birnn::models::language::perplexity;
+use birnn::train::language::{Outcome, Pretrainer};
 use candle_core::Device;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
         return Ok(Ending::Done);
     }
-    birnn::kernels::cpu::keep_freed_memory();
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
     set_precision(config.pretrain.precision);
     let out = opening::folder(

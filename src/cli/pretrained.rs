@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use birnn::checkpoint::ModelDirectory;
-use birnn::ensemble::Ensemble;
+use birnn::inference::Ensemble;
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

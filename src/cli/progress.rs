@@ -2,10 +2,10 @@
 
 use super::interrupt::Interrupt;
 use super::tell;
-use birnn::corpus::Stage;
-use birnn::language::perplexity;
+use birnn::dataset::Stage;
+use birnn::models::language::perplexity;
 use birnn::train::{EpochReport, Observer, StepReport};
-use birnn::{corpus, data, pretrain};
+use birnn::{data, dataset, train::language};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -122,7 +122,7 @@ impl data::Progress for Terminal {
     }
 }
 
-impl corpus::Progress for Terminal {
+impl dataset::Progress for Terminal {
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()> {
         let task = match stage {
             Stage::Vocabulary => "building the vocabulary",
@@ -201,8 +201,8 @@ impl Observer for Terminal {
     }
 }
 
-impl pretrain::Observer for Terminal {
-    fn step(&mut self, report: &pretrain::StepReport) {
+impl language::Observer for Terminal {
+    fn step(&mut self, report: &language::StepReport) {
         let state = format!(
             "perplexity {:.1}, {:.0} tokens/s",
             perplexity(report.loss),
@@ -215,7 +215,7 @@ impl pretrain::Observer for Terminal {
         self.count("evaluating", done as u64, Some(total as u64), "texts");
     }
 
-    fn epoch(&mut self, report: &pretrain::EpochReport) {
+    fn epoch(&mut self, report: &language::EpochReport) {
         let losses = report.validation_losses.iter();
         let validation: Vec<String> = losses
             .map(|&loss| format!("{:.2}", perplexity(loss)))

@@ -5,7 +5,7 @@ use super::Usage;
 use super::config::{Bundled, key_value, read_config};
 use birnn::checkpoint::{ModelDirectory, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::encode_texts;
+use birnn::dataset::encode_texts;
 use birnn::shapes::{Part, Row, Walk, html, summary, svg};
 use birnn::text::{TextConfig, TextEncoder, TokenKind};
 use candle_core::Device;

@@ -1,7 +1,7 @@
 //! Options that say where texts come from; shared by `train` and `eval`.
 
-use birnn::cache::Cache;
 use birnn::config::DataConfig;
+use birnn::fs::cache::Cache;
 use std::path::Path;
 
 #[derive(Debug, Clone, Default, clap::Args)]

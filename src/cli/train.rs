@@ -16,12 +16,12 @@ use birnn::checkpoint::{
     LanguageDirectory, ModelDirectory, ModelFile, RunDirectory, Snapshot, check_space,
 };
 use birnn::config::Config;
-use birnn::corpus::Corpus;
+use birnn::dataset::Corpus;
 use birnn::device::{AUTO, set_precision};
-use birnn::ensemble::Ensemble;
-use birnn::ngrams::fit;
+use birnn::inference::Ensemble;
+use birnn::inference::predict;
+use birnn::models::ngrams::fit;
 use birnn::parameters::Parameters;
-use birnn::predict::predict;
 use birnn::text::TokenKind;
 use birnn::train::{
     Outcome, Taught, Trainer, TrainingTexts, begin_with, initial_model, set_ngrams,
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
         return Ok(Ending::Done);
     }
-    birnn::kernels::cpu::keep_freed_memory();
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
     set_precision(config.train.precision);
     let out = opening::folder(

@@ -3,9 +3,9 @@
 use super::range::{self, above_zero, finite, from_zero, positive, share};
 use crate::device::Precision;
 use crate::error::{Error, Result};
-use crate::language::{Input, LanguageConfig};
-use crate::model::{ModelConfig, check_dropout};
-use crate::schedule::{Schedule, ScheduleKind};
+use crate::models::classifier::{ModelConfig, check_dropout};
+use crate::models::language::{Input, LanguageConfig};
+use crate::optim::schedule::{Schedule, ScheduleKind};
 use serde::{Deserialize, Serialize};
 
 /// How a language model is trained from which a classifier can begin; its architecture is that of the

@@ -4,7 +4,7 @@ use super::range::{self, above_zero, finite, from_zero, positive, share};
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
-use crate::schedule::{Schedule, ScheduleKind};
+use crate::optim::schedule::{Schedule, ScheduleKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! Exponential moving average of the weights.
 
+use crate::device::storage::{change, read};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::storage::{change, read};
 use birnn_kernels::subnormals::{SMALLEST_KEPT, flushed_below};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;

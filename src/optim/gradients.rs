@@ -1,9 +1,9 @@
 //! Gradients by parameter name, dense or by rows.
 
+use crate::device::indices::Indices;
+use crate::device::storage::read;
 use crate::error::{Error, Result};
-use crate::indices::Indices;
-use crate::rows::{UsedRows, select_used};
-use crate::storage::read;
+use crate::ops::gather::{UsedRows, select_used};
 use birnn_kernels::slices;
 use candle_core::{DType, Tensor, Var};
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
         && first.device().is_cuda()
         && tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
     {
-        return Ok(crate::cuda::squares::sum_of_squares(tensors)?);
+        return Ok(crate::optim::norm_cuda::sum_of_squares(tensors)?);
     }
     let mut sum: Option<Tensor> = None;
     for tensor in tensors {

@@ -1,13 +1,17 @@
 //! From gradients to the next parameters.
 
-mod adamw;
+pub(crate) mod adamw;
 mod ema;
 mod gradients;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod norm_cuda;
 mod rates;
+pub mod schedule;
 mod weights;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use ema::Ema;
 pub use gradients::{Gradient, Gradients, RowTable, clip_scale};
 pub use rates::Rates;
+pub use schedule::{Schedule, ScheduleKind};
 pub use weights::Weights;

@@ -1,9 +1,9 @@
 //! The weights of a model that learns.
 
 use super::{AdamW, AdamWConfig, Ema, Gradients, Rates, clip_scale};
+use crate::device::storage::read;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::storage::read;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use std::collections::BTreeMap;

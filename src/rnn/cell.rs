@@ -1,9 +1,9 @@
 //! One step of a recurrence with its own parameters, like PyTorch's `RNNCell`, `GRUCell` and
-//! `LSTMCell`. The equations are in [`crate::kernels::equations`].
+//! `LSTMCell`. The equations are in [`crate::rnn::kernels::equations`].
 
 use super::stack::uniform;
 use crate::error::Result;
-use crate::kernels::{DirectionWeights, equations};
+use crate::rnn::kernels::{DirectionWeights, equations};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 

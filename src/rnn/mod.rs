@@ -31,12 +31,13 @@
 //! ```
 
 mod cell;
+pub mod kernels;
 mod recorded;
 pub mod scratch;
 mod stack;
 pub mod views;
 
-pub use crate::kernels::{Mode, State};
+pub use crate::rnn::kernels::{Mode, State};
 pub use cell::{GruCell, LstmCell, RnnCell};
 pub use recorded::{ParameterGradients, RecordedStack};
 pub use stack::{Recurrent, RecurrentConfig};

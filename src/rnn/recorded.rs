@@ -1,10 +1,10 @@
 //! Layers upon layers without a graph: forward, then backward once.
 
 use super::stack::{Recurrent, stacked};
-use crate::dropout::{Mask, Phase};
+use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
-use crate::kernels::{Layer, Recorded, State};
-use crate::packing::Packing;
+use crate::ops::dropout::{Mask, Phase};
+use crate::rnn::kernels::{Layer, Recorded, State};
 use candle_core::{Tensor, TensorId};
 use std::sync::Arc;
 

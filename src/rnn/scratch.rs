@@ -26,7 +26,7 @@
 //! 2000 (forget gate).
 
 use crate::error::{Error, Result};
-use crate::kernels::check;
+use crate::rnn::kernels::check;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 use candle_nn::{Init, VarBuilder};

@@ -1,10 +1,10 @@
 //! Layers upon layers, each in one or both directions.
 
-use crate::dropout::{Dropout, Phase};
+use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
-use crate::kernels::{self, DirectionWeights, Kernel, Layer, Mode, Prepared, State};
-use crate::packing::Packing;
-use crate::rows::select_rows;
+use crate::ops::dropout::{Dropout, Phase};
+use crate::ops::gather::select_rows;
+use crate::rnn::kernels::{self, DirectionWeights, Kernel, Layer, Mode, Prepared, State};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use std::sync::Arc;

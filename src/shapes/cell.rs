@@ -4,9 +4,9 @@ use super::dim::{Dim, Symbol};
 use super::symbols::gates;
 use super::{Part, Row};
 use crate::error::{Error, Result};
-use crate::kernels::{Mode, State};
-use crate::model::{EMBEDDING, ModelConfig};
+use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
+use crate::rnn::kernels::{Mode, State};
 use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 
@@ -128,8 +128,8 @@ impl Step<'_> {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::kernels::{DirectionWeights, equations};
     use crate::rng::normal_tensor;
+    use crate::rnn::kernels::{DirectionWeights, equations};
     use crate::train::initial_model;
 
     #[test]

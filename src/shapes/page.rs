@@ -3,7 +3,7 @@
 use super::network::Walk;
 use super::picture::{escaped, svg};
 use super::{Part, Row};
-use crate::model::ModelConfig;
+use crate::models::classifier::ModelConfig;
 
 /// An HTML page about the model that was walked over, with its [picture](svg()) over the tokens of its
 /// first text.

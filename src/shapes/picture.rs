@@ -3,8 +3,8 @@
 use super::dim::Symbol;
 use super::network::Walk;
 use super::{Part, Row};
-use crate::model::ModelConfig;
-use crate::pooling::Pooling;
+use crate::models::classifier::ModelConfig;
+use crate::ops::pooling::Pooling;
 use std::fmt::{self, Write};
 
 /// Distances and sizes in pixels.

@@ -1,10 +1,10 @@
 //! The shapes of a config's tensors in symbols, and why they are there.
 
 use super::dim::{Dim, Symbol};
-use crate::kernels::Mode;
-use crate::model::{EMBEDDING, ModelConfig, Stage};
-use crate::ngrams::{NGRAM_KEYS, NGRAMS};
-use crate::pooling::Pooling;
+use crate::models::classifier::{EMBEDDING, ModelConfig, Stage};
+use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
+use crate::ops::pooling::Pooling;
+use crate::rnn::kernels::Mode;
 use Symbol::{
     Batch, Classes, Directions, EmbeddingSize, Features, NumHiddens, Tokens, UsedRows, Vocabulary,
 };

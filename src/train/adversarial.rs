@@ -1,9 +1,9 @@
 //! Perturbations of embedded texts that raise the loss.
 
+use crate::batch::packing::Packing;
+use crate::device::storage::read;
 use crate::error::Result;
-use crate::packing::Packing;
 use crate::rng::{Rng, Stream};
-use crate::storage::read;
 use candle_core::Tensor;
 
 /// How much perturbed texts count, and how far from the texts they are.

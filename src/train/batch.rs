@@ -2,13 +2,13 @@
 
 use super::texts::TrainingTexts;
 use crate::batch::Batch;
+use crate::device::indices::Indices;
+use crate::device::upload::Uploader;
 use crate::error::{Error, Result};
-use crate::evaluate::highest;
-use crate::indices::Indices;
-use crate::loss::{Targets, is_known};
+use crate::ops::argmax::argmax;
+use crate::ops::cross_entropy::{Targets, is_known};
+use crate::ops::gather::UsedRows;
 use crate::rng::{Rng, Stream};
-use crate::rows::UsedRows;
-use crate::upload::Uploader;
 
 /// A batch with its classes and all that a training step can know before it has the parameters.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl Preparer<'_> {
             .iter()
             .map(|&text| self.texts.probabilities(text, self.classes))
             .collect();
-        let labels: Vec<u32> = rows.iter().map(|row| highest(row) as u32).collect();
+        let labels: Vec<u32> = rows.iter().map(|row| argmax(row) as u32).collect();
         let mut batch = self.labelled(texts, &labels, pass)?;
         let order = batch.batch.packing().order();
         batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();

@@ -3,11 +3,11 @@
 use super::adversarial::{PROBE, noise, perturbation};
 use super::batch::LabelledBatch;
 use super::learner::{Learner, Tally};
-use crate::dropout::Phase;
 use crate::error::{Error, Result};
-use crate::evaluate::classes_of;
-use crate::loss::{Targets, cross_entropy_gradient, cross_entropy_to};
-use crate::model::{EMBEDDING, RecordedModel};
+use crate::models::classifier::{EMBEDDING, RecordedModel};
+use crate::ops::argmax::argmax_rows;
+use crate::ops::cross_entropy::{Targets, cross_entropy_gradient, cross_entropy_to};
+use crate::ops::dropout::Phase;
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::ParameterGradients;
 use candle_core::{Device, Tensor, TensorId, Var};
@@ -37,7 +37,7 @@ impl Learner {
             let (batch_gradients, loss, logits) = found;
             gradients.add(batch_gradients)?;
             tally.loss += loss * batch.len() as f64;
-            for (class, label) in classes_of(&logits)?.into_iter().zip(batch.known_labels()) {
+            for (class, label) in argmax_rows(&logits)?.into_iter().zip(batch.known_labels()) {
                 if let Some(label) = label {
                     tally.texts += 1;
                     tally.correct += usize::from(class == label as usize);
@@ -239,8 +239,8 @@ fn probabilities_of(logits: &Tensor) -> Result<Vec<f32>> {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::kernels::Mode;
-    use crate::pooling::Pooling;
+    use crate::ops::pooling::Pooling;
+    use crate::rnn::kernels::Mode;
     use crate::train::initial_model;
 
     fn difference(a: &Tensor, b: &Tensor) -> f32 {

@@ -1,7 +1,7 @@
 //! Which parameters learn how fast, and from when on.
 
 use crate::config::Config;
-use crate::model::EMBEDDING;
+use crate::models::classifier::EMBEDDING;
 
 /// The groups of a classifier's parameters, from the top down: the decoder, the recurrent layers from the
 /// last to the first, the embeddings.

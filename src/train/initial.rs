@@ -2,10 +2,10 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::kernels::Mode;
-use crate::model::{BiRnn, EMBEDDING, add_forget_bias};
-use crate::ngrams::{NGRAM_KEYS, NGRAMS, NgramFit};
+use crate::models::classifier::{BiRnn, EMBEDDING, add_forget_bias};
+use crate::models::ngrams::{NGRAM_KEYS, NGRAMS, NgramFit};
 use crate::parameters::Parameters;
+use crate::rnn::kernels::Mode;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;

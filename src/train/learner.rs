@@ -3,8 +3,8 @@
 use super::adversarial::Adversarial;
 use crate::config::TrainConfig;
 use crate::error::Result;
-use crate::model::BiRnn;
-use crate::ngrams::{NGRAM_KEYS, NGRAMS};
+use crate::models::classifier::BiRnn;
+use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::optim::{Ema, Gradients, Rates, Weights};
 use crate::parameters::Parameters;
 

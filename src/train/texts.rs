@@ -1,6 +1,6 @@
 //! What a run learns from.
 
-use crate::corpus::{Encoded, hexadecimal};
+use crate::dataset::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 

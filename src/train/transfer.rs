@@ -2,7 +2,7 @@
 
 use crate::checkpoint::LanguageDirectory;
 use crate::error::{Error, Result};
-use crate::model::{EMBEDDING, ModelConfig};
+use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
 
 /// Sets the embeddings of a classifier and the recurrent layers that the language model has too: of one in

@@ -1,8 +1,8 @@
 //! Word vectors as a text file.
 
 use super::words::WordVectors;
-use crate::atomic::write_file;
 use crate::error::Result;
+use crate::fs::atomic::write_file;
 use std::fmt::Write;
 use std::path::Path;
 

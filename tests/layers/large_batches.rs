@@ -3,14 +3,14 @@
 //! tables are cut.
 
 use crate::support::{assert_close, values};
+use birnn::batch::packing::Packing;
 use birnn::config::TrainConfig;
-use birnn::dropout::Phase;
-use birnn::kernels::{self, Kernel, Mode};
-use birnn::model::{BiRnn, ModelConfig};
-use birnn::packing::Packing;
+use birnn::models::classifier::{BiRnn, ModelConfig};
+use birnn::ops::dropout::Phase;
+use birnn::ops::pooling::Pooling;
 use birnn::parameters::Parameters;
-use birnn::pooling::Pooling;
 use birnn::rng::{Rng, Stream};
+use birnn::rnn::kernels::{self, Kernel, Mode};
 use birnn::rnn::{Recurrent, RecurrentConfig, State};
 use birnn::train::{LabelledBatch, Learner};
 use candle_core::{DType, Device, Tensor, Var};

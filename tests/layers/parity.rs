@@ -3,8 +3,8 @@
 //! The references and the seeded script that made them are in `tests/fixtures`.
 
 use crate::support::{Fixture, assert_close};
-use birnn::dropout::Phase;
-use birnn::kernels::{self, Kernel};
+use birnn::ops::dropout::Phase;
+use birnn::rnn::kernels::{self, Kernel};
 use birnn::rnn::{GruCell, LstmCell, Mode, Recurrent, RecurrentConfig, RnnCell, State};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;

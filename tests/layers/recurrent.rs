@@ -2,10 +2,10 @@
 //! differences, and the way to and from `candle_nn::LSTM`.
 
 use crate::support::{assert_close, values};
-use birnn::dropout::Phase;
-use birnn::kernels::{self, Kernel};
+use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
 use birnn::rng::{Rng, Stream};
+use birnn::rnn::kernels::{self, Kernel};
 use birnn::rnn::{LstmCell, Mode, Recurrent, RecurrentConfig, State, views};
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{LSTM, LSTMConfig, RNN, VarBuilder};

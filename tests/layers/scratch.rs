@@ -1,9 +1,9 @@
 //! The LSTM from scratch is the packed layer, and both are PyTorch's: outputs and gradients.
 
 use crate::support::{Fixture, assert_close};
-use birnn::dropout::Phase;
-use birnn::kernels;
+use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
+use birnn::rnn::kernels;
 use birnn::rnn::scratch::{ScratchLstm, ScratchState, one_hot};
 use birnn::rnn::{Mode, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor, Var};

@@ -3,12 +3,12 @@
 
 use birnn::batch::Batch;
 use birnn::checkpoint::ModelDirectory;
-use birnn::corpus::encode_texts;
-use birnn::dropout::Phase;
-use birnn::ensemble::Ensemble;
-use birnn::evaluate::Evaluation;
-use birnn::loss::{Targets, cross_entropy, cross_entropy_to};
-use birnn::predict::predict;
+use birnn::dataset::encode_texts;
+use birnn::inference::Ensemble;
+use birnn::inference::Evaluation;
+use birnn::inference::predict;
+use birnn::ops::cross_entropy::{Targets, cross_entropy, cross_entropy_to};
+use birnn::ops::dropout::Phase;
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::fs;

@@ -2,15 +2,15 @@
 
 use crate::support::{Fixture, assert_close, fixture_path, values};
 use birnn::batch::Batch;
+use birnn::batch::packing::Packing;
 use birnn::checkpoint::{ModelDirectory, ModelFile};
-use birnn::dropout::Phase;
-use birnn::ensemble::Ensemble;
-use birnn::kernels::{self, Mode};
-use birnn::model::{BiRnn, ModelConfig};
-use birnn::packing::Packing;
+use birnn::inference::Ensemble;
+use birnn::inference::predict;
+use birnn::models::classifier::{BiRnn, ModelConfig};
+use birnn::ops::dropout::Phase;
+use birnn::ops::pooling::{Pooling, pool};
 use birnn::parameters::Parameters;
-use birnn::pooling::{Pooling, pool};
-use birnn::predict::predict;
+use birnn::rnn::kernels::{self, Mode};
 use birnn::text::{TextConfig, TextEncoder};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;

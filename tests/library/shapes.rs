@@ -2,7 +2,7 @@
 
 use crate::support::birnn;
 use birnn::config::Config;
-use birnn::kernels::Mode;
+use birnn::rnn::kernels::Mode;
 use birnn::shapes::{Part, Symbol, Walk};
 use serde_json::Value;
 use std::fs;

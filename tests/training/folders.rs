@@ -4,7 +4,7 @@ use super::toy::{
     CPU, Reference, Toy, WEIGHTS, Watch, checkpoints, everything, last, log, plain, weights,
 };
 use birnn::checkpoint::{Resumed, RunDirectory, Snapshot};
-use birnn::corpus::{Encoded, Fingerprints};
+use birnn::dataset::{Encoded, Fingerprints};
 use birnn::train::Trainer;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -3,8 +3,8 @@
 use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, description, last, plain, tensors, weights};
 use birnn::checkpoint::{ModelDirectory, Resumed, RunDirectory};
-use birnn::corpus::{Encoded, Fingerprints};
-use birnn::model::EMBEDDING;
+use birnn::dataset::{Encoded, Fingerprints};
+use birnn::models::classifier::EMBEDDING;
 use birnn::optim::Ema;
 use birnn::train::{EpochReport, Outcome, Trainer, initial_model};
 use birnn::vectors::read_vectors;
@@ -54,7 +54,7 @@ fn the_best_epoch_is_what_is_saved() {
     }
     // A run that ends with the best epoch has the same weights, where the learning rate does not
     // depend on the number of epochs.
-    config.train.schedule = birnn::schedule::ScheduleKind::Constant;
+    config.train.schedule = birnn::optim::schedule::ScheduleKind::Constant;
     let constant = tempfile::tempdir().unwrap();
     let mut watch = Watch::default();
     toy.begin(&config, constant.path(), &mut watch).unwrap();
@@ -79,7 +79,7 @@ fn the_temperature_is_that_of_the_best_epoch() {
     let mut told = |_, _| ControlFlow::Continue(());
     let logits = directory.model.logits(&toy.validation.ids, &mut told);
     let logits = logits.unwrap().unwrap();
-    let fitted = birnn::calibration::fit_temperature(&logits, &toy.validation.labels);
+    let fitted = birnn::inference::fit_temperature(&logits, &toy.validation.labels);
     assert_eq!(directory.temperature, fitted);
     assert_ne!(fitted, 1.0);
     // What the description says goes before.

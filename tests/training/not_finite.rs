@@ -4,7 +4,7 @@ use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, plain};
 use birnn::checkpoint::{Resumed, RunDirectory};
 use birnn::config::Config;
-use birnn::corpus::Fingerprints;
+use birnn::dataset::Fingerprints;
 use birnn::error::Error;
 use birnn::train::Trainer;
 use candle_core::Tensor;

@@ -4,7 +4,7 @@ use super::toy::{
     CPU, Reference, Toy, Watch, checkpoints, everything, interrupted, last, plain, weights,
 };
 use birnn::checkpoint::{RunDirectory, Snapshot};
-use birnn::corpus::Fingerprints;
+use birnn::dataset::Fingerprints;
 use birnn::train::Outcome;
 use std::collections::BTreeMap;
 use std::fs;

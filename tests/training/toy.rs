@@ -2,8 +2,8 @@
 
 use birnn::checkpoint::{ModelFile, Resumed, RunDirectory, Snapshot};
 use birnn::config::Config;
-use birnn::corpus::{Encoded, Fingerprints};
 use birnn::data::Labels;
+use birnn::dataset::{Encoded, Fingerprints};
 use birnn::error::Result;
 use birnn::parameters::Parameters;
 use birnn::text::{TextConfig, TextEncoder};
@@ -65,7 +65,7 @@ impl Toy {
         Labels::new(vec!["bad".into(), "good".into()]).unwrap()
     }
 
-    pub fn parts(&self, config: &Config) -> (birnn::model::BiRnn, Parameters) {
+    pub fn parts(&self, config: &Config) -> (birnn::models::classifier::BiRnn, Parameters) {
         initial_model(config, self.encoder.vocabulary_size(), 2, None, &CPU).unwrap()
     }
 

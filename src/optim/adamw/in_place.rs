@@ -1,9 +1,9 @@
 //! The step on the CPU: parameters, moments and differences from the averages in one pass, in parallel.
 
 use super::rows_and_width;
+use crate::device::storage::{change, read};
 use crate::error::Result;
 use crate::optim::Gradient;
-use crate::storage::{change, read};
 use birnn_kernels::adamw::{Block, Scalars, Span};
 use candle_core::{Tensor, Var};
 use rayon::prelude::*;

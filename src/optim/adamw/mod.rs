@@ -1,19 +1,19 @@
 //! AdamW with named moments and lazy rows.
 
-mod in_place;
 #[cfg(any(feature = "cuda", test))]
-mod on_gpu;
+pub(crate) mod cuda;
+mod in_place;
 mod with_tensors;
 
 use super::{Ema, Gradient, Gradients, Rates};
+use crate::device::indices::Indices;
 use crate::error::{Error, Result};
-use crate::indices::Indices;
 use crate::parameters::Parameters;
 use birnn_kernels::adamw::Scalars;
 use candle_core::{DType, Device, Tensor, Var};
-use in_place::update_in_place;
 #[cfg(feature = "cuda")]
-use on_gpu::update_on_gpu;
+use cuda::update_on_gpu;
+use in_place::update_in_place;
 use std::collections::BTreeMap;
 use with_tensors::update_with_tensors;
 

@@ -1,0 +1,188 @@
+//! The layout of a ragged batch, for the caller's rows and for devices; see [`Layout`].
+
+use crate::device::indices::Indices;
+use crate::error::{Error, Result};
+pub use birnn_kernels::Layout;
+
+/// Which packed row holds which step of which sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packing {
+    layout: Layout,
+    /// The layout's offsets and lengths as a device reads them.
+    on_device: [Indices; 2],
+}
+
+impl Packing {
+    /// The packing of a batch whose row `i` has `lengths[i]` steps. Rows of one length keep their
+    /// order.
+    ///
+    /// # Errors
+    /// An empty batch, or a row without steps.
+    pub fn new(lengths: &[usize]) -> Result<Self> {
+        if lengths.is_empty() {
+            return Err(Error::argument("lengths", "the batch has no rows"));
+        }
+        if let Some(row) = lengths.iter().position(|&length| length == 0) {
+            return Err(Error::argument(
+                "lengths",
+                format!("row {row} has length 0, but every row needs at least one step"),
+            ));
+        }
+        let layout = Layout::new(lengths);
+        let whole = |list: &[usize]| -> Vec<u32> { list.iter().map(|&n| n as u32).collect() };
+        Ok(Self {
+            on_device: [
+                whole(layout.offsets()).into(),
+                whole(layout.lengths()).into(),
+            ],
+            layout,
+        })
+    }
+
+    /// The packing of `batch` rows of `steps` steps each: time-major order.
+    ///
+    /// # Errors
+    /// `batch` or `steps` is 0.
+    pub fn full(batch: usize, steps: usize) -> Result<Self> {
+        Self::new(&vec![steps; batch])
+    }
+
+    /// What the kernels for the CPU read.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Number of sequences, B.
+    pub fn batch(&self) -> usize {
+        self.layout.batch()
+    }
+
+    /// Length of the longest sequence, T.
+    pub fn steps(&self) -> usize {
+        self.layout.steps()
+    }
+
+    /// Number of packed rows, N: the sum of the lengths.
+    pub fn rows(&self) -> usize {
+        self.layout.rows()
+    }
+
+    /// Whether every row has all steps.
+    pub fn is_full(&self) -> bool {
+        self.rows() == self.batch() * self.steps()
+    }
+
+    /// Lengths by sorted position, longest first.
+    pub fn lengths(&self) -> &[usize] {
+        self.layout.lengths()
+    }
+
+    /// The first packed row of each step, then their number; and the lengths: for functions that run on a
+    /// device.
+    pub(crate) fn on_device(&self) -> &[Indices; 2] {
+        &self.on_device
+    }
+
+    /// The caller's row at each sorted position.
+    pub fn order(&self) -> &[usize] {
+        self.layout.order()
+    }
+
+    /// The sorted position of each of the caller's rows: the inverse of [`Packing::order`].
+    pub fn positions(&self) -> Vec<usize> {
+        let mut positions = vec![0; self.batch()];
+        for (position, &row) in self.order().iter().enumerate() {
+            positions[row] = position;
+        }
+        positions
+    }
+
+    /// Whether the caller's rows were in sorted order already.
+    pub fn is_sorted(&self) -> bool {
+        self.order().iter().enumerate().all(|(i, &row)| i == row)
+    }
+
+    /// First packed row of `step`; for `step == self.steps()` the number of packed rows.
+    pub fn offset(&self, step: usize) -> usize {
+        self.layout.offset(step)
+    }
+
+    /// Number of sequences that have this step: they are the first sorted positions.
+    pub fn live(&self, step: usize) -> usize {
+        self.layout.live(step)
+    }
+
+    /// The packed row of `step` of the sequence at sorted `position`.
+    pub fn row(&self, step: usize, position: usize) -> usize {
+        debug_assert!(step < self.lengths()[position]);
+        self.offset(step) + position
+    }
+
+    /// The packed rows in packed order, as (step, sorted position).
+    pub fn iter(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..self.steps())
+            .flat_map(|step| (0..self.live(step)).map(move |position| (step, position)))
+    }
+
+    /// The packed row of the last step of each sorted position.
+    pub fn last_rows(&self) -> Vec<usize> {
+        let last = |(position, &length): (usize, &usize)| self.row(length - 1, position);
+        self.lengths().iter().enumerate().map(last).collect()
+    }
+
+    /// Packs token lists, given in the caller's order, into one list of `rows()` tokens.
+    ///
+    /// Every list must have the length that this packing was made with.
+    pub fn pack<T: Copy>(&self, sequences: &[&[T]]) -> Vec<T> {
+        self.iter()
+            .map(|(step, position)| sequences[self.order()[position]][step])
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_module_documentation() {
+        let packing = Packing::new(&[2, 4, 3]).unwrap();
+        assert_eq!(packing.order(), [1, 2, 0]);
+        assert_eq!(packing.positions(), [2, 0, 1]);
+        assert_eq!(packing.lengths(), [4, 3, 2]);
+        let live: Vec<_> = (0..packing.steps())
+            .map(|step| packing.live(step))
+            .collect();
+        assert_eq!(live, [3, 3, 2, 1]);
+        let offsets: Vec<_> = (0..=packing.steps()).map(|t| packing.offset(t)).collect();
+        assert_eq!(offsets, [0, 3, 6, 8, 9]);
+        assert_eq!(packing.last_rows(), [8, 7, 5]);
+        let sequences: [&[&str]; 3] = [
+            &["c0", "c1"],
+            &["a0", "a1", "a2", "a3"],
+            &["b0", "b1", "b2"],
+        ];
+        assert_eq!(
+            packing.pack(&sequences),
+            ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "a3"]
+        );
+    }
+
+    #[test]
+    fn full_batches_are_time_major() {
+        let packing = Packing::full(3, 2).unwrap();
+        assert!(packing.is_full() && packing.is_sorted());
+        assert_eq!(packing.row(1, 2), 5);
+        assert!(!Packing::new(&[1, 2]).unwrap().is_full());
+    }
+
+    #[test]
+    fn empty_batches_and_empty_rows_are_refused() {
+        assert!(Packing::new(&[]).is_err());
+        let message = Packing::new(&[3, 0]).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "lengths: row 1 has length 0, but every row needs at least one step"
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! The complete description of a training run, and how it is read and checked.
+//!
+//! A config file is TOML. Every key has a default, an unknown key is an error that names the
+//! nearest known one, and relative paths are relative to the file. Single keys can be overridden
+//! (`model.num_hiddens=64`). All checks happen in [`Config::from_toml`]: a `Config` that it returns
+//! is one that a run can use.
+
+mod data;
+mod keys;
+mod pretrain;
+mod range;
+mod train;
+
+pub use data::DataConfig;
+pub use pretrain::PretrainConfig;
+pub use train::TrainConfig;
+
+use crate::error::{Error, Result, one_line, plain_words};
+use crate::models::classifier::ModelConfig;
+use crate::text::TextConfig;
+use keys::{check_keys, resolve_paths, set};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A training run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Where the texts come from.
+    pub data: DataConfig,
+    /// How texts become tokens.
+    pub text: TextConfig,
+    /// The architecture.
+    pub model: ModelConfig,
+    /// How the model is trained.
+    pub train: TrainConfig,
+    /// How a language model is trained that it can begin with.
+    pub pretrain: PretrainConfig,
+}
+
+impl Config {
+    /// Reads and checks a config: the TOML text of `file` (or none), then overrides in order.
+    ///
+    /// An override is (`model.num_hiddens`, `64`); its value is TOML, or else a string.
+    ///
+    /// # Errors
+    /// Text that is not TOML, an unknown key, a value of another type or out of range.
+    pub fn from_toml(file: Option<(&Path, &str)>, overrides: &[(String, String)]) -> Result<Self> {
+        let mut table = toml::Table::new();
+        if let Some((path, text)) = file {
+            table = text.parse().map_err(|error: toml::de::Error| {
+                // A tab would be written out, and the mark below the line would be off.
+                let message = error.to_string().replace('\t', " ");
+                let lines: Vec<String> = message.lines().map(one_line).collect();
+                Error::config(
+                    path.display().to_string(),
+                    format!("not valid TOML: {}", lines.join("\n")),
+                    "correct the file",
+                )
+            })?;
+            check_keys(&table)?;
+            if let Some(folder) = path.parent() {
+                resolve_paths(&mut table, folder);
+            }
+        }
+        for (key, value) in overrides {
+            set(&mut table, key, value)?;
+        }
+        check_keys(&table)?;
+        let config: Self =
+            serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+                let (key, problem) = (error.path().to_string(), error.inner().message());
+                // An error of ours within a value already names key and remedy.
+                let ours = problem.strip_prefix(&format!("configuration, {key}: "));
+                match ours.and_then(|ours| ours.split_once("; ")) {
+                    Some((problem, remedy)) => Error::config(key, problem, remedy),
+                    None => Error::config(key, plain_words(problem), "correct the value"),
+                }
+            })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The complete config as TOML. Keys without a value (`None`) are left out.
+    ///
+    /// # Errors
+    /// None that is known of: every config can be written.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self)
+            .map_err(|error| Error::config("the config", error.to_string(), "report this as a bug"))
+    }
+
+    /// Checks what serde cannot.
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.text.validate()?;
+        self.model.validate()?;
+        self.train.validate()?;
+        self.pretrain.validate()?;
+        self.data.validate()?;
+        let train = &self.train;
+        if !train.teachers.is_empty() && self.data.unlabelled_split.is_none() {
+            return Err(Error::config(
+                "train.teachers",
+                "there are no texts to teach",
+                "name a split without labels: data.unlabelled_split",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, overrides: &[(&str, &str)]) -> Result<Config> {
+        let overrides: Vec<(String, String)> = overrides
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        Config::from_toml(Some((Path::new("configs/a.toml"), text)), &overrides)
+    }
+
+    fn message(text: &str, overrides: &[(&str, &str)]) -> String {
+        read(text, overrides).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_then_overrides() {
+        let config = read(
+            "seed = 3\n[model]\nnum_hiddens = 32\npooling = [\"max\"]\n",
+            &[
+                ("model.num_hiddens", "64"),
+                ("data.source", "imdb"),
+                ("model.cell", "gru"),
+                ("train.learning_rate", "5e-4"),
+            ],
+        )
+        .unwrap();
+        assert_eq!((config.seed, config.model.num_hiddens), (3, 64));
+        assert_eq!(config.data.source, "imdb");
+        assert_eq!(config.model.cell, crate::rnn::kernels::Mode::Gru);
+        assert_eq!(config.train.learning_rate, 5e-4);
+        assert_eq!(config.model.embedding_size, 100);
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let config = read("", &[("train.vectors", "a b.txt"), ("seed", "7")]).unwrap();
+        let text = config.to_toml().unwrap();
+        assert_eq!(
+            Config::from_toml(Some((Path::new("x"), &text)), &[]).unwrap(),
+            config
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_one() {
+        assert!(message("[model]\nnum_hidden = 3\n", &[]).starts_with(
+            "configuration, model.num_hidden: there is no such key; did you mean model.num_hiddens?"
+        ));
+        assert!(message("", &[("trian.epochs", "3")]).contains("did you mean train.epochs?"));
+        assert!(message("", &[("epochs", "3")]).contains("did you mean train.epochs?"));
+        assert!(message("sede = 3", &[]).contains("did you mean seed?"));
+    }
+
+    #[test]
+    fn a_wrong_type_or_range_names_the_key() {
+        assert!(
+            message("", &[("model.num_hiddens", "many")])
+                .starts_with("configuration, model.num_hiddens: invalid type: string \"many\"")
+        );
+        assert!(message("", &[("model.pooling", "[\"mode\"]")]).contains("model.pooling[0]"));
+        assert!(message("", &[("train.epochs", "0")]).contains("train.epochs"));
+        assert!(message("", &[("model.dropout", "1.0")]).contains("model.dropout"));
+        assert!(message("", &[("model.cell.x", "1")]).contains("model.cell"));
+        assert!(message("seed = ", &[]).contains("configs/a.toml: not valid TOML"));
+        assert!(message("seed = -1", &[]).contains("seed"));
+    }
+
+    #[test]
+    fn relative_paths_are_relative_to_the_file() {
+        let config = read("[train]\nvectors = \"glove.txt\"\n", &[]).unwrap();
+        assert_eq!(config.train.vectors, Some("configs/glove.txt".into()));
+        let config = read("[data]\nsource = \"imdb\"\n", &[]).unwrap();
+        assert_eq!(config.data.source, "imdb");
+    }
+}

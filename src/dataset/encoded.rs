@@ -1,0 +1,208 @@
+//! Tokenised texts.
+
+use super::token_cache::Reuse;
+use super::{Progress, Stage};
+use crate::data::{Labels, Split};
+use crate::error::Result;
+use crate::fs::cache::{Cache, Key};
+use crate::text::TextEncoder;
+
+/// Tokenised texts with their classes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids of each text, none of them empty.
+    pub ids: Vec<Vec<u32>>,
+    /// The class of each text.
+    pub labels: Vec<u32>,
+}
+
+/// Tokens of the shortest sentence that is a text of its own.
+const SHORTEST_SENTENCE: usize = 4;
+
+impl Encoded {
+    /// Number of texts.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no texts.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Number of tokens of each text.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.ids.iter().map(Vec::len).collect()
+    }
+
+    /// Tokenises a split, or finds its tokens in the cache. `None` if `progress` ended it.
+    ///
+    /// # Errors
+    /// A row without a known label, or a text that the tokenizer cannot take.
+    pub fn new(
+        split: &Split,
+        labels: &Labels,
+        encoder: &TextEncoder,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Self>> {
+        let mut reuse = Reuse::of(cache);
+        let encoded = Self::through(&mut reuse, "tokens", split, labels, encoder, progress)?;
+        reuse.tell(progress);
+        Ok(encoded)
+    }
+
+    /// As [`Encoded::new`]; `name` is what the tokens are called.
+    pub(super) fn through(
+        reuse: &mut Reuse,
+        name: &'static str,
+        split: &Split,
+        labels: &Labels,
+        encoder: &TextEncoder,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Self>> {
+        let examples = labels.encode(split)?;
+        let texts: Vec<&str> = examples
+            .iter()
+            .map(|example| example.text.as_str())
+            .collect();
+        let labels = examples
+            .iter()
+            .map(|example| example.label as u32)
+            .collect();
+        let ids = ids_through(reuse, name, &texts, encoder, progress)?;
+        Ok(ids.map(|ids| Self { ids, labels }))
+    }
+
+    /// Adds the sentences of all texts as texts of their own, with the labels of the whole texts. A
+    /// sentence ends with one of the tokens `ends` (or a run of them); those of fewer than
+    /// [`SHORTEST_SENTENCE`] tokens and texts of one sentence add nothing.
+    pub(super) fn add_sentences(&mut self, ends: &[u32]) {
+        for text in 0..self.len() {
+            let same_sentence = |a: &u32, b: &u32| !ends.contains(a) || ends.contains(b);
+            let sentences: Vec<Vec<u32>> = self.ids[text]
+                .chunk_by(same_sentence)
+                .filter(|sentence| sentence.len() >= SHORTEST_SENTENCE)
+                .map(<[u32]>::to_vec)
+                .collect();
+            if sentences.len() > 1 {
+                let label = self.labels[text];
+                self.labels.extend(sentences.iter().map(|_| label));
+                self.ids.extend(sentences);
+            }
+        }
+    }
+}
+
+/// The token ids of texts, or what the cache has of them; `name` is what they are called. `None` if
+/// `progress` ended it.
+pub(super) fn ids_through(
+    reuse: &mut Reuse,
+    name: &'static str,
+    texts: &[&str],
+    encoder: &TextEncoder,
+    progress: &mut dyn Progress,
+) -> Result<Option<Vec<Vec<u32>>>> {
+    let key = match reuse.key_of_texts(texts) {
+        Some(texts) => {
+            let tokenizer = encoder.description()?;
+            Some(Key::new("tokens", &[tokenizer.as_bytes(), texts.bytes()]))
+        }
+        None => None,
+    };
+    let found = reuse.get(name, key.as_ref(), |bytes| {
+        ids_from_bytes(bytes).filter(|ids| ids.len() == texts.len())
+    });
+    let ids = match found {
+        Some(ids) => Some(ids),
+        None => {
+            let ids = encode_texts(encoder, texts, progress)?;
+            if let Some(ids) = &ids {
+                reuse.put(name, key.as_ref(), || ids_to_bytes(ids));
+            }
+            ids
+        }
+    };
+    Ok(ids)
+}
+
+/// The token ids of texts. A text without tokens is read as one unknown token, so that it has a
+/// prediction.
+///
+/// # Errors
+/// A text that the tokenizer cannot take.
+pub fn encode_texts(
+    encoder: &TextEncoder,
+    texts: &[&str],
+    progress: &mut dyn Progress,
+) -> Result<Option<Vec<Vec<u32>>>> {
+    let mut told = |done, total| progress.texts(Stage::Tokens, done, total);
+    let unknown = encoder.unknown_id().unwrap_or(0);
+    let ids = encoder.encode_batch(texts, &mut told)?;
+    Ok(ids.map(|mut ids| {
+        for ids in ids.iter_mut().filter(|ids| ids.is_empty()) {
+            ids.push(unknown);
+        }
+        ids
+    }))
+}
+
+/// Token lists as bytes: their number, their lengths, all ids; little-endian.
+fn ids_to_bytes(rows: &[Vec<u32>]) -> Vec<u8> {
+    let tokens: usize = rows.iter().map(Vec::len).sum();
+    let mut bytes = Vec::with_capacity(8 + 4 * (rows.len() + tokens));
+    bytes.extend((rows.len() as u64).to_le_bytes());
+    let lengths = rows.iter().map(|row| row.len() as u32);
+    for number in lengths.chain(rows.iter().flatten().copied()) {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes
+}
+
+/// The token lists of [`ids_to_bytes`].
+fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
+    let (count, rest) = bytes.split_first_chunk()?;
+    let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+    let (numbers, []) = rest.as_chunks() else {
+        return None;
+    };
+    let (lengths, mut ids) = numbers.split_at_checked(count)?;
+    let mut rows = Vec::with_capacity(count);
+    for length in lengths {
+        let (row, rest) = ids.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rows.push(row.iter().map(|id| u32::from_le_bytes(*id)).collect());
+        ids = rest;
+    }
+    ids.is_empty().then_some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_added_with_the_labels_of_their_texts() {
+        // 9 and 8 end sentences.
+        let mut texts = Encoded {
+            ids: vec![vec![1, 2, 3, 9, 9, 4, 8, 5, 6, 7, 1], vec![1, 2, 3, 4, 9]],
+            labels: vec![1, 0],
+        };
+        texts.add_sentences(&[9, 8]);
+        // "4 8" is too short, and the second text is one sentence.
+        assert_eq!(texts.ids[2..], [vec![1, 2, 3, 9, 9], vec![5, 6, 7, 1]]);
+        assert_eq!(texts.labels, [1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn token_lists_are_read_as_they_were_written() {
+        let rows = vec![vec![1, u32::MAX, 3], vec![], vec![7]];
+        let bytes = ids_to_bytes(&rows);
+        assert_eq!(ids_from_bytes(&bytes), Some(rows));
+        assert_eq!(ids_from_bytes(&ids_to_bytes(&[])), Some(Vec::new()));
+        for end in 0..bytes.len() {
+            assert_eq!(ids_from_bytes(&bytes[..end]), None, "cut at {end}");
+        }
+        let longer = [&bytes[..], &[0; 4]].concat();
+        assert_eq!(ids_from_bytes(&longer), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Texts without classes, for language models.
+
+use super::encoded::{encode_texts, ids_through};
+use super::fingerprints::of_strings;
+use super::token_cache::Reuse;
+use super::{Fingerprints, Progress, encoder_of, source_options};
+use crate::config::{Config, DataConfig};
+use crate::data::{Source, SourceOptions};
+use crate::error::{Error, Result};
+use crate::fs::cache::Cache;
+use crate::rng::{Rng, Stream};
+use crate::text::{TextConfig, TextEncoder};
+
+/// The texts of a source, labelled or not, as token lists.
+#[derive(Debug)]
+pub struct PlainCorpus {
+    /// The tokenizer; it reads whole texts.
+    pub encoder: TextEncoder,
+    /// Token ids of the texts to learn from, none of them empty.
+    pub train: Vec<Vec<u32>>,
+    /// The names of their splits.
+    pub splits: Vec<String>,
+    /// Token ids of the texts to measure on.
+    pub validation: Vec<Vec<u32>>,
+    /// Hashes of the texts and the tokenizer.
+    pub fingerprints: Fingerprints,
+}
+
+/// The split that nothing is learnt from.
+const TEST: &str = "test";
+
+impl PlainCorpus {
+    /// Reads the splits of a config's source, all but the validation split and `test` to learn from, makes
+    /// or loads the tokenizer and tokenises whole texts. Where there is no validation split, a share of
+    /// `data.validation_fraction` of the texts is held out. `None` if `progress` ended it.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the source, its rows, or a given tokenizer.
+    pub fn load(
+        config: &Config,
+        cache: &Cache,
+        progress: &mut impl Progress,
+    ) -> Result<Option<Self>> {
+        let data = &config.data;
+        let mut options = source_options(data);
+        options.unlabelled = true;
+        let source = Source::open(&data.source, options)?;
+        let names: Vec<&str> = source.split_names().collect();
+        let splits: Vec<&str> = match names[..] {
+            // A file whose name says `test` or `validation` is still what the user wants to learn from.
+            [only] => vec![only],
+            _ => names
+                .into_iter()
+                .filter(|name| ![TEST, &data.validation_split].contains(name))
+                .collect(),
+        };
+        if splits.is_empty() {
+            return Err(Error::data(
+                &data.source,
+                "there is no split to learn from beside the validation split and `test`",
+                "name another validation split: data.validation_split",
+            ));
+        }
+        let mut texts = Vec::new();
+        for name in &splits {
+            let split = source.split(name, progress)?;
+            texts.extend(split.records.into_iter().map(|row| row.text));
+        }
+        for name in &data.additional_sources {
+            texts.extend(read_additional(name, data, progress)?);
+        }
+        let apart = source.has_split(&data.validation_split)
+            && !splits.contains(&data.validation_split.as_str());
+        let validation: Vec<String> = match apart {
+            true => {
+                let split = source.split(&data.validation_split, progress)?;
+                split.records.into_iter().map(|row| row.text).collect()
+            }
+            false => hold_out(&mut texts, data.validation_fraction, config.seed),
+        };
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let validation: Vec<&str> = validation.iter().map(String::as_str).collect();
+        let whole = TextConfig {
+            max_tokens: 0,
+            ..config.text.clone()
+        };
+        let mut reuse = Reuse::of(cache);
+        let encoder = encoder_of(&mut reuse, &texts, &whole, progress)?;
+        let Some(train) = ids_through(&mut reuse, "tokens", &texts, &encoder, progress)? else {
+            return Ok(None);
+        };
+        let Some(validation_ids) = encode_texts(&encoder, &validation, progress)? else {
+            return Ok(None);
+        };
+        reuse.tell(progress);
+        let mut fingerprints = Fingerprints::default();
+        for (name, texts) in [("texts", &texts), ("validation texts", &validation)] {
+            fingerprints.add(name, of_strings(texts.iter().copied()));
+        }
+        fingerprints.add("tokenizer", of_strings([&encoder.to_json()?[..]]));
+        Ok(Some(Self {
+            encoder,
+            train,
+            splits: splits.into_iter().map(str::to_owned).collect(),
+            validation: validation_ids,
+            fingerprints,
+        }))
+    }
+}
+
+/// The texts of the training split of a further source.
+fn read_additional(
+    name: &str,
+    data: &DataConfig,
+    progress: &mut dyn Progress,
+) -> Result<Vec<String>> {
+    let options = SourceOptions {
+        unlabelled: true,
+        ..SourceOptions::default()
+    };
+    let source = Source::open(name, options)?;
+    let names: Vec<&str> = source.split_names().collect();
+    let split = match names[..] {
+        [only] => only,
+        _ => data.train_split.as_str(),
+    };
+    let split = source.split(split, progress)?;
+    Ok(split.records.into_iter().map(|row| row.text).collect())
+}
+
+/// Takes a share of the texts away, at least one of two, at random.
+fn hold_out(texts: &mut Vec<String>, share: f64, seed: u64) -> Vec<String> {
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    Rng::new(seed, Stream::Split, 0, 0).shuffle(&mut order);
+    let count = (texts.len() as f64 * share).round() as usize;
+    order.truncate(count.clamp(1, texts.len().saturating_sub(1)));
+    order.sort_unstable();
+    let mut held_out = Vec::with_capacity(order.len());
+    // From the end, so that what comes before stays where it is.
+    for &place in order.iter().rev() {
+        held_out.push(texts.remove(place));
+    }
+    held_out.reverse();
+    held_out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_held_out_and_the_rest_stays_in_order() {
+        let mut texts: Vec<String> = (0..20).map(|text| format!("{text:02}")).collect();
+        let all = texts.clone();
+        let held_out = hold_out(&mut texts, 0.1, 7);
+        assert_eq!((texts.len(), held_out.len()), (18, 2));
+        assert!(texts.is_sorted() && held_out.is_sorted());
+        let mut both = [texts, held_out].concat();
+        both.sort_unstable();
+        assert_eq!(both, all);
+        let mut two = all[..2].to_vec();
+        assert_eq!(hold_out(&mut two, 0.001, 7).len(), 1);
+    }
+}

@@ -1,0 +1,133 @@
+//! How good a model is on labelled texts.
+
+use crate::checkpoint::ModelDirectory;
+use crate::data::{Labels, Split};
+use crate::dataset::{Encoded, Progress};
+use crate::error::{Error, Result};
+use crate::fs::cache::Cache;
+use crate::inference::Calibration;
+use crate::inference::Ensemble;
+use crate::inference::{Confusion, Groups};
+use crate::ops::argmax::argmax;
+
+/// What an evaluation found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats: the negative logarithm of the probability of the label.
+    pub loss: f64,
+    /// How often each class was predicted for each class.
+    pub confusion: Confusion,
+    /// How often predictions of each probability are right.
+    pub calibration: Calibration,
+    /// The predicted class of every text, in their order.
+    pub classes: Vec<usize>,
+}
+
+impl Evaluation {
+    /// The result of log-probabilities `[texts][classes]` for texts with these labels `[texts]`.
+    ///
+    /// # Errors
+    /// A label outside the classes, or another number of labels.
+    pub fn new(rows: &[Vec<f64>], labels: &[u32], classes: usize) -> Result<Self> {
+        if rows.len() != labels.len() {
+            return Err(Error::argument(
+                "labels",
+                format!("{} of them for {} texts", labels.len(), rows.len()),
+            ));
+        }
+        let mut found = Self {
+            loss: 0.0,
+            confusion: Confusion::new(classes),
+            calibration: Calibration::default(),
+            classes: Vec::with_capacity(rows.len()),
+        };
+        for (row, &label) in rows.iter().zip(labels) {
+            let label = label as usize;
+            let Some(log_probability) = row.get(label).filter(|_| row.len() == classes) else {
+                return Err(Error::argument(
+                    "labels",
+                    format!("class {label} of {classes}, for {} outputs", row.len()),
+                ));
+            };
+            let class = argmax(row);
+            found.loss -= log_probability;
+            found.confusion.add(label, class);
+            found.calibration.add(row[class].exp(), class == label);
+            found.classes.push(class);
+        }
+        found.loss /= rows.len().max(1) as f64;
+        Ok(found)
+    }
+
+    /// The right predictions within the groups of the split that was evaluated; a text without a
+    /// group is in none.
+    pub fn groups(&self, split: &Split, labels: &Labels) -> Groups {
+        let mut groups = Groups::default();
+        for (record, class) in split.records.iter().zip(&self.classes) {
+            let label = record.label.as_deref();
+            let label = label.and_then(|label| labels.class_of(label));
+            if let Some(group) = &record.group {
+                groups.add(group, label == Some(*class));
+            }
+        }
+        groups
+    }
+}
+
+/// Evaluates models on the labelled texts of a split, whose tokens are looked for in the cache
+/// first. `None` if `progress` ended it.
+///
+/// # Errors
+/// A row without a known label, or a text that a tokenizer cannot take.
+pub fn evaluate(
+    ensemble: &Ensemble,
+    split: &Split,
+    cache: &Cache,
+    progress: &mut dyn Progress,
+) -> Result<Option<Evaluation>> {
+    let known = ensemble.labels();
+    let mut labels = Vec::new();
+    let tokenize = |model: &ModelDirectory, progress: &mut dyn Progress| {
+        let data = Encoded::new(split, known, &model.encoder, cache, progress)?;
+        Ok(data.map(|data| {
+            labels = data.labels;
+            data.ids
+        }))
+    };
+    let Some(outputs) = ensemble.outputs_of(tokenize, progress)? else {
+        return Ok(None);
+    };
+    let rows: Vec<Vec<f64>> = outputs
+        .into_iter()
+        .map(|output| output.log_probabilities)
+        .collect();
+    Ok(Some(Evaluation::new(&rows, &labels, known.len())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worked_out_by_hand() {
+        let rows = [[0.25f64, 0.75], [0.5, 0.5]].map(|row| row.map(f64::ln).to_vec());
+        let found = Evaluation::new(&rows, &[1, 1], 2).unwrap();
+        assert!((found.loss - -(0.75f64.ln() + 0.5f64.ln()) / 2.0).abs() < 1e-12);
+        assert_eq!(found.confusion.counts(), [[0, 0], [1, 1]]);
+        assert_eq!(found.classes, [1, 0]);
+        assert!((found.calibration.error().unwrap() - 0.375).abs() < 1e-12);
+        assert_eq!(Evaluation::new(&[], &[], 2).unwrap().loss, 0.0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let message = |rows: &[Vec<f64>], labels: &[u32]| {
+            let found = Evaluation::new(rows, labels, 2);
+            found.unwrap_err().to_string()
+        };
+        let row = vec![-0.7, -0.7];
+        assert_eq!(message(&[row], &[2]), "labels: class 2 of 2, for 2 outputs");
+        assert_eq!(message(&[], &[1]), "labels: 1 of them for 0 texts");
+        assert!(message(&[vec![0.0]], &[0]).contains("1 outputs"));
+    }
+}

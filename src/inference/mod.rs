@@ -1,0 +1,21 @@
+//! From texts to classes, and how good these are.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `predict` | the class of each text |
+//! | `ensemble` | the mean of several models |
+//! | `evaluate` | a model on labelled texts |
+//! | `metrics` | confusion, F1, accuracy by group |
+//! | `calibration` | the temperature, and how far probabilities are off |
+
+mod calibration;
+mod ensemble;
+mod evaluate;
+mod metrics;
+mod predict;
+
+pub use calibration::{Calibration, fit_temperature, log_probabilities};
+pub use ensemble::Ensemble;
+pub use evaluate::{Evaluation, evaluate};
+pub use metrics::{ClassScores, Confusion, Group, Groups};
+pub use predict::{Prediction, predict};

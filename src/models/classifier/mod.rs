@@ -1,0 +1,389 @@
+//! The classifier: embedding -> recurrent stack -> pooling -> dropout -> linear.
+
+mod decoder;
+mod forward_train;
+mod texts;
+
+pub use forward_train::{ModelGradients, RecordedModel};
+
+use crate::batch::Batch;
+use crate::batch::packing::Packing;
+use crate::error::{Error, Result};
+use crate::models::ngrams::{NGRAM_KEYS, NGRAMS, NgramConfig, Ngrams};
+use crate::ops::dropout::{Dropout, Phase};
+use crate::ops::embedding::EmbeddingTable;
+use crate::ops::pooling::{Pooling, pool};
+use crate::parameters::Parameters;
+use crate::rnn::kernels::{Kernel, Mode};
+use crate::rnn::{Recurrent, RecurrentConfig, State};
+use candle_core::Tensor;
+use candle_nn::{Embedding, Init, Linear, VarBuilder};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The architecture of a [`BiRnn`], and its dropouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
+    pub cell: Mode,
+    /// Features of a token's embedding, E.
+    pub embedding_size: usize,
+    /// Features of the hidden state of each direction, H.
+    pub num_hiddens: usize,
+    /// Recurrent layers.
+    pub num_layers: usize,
+    /// Whether each layer also reads from the end.
+    pub bidirectional: bool,
+    /// Whether the recurrent layers have biases.
+    pub bias: bool,
+    /// What the decoder sees of the outputs: one or more of `ends`, `final`, `mean`, `max`.
+    pub pooling: Vec<Pooling>,
+    /// Dropout on the embedded tokens.
+    pub embedding_dropout: f64,
+    /// Dropout between recurrent layers.
+    pub encoder_dropout: f64,
+    /// Dropout before the decoder.
+    pub dropout: f64,
+    /// A branch of n-grams whose scores are added to the logits.
+    pub ngrams: NgramConfig,
+}
+
+impl Default for ModelConfig {
+    /// The textbook's model: a bidirectional LSTM of two layers of 100 units, read at both ends.
+    fn default() -> Self {
+        Self {
+            cell: Mode::Lstm,
+            embedding_size: 100,
+            num_hiddens: 100,
+            num_layers: 2,
+            bidirectional: true,
+            bias: true,
+            pooling: vec![Pooling::Ends],
+            embedding_dropout: 0.0,
+            encoder_dropout: 0.0,
+            dropout: 0.0,
+            ngrams: NgramConfig::default(),
+        }
+    }
+}
+
+/// The upper bounds keep a slip of the finger from asking for terabytes.
+pub(crate) const MOST_FEATURES: usize = 8192;
+pub(crate) const MOST_LAYERS: usize = 64;
+
+/// Refuses a size of 0 or beyond `most`.
+pub(crate) fn check_size(key: &str, size: usize, most: usize) -> Result<()> {
+    match (1..=most).contains(&size) {
+        true => Ok(()),
+        false => Err(Error::config(
+            key,
+            format!("{size} is out of range"),
+            format!("use a number from 1 to {most}"),
+        )),
+    }
+}
+
+/// Refuses what is no probability of dropout.
+pub(crate) fn check_dropout(key: &str, probability: f64) -> Result<()> {
+    match (0.0..1.0).contains(&probability) {
+        true => Ok(()),
+        false => Err(Error::config(
+            key,
+            format!("{probability} is not a probability below 1"),
+            "use a number from 0 to below 1",
+        )),
+    }
+}
+
+impl ModelConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// The first key, below `model.`, whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        check_size("model.embedding_size", self.embedding_size, MOST_FEATURES)?;
+        check_size("model.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
+        check_size("model.num_layers", self.num_layers, MOST_LAYERS)?;
+        check_dropout("model.embedding_dropout", self.embedding_dropout)?;
+        check_dropout("model.encoder_dropout", self.encoder_dropout)?;
+        check_dropout("model.dropout", self.dropout)?;
+        if self.pooling.is_empty() {
+            return Err(Error::config(
+                "model.pooling",
+                "the list is empty",
+                "name at least one of ends, final, mean, max",
+            ));
+        }
+        self.ngrams.validate()
+    }
+
+    /// Number of directions, D.
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
+    /// Features that the decoder sees: for `ends` and two directions 4 * num_hiddens.
+    pub fn pooled_size(&self) -> usize {
+        let output = self.directions() * self.num_hiddens;
+        self.pooling.iter().map(|kind| kind.width(output)).sum()
+    }
+}
+
+/// A bidirectional recurrent text classifier.
+///
+/// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
+/// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With
+/// a branch of n-grams also `ngrams.keys` [features, 2] and `ngrams.weight` [features, classes].
+#[derive(Debug, Clone)]
+pub struct BiRnn {
+    embedding: Arc<dyn EmbeddingTable>,
+    encoder: Recurrent,
+    decoder: Linear,
+    pooling: Vec<Pooling>,
+    embedding_dropout: Dropout,
+    dropout: Dropout,
+    ngrams: Option<Ngrams>,
+}
+
+/// A tensor on the way through a [`BiRnn`]. Texts stand in the batch's sorted order, longest first, but in
+/// [`Stage::Logits`] in that in which the batch was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The rows of the embedding table, [N, E].
+    Embedded,
+    /// The output of a recurrent layer, from 0, [N, D*H].
+    Output(usize),
+    /// Its last hidden state, [D, B, H].
+    Hidden(usize),
+    /// Its last cell, [D, B, H]; of LSTMs.
+    Cell(usize),
+    /// What is taken of the outputs, [B, pooled].
+    Pooled,
+    /// The scores of the branch of n-grams, [B, classes].
+    NgramScores,
+    /// The result, [B, classes].
+    Logits,
+}
+
+/// Is shown each [`Stage`] with its tensor.
+pub type Watch<'a> = &'a mut dyn FnMut(Stage, &Tensor);
+
+/// The name of the embedding table among the parameters.
+pub const EMBEDDING: &str = "embedding.weight";
+
+/// Numbers of the model's dropouts; those between recurrent layers count from 1.
+const EMBEDDING_DROPOUT: u64 = 0;
+const DECODER_DROPOUT: u64 = u64::MAX;
+
+impl BiRnn {
+    /// Builds the model for `vocabulary_size` tokens and `classes` classes.
+    ///
+    /// # Errors
+    /// A config that cannot be used, or a parameter that the builder does not have in the right
+    /// shape.
+    pub fn new(
+        config: &ModelConfig,
+        vocabulary_size: usize,
+        classes: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        config.validate()?;
+        let table = vb.get_with_hints(
+            (vocabulary_size, config.embedding_size),
+            EMBEDDING,
+            Init::Randn {
+                mean: 0.0,
+                stdev: 1.0,
+            },
+        )?;
+        let embedding = Arc::new(Embedding::new(table, config.embedding_size));
+        Self::with_embedding(config, embedding, classes, vb)
+    }
+
+    /// Builds the model over an embedding table that is kept elsewhere, with `classes` classes:
+    /// the builder is asked for every parameter but [`EMBEDDING`].
+    ///
+    /// # Errors
+    /// As [`BiRnn::new`].
+    pub fn with_embedding(
+        config: &ModelConfig,
+        embedding: Arc<dyn EmbeddingTable>,
+        classes: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        config.validate()?;
+        let encoder = RecurrentConfig {
+            num_layers: config.num_layers,
+            bias: config.bias,
+            dropout: config.encoder_dropout,
+            bidirectional: config.bidirectional,
+            ..RecurrentConfig::new(config.cell, config.embedding_size, config.num_hiddens)
+        };
+        let pooled = config.pooled_size();
+        let bound = 1.0 / (pooled as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        let decoder = vb.pp("decoder");
+        let ngrams = match config.ngrams.is_on() {
+            true => {
+                let (features, zeros) = (config.ngrams.features, Init::Const(0.0));
+                let keys = vb.get_with_hints((features, 2), NGRAM_KEYS, zeros)?;
+                let table = vb.get_with_hints((features, classes), NGRAMS, zeros)?;
+                Some(Ngrams::new(config.ngrams, &keys, &table)?)
+            }
+            false => None,
+        };
+        Ok(Self {
+            embedding,
+            encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
+            decoder: Linear::new(
+                decoder.get_with_hints((classes, pooled), "weight", init)?,
+                Some(decoder.get_with_hints(classes, "bias", init)?),
+            ),
+            pooling: config.pooling.clone(),
+            embedding_dropout: Dropout::new(config.embedding_dropout, EMBEDDING_DROPOUT)?,
+            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
+            ngrams,
+        })
+    }
+
+    /// Number of rows of the embedding table, V.
+    pub fn vocabulary_size(&self) -> usize {
+        self.embedding.rows()
+    }
+
+    /// The same model, for prediction with weights that do not change; see
+    /// [`Recurrent::prepared`].
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn prepared(mut self) -> Result<Self> {
+        self.encoder = self.encoder.prepared()?;
+        Ok(self)
+    }
+
+    /// The network alone: the same model without its branch of n-grams.
+    #[must_use]
+    pub fn without_ngrams(mut self) -> Self {
+        self.ngrams = None;
+        self
+    }
+
+    /// The same model with its recurrent layers on another kernel.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {
+        self.encoder = self.encoder.with_kernel(kernel);
+        self
+    }
+
+    /// The logits [B, classes], rows in the order in which the batch was made.
+    ///
+    /// # Errors
+    /// A token id outside the vocabulary, or a failing tensor operation.
+    pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
+        self.forward_watched(batch, phase, &mut |_, _| ())
+    }
+
+    /// The same; `watch` is shown the tensors on the way as they come.
+    ///
+    /// # Errors
+    /// As [`BiRnn::forward`].
+    pub fn forward_watched(&self, batch: &Batch, phase: Phase, watch: Watch) -> Result<Tensor> {
+        let packing = batch.packing();
+        let embedded = self.embedding.embed(batch)?;
+        watch(Stage::Embedded, &embedded);
+        let embedded = self.drop_embedded(&embedded, phase)?;
+        let mut logits = self.encode_watched(&embedded, packing, phase, watch)?;
+        if let Some(ngrams) = &self.ngrams {
+            let scores = ngrams.forward(batch, logits.device())?;
+            watch(Stage::NgramScores, &scores);
+            logits = (&logits + scores)?;
+        }
+        let logits = in_order(logits, packing)?;
+        watch(Stage::Logits, &logits);
+        Ok(logits)
+    }
+
+    /// The logits [B, classes] from packed embedded tokens [N, E]: all of [`BiRnn::forward`] but the
+    /// lookup and the branch of n-grams, which both need the tokens.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or a failing tensor operation.
+    pub fn forward_embedded(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<Tensor> {
+        let embedded = self.drop_embedded(embedded, phase)?;
+        in_order(self.encode(&embedded, packing, phase)?, packing)
+    }
+
+    /// Packed embedded tokens [N, E] after their dropout: the first step of training through a graph.
+    pub(crate) fn drop_embedded(&self, embedded: &Tensor, phase: Phase) -> Result<Tensor> {
+        self.embedding_dropout.forward(embedded, phase)
+    }
+
+    /// The logits [B, classes] in sorted order, from packed embedded tokens [N, E] after dropout.
+    pub(crate) fn encode(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<Tensor> {
+        self.encode_watched(embedded, packing, phase, &mut |_, _| ())
+    }
+
+    fn encode_watched(
+        &self,
+        embedded: &Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+        watch: Watch,
+    ) -> Result<Tensor> {
+        let mut layer = 0;
+        let mut of_layer = |output: &Tensor, state: &State| {
+            watch(Stage::Output(layer), output);
+            watch(Stage::Hidden(layer), &state.h);
+            if let Some(c) = &state.c {
+                watch(Stage::Cell(layer), c);
+            }
+            layer += 1;
+        };
+        let (output, _) =
+            self.encoder
+                .forward_watched(embedded, packing, None, phase, &mut of_layer)?;
+        let pooled = pool(&self.pooling, &output, self.encoder.directions(), packing)?;
+        watch(Stage::Pooled, &pooled);
+        let pooled = self.dropout.forward(&pooled, phase)?;
+        decoder::logits(&pooled, self.decoder.weight(), self.decoder.bias())
+    }
+}
+
+/// Rows [B, ...] from sorted order to that in which the batch was made.
+fn in_order(rows: Tensor, packing: &Packing) -> Result<Tensor> {
+    if packing.is_sorted() {
+        return Ok(rows);
+    }
+    let positions = packing.positions().into_iter().map(|row| row as u32);
+    let positions = Tensor::from_iter(positions, rows.device())?;
+    Ok(rows.index_select(&positions, 0)?)
+}
+
+/// Adds to the forget gate's block, the second one, of every `bias_ih` of an LSTM encoder.
+pub(crate) fn add_forget_bias(parameters: &Parameters, hidden: usize, amount: f64) -> Result<()> {
+    for (name, var) in parameters.iter() {
+        if amount == 0.0 || !name.starts_with("encoder.bias_ih_") {
+            continue;
+        }
+        let mut values: Vec<f32> = var.to_vec1()?;
+        for value in &mut values[hidden..2 * hidden] {
+            *value += amount as f32;
+        }
+        var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The architecture of a recurrent language model.
+
+use crate::error::{Error, Result};
+use crate::models::classifier::{MOST_FEATURES, MOST_LAYERS, check_dropout, check_size};
+use crate::rnn::kernels::Mode;
+use serde::{Deserialize, Serialize};
+
+/// What the recurrent layers read of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A vector of zeros with a one at the token's place, as in the textbook; for small vocabularies.
+    OneHot,
+    /// A row of an embedding table.
+    Embedding,
+}
+
+/// The architecture of an [`RnnModel`](super::RnnModel).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanguageConfig {
+    /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
+    pub cell: Mode,
+    /// What the layers read of a token.
+    pub input: Input,
+    /// Features of a token's embedding, E; without meaning for one-hot input.
+    pub embedding_size: usize,
+    /// Features of the hidden state, H.
+    pub num_hiddens: usize,
+    /// Recurrent layers.
+    pub num_layers: usize,
+    /// Whether a second recurrence reads from the end and tells the token before: two language models
+    /// over the same embeddings and with the same decoder (Peters et al. 2018). Of one layer, because a
+    /// second one would read both directions and see what it is to tell.
+    pub bidirectional: bool,
+    /// Whether the decoder's weights are the embedding table (Press and Wolf 2017), which then has as many
+    /// features as the hidden state.
+    pub tied: bool,
+    /// Dropout between recurrent layers and before the decoder.
+    pub dropout: f64,
+}
+
+impl Default for LanguageConfig {
+    /// The textbook's model: a recurrent layer of 256 units over one-hot characters.
+    fn default() -> Self {
+        Self {
+            cell: Mode::RnnTanh,
+            input: Input::OneHot,
+            embedding_size: 100,
+            num_hiddens: 256,
+            num_layers: 1,
+            bidirectional: false,
+            tied: false,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl LanguageConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// The first key, below `language.`, whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        check_size(
+            "language.embedding_size",
+            self.embedding_size,
+            MOST_FEATURES,
+        )?;
+        check_size("language.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
+        check_size("language.num_layers", self.num_layers, MOST_LAYERS)?;
+        check_dropout("language.dropout", self.dropout)?;
+        if self.bidirectional && self.num_layers > 1 {
+            return Err(Error::config(
+                "language.num_layers",
+                format!("{} layers in two directions", self.num_layers),
+                "use one layer, or one direction",
+            ));
+        }
+        let fits = self.input == Input::Embedding && self.embedding_size == self.num_hiddens;
+        match fits || !self.tied {
+            true => Ok(()),
+            false => Err(Error::config(
+                "language.tied",
+                "the decoder can only be the embedding table where both have the same size",
+                "set embedding_size to num_hiddens, or tied to false",
+            )),
+        }
+    }
+
+    /// Number of directions, D.
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
+    /// Features of what the recurrent layers read.
+    pub fn input_size(&self, vocabulary_size: usize) -> usize {
+        match self.input {
+            Input::OneHot => vocabulary_size,
+            Input::Embedding => self.embedding_size,
+        }
+    }
+}

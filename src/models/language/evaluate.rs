@@ -1,0 +1,101 @@
+//! How well a language model tells the tokens of texts.
+
+use super::loss::{Told, losses};
+use super::model::RnnModel;
+use super::targets::{Neighbours, gather};
+use crate::batch::{Batch, Batching};
+use crate::device::storage::{change, read};
+use crate::error::{Error, Result};
+use crate::ops::dropout::Phase;
+use birnn_kernels::softmax::to_gradient;
+use candle_core::Tensor;
+use candle_nn::Module;
+use candle_nn::ops::log_softmax;
+use std::ops::ControlFlow;
+
+/// Texts that run side by side.
+const BATCHING: Batching = Batching {
+    texts: 64,
+    tokens: 8_000,
+};
+
+/// Tokens whose logits are there at the same time: those of a large vocabulary take much memory.
+const ROWS: usize = 512;
+
+/// The losses of all tokens of texts, none of them empty, by the softmax over the whole vocabulary.
+/// `progress` is told how many texts are done and how many there are; if it breaks off, the result is
+/// `None`.
+///
+/// # Errors
+/// A token that is not in the vocabulary, or a model that is not over embeddings.
+pub fn tell(
+    model: &RnnModel,
+    texts: &[&[u32]],
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Told>> {
+    let Some(embedding) = &model.embedding else {
+        return Err(Error::argument("model", "its input is one-hot"));
+    };
+    let device = embedding.embeddings().device();
+    let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+    let mut told = Told::default();
+    let mut done = 0;
+    for batch in BATCHING.by_length(&lengths) {
+        done += batch.len();
+        let batch: Vec<&[u32]> = batch.iter().map(|&text| texts[text]).collect();
+        let batch = Batch::new(&batch)?;
+        let rows = model.vocabulary_size();
+        if let Some(id) = batch.packed_ids().iter().find(|&&id| id as usize >= rows) {
+            let problem = format!("token {id}, but the vocabulary has {rows}");
+            return Err(Error::argument("texts", problem));
+        }
+        let embedded = embedding.forward(&batch.ids(device)?)?.detach();
+        let phase = Phase::Inference;
+        let packing = batch.packing();
+        let (output, _) = model
+            .encoder
+            .forward_packed(&embedded, packing, None, phase)?;
+        let neighbours = Neighbours::new(&batch, model.config().directions());
+        told.add(
+            &neighbours,
+            &losses_of(model, &output.detach(), &neighbours)?,
+        );
+        if progress(done, texts.len()).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(told))
+}
+
+/// The loss of each token told from packed outputs [N, D*H].
+fn losses_of(model: &RnnModel, output: &Tensor, neighbours: &Neighbours) -> Result<Vec<f64>> {
+    let device = output.device().clone();
+    let output = output.to_device(&candle_core::Device::Cpu)?;
+    let hidden = gather(&output, neighbours, model.config().num_hiddens)?;
+    let weight = model.decoder.weight().detach().t()?;
+    let bias = match model.decoder.bias() {
+        Some(bias) => bias.detach(),
+        None => Tensor::zeros(model.vocabulary_size(), hidden.dtype(), &device)?,
+    };
+    // All tokens are there.
+    let corrections = vec![0.0; model.vocabulary_size()];
+    let mut found = Vec::with_capacity(neighbours.len());
+    for from in (0..neighbours.len()).step_by(ROWS) {
+        let right = &neighbours.tokens[from..neighbours.len().min(from + ROWS)];
+        let hidden = hidden.narrow(0, from, right.len())?;
+        let logits = hidden.to_device(&device)?.matmul(&weight)?;
+        found.extend(match device.is_cpu() {
+            true => read(&bias, |bias| {
+                change(&logits, |logits| {
+                    Ok(to_gradient(logits, bias, &corrections, right, 0.0))
+                })
+            })?,
+            false => {
+                let right = Tensor::from_slice(right, (right.len(), 1), &device)?;
+                let logarithms = log_softmax(&logits.broadcast_add(&bias)?, 1)?;
+                losses(&logarithms.gather(&right, 1)?)?
+            }
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,175 @@
+//! Fitting the table of the branch of n-grams.
+
+use super::NgramConfig;
+use super::index::Index;
+use super::logistic::Problem;
+use rayon::prelude::*;
+
+/// A fitted branch of n-grams.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NgramFit {
+    /// The keys of the n-grams, [features, 2], row after row.
+    pub keys: Vec<f32>,
+    /// The table [features, classes], row after row.
+    pub weights: Vec<f32>,
+}
+
+/// Added to the number of the texts of a class that have an n-gram.
+const SMOOTHING: f32 = 1.0;
+
+/// Fits the table to some texts, given as token ids and labels: for each class a logistic regression of that class against the
+/// others, over n-grams that are weighted by the logarithm of the ratio of their frequencies in both
+/// (Wang and Manning 2012, "Baselines and Bigrams"). `cost` is what the losses are multiplied by,
+/// against a penalty of half the squared norm of the weights. The scores of a class are half the log
+/// odds, so that the difference of two classes' is the log odds where there are only these.
+///
+/// `seed` decides in which order texts are looked at. `None` if `go_on`, which is asked before each
+/// pass over the texts, says no.
+pub fn fit(
+    config: NgramConfig,
+    cost: f64,
+    seed: u64,
+    (ids, labels): (&[Vec<u32>], &[u32]),
+    classes: usize,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Option<NgramFit> {
+    let index = Index::of_texts(ids, config.order, config.features);
+    let rows = |ids: &Vec<u32>| index.rows(ids, config.order);
+    let features: Vec<Vec<u32>> = ids.par_iter().map(rows).collect();
+    // Of two classes the second one's scores are the first one's negated.
+    let fitted = if classes == 2 { 1 } else { classes };
+    let fit_class = |class: usize| {
+        let is_class = |&label: &u32| label as usize == class;
+        let positive: Vec<bool> = labels.iter().map(is_class).collect();
+        let factors = log_ratios(&features, &positive, config.features);
+        let problem = Problem {
+            features: &features,
+            positive: &positive,
+            factors: &factors,
+            cost,
+        };
+        problem.solve(seed, go_on)
+    };
+    let fits: Option<Vec<Vec<f32>>> = (0..fitted).into_par_iter().map(fit_class).collect();
+    let fits = fits?;
+    let mut weights = vec![0.0; config.features * classes];
+    for (row, scores) in weights.chunks_exact_mut(classes).enumerate() {
+        for (score, fit) in scores.iter_mut().zip(&fits) {
+            *score = fit[row] / 2.0;
+        }
+        if classes == 2 {
+            scores[1] = -scores[0];
+        }
+    }
+    Some(NgramFit {
+        keys: index.to_numbers(),
+        weights,
+    })
+}
+
+/// For each n-gram the logarithm of its frequency in the class over that in the other texts.
+fn log_ratios(features: &[Vec<u32>], positive: &[bool], number: usize) -> Vec<f32> {
+    // In the class and outside.
+    let mut counts = vec![[SMOOTHING; 2]; number];
+    for (rows, &positive) in features.iter().zip(positive) {
+        for &row in rows {
+            counts[row as usize][usize::from(!positive)] += 1.0;
+        }
+    }
+    let mut sums = [0f64; 2];
+    for count in &counts {
+        sums[0] += f64::from(count[0]);
+        sums[1] += f64::from(count[1]);
+    }
+    let of_sums = (sums[0] / sums[1]).ln() as f32;
+    let ratio = |[inside, outside]: [f32; 2]| (inside / outside).ln() - of_sums;
+    counts.into_iter().map(ratio).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Encoded;
+    use crate::models::ngrams::Ngrams;
+    use crate::ops::argmax::argmax;
+    use crate::rng::{Rng, Stream};
+    use candle_core::{Device, Tensor};
+
+    const FEATURES: usize = 1 << 12;
+
+    /// Texts of ten words, of which one or two tell the class by themselves or as a pair.
+    fn texts(classes: u32, seed: u64) -> Encoded {
+        let mut rng = Rng::new(seed, Stream::Ngrams, 1, 1);
+        let mut texts = Encoded::default();
+        for text in 0..240 {
+            let label = text % classes;
+            let mut ids: Vec<u32> = (0..10).map(|_| 20 + rng.below(30) as u32).collect();
+            let place = rng.below(8);
+            match rng.below(2) {
+                0 => ids[place] = label,
+                // The same words in every class; their order tells.
+                _ => {
+                    for (offset, id) in ids[place..].iter_mut().take(classes as usize).enumerate() {
+                        *id = 10 + (label + offset as u32) % classes;
+                    }
+                }
+            }
+            texts.ids.push(ids);
+            texts.labels.push(label);
+        }
+        texts
+    }
+
+    fn fitted(order: usize, classes: u32, threads: usize) -> NgramFit {
+        let texts = texts(classes, 5);
+        let config = NgramConfig {
+            order,
+            features: FEATURES,
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let texts = (&texts.ids[..], &texts.labels[..]);
+        let fit = || fit(config, 0.1, 1, texts, classes as usize, &|| true).unwrap();
+        pool.unwrap().install(fit)
+    }
+
+    /// Share of other texts that are classified right.
+    fn accuracy(order: usize, classes: u32) -> f64 {
+        let fit = fitted(order, classes, 2);
+        let tensor = |values: &[f32], width| {
+            Tensor::from_slice(values, (FEATURES, width), &Device::Cpu).unwrap()
+        };
+        let config = NgramConfig {
+            order,
+            features: FEATURES,
+        };
+        let classes = classes as usize;
+        let (keys, table) = (tensor(&fit.keys, 2), tensor(&fit.weights, classes));
+        let ngrams = Ngrams::new(config, &keys, &table).unwrap();
+        let texts = texts(classes as u32, 6);
+        let scores = ngrams.scores(&texts.ids).unwrap();
+        let rows = scores.chunks_exact(classes).zip(&texts.labels);
+        let right = rows.filter(|(scores, label)| argmax(scores) == **label as usize);
+        right.count() as f64 / texts.len() as f64
+    }
+
+    #[test]
+    fn pairs_tell_what_words_do_not() {
+        for classes in [2, 3] {
+            let (words, pairs) = (accuracy(1, classes), accuracy(2, classes));
+            assert!(pairs > 0.93, "{classes}: {pairs}");
+            assert!(words < pairs - 0.1, "{classes}: {words}");
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        assert_eq!(fitted(2, 3, 1), fitted(2, 3, 3));
+    }
+
+    #[test]
+    fn two_classes_have_opposite_scores() {
+        let fit = fitted(1, 2, 1);
+        assert!(fit.weights.chunks_exact(2).all(|row| row[0] == -row[1]));
+        assert!(fit.weights.iter().any(|weight| *weight > 0.1));
+    }
+}

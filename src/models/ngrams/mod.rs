@@ -1,0 +1,186 @@
+//! The branch of n-grams: a linear classifier whose scores are added to the logits.
+//!
+//! A text is the set of its n-grams of one to `order` tokens. The n-grams of the most training texts
+//! have a row each in a table [features, classes], found by a hash, and a text's scores are the sum
+//! of the rows that it has. The table is fitted before the network is trained (see [`fit`]).
+
+mod fit;
+mod index;
+mod logistic;
+
+pub use fit::{NgramFit, fit};
+
+use crate::batch::Batch;
+use crate::device::storage::read;
+use crate::error::{Error, Result};
+use candle_core::{Device, Tensor};
+use index::Index;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The name of the table of scores among the parameters of a model, [features, classes].
+pub const NGRAMS: &str = "ngrams.weight";
+
+/// The name of the n-grams' keys among the parameters of a model, [features, 2]: the upper and the
+/// lower 24 bits of each hash, in ascending order.
+pub const NGRAM_KEYS: &str = "ngrams.keys";
+
+/// The shape of the branch of n-grams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NgramConfig {
+    /// Tokens of the longest n-grams; 0 for a model without this branch.
+    pub order: usize,
+    /// How many n-grams have a row: those of the most training texts.
+    pub features: usize,
+}
+
+impl Default for NgramConfig {
+    fn default() -> Self {
+        Self {
+            order: 0,
+            features: 500_000,
+        }
+    }
+}
+
+impl NgramConfig {
+    /// Whether a model has this branch.
+    pub fn is_on(&self) -> bool {
+        self.order > 0
+    }
+
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// The first key, below `model.ngrams.`, whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        for (key, value, least, most) in [
+            ("order", self.order, 0, 8),
+            ("features", self.features, 1, 1 << 26),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(Error::config(
+                    format!("model.ngrams.{key}"),
+                    format!("{value} is out of range"),
+                    format!("use a number from {least} to {most}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The branch of a model.
+#[derive(Debug, Clone)]
+pub struct Ngrams {
+    order: usize,
+    index: Arc<Index>,
+    /// [features, classes], on the CPU, where it is read row by row.
+    table: Tensor,
+}
+
+impl Ngrams {
+    /// The branch with these keys [features, 2] and scores [features, classes].
+    ///
+    /// # Errors
+    /// Keys that are none, or a failing transfer to the CPU.
+    pub fn new(config: NgramConfig, keys: &Tensor, table: &Tensor) -> Result<Self> {
+        let host = |tensor: &Tensor| tensor.detach().to_device(&Device::Cpu)?.contiguous();
+        let keys: Vec<f32> = host(keys)?.flatten_all()?.to_vec1()?;
+        Ok(Self {
+            order: config.order,
+            index: Arc::new(Index::of_numbers(&keys)?),
+            table: host(table)?,
+        })
+    }
+
+    /// The scores [B, classes] of a batch, in its sorted order (see
+    /// [`Packing::order`](crate::batch::packing::Packing::order)), without graph.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn forward(&self, batch: &Batch, device: &Device) -> Result<Tensor> {
+        let packing = batch.packing();
+        let text = |position: usize| -> Vec<u32> {
+            let steps = 0..packing.lengths()[position];
+            let ids = steps.map(|step| batch.packed_ids()[packing.row(step, position)]);
+            ids.collect()
+        };
+        let texts: Vec<Vec<u32>> = (0..packing.batch()).map(text).collect();
+        let scores = self.scores(&texts)?;
+        let shape = (packing.batch(), self.table.dim(1)?);
+        Ok(Tensor::from_vec(scores, shape, device)?)
+    }
+
+    /// The scores of texts, [texts, classes], row after row.
+    ///
+    /// # Errors
+    /// A table that is not of single precision.
+    pub fn scores(&self, texts: &[Vec<u32>]) -> Result<Vec<f32>> {
+        let classes = self.table.dim(1)?;
+        Ok(read(&self.table, |table| {
+            let of_text = |ids: &Vec<u32>| sum(table, &self.index.rows(ids, self.order), classes);
+            let scores: Vec<Vec<f32>> = match texts {
+                // No other thread is woken for it.
+                [ids] => vec![of_text(ids)],
+                _ => texts.par_iter().map(of_text).collect(),
+            };
+            Ok(scores.concat())
+        })?)
+    }
+}
+
+/// The sum of some rows of a table [features, classes].
+fn sum(table: &[f32], rows: &[u32], classes: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; classes];
+    for &row in rows {
+        let row = &table[row as usize * classes..][..classes];
+        for (sum, weight) in sums.iter_mut().zip(row) {
+            *sum += f64::from(*weight);
+        }
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_sums_of_rows() {
+        let config = NgramConfig {
+            order: 2,
+            features: 50,
+        };
+        let texts = [vec![3], vec![4, 9, 3], vec![9, 3, 4, 9]];
+        let index = Index::of_texts(&texts, 2, 50);
+        let keys = Tensor::from_vec(index.to_numbers(), (50, 2), &Device::Cpu).unwrap();
+        let table: Vec<f32> = (0..100).map(|value| value as f32).collect();
+        let table = Tensor::from_vec(table, (50, 2), &Device::Cpu).unwrap();
+        let ngrams = Ngrams::new(config, &keys, &table).unwrap();
+        let batch = Batch::new(&[&texts[0], &texts[1]]).unwrap();
+        let scores = ngrams.forward(&batch, &Device::Cpu).unwrap();
+        let scores: Vec<Vec<f32>> = scores.to_vec2().unwrap();
+        // Longest first.
+        for (text, scores) in [&texts[1], &texts[0]].into_iter().zip(scores) {
+            let rows = index.rows(text, 2);
+            assert!(!rows.is_empty());
+            let first: u32 = rows.iter().map(|row| 2 * row).sum();
+            assert_eq!(scores, [first as f32, (first + rows.len() as u32) as f32]);
+        }
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let config = NgramConfig {
+            order: 9,
+            ..NgramConfig::default()
+        };
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "configuration, model.ngrams.order: 9 is out of range; use a number from 0 to 8"
+        );
+    }
+}

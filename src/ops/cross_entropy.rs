@@ -1,0 +1,302 @@
+//! The training objective.
+
+use crate::device::storage::{elements, read};
+use crate::error::{Error, Result};
+use birnn_kernels::subnormals::flushed;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+
+/// Mean cross-entropy of logits [B, classes] against class numbers `[B]`, in nats.
+///
+/// With label smoothing `s` the target puts `1 - s` on the label and spreads `s` evenly over all
+/// classes (Szegedy et al. 2016; PyTorch's `CrossEntropyLoss(label_smoothing=s)`).
+///
+/// # Errors
+/// A label outside the classes, or shapes that do not fit.
+pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
+    cross_entropy_to(logits, Targets::Labels(labels), smoothing)
+}
+
+/// What a model should say of the texts of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Targets<'a> {
+    /// The class of each text.
+    Labels(&'a [u32]),
+    /// The probability of each class for each text, [B, classes], row after row.
+    Probabilities(&'a [f32]),
+}
+
+/// [`cross_entropy`] against targets of either kind; label smoothing blends both with the even
+/// distribution. Of a text whose probabilities are all 0 nothing is known: it costs nothing.
+///
+/// # Errors
+/// A label outside the classes, or shapes that do not fit.
+pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Tensor> {
+    let op = CrossEntropy::new(logits, targets, smoothing)?;
+    if !logits.device().is_cpu() || logits.dtype() != DType::F32 {
+        return cross_entropy_with_tensors(logits, &op);
+    }
+    let logits = logits.contiguous()?;
+    Ok(match logits.track_op() {
+        true => logits.apply_op1(op)?,
+        false => logits.apply_op1_no_bwd(&op)?,
+    })
+}
+
+/// The same in plain tensor operations: for other devices and types, and the slow twin.
+fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tensor> {
+    let (batch, _) = logits.dims2()?;
+    let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
+    let targets = Tensor::from_vec(op.targets.clone(), logits.shape(), logits.device())?;
+    let targets = targets.to_dtype(logits.dtype())?;
+    Ok(((log_probabilities * targets)?.sum_all()? / -(batch as f64))?)
+}
+
+/// Whether these probabilities of the classes of a text say anything.
+pub(crate) fn is_known(probabilities: &[f32]) -> bool {
+    probabilities.iter().any(|&probability| probability > 0.0)
+}
+
+/// Mean cross-entropy in one graph node, in double precision between input and result.
+#[derive(Debug)]
+struct CrossEntropy {
+    /// The probabilities that the logits should give, after smoothing, [B, classes].
+    targets: Vec<f64>,
+    classes: usize,
+}
+
+/// The mean loss of [`cross_entropy_to`] for logits on the CPU, and the gradient of `factor` times it
+/// with respect to them, without graph.
+///
+/// # Errors
+/// A label outside the classes, or shapes that do not fit.
+pub(crate) fn cross_entropy_gradient(
+    logits: &Tensor,
+    targets: Targets,
+    smoothing: f64,
+    factor: f64,
+) -> Result<(f32, Tensor)> {
+    let op = CrossEntropy::new(logits, targets, smoothing)?;
+    let (mean, gradient) = read(&logits.contiguous()?, |logits| {
+        Ok((op.mean(logits), op.gradient(logits, factor)))
+    })?;
+    let gradient = Tensor::from_vec(gradient, logits.shape(), logits.device())?;
+    Ok((mean, gradient))
+}
+
+impl CrossEntropy {
+    fn new(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Self> {
+        let (batch, classes) = logits.dims2()?;
+        let (given, wanted) = match targets {
+            Targets::Labels(labels) => (labels.len(), batch),
+            Targets::Probabilities(probabilities) => (probabilities.len(), batch * classes),
+        };
+        if given != wanted {
+            return Err(Error::argument(
+                "labels",
+                format!("{given} of them for {batch} rows of logits"),
+            ));
+        }
+        let spread = smoothing / classes as f64;
+        let mut dense = vec![0.0; batch * classes];
+        match targets {
+            Targets::Labels(labels) => {
+                dense.fill(spread);
+                for (targets, &label) in dense.chunks_exact_mut(classes).zip(labels) {
+                    let Some(target) = targets.get_mut(label as usize) else {
+                        return Err(Error::argument(
+                            "labels",
+                            format!("class {label}, but there are {classes}"),
+                        ));
+                    };
+                    *target += 1.0 - smoothing;
+                }
+            }
+            Targets::Probabilities(probabilities) => {
+                let rows = probabilities.chunks_exact(classes.max(1));
+                for (targets, row) in dense.chunks_exact_mut(classes.max(1)).zip(rows) {
+                    if is_known(row) {
+                        for (target, &probability) in targets.iter_mut().zip(row) {
+                            *target = spread + (1.0 - smoothing) * f64::from(probability);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            targets: dense,
+            classes,
+        })
+    }
+
+    /// The mean loss over the rows of logits [B, classes].
+    fn mean(&self, logits: &[f32]) -> f32 {
+        let (mut sum, mut batch) = (0.0, 0);
+        for (logits, targets) in self.rows(logits) {
+            let (highest, log_sum) = log_sum_exp(logits);
+            // Each class's share times the negative logarithm of its probability. The difference
+            // first: logits can be so large that only it has a meaning.
+            let cost =
+                |(&logit, &target): (&f32, &f64)| target * ((highest - f64::from(logit)) + log_sum);
+            sum += logits.iter().zip(targets).map(cost).sum::<f64>();
+            batch += 1;
+        }
+        (sum / f64::from(batch)) as f32
+    }
+
+    /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities
+    /// minus target, or 0 where there is no target.
+    fn gradient(&self, logits: &[f32], factor: f64) -> Vec<f32> {
+        let batch = self.targets.len() / self.classes.max(1);
+        let factor = factor / batch as f64;
+        let mut gradient = Vec::with_capacity(logits.len());
+        for (logits, targets) in self.rows(logits) {
+            let (highest, log_sum) = log_sum_exp(logits);
+            let known: f64 = targets.iter().sum();
+            gradient.extend(logits.iter().zip(targets).map(|(&logit, target)| {
+                let probability = (f64::from(logit) - highest - log_sum).exp();
+                flushed((factor * (known * probability - target)) as f32)
+            }));
+        }
+        gradient
+    }
+
+    fn rows<'a>(&'a self, logits: &'a [f32]) -> impl Iterator<Item = (&'a [f32], &'a [f64])> {
+        let classes = self.classes.max(1);
+        logits
+            .chunks_exact(classes)
+            .zip(self.targets.chunks_exact(classes))
+    }
+}
+
+/// The highest of some numbers, and the logarithm of the sum of `exp(number - highest)`.
+fn log_sum_exp(numbers: &[f32]) -> (f64, f64) {
+    let highest = f64::from(numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let powers = numbers
+        .iter()
+        .map(|&number| (f64::from(number) - highest).exp());
+    (highest, powers.sum::<f64>().ln())
+}
+
+impl CustomOp1 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(
+        &self,
+        logits: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let mean = self.mean(elements(logits, layout)?);
+        Ok((CpuStorage::F32(vec![mean]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        logits: &Tensor,
+        _mean: &Tensor,
+        d_mean: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        let factor = f64::from(d_mean.to_scalar::<f32>()?);
+        let gradient = read(logits, |logits| Ok(self.gradient(logits, factor)))?;
+        Tensor::from_vec(gradient, logits.shape(), logits.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::normal_tensor;
+    use candle_core::{Device, Var};
+
+    fn loss(logits: &[[f32; 3]], labels: &[u32], smoothing: f64) -> Result<f32> {
+        let flat: Vec<f32> = logits.concat();
+        let logits = Tensor::from_vec(flat, (logits.len(), 3), &Device::Cpu)?;
+        Ok(cross_entropy(&logits, labels, smoothing)?.to_scalar()?)
+    }
+
+    #[test]
+    fn worked_out_by_hand() {
+        // softmax(0, ln 2, 0) = 1/4, 1/2, 1/4.
+        let logits = [[0., 2f32.ln(), 0.], [0., 0., 0.]];
+        let expected = (2f32.ln() + 3f32.ln()) / 2.;
+        assert!((loss(&logits, &[1, 0], 0.0).unwrap() - expected).abs() < 1e-6);
+        let smooth = 0.7 * 2f32.ln() + 0.1 * (4f32.ln() + 2f32.ln() + 4f32.ln());
+        assert!((loss(&logits[..1], &[1], 0.3).unwrap() - smooth).abs() < 1e-6);
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite() {
+        assert_eq!(loss(&[[1e30, -1e30, 0.]], &[0], 0.0).unwrap(), 0.0);
+        assert!(loss(&[[-1e30, 1e30, 0.]], &[0], 0.0).unwrap() > 1e30);
+    }
+
+    #[test]
+    fn the_gradient_is_probabilities_minus_target() {
+        let logits = Var::new(&[[0f32, 2f32.ln(), 0.]], &Device::Cpu).unwrap();
+        let loss = cross_entropy(&logits, &[2], 0.0).unwrap();
+        let gradient = loss.backward().unwrap();
+        let gradient: Vec<Vec<f32>> = gradient.get(&logits).unwrap().to_vec2().unwrap();
+        for (actual, expected) in gradient[0].iter().zip([0.25, 0.5, -0.75]) {
+            assert!((actual - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn agrees_with_its_slow_twin() {
+        let logits = Var::from_tensor(&(normal_tensor(1, &[5, 4]) * 3.0).unwrap()).unwrap();
+        let labels = [3, 0, 1, 1, 2];
+        for smoothing in [0.0, 0.2] {
+            let fast = cross_entropy(&logits, &labels, smoothing).unwrap();
+            let op = CrossEntropy::new(&logits, Targets::Labels(&labels), smoothing).unwrap();
+            let slow = cross_entropy_with_tensors(&logits, &op).unwrap();
+            let close = |a: &Tensor, b: &Tensor| {
+                assert_eq!(a.dims(), b.dims());
+                let error = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+                assert!(error.max(0).unwrap().to_scalar::<f32>().unwrap() < 1e-6);
+            };
+            close(&fast, &slow);
+            let gradient = |loss: &Tensor| {
+                let mut store = (loss * 0.7).unwrap().backward().unwrap();
+                store.remove(&logits).unwrap()
+            };
+            close(&gradient(&fast), &gradient(&slow));
+        }
+    }
+
+    #[test]
+    fn probabilities_blend_the_losses_of_the_labels() {
+        let logits = normal_tensor(3, &[1, 3]);
+        let of = |targets| {
+            let loss = cross_entropy_to(&logits, targets, 0.1).unwrap();
+            loss.to_scalar::<f32>().unwrap()
+        };
+        let blend = 0.25 * of(Targets::Labels(&[0])) + 0.75 * of(Targets::Labels(&[2]));
+        assert!((of(Targets::Probabilities(&[0.25, 0.0, 0.75])) - blend).abs() < 1e-6);
+        let error = cross_entropy_to(&logits, Targets::Probabilities(&[1.0]), 0.0);
+        assert!(error.is_err());
+    }
+
+    #[test]
+    fn a_text_of_which_nothing_is_known_costs_nothing() {
+        let logits = normal_tensor(3, &[2, 3]);
+        let targets = [0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
+        let (loss, gradient) =
+            cross_entropy_gradient(&logits, Targets::Probabilities(&targets), 0.1, 1.0).unwrap();
+        let gradient = gradient.to_vec2::<f32>().unwrap();
+        assert_eq!(gradient[0], [0.0; 3]);
+        let known = logits.narrow(0, 1, 1).unwrap();
+        let (alone, alone_gradient) =
+            cross_entropy_gradient(&known, Targets::Probabilities(&targets[3..]), 0.1, 0.5)
+                .unwrap();
+        assert!((loss - alone / 2.0).abs() < 1e-6);
+        assert_eq!(gradient[1..], alone_gradient.to_vec2::<f32>().unwrap());
+    }
+
+    #[test]
+    fn labels_outside_the_classes_are_refused() {
+        let message = loss(&[[0.; 3]], &[3], 0.0).unwrap_err().to_string();
+        assert_eq!(message, "labels: class 3, but there are 3");
+        assert!(loss(&[[0.; 3]], &[0, 1], 0.0).is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! Dropout whose mask is computed, not stored, and the phase that turns it on.
+
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod cuda;
+
+use crate::device::storage::{change, elements};
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Stream};
+use birnn_kernels::dropout::drop_elements;
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use rayon::prelude::*;
+
+/// Whether a forward pass is part of training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Evaluation and prediction: nothing random.
+    Inference,
+    /// Training: dropout masks are drawn for this seed and step.
+    Training {
+        /// The run's seed.
+        seed: u64,
+        /// A number that no other forward pass of the run has.
+        step: u64,
+    },
+}
+
+/// Inverted dropout (Srivastava et al. 2014): in training, each element is zeroed with probability
+/// `p` and the others are multiplied by `1 / (1 - p)`.
+///
+/// The mask depends on seed, step and the layer's number alone, so the backward pass draws it
+/// again instead of keeping it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    probability: f64,
+    layer: u64,
+}
+
+impl Dropout {
+    /// Dropout with this probability; `layer` tells apart the dropouts of a model.
+    ///
+    /// # Errors
+    /// A probability outside [0, 1).
+    pub fn new(probability: f64, layer: u64) -> Result<Self> {
+        if !(0.0..1.0).contains(&probability) {
+            return Err(Error::argument(
+                "dropout",
+                format!("{probability} is not a probability in [0, 1)"),
+            ));
+        }
+        Ok(Self { probability, layer })
+    }
+
+    /// Applies the dropout to a tensor of any shape.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        let Some(mask) = self.mask(phase) else {
+            return Ok(x.clone());
+        };
+        let ours = x.device().is_cpu() || (cfg!(feature = "cuda") && x.device().is_cuda());
+        if ours && x.dtype() == candle_core::DType::F32 {
+            return Ok(x.contiguous()?.apply_op1(mask)?);
+        }
+        let ones = Tensor::ones(
+            x.shape(),
+            candle_core::DType::F32,
+            &candle_core::Device::Cpu,
+        )?;
+        let mask = ones.apply_op1_no_bwd(&mask)?.to_dtype(x.dtype())?;
+        Ok((x * mask.to_device(x.device())?)?)
+    }
+
+    /// The mask of this phase; `None` where nothing is dropped.
+    pub(crate) fn mask(&self, phase: Phase) -> Option<Mask> {
+        let Phase::Training { seed, step } = phase else {
+            return None;
+        };
+        (self.probability > 0.0).then(|| Mask {
+            rng: Rng::new(seed, Stream::Dropout, step, self.layer),
+            // An element is dropped if its 16 bits are below this.
+            threshold: (self.probability * 65_536.0).round() as u16,
+        })
+    }
+}
+
+/// Which elements of a tensor are dropped, and what the others are multiplied by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mask {
+    rng: Rng,
+    threshold: u16,
+}
+
+/// A thread's share of a large tensor; a multiple of what is drawn at a time.
+const BLOCK: usize = 1 << 15;
+
+impl Mask {
+    /// Drops from the elements of a tensor that begin with number `first`, a multiple of four:
+    /// each 64 bits of the generator decide on four elements.
+    pub(crate) fn drop_from(&self, first: usize, elements: &mut [f32]) {
+        drop_elements(
+            self.rng.key(),
+            self.threshold,
+            self.scale(),
+            first,
+            elements,
+        );
+    }
+
+    /// What is not dropped is multiplied by this.
+    fn scale(&self) -> f32 {
+        1.0 / (1.0 - f32::from(self.threshold) / 65_536.0)
+    }
+
+    fn drop_from_all(&self, elements: &mut [f32]) {
+        let blocks = elements.par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(index, block)| self.drop_from(index * BLOCK, block));
+    }
+
+    /// A tensor after dropout, without graph.
+    ///
+    /// # Errors
+    /// Another type or place.
+    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.contiguous()?.apply_op1_no_bwd(self)?)
+    }
+
+    /// The same in place.
+    ///
+    /// # Errors
+    /// Another type, place or layout.
+    pub(crate) fn apply_in_place(&self, x: &Tensor) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let (key, threshold) = (self.rng.key(), self.threshold);
+            crate::ops::dropout::cuda::drop_in_place(x, key, threshold, self.scale())?;
+            return Ok(());
+        }
+        change(x, |elements| {
+            self.drop_from_all(elements);
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+impl CustomOp1 for Mask {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let mut out = elements(storage, layout)?.to_vec();
+        self.drop_from_all(&mut out);
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let (key, threshold) = (self.rng.key(), self.threshold);
+        let out = crate::ops::dropout::cuda::drop(storage, layout, key, threshold, self.scale())?;
+        Ok((out, layout.shape().clone()))
+    }
+
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(self)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use birnn_kernels::dropout::DRAWN;
+    use candle_core::{DType, Device, Var};
+
+    const TRAINING: Phase = Phase::Training { seed: 1, step: 2 };
+
+    #[test]
+    fn keeps_the_mean_and_drops_the_share() {
+        let x = Tensor::ones((100, 1000), DType::F32, &Device::Cpu).unwrap();
+        let y = Dropout::new(0.3, 0).unwrap().forward(&x, TRAINING).unwrap();
+        let values: Vec<f32> = y.flatten_all().unwrap().to_vec1().unwrap();
+        let kept = values.iter().filter(|&&v| v != 0.0).count() as f64 / values.len() as f64;
+        assert!((kept - 0.7).abs() < 0.006, "kept {kept}");
+        let scale = values.iter().copied().fold(0.0, f32::max);
+        assert!((scale - 1.0 / 0.7).abs() < 1e-4);
+    }
+
+    #[test]
+    fn inference_and_probability_0_change_nothing() {
+        let x = Tensor::new(&[1f32, 2.], &Device::Cpu).unwrap();
+        for (p, phase) in [(0.9, Phase::Inference), (0.0, TRAINING)] {
+            let y = Dropout::new(p, 0).unwrap().forward(&x, phase).unwrap();
+            assert_eq!(y.to_vec1::<f32>().unwrap(), [1., 2.]);
+        }
+        assert!(Dropout::new(1.0, 0).is_err());
+        assert!(Dropout::new(f64::NAN, 0).is_err());
+    }
+
+    #[test]
+    fn the_gradient_has_the_mask_of_the_forward_pass() {
+        let x = Var::ones(41, DType::F32, &Device::Cpu).unwrap();
+        let dropout = Dropout::new(0.5, 3).unwrap();
+        let y = dropout.forward(&x, TRAINING).unwrap();
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let gradient: Vec<f32> = gradients.get(&x).unwrap().to_vec1().unwrap();
+        assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
+    }
+
+    /// The function for GPUs, on the processor.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[expect(unsafe_code, reason = "the function is given addresses")]
+    fn a_gpu_draws_the_same_mask() {
+        use super::cuda::DropoutArgs;
+        use crate::device::cuda::emulated::Emulated;
+        let Some(machine) = Emulated::new::<DropoutArgs>() else {
+            return;
+        };
+        let mask = Dropout::new(0.4, 5).unwrap().mask(TRAINING).unwrap();
+        let x = crate::rng::normal_tensor(3, &[1003]);
+        let expected: Vec<f32> = mask.apply(&x).unwrap().to_vec1().unwrap();
+        let (x, mut y) = (x.to_vec1::<f32>().unwrap(), vec![9f32; 1003]);
+        let drop = DropoutArgs {
+            input: x.as_ptr() as u64,
+            output: y.as_mut_ptr() as u64,
+            count: 1003,
+            key: mask.rng.key(),
+            threshold: u32::from(mask.threshold),
+            scale: mask.scale(),
+        };
+        // SAFETY: both have 1003 numbers.
+        unsafe { machine.run("drop", &drop) };
+        assert_eq!(y, expected);
+    }
+
+    /// Sizes on both sides of those that are drawn and shared at a time, against one draw for each
+    /// four elements.
+    #[test]
+    fn the_mask_is_that_of_the_generator_whatever_the_size() {
+        let mask = Dropout::new(0.4, 5).unwrap().mask(TRAINING).unwrap();
+        let threshold = (0.4f64 * 65_536.0).round() as u64;
+        for size in [1, 4, DRAWN - 1, DRAWN + 5, BLOCK + DRAWN + 3] {
+            let x = Tensor::ones(size, DType::F32, &Device::Cpu).unwrap();
+            let y: Vec<f32> = mask.apply(&x).unwrap().to_vec1().unwrap();
+            mask.apply_in_place(&x).unwrap();
+            assert_eq!(y, x.to_vec1::<f32>().unwrap());
+            for (index, y) in y.into_iter().enumerate() {
+                let bits = mask.rng.bits_at(index as u64 / 4) >> (16 * (index % 4));
+                assert_eq!(y > 0.0, bits % 65_536 >= threshold, "element {index}");
+            }
+        }
+        assert!(Dropout::new(0.0, 5).unwrap().mask(TRAINING).is_none());
+    }
+
+    #[test]
+    fn another_step_or_layer_draws_another_mask() {
+        let x = Tensor::ones(64, DType::F32, &Device::Cpu).unwrap();
+        let draw = |layer, step| -> Vec<f32> {
+            let phase = Phase::Training { seed: 1, step };
+            let y = Dropout::new(0.5, layer).unwrap().forward(&x, phase);
+            y.unwrap().to_vec1().unwrap()
+        };
+        assert_eq!(draw(0, 0), draw(0, 0));
+        assert_ne!(draw(0, 0), draw(0, 1));
+        assert_ne!(draw(0, 0), draw(1, 0));
+    }
+}

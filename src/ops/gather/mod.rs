@@ -1,0 +1,10 @@
+//! Rows of a matrix, picked by number, and the way back: sums of the rows that were picked from one place.
+
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod cuda;
+mod select;
+mod used;
+
+pub(crate) use select::{select_rows, select_used};
+pub use used::UsedRows;
+pub(crate) use used::check_ids;

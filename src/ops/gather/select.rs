@@ -1,0 +1,172 @@
+//! Picking rows, as a node of a graph.
+
+use super::used::{UsedRows, check_ids};
+use crate::device::has_functions;
+use crate::device::indices::Indices;
+use crate::device::storage::{change, read};
+use crate::error::Result;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, DType, Error as CandleError, Layout, Shape, Tensor};
+
+/// The rows of a matrix [R, W] with these numbers, [ids, W]; differentiable.
+///
+/// Candle's own way back adds row after row to a matrix of zeros, on a GPU in as many turns as there are rows.
+///
+/// # Errors
+/// A number that is none of a row, or a failing tensor operation.
+pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Tensor> {
+    select(matrix, &ids.into(), None)
+}
+
+/// The row of every id that is used, [ids, E], from a table of the used rows alone, [rows, E]; differentiable.
+///
+/// # Errors
+/// A table of another size, or a failing tensor operation.
+pub(crate) fn select_used(table: &Tensor, used: &UsedRows) -> Result<Tensor> {
+    select(table, used.indices(), Some(used))
+}
+
+/// The rows of a matrix, and the way back by `used`, or by what the ids use.
+fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Tensor> {
+    check_ids(ids.iter(), matrix)?;
+    let device = matrix.device();
+    if !has_functions(device) || matrix.dtype() != DType::F32 || ids.is_empty() {
+        return Ok(matrix.index_select(&ids.on(device)?, 0)?);
+    }
+    let matrix = matrix.contiguous()?;
+    let op = SelectRows {
+        ids: ids.clone(),
+        used: used.cloned(),
+        rows: matrix.dim(0)?,
+    };
+    Ok(match matrix.track_op() {
+        true => matrix.apply_op1(op)?,
+        false => matrix.apply_op1_no_bwd(&op)?,
+    })
+}
+
+/// [`select_rows`] as a node of a graph.
+struct SelectRows {
+    ids: Indices,
+    /// The same for the way back, if it is there: their starts and places are those of the ids, and their rows as
+    /// many as the matrix has.
+    used: Option<UsedRows>,
+    /// Rows of the matrix.
+    rows: usize,
+}
+
+impl SelectRows {
+    fn shape(&self, layout: &Layout) -> candle_core::Result<Shape> {
+        let (_, width) = layout.shape().dims2()?;
+        Ok(Shape::from((self.ids.len(), width)))
+    }
+}
+
+impl CustomOp1 for SelectRows {
+    fn name(&self) -> &'static str {
+        "select-rows"
+    }
+
+    fn cpu_fwd(
+        &self,
+        matrix: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let ids = CpuStorage::U32(self.ids.to_vec());
+        let of_ids = Layout::contiguous(self.ids.len());
+        let selected = matrix.index_select(&ids, layout, &of_ids, 0)?;
+        Ok((selected, self.shape(layout)?))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        matrix: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let device = matrix.device.clone();
+        let ids = self
+            .ids
+            .on(&candle_core::Device::Cuda(device))
+            .map_err(CandleError::wrap)?;
+        let (ids, of_ids) = ids.storage_and_layout();
+        let candle_core::Storage::Cuda(ids) = &*ids else {
+            candle_core::bail!("indices for a GPU are on none");
+        };
+        let selected = matrix.index_select(ids, layout, of_ids, 0)?;
+        Ok((selected, self.shape(layout)?))
+    }
+
+    fn bwd(
+        &self,
+        matrix: &Tensor,
+        _selected: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        let gradient = gradient.contiguous()?;
+        let made;
+        let used = match &self.used {
+            Some(used) => used,
+            None => {
+                made = UsedRows::new(&self.ids);
+                &made
+            }
+        };
+        if used.rows().len() == self.rows {
+            return used.sum(&gradient).map(Some).map_err(CandleError::wrap);
+        }
+        #[cfg(feature = "cuda")]
+        if gradient.device().is_cuda() {
+            let sums = used.sum_on_gpu(&gradient, Some(used.rows()), self.rows);
+            return sums.map(Some).map_err(CandleError::wrap);
+        }
+        let sums = used.sum(&gradient).map_err(CandleError::wrap)?;
+        let all = matrix.zeros_like()?;
+        let (_, width) = matrix.dims2()?;
+        read(&sums, |sums| {
+            change(&all, |all| {
+                for (&row, sums) in used.rows().iter().zip(sums.chunks_exact(width.max(1))) {
+                    let row = row as usize * width;
+                    all[row..row + width].copy_from_slice(sums);
+                }
+                Ok(())
+            })
+        })?;
+        Ok(Some(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::normal_tensor;
+    use candle_core::{Device, Var};
+
+    /// Against `index_select` and its gradient: some rows and all of them.
+    #[test]
+    fn selected_rows_and_their_gradient_are_those_of_index_select() {
+        for ids in [&[4u32, 0, 4, 4][..], &[2, 1, 0, 3, 4, 2]] {
+            let matrix = Var::from_tensor(&normal_tensor(1, &[5, 3])).unwrap();
+            let upstream = normal_tensor(2, &[ids.len(), 3]);
+            let gradient = |selected: &Tensor| -> Vec<Vec<f32>> {
+                let loss = (selected * &upstream).unwrap().sum_all().unwrap();
+                let store = loss.backward().unwrap();
+                store.get(&matrix).unwrap().to_vec2().unwrap()
+            };
+            let fast = select_rows(&matrix, ids.to_vec()).unwrap();
+            let index = Tensor::new(ids, &Device::Cpu).unwrap();
+            let slow = matrix.index_select(&index, 0).unwrap();
+            let values = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap();
+            assert_eq!(values(&fast), values(&slow));
+            for (fast, slow) in gradient(&fast)
+                .concat()
+                .iter()
+                .zip(gradient(&slow).concat())
+            {
+                assert!((fast - slow).abs() < 1e-6);
+            }
+        }
+        let error = select_rows(&normal_tensor(1, &[5, 3]), vec![5]).unwrap_err();
+        assert_eq!(error.to_string(), "ids: row 5, but the matrix has 5");
+    }
+}

@@ -1,0 +1,17 @@
+//! Differentiable operations beside the recurrent layers: a folder or file for each, with all its devices.
+//!
+//! | module | what it computes |
+//! |---|---|
+//! | [`embedding`] | the rows of a table, [N, E], for token ids `[N]` |
+//! | [`gather`] | picked rows, and the sums of their gradients by row |
+//! | [`dropout`] | elements set to zero, by a counter-based mask |
+//! | [`pooling`] | one vector a sequence from the outputs of all steps |
+//! | [`argmax`] | the likeliest class |
+//! | [`cross_entropy`] | the loss of logits, and its gradient |
+
+pub mod argmax;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod gather;
+pub mod pooling;

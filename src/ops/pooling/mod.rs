@@ -1,0 +1,461 @@
+//! From the output at every step to one vector for each text.
+
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod cuda;
+
+use crate::batch::packing::Packing;
+use crate::device::has_functions;
+use crate::device::storage::{elements, read};
+use crate::error::{Error, Result};
+use crate::ops::gather::select_rows;
+use birnn_kernels::slices;
+use birnn_kernels::subnormals::flushed;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, OnceLock};
+
+/// What is taken from the outputs [T, D*H] of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The outputs at the first and the last valid step, 2*D*H: the textbook's `BiRNN`. The
+    /// forward half of the first and the reverse half of the last have read one token each.
+    Ends,
+    /// The final states of the last layer, D*H: what each direction knows after all steps.
+    Final,
+    /// The mean over the valid steps, D*H.
+    Mean,
+    /// The maximum over the valid steps, D*H.
+    Max,
+}
+
+impl Pooling {
+    /// Width of the result for outputs of width `output` (D*H).
+    pub fn width(self, output: usize) -> usize {
+        match self {
+            Self::Ends => 2 * output,
+            Self::Final | Self::Mean | Self::Max => output,
+        }
+    }
+}
+
+/// Concatenated poolings of packed outputs [N, D*H]: [B, sum of widths], in sorted order.
+///
+/// # Errors
+/// A failing tensor operation.
+pub fn pool(
+    kinds: &[Pooling],
+    output: &Tensor,
+    directions: usize,
+    packing: &Arc<Packing>,
+) -> Result<Tensor> {
+    if kinds.is_empty() {
+        return Err(Error::argument("kinds", "the list is empty"));
+    }
+    if !has_functions(output.device()) || output.dtype() != DType::F32 {
+        return pool_with_tensors(kinds, output, directions, packing);
+    }
+    let op = PoolOp::new(kinds, directions, packing);
+    let output = output.contiguous()?;
+    Ok(match output.track_op() {
+        true => output.apply_op1(op)?,
+        false => output.apply_op1_no_bwd(&op)?,
+    })
+}
+
+/// A pooling that has run forward without a graph.
+#[derive(Debug)]
+pub(crate) struct RecordedPooling {
+    op: PoolOp,
+    /// Width of the outputs, D*H.
+    width: usize,
+}
+
+impl RecordedPooling {
+    /// The result of [`pool`], and the way back.
+    ///
+    /// # Errors
+    /// Outputs that are not of single precision, or neither on the CPU nor on a GPU that this library was built for.
+    pub(crate) fn forward(
+        kinds: &[Pooling],
+        output: &Tensor,
+        directions: usize,
+        packing: &Arc<Packing>,
+    ) -> Result<(Tensor, Self)> {
+        let op = PoolOp::new(kinds, directions, packing);
+        let pooled = output.apply_op1_no_bwd(&op)?;
+        let width = output.dim(1)?;
+        Ok((pooled, Self { op, width }))
+    }
+
+    /// The gradient of the outputs, [N, D*H], from that of the result.
+    ///
+    /// # Errors
+    /// A tensor that is not where the outputs were.
+    pub(crate) fn backward(&self, d_pooled: &Tensor) -> Result<Tensor> {
+        Ok(self.op.d_output(d_pooled, self.width)?)
+    }
+}
+
+/// The same in plain tensor operations: the slow twin, for other devices and types.
+fn pool_with_tensors(
+    kinds: &[Pooling],
+    output: &Tensor,
+    directions: usize,
+    packing: &Packing,
+) -> Result<Tensor> {
+    let (_, width) = output.dims2()?;
+    let device = output.device();
+    let (batch, steps) = (packing.batch(), packing.steps());
+    let first = output.narrow(0, 0, batch)?;
+    let last_rows: Vec<u32> = packing
+        .last_rows()
+        .into_iter()
+        .map(|row| row as u32)
+        .collect();
+    let last = select_rows(output, last_rows)?;
+
+    // [B, T, D*H], with `filler` where a text has ended.
+    let padded = |filler: f64| -> Result<Tensor> {
+        let filler = Tensor::full(filler as f32, (1, width), device)?.to_dtype(output.dtype())?;
+        let mut rows = vec![packing.rows() as u32; batch * steps];
+        for (step, position) in packing.iter() {
+            rows[position * steps + step] = packing.row(step, position) as u32;
+        }
+        let flat = select_rows(&Tensor::cat(&[output, &filler], 0)?, rows)?;
+        Ok(flat.reshape((batch, steps, width))?)
+    };
+    let mut parts = Vec::new();
+    for kind in kinds {
+        match kind {
+            Pooling::Ends => parts.extend([first.clone(), last.clone()]),
+            Pooling::Final => {
+                let hidden = width / directions;
+                parts.push(last.narrow(1, 0, hidden)?);
+                if directions == 2 {
+                    parts.push(first.narrow(1, hidden, hidden)?);
+                }
+            }
+            Pooling::Mean => {
+                let lengths = packing.lengths().iter().map(|&length| length as f32);
+                let lengths = Tensor::from_iter(lengths, device)?.to_dtype(output.dtype())?;
+                let sum = padded(0.0)?.sum(1)?;
+                parts.push(sum.broadcast_div(&lengths.unsqueeze(1)?)?);
+            }
+            Pooling::Max => parts.push(padded(f64::NEG_INFINITY)?.max(1)?),
+        }
+    }
+    Ok(Tensor::cat(&parts, 1)?)
+}
+
+/// All poolings in one graph node: the backward pass fills one buffer of the outputs' size.
+#[derive(Debug)]
+struct PoolOp {
+    kinds: Vec<Pooling>,
+    directions: usize,
+    packing: Arc<Packing>,
+    /// For `Max`, the packed row that won each element of [B, D*H]; the first one of equals.
+    winners: OnceLock<Vec<u32>>,
+    /// The same where it ran on a GPU.
+    #[cfg(feature = "cuda")]
+    winners_on_gpu: OnceLock<cuda::Winners>,
+}
+
+impl PoolOp {
+    fn new(kinds: &[Pooling], directions: usize, packing: &Arc<Packing>) -> Self {
+        Self {
+            kinds: kinds.to_vec(),
+            directions,
+            packing: packing.clone(),
+            winners: OnceLock::new(),
+            #[cfg(feature = "cuda")]
+            winners_on_gpu: OnceLock::new(),
+        }
+    }
+
+    /// The gradient of outputs of this width, [N, width], from that of the result.
+    fn d_output(&self, d_pooled: &Tensor, width: usize) -> candle_core::Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if d_pooled.device().is_cuda() {
+            return self.backward_on_gpu(d_pooled, width);
+        }
+        let d_pooled = d_pooled.contiguous()?;
+        let d_output = read(&d_pooled, |d_pooled| Ok(self.backward(d_pooled, width)))?;
+        let shape = (self.packing.rows(), width);
+        Tensor::from_vec(d_output, shape, d_pooled.device())
+    }
+
+    /// The first and the last packed row of each sorted position.
+    fn ends(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.packing.last_rows().into_iter().enumerate()
+    }
+
+    fn forward(&self, output: &[f32]) -> Vec<f32> {
+        let (rows, batch) = (self.packing.rows(), self.packing.batch());
+        let width = output.len() / rows;
+        let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
+        let mut pooled = vec![0.0; batch * total];
+        let has_max = self.kinds.contains(&Pooling::Max);
+        let mut winners = vec![0u32; if has_max { batch * width } else { 0 }];
+        // Texts do not depend on each other. One group for each thread: it then reads long stretches
+        // of a step's rows.
+        let group = batch.div_ceil(rayon::current_num_threads());
+        let winners_of_group = match has_max {
+            true => group * width,
+            false => 1,
+        };
+        let mut winners_of_groups: Vec<&mut [u32]> = winners.chunks_mut(winners_of_group).collect();
+        winners_of_groups.resize_with(batch.div_ceil(group), Default::default);
+        let groups = pooled.par_chunks_mut(group * total).zip(winners_of_groups);
+        groups.enumerate().for_each(|(index, (pooled, winners))| {
+            let group = PoolGroup {
+                op: self,
+                first: index * group,
+                output,
+                width,
+                total,
+                pooled,
+                winners,
+            };
+            group.pool();
+        });
+        if has_max {
+            // A node's forward pass runs once.
+            let _ = self.winners.set(winners);
+        }
+        pooled
+    }
+
+    fn backward(&self, d_pooled: &[f32], width: usize) -> Vec<f32> {
+        let batch = self.packing.batch();
+        let hidden = width / self.directions;
+        let total = d_pooled.len() / batch;
+        // Each kind with the gradients of its results.
+        let parts = || {
+            let mut column = 0;
+            self.kinds.iter().map(move |kind| {
+                let from = column;
+                column += kind.width(width);
+                let to = column;
+                let part = move |position: usize| {
+                    &d_pooled[position * total + from..position * total + to]
+                };
+                (kind, part)
+            })
+        };
+        let mut d_output = self.d_means(parts(), width);
+        let mut add = |row: usize, from_column: usize, values: &[f32]| {
+            let start = row * width + from_column;
+            for (sum, value) in d_output[start..].iter_mut().zip(values) {
+                *sum += value;
+            }
+        };
+        for (kind, part) in parts() {
+            match kind {
+                Pooling::Ends => {
+                    for (first, last) in self.ends() {
+                        add(first, 0, &part(first)[..width]);
+                        add(last, 0, &part(first)[width..]);
+                    }
+                }
+                Pooling::Final => {
+                    for (first, last) in self.ends() {
+                        add(last, 0, &part(first)[..hidden]);
+                        add(first, hidden, &part(first)[hidden..]);
+                    }
+                }
+                Pooling::Mean => {}
+                Pooling::Max => {
+                    let winners = self.winners.get().map_or(&[][..], Vec::as_slice);
+                    for (position, winners) in winners.chunks_exact(width).enumerate() {
+                        for (column, (&row, d)) in winners.iter().zip(part(position)).enumerate() {
+                            add(row as usize, column, std::slice::from_ref(d));
+                        }
+                    }
+                }
+            }
+        }
+        d_output
+    }
+
+    /// The part of the outputs' gradient that comes from means, which reach every row: else zeros.
+    fn d_means<'a, P: Fn(usize) -> &'a [f32]>(
+        &self,
+        parts: impl Iterator<Item = (&'a Pooling, P)>,
+        width: usize,
+    ) -> Vec<f32> {
+        let (rows, batch) = (self.packing.rows(), self.packing.batch());
+        let mut shares = Vec::new();
+        for (_, part) in parts.filter(|(kind, _)| **kind == Pooling::Mean) {
+            shares.resize(batch * width, 0.0);
+            for (position, shares) in shares.chunks_exact_mut(width).enumerate() {
+                let share = 1.0 / self.packing.lengths()[position] as f32;
+                for (sum, d) in shares.iter_mut().zip(part(position)) {
+                    *sum = flushed(*sum + d * share);
+                }
+            }
+        }
+        if shares.is_empty() {
+            return vec![0.0; rows * width];
+        }
+        let mut d_output = Vec::with_capacity(rows * width);
+        for step in 0..self.packing.steps() {
+            // The texts that have this step are the first ones.
+            d_output.extend_from_slice(&shares[..self.packing.live(step) * width]);
+        }
+        d_output
+    }
+}
+
+/// The poolings of some texts, of which the first has sorted position `first`.
+struct PoolGroup<'a> {
+    op: &'a PoolOp,
+    first: usize,
+    /// [N, width].
+    output: &'a [f32],
+    width: usize,
+    /// Width of the result.
+    total: usize,
+    /// The result, [texts, total].
+    pooled: &'a mut [f32],
+    /// [texts, width] if there is a maximum, else nothing.
+    winners: &'a mut [u32],
+}
+
+impl PoolGroup<'_> {
+    fn pool(self) {
+        let Self {
+            op,
+            first,
+            output,
+            width,
+            total,
+            pooled,
+            winners,
+        } = self;
+        let (packing, hidden) = (&op.packing, width / op.directions);
+        let texts = pooled.len() / total;
+        let mut from = 0;
+        for kind in &op.kinds {
+            let to = from + kind.width(width);
+            for step in 0..packing.lengths()[first] {
+                // The texts that have this step are the first ones.
+                let live = packing.live(step).saturating_sub(first).min(texts);
+                for text in 0..live {
+                    let packed = packing.row(step, first + text);
+                    let row = &output[packed * width..(packed + 1) * width];
+                    let part = &mut pooled[text * total + from..text * total + to];
+                    let is_last = step + 1 == packing.lengths()[first + text];
+                    match kind {
+                        Pooling::Ends => {
+                            if step == 0 {
+                                part[..width].copy_from_slice(row);
+                            }
+                            if is_last {
+                                part[width..].copy_from_slice(row);
+                            }
+                        }
+                        Pooling::Final => {
+                            if step == 0 {
+                                part[hidden..].copy_from_slice(&row[hidden..]);
+                            }
+                            if is_last {
+                                part[..hidden].copy_from_slice(&row[..hidden]);
+                            }
+                        }
+                        Pooling::Mean => {
+                            slices::add(part, row);
+                            if is_last {
+                                let share = 1.0 / (step + 1) as f32;
+                                part.iter_mut().for_each(|sum| *sum *= share);
+                            }
+                        }
+                        Pooling::Max => {
+                            let winners = &mut winners[text * width..(text + 1) * width];
+                            if step == 0 {
+                                part.copy_from_slice(row);
+                                winners.fill(packed as u32);
+                                continue;
+                            }
+                            slices::take_larger(part, winners, row, packed as u32);
+                        }
+                    }
+                }
+            }
+            from = to;
+        }
+    }
+}
+
+impl CustomOp1 for PoolOp {
+    fn name(&self) -> &'static str {
+        "pool"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let pooled = self.forward(elements(storage, layout)?);
+        let batch = self.packing.batch();
+        let shape = Shape::from((batch, pooled.len() / batch));
+        Ok((CpuStorage::F32(pooled), shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        self.forward_on_gpu(storage, layout)
+    }
+
+    fn bwd(
+        &self,
+        output: &Tensor,
+        _pooled: &Tensor,
+        d_pooled: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        self.d_output(d_pooled, output.dim(1)?).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::normal_tensor;
+    use candle_core::Var;
+
+    /// The fast and the slow pooling agree, gradients included, for every kind and together.
+    #[test]
+    fn agrees_with_its_slow_twin() {
+        let packing = Arc::new(Packing::new(&[3, 6, 1, 4]).unwrap());
+        let output = Var::from_tensor(&normal_tensor(1, &[packing.rows(), 6])).unwrap();
+        let all = [Pooling::Max, Pooling::Ends, Pooling::Mean, Pooling::Final];
+        for directions in [1, 2] {
+            for kinds in [&all[..], &all[..1], &all[1..2], &all[2..3], &all[3..]] {
+                let fast = pool(kinds, &output, directions, &packing).unwrap();
+                let slow = pool_with_tensors(kinds, &output, directions, &packing).unwrap();
+                let close = |a: &Tensor, b: &Tensor| {
+                    assert_eq!(a.dims(), b.dims());
+                    let error = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+                    assert!(error.to_scalar::<f32>().unwrap() < 1e-6, "{kinds:?}");
+                };
+                close(&fast, &slow);
+                let upstream = normal_tensor(2, fast.dims());
+                let gradient = |pooled: &Tensor| {
+                    let loss = (pooled * &upstream).unwrap().sum_all().unwrap();
+                    loss.backward().unwrap().remove(&output).unwrap()
+                };
+                close(&gradient(&fast), &gradient(&slow));
+                let recorded = RecordedPooling::forward(kinds, &output, directions, &packing);
+                let (pooled, recorded) = recorded.unwrap();
+                close(&pooled, &fast);
+                close(&recorded.backward(&upstream).unwrap(), &gradient(&slow));
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The CPU kernel: one graph node for a whole layer, both directions and all lengths, with its own
+//! backward pass. Single precision. The arithmetic is that of [`birnn_kernels`]; here it meets Candle.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `op` | the graph nodes |
+//! | `memory` | what becomes of freed memory |
+
+mod memory;
+mod op;
+
+pub use birnn_kernels::InstructionSet;
+pub use memory::keep_freed_memory;
+
+use super::{
+    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, Recorded, Sizes, State, flat,
+    sizes_of_weights,
+};
+use crate::device::storage::read;
+use crate::error::{Error, Result};
+use birnn_kernels::{ForwardWeights, pack};
+use candle_core::{DType, Device, Tensor};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+/// The CPU kernel for one instruction set; see the module's documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct CpuKernel(InstructionSet);
+
+static KERNELS: LazyLock<Vec<CpuKernel>> = LazyLock::new(|| {
+    let current = InstructionSet::current();
+    let mut sets = InstructionSet::available();
+    // The others keep their order.
+    sets.sort_by_key(|set| set.name() != current.name());
+    sets.into_iter().map(CpuKernel).collect()
+});
+
+/// The kernel for each instruction set of this machine: the one in use first, then from the best on.
+pub fn kernels() -> &'static [CpuKernel] {
+    &KERNELS
+}
+
+impl Kernel for CpuKernel {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn supports(&self, device: &Device, dtype: DType) -> bool {
+        device.is_cpu() && dtype == DType::F32
+    }
+
+    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let prepared = self.prepared_for(layer, sizes)?;
+        let [input, weights, start] = arguments(layer, &initial, prepared.as_deref())?;
+        let tracked = input.track_op() || weights.track_op() || start.track_op();
+        let op = self.op(layer, sizes, tracked, prepared);
+        let final_state = op::FinalState(op.shared.clone());
+        let (output, state) = if tracked {
+            let output = input.apply_op3(&weights, &start, op)?;
+            let state = output.apply_op1(final_state)?;
+            (output, state)
+        } else {
+            let output = input.apply_op3_no_bwd(&weights, &start, &op)?;
+            let state = output.apply_op1_no_bwd(&final_state)?;
+            (output, state)
+        };
+        Ok((output, flat::state(&state, layer, sizes)?))
+    }
+
+    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
+        let op = self.op(layer, sizes, true, None);
+        let [input, weights, start] = &arguments;
+        let output = input.apply_op3_no_bwd(weights, start, &op)?;
+        let state = output.apply_op1_no_bwd(&op::FinalState(op.shared.clone()))?;
+        Ok(Some(Box::new(RecordedLayer {
+            state: flat::state(&state, layer, sizes)?,
+            op,
+            arguments,
+            output,
+        })))
+    }
+
+    fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
+        let Some(first) = weights.first() else {
+            return Ok(None);
+        };
+        let sizes = sizes_of_weights(mode, weights, first.input.dim(1)?)?;
+        let flat = flat::of_weights(weights)?.detach();
+        let panels = read(&flat, |flat| Ok(pack(self.0, mode, sizes, flat)))?;
+        let layer = PreparedLayer {
+            kernel: self.name(),
+            mode,
+            sizes,
+            flat,
+            panels,
+        };
+        Ok(Some(Prepared(Arc::new(layer))))
+    }
+}
+
+impl CpuKernel {
+    /// What was prepared of the layer's weights, if they are constants.
+    fn prepared_for(self, layer: &Layer, sizes: Sizes) -> Result<Option<Arc<PreparedLayer>>> {
+        let tracked = |weights: &DirectionWeights| {
+            let biases = weights.bias.as_ref();
+            weights.input.track_op()
+                || weights.hidden.track_op()
+                || biases.is_some_and(|(input, hidden)| input.track_op() || hidden.track_op())
+        };
+        let Some(Prepared(prepared)) = layer.prepared else {
+            return Ok(None);
+        };
+        if layer.weights.iter().any(tracked) {
+            return Ok(None);
+        }
+        let prepared = prepared.clone().downcast::<PreparedLayer>().ok();
+        let fits = |prepared: &Arc<PreparedLayer>| {
+            (prepared.kernel, prepared.mode, prepared.sizes) == (self.name(), layer.mode, sizes)
+        };
+        match prepared.filter(fits) {
+            Some(prepared) => Ok(Some(prepared)),
+            None => Err(Error::argument(
+                "prepared",
+                "made of other weights or by another kernel",
+            )),
+        }
+    }
+
+    fn op(
+        self,
+        layer: &Layer,
+        sizes: Sizes,
+        tracked: bool,
+        prepared: Option<Arc<PreparedLayer>>,
+    ) -> op::RecurrentOp {
+        op::RecurrentOp {
+            mode: layer.mode,
+            packing: layer.packing.clone(),
+            sizes,
+            instructions: self.0,
+            tracked,
+            prepared,
+            shared: Arc::default(),
+            saved: OnceLock::new(),
+        }
+    }
+}
+
+/// Input, flat weights and flat initial state: what the node is a function of.
+fn arguments(
+    layer: &Layer,
+    initial: &State,
+    prepared: Option<&PreparedLayer>,
+) -> Result<[Tensor; 3]> {
+    let weights = match prepared {
+        Some(prepared) => prepared.flat.clone(),
+        None => flat::of_weights(layer.weights)?,
+    };
+    Ok([layer.input.contiguous()?, weights, flat::of_state(initial)?])
+}
+
+/// A layer that has run forward without a graph.
+struct RecordedLayer {
+    op: op::RecurrentOp,
+    /// Input, weights and initial state.
+    arguments: [Tensor; 3],
+    output: Tensor,
+    state: State,
+}
+
+impl Recorded for RecordedLayer {
+    fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+        if d_output.dims() != self.output.dims() {
+            return Err(Error::argument(
+                "d_output",
+                format!(
+                    "shape {:?}, expected {:?}",
+                    d_output.dims(),
+                    self.output.dims()
+                ),
+            ));
+        }
+        let arguments = self.arguments.each_ref();
+        let (d_input, d_weights, _) =
+            self.op
+                .gradients(arguments, &self.output, d_output, input_wanted)?;
+        Ok(LayerGradients {
+            input: d_input,
+            weights: flat::weights(&d_weights, self.op.mode, self.op.sizes)?,
+        })
+    }
+}
+
+/// The weights of a layer, rearranged.
+#[derive(Debug)]
+struct PreparedLayer {
+    /// The name of the kernel.
+    kernel: &'static str,
+    mode: Mode,
+    sizes: Sizes,
+    /// As they are, flat; read only by a backward pass.
+    flat: Tensor,
+    /// For the forward pass, by direction.
+    panels: Vec<ForwardWeights>,
+}

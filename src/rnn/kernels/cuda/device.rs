@@ -1,0 +1,110 @@
+//! A GPU as the passes see it, with cuBLAS for products.
+
+use super::machine::{ColumnMajor, Machine, Matrix, Part, Product, StepArgs};
+use crate::device::cuda::gpu::{Gpu, on};
+use crate::device::{Precision, precision};
+use candle_core::Result;
+use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, result as driver};
+use std::ffi::c_void;
+
+impl Machine for Gpu {
+    type Memory = CudaSlice<f32>;
+
+    fn zeros(&self, len: usize) -> Result<CudaSlice<f32>> {
+        // There is no memory without numbers.
+        self.device.alloc_zeros(len.max(1))
+    }
+
+    fn upload(&self, values: &[f32]) -> Result<CudaSlice<f32>> {
+        self.device.clone_htod(values)
+    }
+
+    fn part(&self, memory: &mut CudaSlice<f32>) -> Part {
+        Part {
+            address: self.address(memory),
+            len: memory.len(),
+        }
+    }
+
+    unsafe fn copy(&self, from: Part, to: Part) -> Result<()> {
+        assert_eq!(from.len, to.len);
+        let (bytes, stream) = (from.len * size_of::<f32>(), self.stream.cu_stream());
+        // SAFETY: the caller's.
+        let copied = unsafe { driver::memcpy_dtod_async(to.address, from.address, bytes, stream) };
+        on("copying", copied)
+    }
+
+    unsafe fn product(&self, product: &Product) -> Result<()> {
+        product.check();
+        let operation = |matrix: &Matrix| match matrix.transposed {
+            true => sys::cublasOperation_t::CUBLAS_OP_T,
+            false => sys::cublasOperation_t::CUBLAS_OP_N,
+        };
+        let precision = match precision() {
+            Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::Bf16 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+        };
+        let single = sys::cudaDataType_t::CUDA_R_32F;
+        let blas = self.device.cublas_handle();
+        let ColumnMajor {
+            m,
+            n,
+            k,
+            first,
+            second,
+            out,
+            beta,
+        } = product.column_major();
+        let alpha = 1f32;
+        // SAFETY: the check, and the caller's.
+        let computed = unsafe {
+            cublas::gemm_ex(
+                *blas.handle(),
+                operation(&first),
+                operation(&second),
+                m as i32,
+                n as i32,
+                k as i32,
+                (&raw const alpha).cast(),
+                first.part.address as *const c_void,
+                single,
+                first.stride as i32,
+                second.part.address as *const c_void,
+                single,
+                second.stride as i32,
+                (&raw const beta).cast(),
+                out.part.address as *mut c_void,
+                single,
+                out.stride as i32,
+                precision,
+                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        on("a matrix product", computed)
+    }
+
+    unsafe fn run(&self, function: &'static str, step: &StepArgs) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { Gpu::run(self, function, step) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cuda::KernelArgs;
+    use crate::device::cuda::gpu::compiled;
+    use crate::rnn::kernels::Mode;
+    use crate::rnn::kernels::cuda::machine::functions;
+
+    /// By NVIDIA's compiler, which needs no GPU.
+    #[test]
+    fn every_step_compiles() {
+        let text = compiled(StepArgs::SOURCE).unwrap();
+        for function in Mode::ALL.map(functions).concat() {
+            assert!(text.contains(&format!(".entry {function}(")), "{function}");
+        }
+    }
+}

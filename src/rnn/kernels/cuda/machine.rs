@@ -1,0 +1,214 @@
+//! What the passes of a layer need of a device: memory, products, and the steps of `steps.cu`.
+
+use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
+use crate::rnn::kernels::Mode;
+use candle_core::Result;
+
+/// A device as the passes see it. All that is asked of it happens in the order in which it is asked.
+pub(super) trait Machine {
+    /// Memory for numbers, freed with its owner.
+    type Memory;
+
+    /// Zeros.
+    fn zeros(&self, len: usize) -> Result<Self::Memory>;
+
+    /// Numbers from the host.
+    fn upload(&self, values: &[f32]) -> Result<Self::Memory>;
+
+    /// All of a memory.
+    fn part(&self, memory: &mut Self::Memory) -> Part;
+
+    /// Copies numbers.
+    ///
+    /// # Safety
+    /// Both parts are of memories of this machine that exist, they do not overlap, and nobody else writes to
+    /// them.
+    unsafe fn copy(&self, from: Part, to: Part) -> Result<()>;
+
+    /// Computes a product.
+    ///
+    /// # Safety
+    /// Its matrices are of memories of this machine that exist, the result overlaps with no other, and nobody
+    /// else writes to them.
+    unsafe fn product(&self, product: &Product) -> Result<()>;
+
+    /// Runs a function of `steps.cu` for all live rows of a step.
+    ///
+    /// # Safety
+    /// The addresses that the function uses lead to matrices of the shapes that `steps.cu` names, of memories
+    /// of this machine that exist; nobody else writes to them.
+    unsafe fn run(&self, function: &'static str, step: &StepArgs) -> Result<()>;
+}
+
+/// Part of a machine's memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// Of its first number, in bytes.
+    pub(super) address: u64,
+    /// Numbers.
+    pub(super) len: usize,
+}
+
+impl Part {
+    /// What follows after `count` numbers.
+    pub(super) fn after(self, count: usize) -> Self {
+        assert!(count <= self.len, "a part of {} numbers", self.len);
+        Self {
+            address: self.address + 4 * count as u64,
+            len: self.len - count,
+        }
+    }
+
+    /// Where the next part would begin.
+    #[cfg(feature = "cudnn")]
+    pub(super) fn end(self) -> u64 {
+        self.address + 4 * self.len as u64
+    }
+
+    /// The first `len` numbers.
+    pub(super) fn first(self, len: usize) -> Self {
+        assert!(len <= self.len, "a part of {} numbers", self.len);
+        Self { len, ..self }
+    }
+}
+
+/// A row-major matrix whose rows begin `stride` numbers apart, or its transpose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matrix {
+    pub(super) part: Part,
+    pub(super) stride: usize,
+    pub(super) transposed: bool,
+}
+
+impl Matrix {
+    /// A matrix as it is stored.
+    pub(super) fn rows(part: Part, stride: usize) -> Self {
+        Self {
+            part,
+            stride,
+            transposed: false,
+        }
+    }
+
+    /// The transpose of what is stored.
+    pub(super) fn columns(part: Part, stride: usize) -> Self {
+        Self {
+            transposed: true,
+            ..Self::rows(part, stride)
+        }
+    }
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        let (rows, columns) = match self.transposed {
+            true => (columns, rows),
+            false => (rows, columns),
+        };
+        columns <= self.stride && (rows - 1) * self.stride + columns <= self.part.len
+    }
+}
+
+/// `out [rows, columns] = left [rows, summands] * right [summands, columns]`, added to what is there if `add`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) summands: usize,
+    pub(super) left: Matrix,
+    pub(super) right: Matrix,
+    /// Not transposed.
+    pub(super) out: Matrix,
+    pub(super) add: bool,
+}
+
+impl Product {
+    /// That all elements lie within their memories.
+    pub(super) fn check(&self) {
+        assert!(self.left.holds(self.rows, self.summands));
+        assert!(self.right.holds(self.summands, self.columns));
+        assert!(self.out.holds(self.rows, self.columns) && !self.out.transposed);
+    }
+}
+
+/// A product as BLAS computes it, which has its matrices column by column: `out [m, n] = first [m, k] *
+/// second [k, n]`, each stored as it is or, where `transposed`, as its transpose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnMajor {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) first: Matrix,
+    pub(super) second: Matrix,
+    pub(super) out: Matrix,
+    /// What the result is multiplied by before the product is added to it.
+    pub(super) beta: f32,
+}
+
+impl Product {
+    /// What is row-major here is the transpose there, and the transpose of a product is the product of the
+    /// transposes in the other order.
+    pub(super) fn column_major(&self) -> ColumnMajor {
+        ColumnMajor {
+            m: self.columns,
+            n: self.rows,
+            k: self.summands,
+            first: self.right,
+            second: self.left,
+            out: self.out,
+            beta: if self.add { 1.0 } else { 0.0 },
+        }
+    }
+}
+
+/// `struct StepArgs` of `steps.cu`, where its fields are explained; addresses in bytes, 0 for none.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct StepArgs {
+    pub(super) gates: u64,
+    pub(super) c: u64,
+    pub(super) output: u64,
+    pub(super) h_state: u64,
+    pub(super) c_state: u64,
+    pub(super) state_sums: u64,
+    pub(super) bias_ih: u64,
+    pub(super) bias_hh: u64,
+    pub(super) d_output: u64,
+    pub(super) dh: u64,
+    pub(super) dc: u64,
+    pub(super) d_input_sums: u64,
+    pub(super) d_state_sums: u64,
+    pub(super) h_previous: u64,
+    pub(super) h_start: u64,
+    pub(super) c_start: u64,
+    pub(super) hidden: u32,
+    pub(super) output_row: u32,
+    pub(super) row: u32,
+    pub(super) live: u32,
+    pub(super) previous_row: u32,
+    pub(super) previous_live: u32,
+}
+
+// SAFETY: addresses and numbers in C's layout.
+unsafe impl KernelParam for StepArgs {}
+
+impl KernelArgs for StepArgs {
+    const SOURCE: Source = Source {
+        name: "steps",
+        text: include_str!("steps.cu"),
+        argument: "StepArgs",
+    };
+    const FIELDS: Fields = fields!(StepArgs: gates, c, output, h_state, c_state, state_sums, bias_ih, bias_hh, d_output, dh, dc, d_input_sums, d_state_sums, h_previous, h_start, c_start, hidden, output_row, row, live, previous_row, previous_live);
+
+    fn threads(&self) -> usize {
+        self.live as usize * self.hidden as usize
+    }
+}
+
+/// The functions of `steps.cu` for a mode, forward and backward.
+pub(super) fn functions(mode: Mode) -> [&'static str; 2] {
+    match mode {
+        Mode::RnnTanh => ["rnn_tanh_forward", "rnn_tanh_backward"],
+        Mode::RnnRelu => ["rnn_relu_forward", "rnn_relu_backward"],
+        Mode::Gru => ["gru_forward", "gru_backward"],
+        Mode::Lstm => ["lstm_forward", "lstm_backward"],
+    }
+}

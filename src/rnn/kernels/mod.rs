@@ -1,0 +1,289 @@
+//! One interface for every way to run a recurrent layer.
+//!
+//! A kernel runs one layer, one or both directions, over all steps of a ragged batch. Every kernel
+//! computes the same function; the tests run each of them against recorded PyTorch values and
+//! against [`mod@reference`], the slow twin that is written for reading.
+//!
+//! | kernel | where |
+//! |---|---|
+//! | [`cpu`] | the CPU, single precision |
+//! | `cuda` | NVIDIA GPUs, single precision, with the feature `cuda`; by cuDNN with `cudnn` |
+//! | [`tensors`] | any device, any floating-point type |
+//! | [`mod@reference`] | the same, slowly: the oracle |
+//!
+//! Shapes, with N packed rows, B sequences, I inputs, H hidden units, G gates, D directions:
+//!
+//! | tensor | shape | order |
+//! |---|---|---|
+//! | input | [N, I] | packed rows, see [`Packing`] |
+//! | `weight_ih` | [G*H, I] | gates stacked: LSTM i, f, g, o; GRU r, z, n |
+//! | `weight_hh` | [G*H, H] | likewise |
+//! | `bias_ih`, `bias_hh` | `[G*H]` | likewise |
+//! | state `h`, `c` | [D, B, H] | directions forward, reverse; sequences in sorted order |
+//! | output | [N, D*H] | packed rows; forward half first |
+
+pub mod cpu;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
+pub mod equations;
+mod flat;
+pub mod reference;
+pub mod tensors;
+
+use crate::batch::packing::Packing;
+use crate::error::{Error, Result};
+pub(crate) use birnn_kernels::Sizes;
+pub use birnn_kernels::{Mode, subnormals};
+use candle_core::{DType, Device, Tensor};
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// The parameters of one layer in one direction.
+#[derive(Debug, Clone)]
+pub struct DirectionWeights {
+    /// `weight_ih`, [G*H, I].
+    pub input: Tensor,
+    /// `weight_hh`, [G*H, H].
+    pub hidden: Tensor,
+    /// `bias_ih` and `bias_hh`, `[G*H]` each; `None` for a layer without bias.
+    pub bias: Option<(Tensor, Tensor)>,
+}
+
+/// The state of a recurrent layer or stack.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Hidden state, [layers * directions, B, H].
+    pub h: Tensor,
+    /// Cell state of an LSTM, of the same shape.
+    pub c: Option<Tensor>,
+}
+
+/// What a kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// The recurrence.
+    pub mode: Mode,
+    /// Where each sequence's steps are.
+    pub packing: &'a Arc<Packing>,
+    /// Packed input rows, [N, I].
+    pub input: &'a Tensor,
+    /// One entry for a forward layer, two (forward, reverse) for a bidirectional one.
+    pub weights: &'a [DirectionWeights],
+    /// Initial state, [D, B, H] in sorted order; zeros if absent.
+    pub initial: Option<&'a State>,
+    /// What [`Kernel::prepare`] of the same kernel made of the same weights, if it was asked. It is
+    /// used where the weights are constants, not variables.
+    pub prepared: Option<&'a Prepared>,
+}
+
+/// Constant weights in the form that a kernel reads fastest.
+#[derive(Clone)]
+pub struct Prepared(pub(crate) Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
+/// A way to run a recurrent layer.
+pub trait Kernel: Send + Sync {
+    /// A short name for people: `avx512`.
+    fn name(&self) -> &'static str;
+
+    /// Whether this kernel runs tensors of this type on this device.
+    fn supports(&self, device: &Device, dtype: DType) -> bool;
+
+    /// Runs the layer: packed output [N, D*H] and final state [D, B, H], both differentiable with
+    /// respect to input, weights and initial state.
+    ///
+    /// # Errors
+    /// Tensors whose shapes disagree, or a failing tensor operation.
+    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)>;
+
+    /// Brings the weights of a layer into the form in which this kernel reads them, which
+    /// [`Kernel::forward`] otherwise does every time; `None` if it reads them as they are. Later
+    /// changes of the weights are not seen.
+    ///
+    /// # Errors
+    /// Tensors whose shapes disagree, or a failing tensor operation.
+    fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
+        let _ = (mode, weights);
+        Ok(None)
+    }
+
+    /// Runs the layer without a graph, and keeps what its own way back needs; `None` where the
+    /// kernel has no other way back than the graph of [`Kernel::forward`]. Gradients neither reach the
+    /// initial state nor come from the final one; prepared weights are not used.
+    ///
+    /// # Errors
+    /// Tensors whose shapes disagree, or a failing tensor operation.
+    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
+        let _ = layer;
+        Ok(None)
+    }
+}
+
+/// A layer that has run forward and can run backward once.
+///
+/// A training step needs no graph: it knows what comes after what. Candle's backward pass adds
+/// every gradient to a tensor of zeros, which for a layer's output is several passes over memory.
+pub trait Recorded: Send + Sync {
+    /// The packed output, [N, D*H].
+    fn output(&self) -> &Tensor;
+
+    /// The state after the last step of each sequence, [D, B, H].
+    fn state(&self) -> &State;
+
+    /// The gradients that follow from the output's, [N, D*H]; that of the input only if it is
+    /// wanted.
+    ///
+    /// # Errors
+    /// Another shape, or a failing tensor operation.
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients>;
+}
+
+/// The gradients of a layer.
+#[derive(Debug)]
+pub struct LayerGradients {
+    /// Of the packed input, [N, I].
+    pub input: Option<Tensor>,
+    /// Of the parameters, in the place of each its gradient.
+    pub weights: Vec<DirectionWeights>,
+}
+
+impl fmt::Debug for dyn Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.name())
+    }
+}
+
+/// Every kernel for tensors of this type on this device, the preferred ones first; the last one, which takes
+/// whatever no other does, is the reference kernel.
+pub fn all(device: &Device, dtype: DType) -> Vec<&'static dyn Kernel> {
+    let mut all: Vec<&'static dyn Kernel> = Vec::new();
+    all.extend(cpu::kernels().iter().map(|kernel| kernel as &dyn Kernel));
+    #[cfg(feature = "cuda")]
+    all.extend(cuda::kernels());
+    all.extend([
+        &tensors::TensorKernel as &dyn Kernel,
+        &reference::ReferenceKernel,
+    ]);
+    all.retain(|kernel| kernel.supports(device, dtype));
+    all
+}
+
+/// The preferred kernel for tensors of this type on this device.
+pub fn select(device: &Device, dtype: DType) -> &'static dyn Kernel {
+    match all(device, dtype)[..] {
+        [first, ..] => first,
+        [] => &reference::ReferenceKernel,
+    }
+}
+
+impl Layer<'_> {
+    /// The initial state, or zeros.
+    pub(crate) fn initial_or_zeros(&self, sizes: &Sizes) -> Result<State> {
+        if let Some(state) = self.initial {
+            return Ok(state.clone());
+        }
+        let shape = (sizes.directions, self.packing.batch(), sizes.hidden);
+        let zeros = Tensor::zeros(shape, self.input.dtype(), self.input.device())?;
+        Ok(State {
+            c: self.mode.has_cell().then(|| zeros.clone()),
+            h: zeros,
+        })
+    }
+
+    /// Checks every shape against every other.
+    pub(crate) fn sizes(&self) -> Result<Sizes> {
+        let (rows, input) = self.input.dims2()?;
+        if rows != self.packing.rows() {
+            return Err(Error::argument(
+                "input",
+                format!(
+                    "{rows} packed rows, but the lengths sum up to {}",
+                    self.packing.rows()
+                ),
+            ));
+        }
+        let sizes = sizes_of_weights(self.mode, self.weights, input)?;
+        let (hidden, directions) = (sizes.hidden, sizes.directions);
+        if let Some(state) = self.initial {
+            let expected = [directions, self.packing.batch(), hidden];
+            check("initial h", &state.h, &expected)?;
+            match (&state.c, self.mode.has_cell()) {
+                (Some(c), true) => check("initial c", c, &expected)?,
+                (None, false) => {}
+                (Some(_), false) => {
+                    return Err(Error::argument(
+                        "initial c",
+                        format!("{:?} has no cell state", self.mode),
+                    ));
+                }
+                (None, true) => {
+                    return Err(Error::argument("initial c", "an LSTM needs one beside h"));
+                }
+            }
+        }
+        Ok(sizes)
+    }
+}
+
+/// The sizes of a layer, checked against each other, with these weights and `input` inputs.
+pub(crate) fn sizes_of_weights(
+    mode: Mode,
+    weights: &[DirectionWeights],
+    input: usize,
+) -> Result<Sizes> {
+    let directions = weights.len();
+    let first = match weights {
+        [first] | [first, _] => first,
+        _ => {
+            return Err(Error::argument(
+                "weights",
+                format!("{directions} directions, but a layer has one or two"),
+            ));
+        }
+    };
+    let hidden = first.hidden.dim(1)?;
+    if input == 0 || hidden == 0 {
+        return Err(Error::argument(
+            "weights",
+            "a layer needs at least one input and one hidden unit",
+        ));
+    }
+    let width = mode.gates() * hidden;
+    for direction in weights {
+        check("weight_ih", &direction.input, &[width, input])?;
+        check("weight_hh", &direction.hidden, &[width, hidden])?;
+        if direction.bias.is_some() != first.bias.is_some() {
+            return Err(Error::argument(
+                "weights",
+                "one direction has biases, the other none",
+            ));
+        }
+        if let Some((input_bias, hidden_bias)) = &direction.bias {
+            check("bias_ih", input_bias, &[width])?;
+            check("bias_hh", hidden_bias, &[width])?;
+        }
+    }
+    Ok(Sizes {
+        input,
+        hidden,
+        directions,
+        bias: first.bias.is_some(),
+    })
+}
+
+/// Checks the shape of an argument.
+pub(crate) fn check(argument: &'static str, tensor: &Tensor, expected: &[usize]) -> Result<()> {
+    if tensor.dims() == expected {
+        return Ok(());
+    }
+    Err(Error::argument(
+        argument,
+        format!("shape {:?}, expected {expected:?}", tensor.dims()),
+    ))
+}

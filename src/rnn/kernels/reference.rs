@@ -1,0 +1,183 @@
+//! The slow twin of every kernel: written to be read, built from `candle_nn::LSTM` and plain
+//! tensor operations, differentiated by Candle.
+//!
+//! It pads the batch, reverses each row within its length for the reverse direction, runs every
+//! step for every row, and picks the valid results out. It runs on every device and in every
+//! floating-point type. Its cost grows with the square of the number of steps in the backward
+//! pass, so it serves as an oracle, not for training; [`tensors`](super::tensors) does.
+
+use super::{DirectionWeights, Kernel, Layer, Mode, State, equations};
+use crate::batch::packing::Packing;
+use crate::error::Result;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Init, LSTM, LSTMConfig, RNN, VarBuilder, rnn::LSTMState};
+use std::collections::HashMap;
+
+/// The reference kernel; see the module's documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct ReferenceKernel;
+
+impl Kernel for ReferenceKernel {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn supports(&self, _device: &Device, dtype: DType) -> bool {
+        dtype.is_float()
+    }
+
+    fn forward(&self, layer: &Layer) -> Result<(Tensor, State)> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let mut outputs = Vec::new();
+        let mut finals = Vec::new();
+        for (direction, weights) in layer.weights.iter().enumerate() {
+            let start = Step {
+                h: initial.h.get(direction)?,
+                c: match &initial.c {
+                    Some(c) => Some(c.get(direction)?),
+                    None => None,
+                },
+            };
+            let (output, last) = run_direction(layer, weights, &start, direction == 1)?;
+            outputs.push(output);
+            finals.push(last);
+        }
+        let stack = |pick: fn(&Step) -> Option<&Tensor>| -> Result<Option<Tensor>> {
+            match finals.iter().map(pick).collect::<Option<Vec<_>>>() {
+                Some(parts) => Ok(Some(Tensor::stack(&parts, 0)?)),
+                None => Ok(None),
+            }
+        };
+        let state = State {
+            h: Tensor::stack(&finals.iter().map(|step| &step.h).collect::<Vec<_>>(), 0)?,
+            c: stack(|step| step.c.as_ref())?,
+        };
+        Ok((Tensor::cat(&outputs, 1)?, state))
+    }
+}
+
+/// The state after one step, [B, H] each.
+#[derive(Debug, Clone)]
+struct Step {
+    h: Tensor,
+    c: Option<Tensor>,
+}
+
+/// Runs one direction: packed output [N, H] and each row's state after its last step.
+fn run_direction(
+    layer: &Layer,
+    weights: &DirectionWeights,
+    start: &Step,
+    reverse: bool,
+) -> Result<(Tensor, Step)> {
+    let packing = layer.packing.as_ref();
+    let device = layer.input.device();
+    let to_padded = Tensor::new(padded_rows(packing, reverse), device)?;
+    let (batch, features) = (packing.batch(), layer.input.dim(1)?);
+    let padded =
+        layer
+            .input
+            .index_select(&to_padded, 0)?
+            .reshape((batch, packing.steps(), features))?;
+
+    let steps = match layer.mode {
+        Mode::Lstm => lstm_steps(&padded, weights, start)?,
+        mode => plain_steps(&padded, weights, start, mode)?,
+    };
+
+    // [T*B, H], step by step; then the valid rows in packed order.
+    let hidden = Tensor::cat(&steps.iter().map(|step| &step.h).collect::<Vec<_>>(), 0)?;
+    let to_packed = Tensor::new(packed_rows(packing, reverse), device)?;
+    let output = hidden.index_select(&to_packed, 0)?;
+
+    let last = |(row, &length): (usize, &usize)| ((length - 1) * batch + row) as u32;
+    let last: Vec<u32> = packing.lengths().iter().enumerate().map(last).collect();
+    let last = Tensor::new(last, device)?;
+    let cell = match steps
+        .iter()
+        .map(|step| step.c.as_ref())
+        .collect::<Option<Vec<_>>>()
+    {
+        Some(cells) => Some(Tensor::cat(&cells, 0)?.index_select(&last, 0)?),
+        None => None,
+    };
+    let state = Step {
+        h: hidden.index_select(&last, 0)?,
+        c: cell,
+    };
+    Ok((output, state))
+}
+
+/// For a padded batch [B, T]: the packed row that each place shows. Reversed rows are reversed
+/// within their length. Padding shows row 0, whose results nobody reads.
+fn padded_rows(packing: &Packing, reverse: bool) -> Vec<u32> {
+    let mut rows = vec![0; packing.batch() * packing.steps()];
+    for (step, position) in packing.iter() {
+        let length = packing.lengths()[position];
+        let place = if reverse { length - 1 - step } else { step };
+        rows[position * packing.steps() + place] = packing.row(step, position) as u32;
+    }
+    rows
+}
+
+/// For packed rows [N]: where in [T*B] the result of each is; the inverse of [`padded_rows`].
+fn packed_rows(packing: &Packing, reverse: bool) -> Vec<u32> {
+    packing
+        .iter()
+        .map(|(step, position)| {
+            let length = packing.lengths()[position];
+            let place = if reverse { length - 1 - step } else { step };
+            (place * packing.batch() + position) as u32
+        })
+        .collect()
+}
+
+/// All steps of a forward LSTM over [B, T, I], by Candle's own layer.
+fn lstm_steps(padded: &Tensor, weights: &DirectionWeights, start: &Step) -> Result<Vec<Step>> {
+    let mut tensors = HashMap::from([
+        ("weight_ih_l0".to_owned(), weights.input.clone()),
+        ("weight_hh_l0".to_owned(), weights.hidden.clone()),
+    ]);
+    let mut config = LSTMConfig::default_no_bias();
+    if let Some((input_bias, hidden_bias)) = &weights.bias {
+        tensors.insert("bias_ih_l0".to_owned(), input_bias.clone());
+        tensors.insert("bias_hh_l0".to_owned(), hidden_bias.clone());
+        config.b_ih_init = Some(Init::Const(0.));
+        config.b_hh_init = Some(Init::Const(0.));
+    }
+    let builder = VarBuilder::from_tensors(tensors, padded.dtype(), padded.device());
+    let (hidden, features) = (weights.hidden.dim(1)?, padded.dim(2)?);
+    let lstm = LSTM::new(features, hidden, config, builder)?;
+    let cell = match &start.c {
+        Some(c) => c.contiguous()?,
+        None => start.h.zeros_like()?,
+    };
+    let states = lstm.seq_init(padded, &LSTMState::new(start.h.contiguous()?, cell))?;
+    let step = |state: LSTMState| Step {
+        h: state.h,
+        c: Some(state.c),
+    };
+    Ok(states.into_iter().map(step).collect())
+}
+
+/// All steps of a forward RNN or GRU over [B, T, I].
+fn plain_steps(
+    padded: &Tensor,
+    weights: &DirectionWeights,
+    start: &Step,
+    mode: Mode,
+) -> Result<Vec<Step>> {
+    let mut h = start.h.contiguous()?;
+    let mut steps = Vec::new();
+    for step in 0..padded.dim(1)? {
+        let input = padded.narrow(1, step, 1)?.squeeze(1)?.contiguous()?;
+        h = match mode {
+            Mode::Gru => equations::gru(&input, &h, weights)?,
+            mode => equations::rnn(&input, &h, weights, mode == Mode::RnnRelu)?,
+        };
+        let c = None;
+        steps.push(Step { h: h.clone(), c });
+    }
+    Ok(steps)
+}

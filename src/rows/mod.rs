@@ -1,8 +1,0 @@
-//! Rows of a matrix, picked by number, and the way back: sums of the rows that were picked from one place.
-
-mod select;
-mod used;
-
-pub(crate) use select::{select_rows, select_used};
-pub use used::UsedRows;
-pub(crate) use used::check_ids;
