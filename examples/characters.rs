@@ -1,4 +1,4 @@
-//! The textbook's character language model: one-hot input, 256 hidden units, pieces of 35 characters in 32
+//! The textbook's character language model: one-hot input, 256 hidden units, segments of 35 characters in 32
 //! rows, on the first 10,000 characters of a text.
 //!
 //! ```sh
@@ -99,7 +99,7 @@ fn main() -> anyhow::Result<()> {
         loss = learner.epoch(&stream, &Device::Cpu)?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    let characters = epochs as usize * stream.pieces() * BATCH * STEPS;
+    let characters = epochs as usize * stream.segments() * BATCH * STEPS;
     println!(
         "perplexity {:.4}, {:.0} characters/s",
         perplexity(loss),

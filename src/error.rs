@@ -87,6 +87,10 @@ pub enum Error {
         remedy: String,
     },
 
+    /// Whoever follows a run ended it before there was anything to save.
+    #[error("ended before the first step")]
+    Stopped,
+
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -8,7 +8,7 @@
 //! ```text
 //!  data         files, folders, the hub            -> rows: text, label
 //!  text         tokenizer                          -> token ids
-//!  corpus       both for a whole run, cached       -> token lists with classes
+//!  dataset       both for a whole run, cached       -> token lists with classes
 //!  batch        packing: only valid steps          -> packed token ids [N]
 //!  model        embedding: a table of rows         -> [N, E]
 //!    rnn          layers x directions              -> [N, D*H]
@@ -77,6 +77,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 pub mod inference;
+pub mod recipe;
 pub mod train;
 
 pub mod bench;

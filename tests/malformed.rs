@@ -22,7 +22,7 @@ use candle_core::Device;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-fn corpus() -> PathBuf {
+fn dataset() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/malformed")
 }
 
@@ -32,7 +32,7 @@ struct Folder(TempDir);
 impl Folder {
     fn of(folder: &str) -> Self {
         let copy = Self(TempDir::new().unwrap());
-        let good = corpus().join(folder);
+        let good = dataset().join(folder);
         for path in files_under(&good) {
             let name = path.strip_prefix(&good).unwrap().to_str().unwrap();
             copy.put(name, &path);
@@ -170,11 +170,11 @@ fn files_under(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The files of the corpus, as `csv/empty.csv`, without the good ones.
+/// The files of the dataset, as `csv/empty.csv`, without the good ones.
 fn malformed_files() -> BTreeSet<String> {
-    files_under(&corpus())
+    files_under(&dataset())
         .iter()
-        .map(|path| path.strip_prefix(corpus()).unwrap().to_str().unwrap())
+        .map(|path| path.strip_prefix(dataset()).unwrap().to_str().unwrap())
         .filter(|name| name.contains('/') && !name.starts_with("good"))
         .map(str::to_owned)
         .collect()
@@ -202,7 +202,7 @@ fn every_malformed_file_is_refused_with_the_expected_message() {
     let mut found = BTreeMap::new();
     for name in malformed_files() {
         let (parser, _) = name.split_once('/').unwrap();
-        let message = match catch_unwind(|| read(parser, &corpus().join(&name))) {
+        let message = match catch_unwind(|| read(parser, &dataset().join(&name))) {
             Ok(Err(message)) => message,
             Ok(Ok(())) => "accepted".to_owned(),
             Err(panic) => format!("panic: {}", panic_message(panic.as_ref())),
@@ -210,7 +210,7 @@ fn every_malformed_file_is_refused_with_the_expected_message() {
         found.insert(name, message);
     }
 
-    let list = corpus().join("expected.tsv");
+    let list = dataset().join("expected.tsv");
     if std::env::var_os("BIRNN_WRITE_EXPECTED").is_some() {
         let lines = found
             .iter()

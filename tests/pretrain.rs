@@ -6,7 +6,7 @@ use birnn::checkpoint::{
     LanguageDirectory, LanguageFile, LanguageProgress, RunDirectory, Snapshot,
 };
 use birnn::config::Config;
-use birnn::dataset::PlainCorpus;
+use birnn::dataset::TextDataset;
 use birnn::fs::cache::Cache;
 use birnn::train::language::{EpochReport, Observer, Outcome, Pretrainer, StepReport};
 use candle_core::Device;
@@ -61,37 +61,37 @@ impl Observer for Watch {
     }
 }
 
-fn corpus(config: &Config) -> PlainCorpus {
-    PlainCorpus::load(config, &Cache::off(), &mut ())
+fn dataset(config: &Config) -> TextDataset {
+    TextDataset::load(config, &Cache::off(), &mut ())
         .unwrap()
         .unwrap()
 }
 
-fn begin(config: &Config, corpus: &PlainCorpus, path: &Path, watch: &mut Watch) -> Outcome {
+fn begin(config: &Config, dataset: &TextDataset, path: &Path, watch: &mut Watch) -> Outcome {
     let file = LanguageFile::new(config.pretrain.architecture(&config.model));
-    let data = corpus.fingerprints.clone();
-    let run = RunDirectory::create(path, config, &file, &corpus.encoder, data, false).unwrap();
-    let mut pretrainer = Pretrainer::new(config, corpus, None, run, None, &CPU).unwrap();
+    let data = dataset.fingerprints.clone();
+    let run = RunDirectory::create(path, config, &file, &dataset.encoder, data, false).unwrap();
+    let mut pretrainer = Pretrainer::new(config, dataset, None, run, None, &CPU).unwrap();
     pretrainer.run(watch).unwrap()
 }
 
-fn go_on(path: &Path, corpus: &PlainCorpus, watch: &mut Watch) -> Outcome {
+fn go_on(path: &Path, dataset: &TextDataset, watch: &mut Watch) -> Outcome {
     let config = RunDirectory::config_of::<LanguageProgress>(path).unwrap();
-    let resumed = RunDirectory::resume_as(path, corpus.fingerprints.clone(), &CPU).unwrap();
+    let resumed = RunDirectory::resume_as(path, dataset.fingerprints.clone(), &CPU).unwrap();
     let snapshot: Snapshot<LanguageProgress> = resumed.snapshot;
     let mut pretrainer =
-        Pretrainer::new(&config, corpus, None, resumed.run, Some(snapshot), &CPU).unwrap();
+        Pretrainer::new(&config, dataset, None, resumed.run, Some(snapshot), &CPU).unwrap();
     pretrainer.run(watch).unwrap()
 }
 
 #[test]
 fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
     let config = config(&[]);
-    let corpus = corpus(&config);
+    let dataset = dataset(&config);
     let folder = tempfile::tempdir().unwrap();
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
     let mut watch = Watch::default();
-    let outcome = begin(&config, &corpus, &whole, &mut watch);
+    let outcome = begin(&config, &dataset, &whole, &mut watch);
     let losses = |epoch: usize| watch.epochs[epoch].validation_losses.clone();
     let (first, second) = (losses(0), losses(1));
     for direction in 0..2 {
@@ -109,10 +109,10 @@ fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
         stop_at: Some(steps / 2),
         ..Watch::default()
     };
-    let outcome = begin(&config, &corpus, &parts, &mut interrupted);
+    let outcome = begin(&config, &dataset, &parts, &mut interrupted);
     assert_eq!(outcome, Outcome::Interrupted { step: steps / 2 });
     let mut rest = Watch::default();
-    go_on(&parts, &corpus, &mut rest);
+    go_on(&parts, &dataset, &mut rest);
     assert_eq!(rest.steps.len() as u64, steps - steps / 2);
     let bytes = |path: &Path| std::fs::read(path.join("model.safetensors")).unwrap();
     assert!(bytes(&whole) == bytes(&parts));
@@ -249,11 +249,11 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
 #[test]
 fn a_classifier_begins_with_the_language_model() {
     let config = config(&[("pretrain.epochs", "1")]);
-    let corpus = corpus(&config);
+    let dataset = dataset(&config);
     let folder = tempfile::tempdir().unwrap();
-    begin(&config, &corpus, folder.path(), &mut Watch::default());
+    begin(&config, &dataset, folder.path(), &mut Watch::default());
     let language = LanguageDirectory::load(folder.path(), &CPU).unwrap();
-    let rows = corpus.encoder.vocabulary_size();
+    let rows = dataset.encoder.vocabulary_size();
     let model = || {
         birnn::train::initial_model(&config, rows, 2, None, &CPU)
             .unwrap()

@@ -6,7 +6,7 @@ mod support;
 use birnn::bench::{Workload, subnormals};
 use birnn::checkpoint::{LanguageFile, RunDirectory};
 use birnn::config::Config;
-use birnn::dataset::PlainCorpus;
+use birnn::dataset::TextDataset;
 use birnn::fs::cache::Cache;
 use birnn::rnn::Mode;
 use birnn::rnn::kernels::subnormals::{Count, counted};
@@ -136,15 +136,15 @@ fn a_language_model_makes_none() {
     ];
     let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let config = Config::from_toml(None, &overrides).unwrap();
-    let corpus = PlainCorpus::load(&config, &Cache::off(), &mut ()).unwrap();
-    let corpus = corpus.unwrap();
+    let dataset = TextDataset::load(&config, &Cache::off(), &mut ()).unwrap();
+    let dataset = dataset.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let file = LanguageFile::new(config.pretrain.architecture(&config.model));
-    let data = corpus.fingerprints.clone();
-    let run = RunDirectory::create(&path, &config, &file, &corpus.encoder, data, false).unwrap();
+    let data = dataset.fingerprints.clone();
+    let run = RunDirectory::create(&path, &config, &file, &dataset.encoder, data, false).unwrap();
     let (outcome, counts) = counted(|| {
-        let mut pretrainer = Pretrainer::new(&config, &corpus, None, run, None, &Device::Cpu)?;
+        let mut pretrainer = Pretrainer::new(&config, &dataset, None, run, None, &Device::Cpu)?;
         pretrainer.run(&mut Quiet)
     });
     outcome.unwrap();

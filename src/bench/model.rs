@@ -9,7 +9,8 @@ use crate::models::classifier::BiRnn;
 use crate::ops::dropout::Phase;
 use crate::optim::{Gradients, Weights};
 use crate::parameters::{Parameters, builder};
-use crate::train::{LabelledBatch, Learner, Tally};
+use crate::train::StepMetrics;
+use crate::train::classifier::{LabelledBatch, Learner};
 use candle_core::Device;
 
 const LEARNING_RATE: f64 = 0.01;
@@ -67,14 +68,14 @@ impl<'a> Classifier<'a> {
 
     /// One optimizer step as the trainer takes it, from token ids on; returns the loss before it.
     pub(super) fn step(&mut self) -> Result<f64> {
-        let (gradients, tally) = self.gradients()?;
+        let (gradients, metrics) = self.gradients()?;
         self.update(gradients)?;
         self.device.synchronize()?;
-        Ok(tally.loss / tally.texts as f64)
+        Ok(metrics.loss / metrics.examples as f64)
     }
 
     /// The first half of a step.
-    pub(super) fn gradients(&self) -> Result<(Gradients, Tally)> {
+    pub(super) fn gradients(&self) -> Result<(Gradients, StepMetrics)> {
         let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
         let batch = LabelledBatch::new(&texts, &self.labels, self.steps)?;
         self.learner.gradients(&[batch])

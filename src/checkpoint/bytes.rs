@@ -6,6 +6,7 @@
 )]
 
 use memmap2::Mmap;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Result;
 use std::ops::Deref;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 pub(super) enum Bytes {
     /// A file mapped into memory.
     Mapped(Arc<Mmap>),
+    /// Bytes in memory.
+    Owned(Arc<[u8]>),
     /// A file that is part of the program.
     Static(&'static [u8]),
 }
@@ -27,9 +30,18 @@ impl Bytes {
         let file = File::open(path)?;
         // SAFETY: the bytes must not change while they are mapped. This program never writes to
         // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
-        // one as it is. That nobody else does, `ModelDirectory::load` asks of its callers.
+        // one as it is. That nobody else does, `Loading::Mapped` asks of its callers.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self::Mapped(Arc::new(map)))
+    }
+}
+
+impl From<Cow<'static, [u8]>> for Bytes {
+    fn from(bytes: Cow<'static, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(bytes) => Self::Static(bytes),
+            Cow::Owned(bytes) => Self::Owned(bytes.into()),
+        }
     }
 }
 
@@ -39,6 +51,7 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
             Self::Static(bytes) => bytes,
         }
     }

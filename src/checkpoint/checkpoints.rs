@@ -1,7 +1,7 @@
 //! The checkpoints of a run: numbered in the order in which they are written, the newest ones kept.
 
 use super::manifest::verify;
-use super::state::{STATE, Standing, StateFile, TENSORS, read_state};
+use super::state::{RunKind, STATE, StateFile, TENSORS, read_state};
 use crate::error::{Error, Result};
 use crate::fs::atomic;
 use std::cmp::Reverse;
@@ -77,9 +77,9 @@ pub(super) fn checkpoints(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// What the newest whole checkpoint says.
-pub(super) struct Newest<S> {
+pub(super) struct Newest {
     pub(super) folder: PathBuf,
-    pub(super) state: StateFile<S>,
+    pub(super) state: StateFile,
     /// What is wrong with the newer ones.
     pub(super) skipped: Vec<Error>,
     /// The number of the next checkpoint.
@@ -90,7 +90,7 @@ pub(super) struct Newest<S> {
 ///
 /// # Errors
 /// There is none; of several that are not whole, the newest one's problem.
-pub(super) fn newest<S: Standing>(path: &Path) -> Result<Newest<S>> {
+pub(super) fn newest(path: &Path, kind: RunKind) -> Result<Newest> {
     let mut skipped = Vec::new();
     let mut next = 1;
     for (number, folder) in checkpoints(path)?
@@ -98,7 +98,7 @@ pub(super) fn newest<S: Standing>(path: &Path) -> Result<Newest<S>> {
         .filter(|(number, _)| *number > 0)
     {
         next = next.max(number + 1);
-        let read = verify(&folder, &[STATE, TENSORS]).and_then(|()| read_state(&folder));
+        let read = verify(&folder, &[STATE, TENSORS]).and_then(|()| read_state(&folder, kind));
         match read {
             Ok(state) => {
                 return Ok(Newest {

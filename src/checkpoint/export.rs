@@ -1,7 +1,7 @@
 //! Copies of models to give away: the three files and nothing of the run, in half the size if
 //! wanted.
 
-use super::model_directory::{CONFIG, ModelDirectory, TOKENIZER, WEIGHTS};
+use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
 use super::model_directory::{temperature_of, weights_to_bytes};
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ const WORTH_HALVING: usize = 65_536;
 /// too large for half precision.
 pub fn export(from: &Path, to: &Path, half: bool) -> Result<usize> {
     // Whatever is wrong with the model is said here.
-    ModelDirectory::load(from, &Device::Cpu)?;
+    SavedClassifier::load(from, Loading::Mapped, &Device::Cpu)?;
     check_free(to)?;
     let read = |name: &str| {
         let path = from.join(name);

@@ -14,7 +14,7 @@ mod weights;
 
 pub use export::export;
 pub use language_directory::{LanguageDirectory, LanguageFile};
-pub use model_directory::{ModelDirectory, ModelFile};
-pub use run_directory::{Resumed, RunDirectory};
+pub use model_directory::{Loading, ModelFile, SavedClassifier};
+pub use run_directory::{Description, Resumed, RunDirectory};
 pub use space::check_space;
-pub use state::{LanguageProgress, Progress, Snapshot, Standing};
+pub use state::{RunKind, RunState, Snapshot};

@@ -3,6 +3,7 @@
 //! The first two are written once. The temperature belongs to the weights and changes with them, so it is
 //! in their file, among its metadata: whoever reads while a run replaces that file gets both of one epoch.
 
+use super::bytes::Bytes;
 use super::tensors::{ExpectedShape, check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::data::Labels;
@@ -14,6 +15,7 @@ use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, VarBuilder};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,10 +108,10 @@ impl ModelFile {
     }
 }
 
-/// A model directory that has been read and checked.
+/// A classifier that has been read and checked.
 #[derive(Debug)]
-pub struct ModelDirectory {
-    /// The folder, or what errors call it.
+pub struct SavedClassifier {
+    /// What errors call it: its folder.
     pub path: PathBuf,
     /// The content of `config.json`.
     pub file: ModelFile,
@@ -120,19 +122,26 @@ pub struct ModelDirectory {
     pub encoder: TextEncoder,
     /// The model, without gradients.
     pub model: BiRnn,
-    /// Where its tensors are.
-    pub device: Device,
 }
 
-impl ModelDirectory {
-    /// Reads a model directory. On the CPU the embedding table stays in its file, mapped into
-    /// memory: while the model is in use, `model.safetensors` may be replaced by another file or
-    /// removed, but must not be written to in place.
+/// How the weights of a folder get into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loading {
+    /// They are read, once and wholly.
+    Read,
+    /// On the CPU the file is mapped, so that of the embedding table only the rows are read that texts use: the
+    /// fastest way to a few predictions. While the model is in use, `model.safetensors` may be replaced by another
+    /// file or removed, but must not be written to in place.
+    Mapped,
+}
+
+impl SavedClassifier {
+    /// Reads the folder of a model.
     ///
     /// # Errors
     /// A missing or broken file, a newer format, weights that do not fit the architecture, the
     /// tokenizer or the classes, or that are not finite.
-    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+    pub fn load(path: &Path, loading: Loading, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::model(
                 path,
@@ -142,7 +151,15 @@ impl ModelDirectory {
         }
         let file = read_model_file(&present(path, CONFIG)?)?;
         let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &file.text.config())?;
-        let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
+        let weights_path = present(path, WEIGHTS)?;
+        let weights = match loading {
+            Loading::Mapped => WeightFile::open(&weights_path)?,
+            Loading::Read => {
+                let bytes = std::fs::read(&weights_path);
+                let bytes = bytes.map_err(Error::io("read", &weights_path))?;
+                WeightFile::of_bytes(&weights_path, Bytes::Owned(bytes.into()))?
+            }
+        };
         Self::new(path, file, encoder, &weights, device)
     }
 
@@ -150,18 +167,18 @@ impl ModelDirectory {
     /// errors call them files of the folder `path`.
     ///
     /// # Errors
-    /// Those of [`ModelDirectory::load`], but for missing files.
+    /// Those of [`SavedClassifier::load`], but for missing files.
     pub fn from_bytes(
         path: &Path,
         config: &[u8],
         tokenizer: &[u8],
-        weights: &'static [u8],
+        weights: impl Into<Cow<'static, [u8]>>,
         device: &Device,
     ) -> Result<Self> {
         let file = parse_model_file(config, &path.join(CONFIG))?;
         let tokenizer_path = path.join(TOKENIZER);
         let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
-        let weights = WeightFile::in_memory(&path.join(WEIGHTS), weights)?;
+        let weights = WeightFile::of_bytes(&path.join(WEIGHTS), weights.into().into())?;
         Self::new(path, file, encoder, &weights, device)
     }
 
@@ -193,7 +210,6 @@ impl ModelDirectory {
             temperature,
             encoder,
             model,
-            device: device.clone(),
         })
     }
 

@@ -16,10 +16,11 @@
 use super::checkpoints::{
     CHECKPOINTS, KEPT, Lock, Newest, checkpoints, lock, newest, nothing_to_resume,
 };
+use super::language_directory::LanguageFile;
 use super::manifest::{MANIFEST, manifest};
-use super::model_directory::{CONFIG, WEIGHTS, weights_to_bytes, write_description};
+use super::model_directory::{CONFIG, ModelFile, WEIGHTS, weights_to_bytes, write_description};
 use super::model_directory::{to_json, to_safetensors};
-use super::state::{FORMAT_VERSION, Progress, STATE, Snapshot, Standing, StateFile, TENSORS};
+use super::state::{FORMAT_VERSION, RunKind, STATE, Snapshot, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::config::Config;
 use crate::dataset::Fingerprints;
@@ -35,10 +36,29 @@ use std::path::{Path, PathBuf};
 
 const METRICS: &str = "metrics.jsonl";
 
+/// What a model's `config.json` holds.
+pub trait Description: Serialize {
+    /// What is trained to be such a model.
+    fn kind(&self) -> RunKind;
+}
+
+impl Description for ModelFile {
+    fn kind(&self) -> RunKind {
+        RunKind::Classifier
+    }
+}
+
+impl Description for LanguageFile {
+    fn kind(&self) -> RunKind {
+        RunKind::LanguageModel
+    }
+}
+
 /// The folder of a run, open for writing.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    kind: RunKind,
     config: Config,
     /// What the run is made from.
     data: Fingerprints,
@@ -52,11 +72,11 @@ pub struct RunDirectory {
 
 /// A run that goes on.
 #[derive(Debug)]
-pub struct Resumed<S = Progress> {
+pub struct Resumed {
     /// Its folder.
     pub run: RunDirectory,
     /// Where it goes on.
-    pub snapshot: Snapshot<S>,
+    pub snapshot: Snapshot,
     /// What is wrong with the newer checkpoints that were passed over.
     pub skipped: Vec<Error>,
 }
@@ -70,7 +90,7 @@ impl RunDirectory {
     pub fn create(
         path: &Path,
         config: &Config,
-        description: &impl Serialize,
+        description: &impl Description,
         encoder: &TextEncoder,
         data: Fingerprints,
         force: bool,
@@ -92,6 +112,7 @@ impl RunDirectory {
         let metrics = File::create(&metrics_path).map_err(Error::io("create", &metrics_path))?;
         Ok(Self {
             path: path.to_path_buf(),
+            kind: description.kind(),
             config: config.clone(),
             data,
             metrics,
@@ -128,20 +149,12 @@ impl RunDirectory {
         }
     }
 
-    /// The config of the run in this folder, which is one of the command of `S`.
+    /// The config of the run in this folder, which trains what `kind` says.
     ///
     /// # Errors
     /// There is no checkpoint, it cannot be read, or it is another command's.
-    pub fn config_of<S: Standing>(path: &Path) -> Result<Config> {
-        Ok(newest::<S>(path)?.state.config)
-    }
-
-    /// Opens the run of a classifier to go on with it: [`RunDirectory::resume_as`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn resume(path: &Path, data: Fingerprints, device: &Device) -> Result<Resumed> {
-        Self::resume_as(path, data, device)
+    pub fn config_of(path: &Path, kind: RunKind) -> Result<Config> {
+        Ok(newest(path, kind)?.state.config)
     }
 
     /// Opens a run to go on with it, and reads its newest checkpoint that is whole. What the log holds
@@ -150,11 +163,12 @@ impl RunDirectory {
     /// # Errors
     /// There is no checkpoint, none is whole, it is another command's, the data are not those of the run, or
     /// another process writes in this folder.
-    pub fn resume_as<S: Standing>(
+    pub fn resume(
         path: &Path,
+        kind: RunKind,
         data: Fingerprints,
         device: &Device,
-    ) -> Result<Resumed<S>> {
+    ) -> Result<Resumed> {
         if checkpoints(path)?.is_empty() {
             return Err(nothing_to_resume(path));
         }
@@ -164,7 +178,7 @@ impl RunDirectory {
             state,
             skipped,
             next,
-        } = newest::<S>(path)?;
+        } = newest(path, kind)?;
         let differences = state.data.differences(&data);
         if !differences.is_empty() {
             return Err(Error::model(
@@ -187,6 +201,7 @@ impl RunDirectory {
         let (metrics, metrics_bytes) = metrics.map_err(Error::io("open", &metrics_path))?;
         let run = Self {
             path: path.to_path_buf(),
+            kind,
             config: state.config,
             data,
             metrics,
@@ -195,7 +210,7 @@ impl RunDirectory {
             _lock: lock,
         };
         let snapshot = Snapshot {
-            progress: state.progress,
+            state: state.state,
             tensors,
         };
         Ok(Resumed {
@@ -229,14 +244,14 @@ impl RunDirectory {
     ///
     /// # Errors
     /// What the operating system refuses; the checkpoints before are then still there.
-    pub fn save_last<S: Standing>(&mut self, snapshot: &Snapshot<S>) -> Result<()> {
+    pub fn save_last(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = StateFile {
             format_version: FORMAT_VERSION,
-            command: S::COMMAND.to_owned(),
+            command: self.kind.command().to_owned(),
             config: self.config.clone(),
             data: self.data.clone(),
             metrics_bytes: self.metrics_bytes,
-            progress: &snapshot.progress,
+            state: snapshot.state.clone(),
         };
         let tensors = to_safetensors(&snapshot.tensors, None)?;
         let state = to_json(&state)?;
@@ -284,7 +299,7 @@ impl RunDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::ModelFile;
+    use crate::checkpoint::RunState;
     use crate::data::Labels;
     use crate::fs::disk::fault::{EIO, ENOSPC, Fault, after};
     use crate::text::TextConfig;
@@ -312,9 +327,9 @@ mod tests {
     fn snapshot(step: u64) -> Snapshot {
         let tensor = Tensor::full(step as f32, 1000, &Device::Cpu).unwrap();
         Snapshot {
-            progress: Progress {
+            state: RunState {
                 step,
-                ..Progress::default()
+                ..RunState::default()
             },
             tensors: [("x".to_owned(), tensor)].into(),
         }
@@ -322,12 +337,18 @@ mod tests {
 
     /// What resuming finds: its step, and that everything is of this step.
     fn found(path: &Path) -> u64 {
-        let resumed = RunDirectory::resume(path, Fingerprints::default(), &Device::Cpu).unwrap();
+        let resumed = RunDirectory::resume(
+            path,
+            RunKind::Classifier,
+            Fingerprints::default(),
+            &Device::Cpu,
+        )
+        .unwrap();
         assert!(resumed.skipped.is_empty(), "{:?}", resumed.skipped);
-        let Snapshot { progress, tensors } = resumed.snapshot;
+        let Snapshot { state, tensors } = resumed.snapshot;
         let values: Vec<f32> = tensors["x"].to_vec1().unwrap();
-        assert_eq!(values, [progress.step as f32; 1000]);
-        progress.step
+        assert_eq!(values, [state.step as f32; 1000]);
+        state.step
     }
 
     /// Lets a save of step 3 fail at every operation, after steps 1 and 2; returns how many there are.
@@ -345,8 +366,13 @@ mod tests {
                 (_, step) => assert!((2..=3).contains(&step), "step {step}, {operations}"),
             }
             // And the run can go on.
-            let resumed =
-                RunDirectory::resume(folder.path(), Fingerprints::default(), &Device::Cpu).unwrap();
+            let resumed = RunDirectory::resume(
+                folder.path(),
+                RunKind::Classifier,
+                Fingerprints::default(),
+                &Device::Cpu,
+            )
+            .unwrap();
             let mut run = resumed.run;
             run.save_last(&snapshot(4)).unwrap();
             drop(run);

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::dataset::Fingerprints;
 use crate::error::{Error, Result, one_line, plain_words};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(super) const FORMAT_VERSION: u32 = 5;
 
 /// What `training.json` holds beside the caller's state.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StateFile<S> {
+pub(super) struct StateFile {
     pub(super) format_version: u32,
     /// The command whose run it is.
     pub(super) command: String,
@@ -26,7 +26,8 @@ pub(super) struct StateFile<S> {
     pub(super) data: Fingerprints,
     /// Length of `metrics.jsonl` at this moment: what follows is from after the checkpoint.
     pub(super) metrics_bytes: u64,
-    pub(super) progress: S,
+    #[serde(rename = "progress")]
+    pub(super) state: RunState,
 }
 
 /// The part of `training.json` that every version has.
@@ -42,79 +43,95 @@ struct Command {
     command: String,
 }
 
-/// The numbers that tell where a run of some command stands.
-pub trait Standing: Serialize + DeserializeOwned {
-    /// The command: `train`.
-    const COMMAND: &'static str;
+/// What a run trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// A classifier.
+    Classifier,
+    /// A language model.
+    LanguageModel,
 }
 
-impl Standing for Progress {
-    const COMMAND: &'static str = "train";
+impl RunKind {
+    /// The command whose runs these are, as checkpoints name it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Classifier => "train",
+            Self::LanguageModel => "pretrain",
+        }
+    }
 }
 
-impl Standing for LanguageProgress {
-    const COMMAND: &'static str = "pretrain";
-}
-
-/// Where the run of a classifier stands, as far as it is numbers.
+/// Where a run is, as far as it is numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct RunState {
     /// Optimizer steps taken.
     pub step: u64,
     /// Batches seen; numbers the forward passes of training.
+    #[serde(default)]
     pub batches: u64,
     /// Epochs finished.
     pub epoch: u64,
     /// Batches of the present epoch that are done.
     pub batch_in_epoch: u64,
-    /// Sum over the texts of the present epoch of their loss.
+    /// Sum over the examples of the present epoch of their loss.
     pub epoch_loss: f64,
-    /// Texts of the present epoch that were classified right.
+    /// Of a classifier, the texts of the present epoch that were classified right.
+    #[serde(default)]
     pub epoch_correct: u64,
-    /// Texts of the present epoch so far.
-    pub epoch_texts: u64,
+    /// Examples of the present epoch so far: texts of a classifier, predicted tokens of a language model.
+    #[serde(alias = "epoch_texts", alias = "epoch_tokens")]
+    pub epoch_examples: u64,
     /// Seconds of training so far.
     pub seconds: f64,
-    /// The best validation accuracy.
+    /// Of a classifier, the best validation accuracy.
+    #[serde(default)]
     pub best_accuracy: Option<f64>,
-    /// The validation loss of that epoch.
+    /// The validation loss of the best epoch.
     pub best_loss: Option<f64>,
-    /// That epoch, from 1.
+    /// The best epoch, from 1.
     pub best_epoch: u64,
 }
 
-/// Where the run of a language model stands, as far as it is numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct LanguageProgress {
-    /// Optimizer steps taken: batches seen.
-    pub step: u64,
-    /// Epochs finished.
-    pub epoch: u64,
-    /// Batches of the present epoch that are done.
-    pub batch_in_epoch: u64,
-    /// Sum over the tokens told in the present epoch of their loss, in nats.
-    pub epoch_loss: f64,
-    /// Tokens told in the present epoch so far, in both directions.
-    pub epoch_tokens: u64,
-    /// Seconds of training so far.
-    pub seconds: f64,
-    /// The best mean validation loss, in nats a token.
-    pub best_loss: Option<f64>,
-    /// That epoch, from 1.
-    pub best_epoch: u64,
+impl RunState {
+    /// The mean loss of the present epoch.
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.epoch_loss / self.counted()
+    }
+
+    /// The share of the present epoch's texts that were classified right.
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.epoch_correct as f64 / self.counted()
+    }
+
+    /// None yet where the first texts are unlabelled.
+    fn counted(&self) -> f64 {
+        self.epoch_examples.max(1) as f64
+    }
+
+    /// Whether a validation is better than the best one so far: by its accuracy, if it has one, then by its loss.
+    pub(crate) fn is_better(&self, accuracy: Option<f64>, loss: f64) -> bool {
+        match self.best_loss {
+            None => true,
+            Some(best_loss) => {
+                accuracy > self.best_accuracy
+                    || (accuracy == self.best_accuracy && loss < best_loss)
+            }
+        }
+    }
 }
 
 /// A complete checkpoint.
 #[derive(Debug, Clone)]
-pub struct Snapshot<S = Progress> {
+pub struct Snapshot {
     /// The numbers.
-    pub progress: S,
+    pub state: RunState,
     /// Parameters, moments and differences from the averages, named by kind.
     pub tensors: BTreeMap<String, Tensor>,
 }
 
 /// Reads the state of the checkpoint in a folder.
-pub(super) fn read_state<S: Standing>(folder: &Path) -> Result<StateFile<S>> {
+pub(super) fn read_state(folder: &Path, kind: RunKind) -> Result<StateFile> {
     let file = folder.join(STATE);
     let bytes = std::fs::read(&file).map_err(Error::io("read", &file))?;
     let unreadable = |error: serde_json::Error| {
@@ -140,14 +157,14 @@ pub(super) fn read_state<S: Standing>(folder: &Path) -> Result<StateFile<S>> {
         ));
     }
     let Command { command } = serde_json::from_slice(&bytes).map_err(unreadable)?;
-    if command != S::COMMAND {
+    if command != kind.command() {
         return Err(Error::model(
             folder.parent().and_then(Path::parent).unwrap_or(folder),
             format!("this is a run of `birnn {}`", one_line(&command)),
-            format!("go on with a run of `birnn {}`", S::COMMAND),
+            format!("go on with a run of `birnn {}`", kind.command()),
         ));
     }
-    let state: StateFile<S> = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let state: StateFile = serde_json::from_slice(&bytes).map_err(unreadable)?;
     state
         .config
         .validate()

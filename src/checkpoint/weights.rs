@@ -39,15 +39,11 @@ impl WeightFile {
         Self::of_bytes(path, bytes)
     }
 
-    /// Reads the names and shapes of the tensors of a file in memory, which errors call `path`.
+    /// Reads the names and shapes of the tensors of a file's bytes, which errors call `path`.
     ///
     /// # Errors
     /// It is not a whole safetensors file.
-    pub(super) fn in_memory(path: &Path, bytes: &'static [u8]) -> Result<Self> {
-        Self::of_bytes(path, Bytes::Static(bytes))
-    }
-
-    fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
+    pub(super) fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
         let broken = |error: &dyn std::fmt::Display| {
             Error::model(
                 path,

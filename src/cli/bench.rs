@@ -1,10 +1,11 @@
 //! `birnn bench`: how fast this machine is.
 
 use super::device;
-use super::table::{grouped, table};
+use super::table::table;
 use super::{Ending, Usage, tell};
 use anyhow::Context;
 use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Subnormals, Workload};
+use birnn::recipe::grouped;
 use birnn::rnn::Mode;
 use birnn::rnn::kernels::cpu::InstructionSet;
 use serde::Serialize;

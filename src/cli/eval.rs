@@ -6,14 +6,12 @@ use super::source::DataArguments;
 use super::table::{percent, table};
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
-use birnn::checkpoint::RunDirectory;
+use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::Config;
 use birnn::data::{Labels, Source, SourceOptions, Split};
 use birnn::dataset::{read_splits, source_options};
 use birnn::device::AUTO;
-use birnn::inference::Ensemble;
-use birnn::inference::{Evaluation, evaluate};
-use birnn::inference::{Group, Groups};
+use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -131,13 +129,12 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
                 return Err(unknown(problem).into());
             }
         };
-        let config =
-            RunDirectory::config_of::<birnn::checkpoint::Progress>(model).map_err(|_| {
-                unknown(&format!(
-                    "{} does not say which texts it was validated on",
-                    model.display()
-                ))
-            })?;
+        let config = RunDirectory::config_of(model, RunKind::Classifier).map_err(|_| {
+            unknown(&format!(
+                "{} does not say which texts it was validated on",
+                model.display()
+            ))
+        })?;
         return Ok(read_splits(&config, terminal)?.1);
     }
     let mut config = Config::default().data;
@@ -171,7 +168,7 @@ fn json(
 ) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
     let temperature = match model.models() {
-        [only] => Some(only.temperature),
+        [only] => Some(only.parts().temperature),
         _ => None,
     };
     let report = Report {

@@ -1,8 +1,8 @@
 //! `birnn export`: a copy of a model to give away.
 
 use super::Ending;
-use super::table::grouped;
 use birnn::checkpoint::export;
+use birnn::recipe::grouped;
 use std::io::Write;
 use std::path::PathBuf;
 

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Draw among this many of the likeliest tokens only; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     top_k: usize,
-    /// The seed of the draws.
+    /// The seed of the num_samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.

@@ -5,7 +5,7 @@ use super::progress::Terminal;
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::device::AUTO;
-use birnn::inference::{Prediction, predict};
+use birnn::inference::{Prediction, Predictor};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             break;
         }
         let views: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let predictions = predict(&model, &views, &mut terminal)?;
+        let predictions = model.predict_while(&views, &mut terminal)?;
         for (text, prediction) in texts.iter().zip(predictions.iter().flatten()) {
             match arguments.json {
                 true => write_json(&mut output, text, prediction, names)?,

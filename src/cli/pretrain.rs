@@ -4,21 +4,17 @@ use super::Ending;
 use super::config::{Bundled, key_value, read_config};
 use super::device;
 use super::interrupt::Interrupt;
-use super::opening;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early};
+use super::run_setup;
 use super::shell::{program, quoted};
 use super::source::DataArguments;
-use super::table::grouped;
-use super::vectors::learn_table;
-use birnn::checkpoint::{LanguageFile, LanguageProgress, RunDirectory, Snapshot, check_space};
+use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::Config;
-use birnn::dataset::PlainCorpus;
 use birnn::device::{AUTO, set_precision};
-use birnn::fs::cache::Cache;
 use birnn::models::language::perplexity;
-use birnn::train::language::{Outcome, Pretrainer};
-use candle_core::Device;
+use birnn::recipe::LanguageRecipe;
+use birnn::train::Outcome;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -83,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     birnn::rnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
     set_precision(config.pretrain.precision);
-    let out = opening::folder(
+    let out = run_setup::folder(
         arguments.out.as_deref(),
         &config,
         "-language",
@@ -93,28 +89,28 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let interrupt = Interrupt::install()?;
     let mut terminal = Terminal::new(Some(interrupt.clone()));
     let cache = arguments.data.cache();
-    let Some(corpus) = read(&config, &cache, &mut terminal)? else {
-        return Ok(stopped_early(&interrupt));
+    let recipe = match arguments.resume {
+        true => LanguageRecipe::resume(&config, &cache, &mut terminal),
+        false => LanguageRecipe::begin(&config, &cache, &mut terminal),
     };
-    let epochs = config.pretrain.vector_epochs;
-    // A resumed run has its embeddings in the checkpoint.
-    let vectors = match epochs > 0 && !arguments.resume {
+    terminal.clear();
+    let recipe = match recipe {
+        Err(birnn::Error::Stopped) => return Ok(stopped_early(&interrupt)),
+        recipe => recipe?,
+    };
+    let (mut run, snapshot) = match arguments.resume {
         true => {
-            let texts: Vec<&[u32]> = corpus.train.iter().map(Vec::as_slice).collect();
-            match learn_table(&config, epochs, &corpus.encoder, &texts, &mut terminal)? {
-                Some(vectors) => Some(vectors),
-                None => return Ok(stopped_early(&interrupt)),
-            }
+            let data = recipe.dataset().fingerprints.clone();
+            run_setup::resume(&out, RunKind::LanguageModel, data, &device)?
         }
-        false => None,
+        false => {
+            let kept = run_setup::kept_config(&config)?;
+            (recipe.create_run(&out, &kept, arguments.force)?, None)
+        }
     };
-    let (run, snapshot) = open_run(arguments, &config, &corpus, &out, &device)?;
-    let mut pretrainer =
-        Pretrainer::new(&config, &corpus, vectors.as_ref(), run, snapshot, &device)?;
-    terminal.say(&format!("{} parameters", grouped(pretrainer.parameters())));
     let resume = Resume::new("pretrain", &out, &arguments.device);
-    let outcome = pretrainer
-        .run(&mut terminal)
+    let outcome = recipe
+        .train(&device, &mut run, snapshot, &mut terminal)
         .map_err(|error| resume.failed(error))?;
     terminal.clear();
     match outcome {
@@ -122,6 +118,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         Outcome::Finished {
             best_epoch,
             best_loss,
+            ..
         } => {
             conclude(arguments, &config, &out, best_epoch, best_loss)?;
             Ok(Ending::Done)
@@ -131,7 +128,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     if let (true, Some(out)) = (arguments.resume, &arguments.out) {
-        return Ok(RunDirectory::config_of::<LanguageProgress>(out)?);
+        return Ok(RunDirectory::config_of(out, RunKind::LanguageModel)?);
     }
     let mut overrides = arguments.set.clone();
     if let Some(seed) = arguments.seed {
@@ -140,53 +137,6 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut config = read_config(arguments.config.as_deref(), CONFIG, &overrides)?;
     arguments.data.apply(&mut config.data);
     Ok(config)
-}
-
-/// Reads the texts and says what they are; `None` if a signal ended it.
-fn read(
-    config: &Config,
-    cache: &Cache,
-    terminal: &mut Terminal,
-) -> anyhow::Result<Option<PlainCorpus>> {
-    let corpus = PlainCorpus::load(config, cache, terminal)?;
-    terminal.clear();
-    if let Some(corpus) = &corpus {
-        let tokens: usize = corpus.train.iter().map(Vec::len).sum();
-        terminal.say(&format!(
-            "{}: {} texts to learn from ({} tokens; {}), {} to validate; vocabulary {}",
-            config.data.source,
-            grouped(corpus.train.len()),
-            grouped(tokens),
-            corpus.splits.join(", "),
-            grouped(corpus.validation.len()),
-            grouped(corpus.encoder.vocabulary_size()),
-        ));
-    }
-    Ok(corpus)
-}
-
-fn open_run(
-    arguments: &Arguments,
-    config: &Config,
-    corpus: &PlainCorpus,
-    out: &Path,
-    device: &Device,
-) -> anyhow::Result<(RunDirectory, Option<Snapshot<LanguageProgress>>)> {
-    let data = corpus.fingerprints.clone();
-    if arguments.resume {
-        let resumed = RunDirectory::resume_as::<LanguageProgress>(out, data, device)?;
-        opening::tell_of_skipped(&resumed.skipped, resumed.snapshot.progress.step);
-        return Ok((resumed.run, Some(resumed.snapshot)));
-    }
-    let architecture = config.pretrain.architecture(&config.model);
-    let parameters = corpus.encoder.vocabulary_size() as u64
-        * (architecture.embedding_size + architecture.num_hiddens + 1) as u64;
-    check_space(out, parameters)?;
-    let kept = opening::kept_config(config)?;
-    let description = LanguageFile::new(architecture);
-    let force = arguments.force;
-    let run = RunDirectory::create(out, &kept, &description, &corpus.encoder, data, force)?;
-    Ok((run, None))
 }
 
 /// The result, and what to do next.

@@ -1,11 +1,10 @@
 //! The model that is part of this program, and how `--model` chooses another.
 
 use anyhow::{Context, ensure};
-use birnn::checkpoint::ModelDirectory;
-use birnn::inference::Ensemble;
+use birnn::inference::{Classifier, Ensemble};
 use candle_core::Device;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The files of `data/pretrained`.
 static CONFIG: &[u8] = include_bytes!("../../data/pretrained/config.json");
@@ -18,7 +17,7 @@ const SUMS: &str = include_str!("../../data/pretrained/SHA256SUMS");
 /// The models in these folders, or the one of this program where there are none.
 pub(super) fn models(folders: &[PathBuf], device: &Device) -> anyhow::Result<Ensemble> {
     if !folders.is_empty() {
-        return Ok(Ensemble::load(folders, device)?);
+        return Ok(Ensemble::map_dirs(folders, device)?);
     }
     for (name, content) in [
         ("config.json", CONFIG),
@@ -27,8 +26,7 @@ pub(super) fn models(folders: &[PathBuf], device: &Device) -> anyhow::Result<Ens
     ] {
         check(name, content, SUMS).context("the model that is part of this program")?;
     }
-    let place = Path::new("data/pretrained");
-    let model = ModelDirectory::from_bytes(place, CONFIG, TOKENIZER, WEIGHTS, device);
+    let model = Classifier::from_bytes(CONFIG, TOKENIZER, WEIGHTS, device);
     let model = model.context("the model that is part of this program")?;
     Ok(model.into())
 }

@@ -4,8 +4,9 @@ use super::interrupt::Interrupt;
 use super::tell;
 use birnn::dataset::Stage;
 use birnn::models::language::perplexity;
+use birnn::recipe::{Monitor, Step};
 use birnn::train::{EpochReport, Observer, StepReport};
-use birnn::{data, dataset, train::language};
+use birnn::{data, dataset};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -169,12 +170,18 @@ impl Terminal {
 
 impl Observer for Terminal {
     fn step(&mut self, report: &StepReport) {
-        let state = format!(
-            "loss {:.4}, accuracy {:.2} %, {:.0} tokens/s",
-            report.loss,
-            100.0 * report.accuracy,
-            report.tokens_per_second
-        );
+        let rate = report.tokens_per_second;
+        let state = match report.accuracy {
+            Some(accuracy) => format!(
+                "loss {:.4}, accuracy {:.2} %, {rate:.0} tokens/s",
+                report.loss,
+                100.0 * accuracy
+            ),
+            None => format!(
+                "perplexity {:.1}, {rate:.0} tokens/s",
+                perplexity(report.loss)
+            ),
+        };
         self.steps(report.epoch, report.step, report.steps, &state);
     }
 
@@ -183,14 +190,23 @@ impl Observer for Terminal {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
+        let result = match (report.accuracy, report.validation_accuracy) {
+            (Some(accuracy), Some(validation_accuracy)) => format!(
+                "training loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy {:.2} %",
+                report.loss,
+                100.0 * accuracy,
+                report.validation_loss,
+                100.0 * validation_accuracy
+            ),
+            _ => format!(
+                "training perplexity {:.2}; validation perplexity {}",
+                perplexity(report.loss),
+                by_direction(&report.validation_losses)
+            ),
+        };
         self.say(&format!(
-            "epoch {}: training loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy \
-             {:.2} %{}; {:.0} s",
+            "epoch {}: {result}{}; {:.0} s",
             report.epoch,
-            report.loss,
-            100.0 * report.accuracy,
-            report.validation_loss,
-            100.0 * report.validation_accuracy,
             if report.best { " (best)" } else { "" },
             report.seconds,
         ));
@@ -201,39 +217,24 @@ impl Observer for Terminal {
     }
 }
 
-impl language::Observer for Terminal {
-    fn step(&mut self, report: &language::StepReport) {
-        let state = format!(
-            "perplexity {:.1}, {:.0} tokens/s",
-            perplexity(report.loss),
-            report.tokens_per_second
-        );
-        self.steps(report.epoch, report.step, report.steps, &state);
+/// The perplexity of each direction.
+fn by_direction(losses: &[f64]) -> String {
+    let perplexities: Vec<String> = losses
+        .iter()
+        .map(|&loss| format!("{:.2}", perplexity(loss)))
+        .collect();
+    match &perplexities[..] {
+        [forward, reverse] => format!("{forward}, from right to left {reverse}"),
+        all => all.join(", "),
+    }
+}
+
+impl Monitor for Terminal {
+    fn begins(&mut self, _: Step) {
+        self.clear();
     }
 
-    fn evaluating(&mut self, done: usize, total: usize) {
-        self.count("evaluating", done as u64, Some(total as u64), "texts");
-    }
-
-    fn epoch(&mut self, report: &language::EpochReport) {
-        let losses = report.validation_losses.iter();
-        let validation: Vec<String> = losses
-            .map(|&loss| format!("{:.2}", perplexity(loss)))
-            .collect();
-        self.say(&format!(
-            "epoch {}: training perplexity {:.2}; validation perplexity {}{}; {:.0} s",
-            report.epoch,
-            perplexity(report.loss),
-            match &validation[..] {
-                [forward, reverse] => format!("{forward}, from right to left {reverse}"),
-                all => all.join(", "),
-            },
-            if report.best { " (best)" } else { "" },
-            report.seconds,
-        ));
-    }
-
-    fn stop(&mut self) -> bool {
-        self.interrupted()
+    fn vectors(&mut self, done: u64, total: u64) {
+        self.count("learning vectors", done, Some(total), "tokens");
     }
 }

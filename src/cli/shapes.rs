@@ -3,7 +3,7 @@
 use super::Ending;
 use super::Usage;
 use super::config::{Bundled, key_value, read_config};
-use birnn::checkpoint::{ModelDirectory, RunDirectory};
+use birnn::checkpoint::{Loading, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::Config;
 use birnn::dataset::encode_texts;
 use birnn::shapes::{Part, Row, Walk, html, summary, svg};
@@ -103,11 +103,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
     if let Some(folder) = &arguments.model {
-        let model = ModelDirectory::load(folder, &Device::Cpu)?;
+        let model = SavedClassifier::load(folder, Loading::Mapped, &Device::Cpu)?;
         // How a model without its run was trained is not known.
         let config = Config {
             model: model.file.model.clone(),
-            ..RunDirectory::config_of::<birnn::checkpoint::Progress>(folder).unwrap_or_default()
+            ..RunDirectory::config_of(folder, RunKind::Classifier).unwrap_or_default()
         };
         return Ok(Subject {
             config,

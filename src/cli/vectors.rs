@@ -3,17 +3,15 @@
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::shell::{free_path, program, quoted};
-use super::table::grouped;
 use super::{Ending, Usage, tell};
 use anyhow::Context;
-use birnn::config::Config;
 use birnn::data::{Source, SourceOptions};
 use birnn::dataset::{Progress, Stage, encode_texts};
+use birnn::recipe::{grouped, learn_noting};
 use birnn::text::TextEncoder;
-use birnn::vectors::{VectorTable, VectorsConfig, WordVectors, learn_vectors};
+use birnn::vectors::{VectorsConfig, WordVectors};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Learn word vectors from texts, labelled or not, for `birnn train` to begin with.
 ///
@@ -153,59 +151,10 @@ fn learn(
         return Ok(None);
     };
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-    learn_from(&encoder, &ids, config, terminal)
-}
-
-/// Learns from token ids and says how it goes; `None` if a signal ended it.
-fn learn_from(
-    encoder: &TextEncoder,
-    texts: &[&[u32]],
-    config: &VectorsConfig,
-    terminal: &mut Terminal,
-) -> anyhow::Result<Option<WordVectors>> {
-    let tokens: usize = texts.iter().copied().map(<[u32]>::len).sum();
-    terminal.say(&format!(
-        "learning vectors from {} tokens; vocabulary {}",
-        grouped(tokens),
-        grouped(encoder.vocabulary_size())
-    ));
-    let started = Instant::now();
-    let mut told = |done, total| {
-        terminal.count("learning vectors", done, Some(total), "tokens");
-        terminal.go_on()
-    };
-    let vectors = learn_vectors(encoder, texts, config, &mut told)?;
-    if vectors.is_some() {
-        let seconds = started.elapsed().as_secs_f64();
-        terminal.say(&format!(
-            "{} in {seconds:.0} s, {} tokens/s",
-            match config.epochs {
-                1 => "1 epoch".to_owned(),
-                epochs => format!("{epochs} epochs"),
-            },
-            grouped((tokens as f64 * config.epochs as f64 / seconds) as usize)
-        ));
+    match learn_noting(&encoder, &ids, config, terminal) {
+        Err(birnn::Error::Stopped) => Ok(None),
+        vectors => Ok(Some(vectors?)),
     }
-    Ok(vectors)
-}
-
-/// Learns the vectors that the embeddings of a run begin with; `None` if a signal ended it.
-pub(super) fn learn_table(
-    config: &Config,
-    epochs: u64,
-    encoder: &TextEncoder,
-    texts: &[&[u32]],
-    terminal: &mut Terminal,
-) -> anyhow::Result<Option<VectorTable>> {
-    let settings = VectorsConfig {
-        seed: config.seed,
-        dimension: config.model.embedding_size,
-        epochs,
-        ..VectorsConfig::default()
-    };
-    let vectors = learn_from(encoder, texts, &settings, terminal)?;
-    terminal.clear();
-    Ok(vectors.map(|vectors| VectorTable::of_words(&vectors, encoder)))
 }
 
 /// The texts of the splits that were asked for. Without --split those of all but the splits that

@@ -10,10 +10,12 @@ mod keys;
 mod pretrain;
 mod range;
 mod train;
+mod trainer;
 
 pub use data::DataConfig;
 pub use pretrain::PretrainConfig;
 pub use train::TrainConfig;
+pub use trainer::TrainerConfig;
 
 use crate::error::{Error, Result, one_line, plain_words};
 use crate::models::classifier::ModelConfig;

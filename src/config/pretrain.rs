@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 pub struct PretrainConfig {
     /// Passes over the texts.
     pub epochs: u64,
-    /// At most this many pieces of texts in a batch.
+    /// At most this many segments of texts in a batch.
     pub batch_size: usize,
     /// At most this many tokens in a batch; 0 for no limit.
     pub batch_tokens: usize,
     /// Longer texts are cut into pieces of this many tokens; no state is carried from one to the next.
-    pub piece_tokens: usize,
+    #[serde(alias = "piece_tokens")]
+    pub segment_tokens: usize,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// How the learning rate moves: `constant`, `linear`, `cosine` or `one-cycle`.
@@ -62,7 +63,7 @@ impl Default for PretrainConfig {
             epochs: 1,
             batch_size: 512,
             batch_tokens: 4000,
-            piece_tokens: 400,
+            segment_tokens: 400,
             learning_rate: 2e-3,
             schedule: ScheduleKind::Linear,
             warmup: 0.05,
@@ -117,8 +118,8 @@ impl PretrainConfig {
             positive("pretrain.epochs", self.epochs),
             positive("pretrain.batch_size", self.batch_size as u64),
             (
-                "pretrain.piece_tokens",
-                self.piece_tokens >= 2,
+                "pretrain.segment_tokens",
+                self.segment_tokens >= 2,
                 "at least 2",
             ),
             above_zero("pretrain.learning_rate", self.learning_rate),

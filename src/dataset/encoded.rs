@@ -1,6 +1,6 @@
 //! Tokenised texts.
 
-use super::token_cache::Reuse;
+use super::token_cache::TokenCache;
 use super::{Progress, Stage};
 use crate::data::{Labels, Split};
 use crate::error::Result;
@@ -46,7 +46,7 @@ impl Encoded {
         cache: &Cache,
         progress: &mut dyn Progress,
     ) -> Result<Option<Self>> {
-        let mut reuse = Reuse::of(cache);
+        let mut reuse = TokenCache::of(cache);
         let encoded = Self::through(&mut reuse, "tokens", split, labels, encoder, progress)?;
         reuse.tell(progress);
         Ok(encoded)
@@ -54,7 +54,7 @@ impl Encoded {
 
     /// As [`Encoded::new`]; `name` is what the tokens are called.
     pub(super) fn through(
-        reuse: &mut Reuse,
+        reuse: &mut TokenCache,
         name: &'static str,
         split: &Split,
         labels: &Labels,
@@ -97,7 +97,7 @@ impl Encoded {
 /// The token ids of texts, or what the cache has of them; `name` is what they are called. `None` if
 /// `progress` ended it.
 pub(super) fn ids_through(
-    reuse: &mut Reuse,
+    reuse: &mut TokenCache,
     name: &'static str,
     texts: &[&str],
     encoder: &TextEncoder,

@@ -9,11 +9,11 @@ mod token_cache;
 pub use encoded::{Encoded, encode_texts};
 pub use fingerprints::Fingerprints;
 pub(crate) use fingerprints::hexadecimal;
-pub use plain::PlainCorpus;
+pub use plain::TextDataset;
 pub use splits::{read_splits, source_options};
 
 use crate::config::Config;
-use crate::data::{Labels, Progress as Downloads};
+use crate::data::{Labels, Progress as Downloads, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
@@ -21,7 +21,7 @@ use encoded::ids_through;
 use splits::{add_sources, check_classes, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
-use token_cache::Reuse;
+use token_cache::TokenCache;
 
 /// What texts take time for, before a run or without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Progress for () {
 
 /// Everything that training needs to know of its texts.
 #[derive(Debug)]
-pub struct Corpus {
+pub struct Dataset {
     /// The classes.
     pub labels: Labels,
     /// The tokenizer.
@@ -68,11 +68,11 @@ pub struct Corpus {
     pub unlabelled: Vec<Vec<u32>>,
     /// Hashes of the texts, the tokenizer and the classes.
     pub fingerprints: Fingerprints,
-    /// The validation texts, in the order of [`Corpus::validation`].
+    /// The validation texts, in the order of [`Dataset::validation`].
     pub validation_texts: Vec<String>,
 }
 
-impl Corpus {
+impl Dataset {
     /// Reads the splits of a config's source, finds the classes, makes or loads the tokenizer and
     /// tokenises; the last two are looked for in the cache first. `None` if `progress` ended it.
     ///
@@ -81,19 +81,34 @@ impl Corpus {
     pub fn load(
         config: &Config,
         cache: &Cache,
-        progress: &mut impl Progress,
+        progress: &mut dyn Progress,
     ) -> Result<Option<Self>> {
         let (mut train, validation) = read_splits(config, progress)?;
         add_sources(&mut train, config, progress)?;
+        let unlabelled = read_unlabelled(config, progress)?;
+        Self::from_splits(config, train, validation, unlabelled, cache, progress)
+    }
+
+    /// The same from splits that are in memory, with the texts of an unlabelled split.
+    ///
+    /// # Errors
+    /// A split without texts, a class without rows, or whatever is wrong with a given tokenizer.
+    pub fn from_splits(
+        config: &Config,
+        train: Split,
+        validation: Split,
+        unlabelled: Vec<String>,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Self>> {
         let labels = match &config.data.label_names {
             Some(names) => Labels::new(names.clone())?,
             None => Labels::of_split(&train)?,
         };
         check_classes(&train, &labels)?;
-        let unlabelled = read_unlabelled(config, progress)?;
         let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
         texts.extend(unlabelled.iter().map(String::as_str));
-        let mut reuse = Reuse::of(cache);
+        let mut reuse = TokenCache::of(cache);
         let encoder = encoder_of(&mut reuse, &texts, &config.text, progress)?;
         let mut encode =
             |name, split| Encoded::through(&mut reuse, name, split, &labels, &encoder, progress);
@@ -148,7 +163,7 @@ fn sentence_ends(encoder: &TextEncoder) -> Result<Vec<u32>> {
 
 /// The tokenizer that `config` asks for, learnt from texts.
 fn encoder_of(
-    reuse: &mut Reuse,
+    reuse: &mut TokenCache,
     texts: &[&str],
     config: &TextConfig,
     progress: &mut dyn Progress,

@@ -2,7 +2,7 @@
 
 use super::encoded::{encode_texts, ids_through};
 use super::fingerprints::of_strings;
-use super::token_cache::Reuse;
+use super::token_cache::TokenCache;
 use super::{Fingerprints, Progress, encoder_of, source_options};
 use crate::config::{Config, DataConfig};
 use crate::data::{Source, SourceOptions};
@@ -13,7 +13,7 @@ use crate::text::{TextConfig, TextEncoder};
 
 /// The texts of a source, labelled or not, as token lists.
 #[derive(Debug)]
-pub struct PlainCorpus {
+pub struct TextDataset {
     /// The tokenizer; it reads whole texts.
     pub encoder: TextEncoder,
     /// Token ids of the texts to learn from, none of them empty.
@@ -29,7 +29,7 @@ pub struct PlainCorpus {
 /// The split that nothing is learnt from.
 const TEST: &str = "test";
 
-impl PlainCorpus {
+impl TextDataset {
     /// Reads the splits of a config's source, all but the validation split and `test` to learn from, makes
     /// or loads the tokenizer and tokenises whole texts. Where there is no validation split, a share of
     /// `data.validation_fraction` of the texts is held out. `None` if `progress` ended it.
@@ -39,7 +39,7 @@ impl PlainCorpus {
     pub fn load(
         config: &Config,
         cache: &Cache,
-        progress: &mut impl Progress,
+        progress: &mut dyn Progress,
     ) -> Result<Option<Self>> {
         let data = &config.data;
         let mut options = source_options(data);
@@ -84,7 +84,7 @@ impl PlainCorpus {
             max_tokens: 0,
             ..config.text.clone()
         };
-        let mut reuse = Reuse::of(cache);
+        let mut reuse = TokenCache::of(cache);
         let encoder = encoder_of(&mut reuse, &texts, &whole, progress)?;
         let Some(train) = ids_through(&mut reuse, "tokens", &texts, &encoder, progress)? else {
             return Ok(None);

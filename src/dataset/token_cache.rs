@@ -7,14 +7,14 @@ use crate::fs::cache::{Cache, FOLDER_VARIABLE, Key};
 const WORTH_KEEPING: usize = 256 << 10;
 
 /// A cache, and what came of it so far.
-pub(super) struct Reuse<'a> {
+pub(super) struct TokenCache<'a> {
     cache: &'a Cache,
     found: Vec<&'static str>,
     kept: Vec<&'static str>,
     problem: Option<std::io::Error>,
 }
 
-impl<'a> Reuse<'a> {
+impl<'a> TokenCache<'a> {
     pub(super) fn of(cache: &'a Cache) -> Self {
         Self {
             cache,

@@ -1,22 +1,23 @@
 //! Several models as one: the mean of their probabilities.
 
-use crate::checkpoint::ModelDirectory;
+use super::classifier::Classifier;
+use super::predict::{Prediction, Predictor};
 use crate::data::Labels;
-use crate::dataset::{Progress, Stage, encode_texts};
+use crate::dataset::Progress;
 use crate::error::{Error, Result};
 use crate::inference::log_probabilities;
 use candle_core::Device;
 use std::path::Path;
 
-/// Models of the same classes, at least one. Each reads texts with its own tokenizer, and its
+/// Classifiers of the same classes, at least one. Each reads texts with its own tokenizer, and its
 /// logits are divided by its own temperature.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ensemble {
-    models: Vec<ModelDirectory>,
+    models: Vec<Classifier>,
     labels: Labels,
 }
 
-/// What an ensemble says of a text.
+/// The output of an ensemble for a text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Output {
     /// Of a single model the logits, of several the logarithms of the mean probabilities.
@@ -25,32 +26,32 @@ pub(crate) struct Output {
     pub(crate) log_probabilities: Vec<f64>,
 }
 
-impl From<ModelDirectory> for Ensemble {
-    fn from(model: ModelDirectory) -> Self {
+impl From<Classifier> for Ensemble {
+    fn from(model: Classifier) -> Self {
         Self {
-            labels: model.file.labels.clone(),
+            labels: model.labels().clone(),
             models: vec![model],
         }
     }
 }
 
 impl Ensemble {
-    /// Puts models together.
+    /// Puts classifiers together.
     ///
     /// # Errors
     /// There is none, or one has other classes than the first, or the same in another order.
-    pub fn new(models: Vec<ModelDirectory>) -> Result<Self> {
+    pub fn new(models: Vec<Classifier>) -> Result<Self> {
         let Some(first) = models.first() else {
             return Err(Error::argument("models", "there is none"));
         };
-        let labels = first.file.labels.clone();
-        if let Some(other) = models.iter().find(|model| model.file.labels != labels) {
+        let labels = first.labels().clone();
+        if let Some(other) = models.iter().find(|model| *model.labels() != labels) {
             return Err(Error::model(
-                &other.path,
+                &other.parts().name,
                 format!(
                     "the classes are {:?}, but those of {} are {:?}",
-                    other.file.labels.names(),
-                    first.path.display(),
+                    other.labels().names(),
+                    first.parts().name.display(),
                     labels.names()
                 ),
                 "only models with the same classes in the same order can be averaged",
@@ -59,137 +60,85 @@ impl Ensemble {
         Ok(Self { models, labels })
     }
 
-    /// Reads model directories.
+    /// Opens the folders of models, as [`Classifier::map_dir`] does.
     ///
     /// # Errors
-    /// Those of [`ModelDirectory::load`] and [`Ensemble::new`].
-    pub fn load(paths: &[impl AsRef<Path>], device: &Device) -> Result<Self> {
-        let models = paths
-            .iter()
-            .map(|path| ModelDirectory::load(path.as_ref(), device));
+    /// Those of [`Classifier::map_dir`] and [`Ensemble::new`].
+    pub fn map_dirs(paths: &[impl AsRef<Path>], device: &Device) -> Result<Self> {
+        let models = paths.iter().map(|path| Classifier::map_dir(path, device));
         Self::new(models.collect::<Result<_>>()?)
     }
 
-    /// The same models without their branches of n-grams. Temperatures stay what they are.
+    /// The same models without their n-gram heads. Temperatures stay what they are.
     #[must_use]
-    pub fn without_ngrams(mut self) -> Self {
-        let models = self.models.into_iter();
-        self.models = models
-            .map(|mut directory| {
-                directory.model = directory.model.without_ngrams();
-                directory
-            })
-            .collect();
-        self
+    pub fn without_ngrams(self) -> Self {
+        Self {
+            models: self.models.iter().map(Classifier::without_ngrams).collect(),
+            labels: self.labels,
+        }
     }
 
-    /// The models.
-    pub fn models(&self) -> &[ModelDirectory] {
+    /// The classifiers.
+    pub fn models(&self) -> &[Classifier] {
         &self.models
     }
 
-    /// The classes.
-    pub fn labels(&self) -> &Labels {
-        &self.labels
-    }
-
-    /// The mean over the models of the probability of each class, `[texts][classes]`, in the order
-    /// of the texts. `None` if `progress` ended it.
-    ///
-    /// # Errors
-    /// A text that a tokenizer cannot take.
-    pub fn probabilities(
-        &self,
-        texts: &[&str],
-        progress: &mut dyn Progress,
-    ) -> Result<Option<Vec<Vec<f32>>>> {
-        let outputs = self.outputs(texts, progress)?;
-        let outputs = outputs.map(|outputs| outputs.iter().map(Output::probabilities).collect());
-        Ok(outputs)
-    }
-
-    /// What the models say of some texts.
-    ///
-    /// # Errors
-    /// A text that a tokenizer cannot take.
-    pub(crate) fn outputs(
-        &self,
-        texts: &[&str],
-        progress: &mut dyn Progress,
-    ) -> Result<Option<Vec<Output>>> {
-        let tokenize = |model: &ModelDirectory, progress: &mut dyn Progress| {
-            encode_texts(&model.encoder, texts, progress)
-        };
-        self.outputs_of(tokenize, progress)
-    }
-
-    /// What the models say of the texts whose token lists, none of them empty, `tokenize` has for
-    /// each model.
+    /// The outputs for the texts whose token lists, none of them empty, `tokenize` has for each model; `None` if
+    /// `progress` ended it.
     ///
     /// # Errors
     /// Those of `tokenize`, a token that the model does not have, or logits that are not finite.
     pub(crate) fn outputs_of(
         &self,
-        mut tokenize: impl FnMut(&ModelDirectory, &mut dyn Progress) -> Result<Option<Vec<Vec<u32>>>>,
+        mut tokenize: impl FnMut(&Classifier, &mut dyn Progress) -> Result<Option<Vec<Vec<u32>>>>,
         progress: &mut dyn Progress,
     ) -> Result<Option<Vec<Output>>> {
-        let mut all: Option<Vec<Output>> = None;
+        let mut sums: Option<Vec<Output>> = None;
         for model in &self.models {
             let Some(ids) = tokenize(model, progress)? else {
                 return Ok(None);
             };
-            let mut told = |done, total| progress.texts(Stage::Predictions, done, total);
-            let Some(rows) = model.model.logits(&ids, &mut told)? else {
+            let Some(outputs) = model.outputs(&ids, progress)? else {
                 return Ok(None);
             };
-            check_finite(&rows, &ids, model)?;
-            let outputs = rows
-                .into_iter()
-                .map(|row| Output::new(row, model.temperature));
-            match &mut all {
-                None => all = Some(outputs.collect()),
-                Some(all) => {
-                    for (all, output) in all.iter_mut().zip(outputs) {
-                        all.add(&output);
+            match &mut sums {
+                None => sums = Some(outputs),
+                Some(sums) => {
+                    for (sum, output) in sums.iter_mut().zip(&outputs) {
+                        sum.add(output);
                     }
                 }
             }
         }
-        let mut all = all.unwrap_or_default();
+        let mut outputs = sums.unwrap_or_default();
         if self.models.len() > 1 {
-            for output in &mut all {
+            for output in &mut outputs {
                 output.divide(self.models.len());
             }
         }
-        Ok(Some(all))
+        Ok(Some(outputs))
     }
 }
 
-/// Refuses logits without probabilities: finite weights can be so large that their sums are not.
-fn check_finite(rows: &[Vec<f32>], ids: &[Vec<u32>], model: &ModelDirectory) -> Result<()> {
-    /// The tokens by which a text is recognised.
-    const SHOWN: usize = 8;
-    let is_finite = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
-    let Some(text) = rows.iter().position(|row| !is_finite(row)) else {
-        return Ok(());
-    };
-    let beginning: Vec<String> = ids[text]
-        .iter()
-        .take(SHOWN)
-        .map(|&id| model.encoder.token(id).unwrap_or_default())
-        .collect();
-    Err(Error::model(
-        &model.path,
-        format!(
-            "its output for the text {:?} is not finite",
-            beginning.join(" ")
-        ),
-        "its weights are too large: train again, with a lower learning rate",
-    ))
+impl Predictor for Ensemble {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn predict_while(
+        &self,
+        texts: &[&str],
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Vec<Prediction>>> {
+        let tokenize =
+            |model: &Classifier, progress: &mut dyn Progress| model.tokenize(texts, progress);
+        let outputs = self.outputs_of(tokenize, progress)?;
+        Ok(outputs.map(|outputs| outputs.into_iter().map(Prediction::new).collect()))
+    }
 }
 
 impl Output {
-    /// What one model says.
+    /// That of one model.
     pub(crate) fn new(logits: Vec<f32>, temperature: f64) -> Self {
         Self {
             log_probabilities: log_probabilities(&logits, temperature),

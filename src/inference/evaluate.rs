@@ -1,13 +1,14 @@
 //! How good a model is on labelled texts.
 
-use crate::checkpoint::ModelDirectory;
+use super::calibration::Calibration;
+use super::classifier::Classifier;
+use super::ensemble::Ensemble;
+use super::metrics::{Confusion, Groups};
+use super::predict::Predictor;
 use crate::data::{Labels, Split};
 use crate::dataset::{Encoded, Progress};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
-use crate::inference::Calibration;
-use crate::inference::Ensemble;
-use crate::inference::{Confusion, Groups};
 use crate::ops::argmax::argmax;
 
 /// What an evaluation found.
@@ -87,8 +88,8 @@ pub fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let known = ensemble.labels();
     let mut labels = Vec::new();
-    let tokenize = |model: &ModelDirectory, progress: &mut dyn Progress| {
-        let data = Encoded::new(split, known, &model.encoder, cache, progress)?;
+    let tokenize = |model: &Classifier, progress: &mut dyn Progress| {
+        let data = Encoded::new(split, known, &model.parts().encoder, cache, progress)?;
         Ok(data.map(|data| {
             labels = data.labels;
             data.ids

@@ -2,20 +2,23 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `predict` | the class of each text |
+//! | `classifier` | tokenizer, network, classes and temperature: [`Classifier`] |
+//! | `predict` | the class of each text, by whatever predicts it |
 //! | `ensemble` | the mean of several models |
 //! | `evaluate` | a model on labelled texts |
 //! | `metrics` | confusion, F1, accuracy by group |
 //! | `calibration` | the temperature, and how far probabilities are off |
 
 mod calibration;
+mod classifier;
 mod ensemble;
 mod evaluate;
 mod metrics;
 mod predict;
 
 pub use calibration::{Calibration, fit_temperature, log_probabilities};
+pub use classifier::{Classifier, ClassifierParts};
 pub use ensemble::Ensemble;
 pub use evaluate::{Evaluation, evaluate};
 pub use metrics::{ClassScores, Confusion, Group, Groups};
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, Predictor};

@@ -1,11 +1,12 @@
-//! Classes for texts without labels.
+//! The classes of texts.
 
-use super::ensemble::{Ensemble, Output};
+use super::ensemble::Output;
+use crate::data::Labels;
 use crate::dataset::Progress;
 use crate::error::Result;
 use crate::ops::argmax::argmax;
 
-/// What a model, or several together, say of a text.
+/// The class of a text, by one model or several.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// The class with the highest probability.
@@ -18,7 +19,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    fn new(output: Output) -> Self {
+    pub(super) fn new(output: Output) -> Self {
         Self {
             class: argmax(&output.log_probabilities),
             scores: output.probabilities(),
@@ -32,18 +33,39 @@ impl Prediction {
     }
 }
 
-/// Predicts the class of every text, in order. An empty text is read as one unknown token. `None` if
-/// `progress` ended it.
-///
-/// # Errors
-/// A text that a tokenizer cannot take.
-pub fn predict(
-    ensemble: &Ensemble,
-    texts: &[&str],
-    progress: &mut dyn Progress,
-) -> Result<Option<Vec<Prediction>>> {
-    let outputs = ensemble.outputs(texts, progress)?;
-    Ok(outputs.map(|outputs| outputs.into_iter().map(Prediction::new).collect()))
+/// What classifies texts: a [`Classifier`](super::Classifier), or an [`Ensemble`](super::Ensemble) of several.
+pub trait Predictor: Send + Sync {
+    /// The classes.
+    fn labels(&self) -> &Labels;
+
+    /// The class of each text, in their order; `None` if `progress` ended it. An empty text is read as one unknown
+    /// token.
+    ///
+    /// # Errors
+    /// A text that a tokenizer cannot take, or an output that is not finite.
+    fn predict_while(
+        &self,
+        texts: &[&str],
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Vec<Prediction>>>;
+
+    /// The class of each text, in their order.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_while`].
+    fn predict(&self, texts: &[&str]) -> Result<Vec<Prediction>> {
+        // Nothing ends it.
+        Ok(self.predict_while(texts, &mut ())?.unwrap_or_default())
+    }
+
+    /// The probability of each class for each text, `[texts][classes]`.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_while`].
+    fn predict_proba(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let predictions = self.predict(texts)?.into_iter();
+        Ok(predictions.map(|prediction| prediction.scores).collect())
+    }
 }
 
 #[cfg(test)]

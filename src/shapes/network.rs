@@ -12,7 +12,7 @@ use crate::ops::dropout::Phase;
 use crate::optim::Gradient;
 use crate::parameters::Parameters;
 use crate::rnn::{Recurrent, RecurrentConfig, State, views};
-use crate::train::{LabelledBatch, Learner, initial_model};
+use crate::train::classifier::{LabelledBatch, Learner, initial_model};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::softmax;
 

@@ -1,4 +1,4 @@
-//! What a trainer tells, and whom.
+//! What a trainer reports, and to whom.
 
 use serde::Serialize;
 
@@ -21,15 +21,17 @@ pub struct StepReport {
     pub step: u64,
     /// Optimizer steps of the whole run.
     pub steps: u64,
-    /// Mean training loss, with its label smoothing.
+    /// Mean training loss: of a classifier over the texts, with its label smoothing; of a language model over
+    /// the tokens that it predicts, in nats, with sampled candidates an estimate.
     pub loss: f64,
-    /// Share of training texts classified right, with dropout.
-    pub accuracy: f64,
+    /// Of a classifier, the share of training texts classified right, with dropout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Norm of the last gradient before clipping.
     pub gradient_norm: f64,
     /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// Tokens per second since the run was started or resumed.
+    /// Tokens read per second since the run was started or resumed.
     pub tokens_per_second: f64,
 }
 
@@ -42,19 +44,25 @@ pub struct EpochReport {
     pub step: u64,
     /// Mean training loss of the epoch.
     pub loss: f64,
-    /// Training accuracy of the epoch.
-    pub accuracy: f64,
+    /// Of a classifier, the training accuracy of the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Mean validation loss.
     pub validation_loss: f64,
-    /// Validation accuracy.
-    pub validation_accuracy: f64,
+    /// Of a classifier, the validation accuracy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// Of a language model, the mean validation loss of each direction, in nats a token; its exponential is the
+    /// perplexity.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub validation_losses: Vec<f64>,
     /// Whether this is the best epoch so far.
     pub best: bool,
     /// Seconds of training so far, evaluations included.
     pub seconds: f64,
 }
 
-/// Is told what happens, and may end a run. It is called from a thread of the pool.
+/// Follows a run, and may end it. It is called from a thread of the pool. `()` does neither.
 pub trait Observer: Send {
     /// After every optimizer step.
     fn step(&mut self, report: &StepReport);
@@ -66,6 +74,15 @@ pub trait Observer: Send {
     fn stop(&mut self) -> bool;
 }
 
+impl Observer for () {
+    fn step(&mut self, _: &StepReport) {}
+    fn evaluating(&mut self, _: usize, _: usize) {}
+    fn epoch(&mut self, _: &EpochReport) {}
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -73,8 +90,10 @@ pub enum Outcome {
     Finished {
         /// The best epoch, from 1.
         best_epoch: u64,
-        /// Its validation accuracy.
-        best_accuracy: f64,
+        /// Its mean validation loss in nats.
+        best_loss: f64,
+        /// Of a classifier, its validation accuracy.
+        best_accuracy: Option<f64>,
         /// Whether `train.patience` ended the run.
         early: bool,
     },

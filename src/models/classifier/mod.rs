@@ -255,6 +255,11 @@ impl BiRnn {
         self.embedding.rows()
     }
 
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.decoder.weight().dims()[0]
+    }
+
     /// The same model, for prediction with weights that do not change; see
     /// [`Recurrent::prepared`].
     ///

@@ -29,9 +29,9 @@ pub struct LanguageConfig {
     pub num_hiddens: usize,
     /// Recurrent layers.
     pub num_layers: usize,
-    /// Whether a second recurrence reads from the end and tells the token before: two language models
+    /// Whether a second recurrence reads from the end and predicts the token before: two language models
     /// over the same embeddings and with the same decoder (Peters et al. 2018). Of one layer, because a
-    /// second one would read both directions and see what it is to tell.
+    /// second one would read both directions and see its targets.
     pub bidirectional: bool,
     /// Whether the decoder's weights are the embedding table (Press and Wolf 2017), which then has as many
     /// features as the hidden state.

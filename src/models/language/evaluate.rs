@@ -1,8 +1,8 @@
-//! How well a language model tells the tokens of texts.
+//! How well a language model predicts the tokens of texts.
 
-use super::loss::{Told, losses};
+use super::loss::{LanguageLoss, token_losses};
 use super::model::RnnModel;
-use super::targets::{Neighbours, gather};
+use super::targets::{LmTargets, gather};
 use crate::batch::{Batch, Batching};
 use crate::device::storage::{change, read};
 use crate::error::{Error, Result};
@@ -23,22 +23,22 @@ const BATCHING: Batching = Batching {
 const ROWS: usize = 512;
 
 /// The losses of all tokens of texts, none of them empty, by the softmax over the whole vocabulary.
-/// `progress` is told how many texts are done and how many there are; if it breaks off, the result is
+/// `on_progress` is called with the number of texts that are done and that of all; if it breaks off, the result is
 /// `None`.
 ///
 /// # Errors
 /// A token that is not in the vocabulary, or a model that is not over embeddings.
-pub fn tell(
+pub fn evaluate(
     model: &RnnModel,
     texts: &[&[u32]],
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Told>> {
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<LanguageLoss>> {
     let Some(embedding) = &model.embedding else {
         return Err(Error::argument("model", "its input is one-hot"));
     };
     let device = embedding.embeddings().device();
     let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
-    let mut told = Told::default();
+    let mut loss = LanguageLoss::default();
     let mut done = 0;
     for batch in BATCHING.by_length(&lengths) {
         done += batch.len();
@@ -55,45 +55,42 @@ pub fn tell(
         let (output, _) = model
             .encoder
             .forward_packed(&embedded, packing, None, phase)?;
-        let neighbours = Neighbours::new(&batch, model.config().directions());
-        told.add(
-            &neighbours,
-            &losses_of(model, &output.detach(), &neighbours)?,
-        );
-        if progress(done, texts.len()).is_break() {
+        let targets = LmTargets::new(&batch, model.config().directions());
+        loss.add(&targets, &losses_of(model, &output.detach(), &targets)?);
+        if on_progress(done, texts.len()).is_break() {
             return Ok(None);
         }
     }
-    Ok(Some(told))
+    Ok(Some(loss))
 }
 
-/// The loss of each token told from packed outputs [N, D*H].
-fn losses_of(model: &RnnModel, output: &Tensor, neighbours: &Neighbours) -> Result<Vec<f64>> {
+/// The loss of each target, from packed outputs [N, D*H].
+fn losses_of(model: &RnnModel, output: &Tensor, targets: &LmTargets) -> Result<Vec<f64>> {
     let device = output.device().clone();
     let output = output.to_device(&candle_core::Device::Cpu)?;
-    let hidden = gather(&output, neighbours, model.config().num_hiddens)?;
+    let hidden = gather(&output, targets, model.config().num_hiddens)?;
     let weight = model.decoder.weight().detach().t()?;
     let bias = match model.decoder.bias() {
         Some(bias) => bias.detach(),
         None => Tensor::zeros(model.vocabulary_size(), hidden.dtype(), &device)?,
     };
     // All tokens are there.
-    let corrections = vec![0.0; model.vocabulary_size()];
-    let mut found = Vec::with_capacity(neighbours.len());
-    for from in (0..neighbours.len()).step_by(ROWS) {
-        let right = &neighbours.tokens[from..neighbours.len().min(from + ROWS)];
-        let hidden = hidden.narrow(0, from, right.len())?;
+    let neg_log_q = vec![0.0; model.vocabulary_size()];
+    let mut found = Vec::with_capacity(targets.len());
+    for from in (0..targets.len()).step_by(ROWS) {
+        let ids = &targets.tokens[from..targets.len().min(from + ROWS)];
+        let hidden = hidden.narrow(0, from, ids.len())?;
         let logits = hidden.to_device(&device)?.matmul(&weight)?;
         found.extend(match device.is_cpu() {
             true => read(&bias, |bias| {
                 change(&logits, |logits| {
-                    Ok(to_gradient(logits, bias, &corrections, right, 0.0))
+                    Ok(to_gradient(logits, bias, &neg_log_q, ids, 0.0))
                 })
             })?,
             false => {
-                let right = Tensor::from_slice(right, (right.len(), 1), &device)?;
+                let ids = Tensor::from_slice(ids, (ids.len(), 1), &device)?;
                 let logarithms = log_softmax(&logits.broadcast_add(&bias)?, 1)?;
-                losses(&logarithms.gather(&right, 1)?)?
+                token_losses(&logarithms.gather(&ids, 1)?)?
             }
         });
     }

@@ -15,7 +15,7 @@ pub struct Sampling<'a> {
     pub top_k: usize,
     /// Tokens that are never taken: those that stand for no text.
     pub excluded: &'a [u32],
-    /// Decides the draws.
+    /// Decides the num_samples.
     pub seed: u64,
 }
 

@@ -19,19 +19,19 @@ use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
 pub struct RnnModel {
     config: LanguageConfig,
     vocabulary_size: usize,
-    pub(super) embedding: Option<Embedding>,
+    pub(crate) embedding: Option<Embedding>,
     /// All directions.
-    pub(super) encoder: Recurrent,
+    pub(crate) encoder: Recurrent,
     /// The one from left to right.
-    pub(super) forward: Recurrent,
-    pub(super) dropout: Dropout,
-    pub(super) decoder: Linear,
+    pub(crate) forward: Recurrent,
+    pub(crate) dropout: Dropout,
+    pub(crate) decoder: Linear,
 }
 
 /// The name of the decoder's weights among the parameters; there are none if it is tied.
-pub(super) const DECODER: &str = "decoder.weight";
+pub(crate) const DECODER: &str = "decoder.weight";
 /// The name of its biases.
-pub(super) const DECODER_BIAS: &str = "decoder.bias";
+pub(crate) const DECODER_BIAS: &str = "decoder.bias";
 
 /// The number of the decoder's dropout; those between recurrent layers count from 1.
 const DECODER_DROPOUT: u64 = u64::MAX;
@@ -150,7 +150,7 @@ impl RnnModel {
 ///
 /// # Errors
 /// An id that is not below `vocabulary_size`.
-pub(super) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> Result<Tensor> {
+pub(crate) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> Result<Tensor> {
     let mut values = vec![0f32; ids.len() * vocabulary_size];
     for (row, &id) in values.chunks_exact_mut(vocabulary_size).zip(ids) {
         match row.get_mut(id as usize) {
@@ -169,7 +169,7 @@ pub(super) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> R
 }
 
 /// A state that later steps do not reach back beyond: truncated back-propagation.
-pub(super) fn detached(state: &State) -> State {
+pub(crate) fn detached(state: &State) -> State {
     State {
         h: state.h.detach(),
         c: state.c.as_ref().map(Tensor::detach),

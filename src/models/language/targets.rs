@@ -1,4 +1,4 @@
-//! What a language model is to tell of whole texts: the token behind each, and the one before.
+//! The targets of a language model in whole texts: the token after each, and the one before.
 
 use crate::batch::Batch;
 use crate::device::storage::read;
@@ -6,29 +6,29 @@ use crate::error::Result;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-/// The places of a batch from which a token is to be told, and these tokens: first all of the direction
+/// The positions of a batch from which a token is predicted, and these tokens: first all of the direction
 /// from left to right, then all of the other one, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Neighbours {
-    /// Packed rows of the outputs that tell.
-    pub(super) rows: Vec<usize>,
-    /// The tokens that they are to tell.
-    pub(super) tokens: Vec<u32>,
+pub(crate) struct LmTargets {
+    /// Packed rows of the outputs that predict.
+    pub(crate) rows: Vec<usize>,
+    /// The token that each of them should predict.
+    pub(crate) tokens: Vec<u32>,
     /// How many of them belong to the first direction.
-    pub(super) forward: usize,
-    /// Places of the texts whose tokens are told, by one direction or by both.
-    pub(super) places: usize,
+    pub(crate) forward: usize,
+    /// Positions of the texts whose tokens are predicted, by one direction or by both.
+    pub(crate) positions: usize,
 }
 
-impl Neighbours {
+impl LmTargets {
     /// Those of a batch.
-    pub(super) fn new(batch: &Batch, directions: usize) -> Self {
+    pub(crate) fn new(batch: &Batch, directions: usize) -> Self {
         let (packing, ids) = (batch.packing(), batch.packed_ids());
         let mut found = Self {
             rows: Vec::new(),
             tokens: Vec::new(),
             forward: 0,
-            places: 0,
+            positions: 0,
         };
         for (row, (step, position)) in packing.iter().enumerate() {
             if step + 1 < packing.lengths()[position] {
@@ -37,10 +37,10 @@ impl Neighbours {
             }
         }
         found.forward = found.rows.len();
-        found.places = found.forward;
+        found.positions = found.forward;
         if directions > 1 {
             // The first tokens too, of texts that have a second one.
-            found.places += packing
+            found.positions += packing
                 .lengths()
                 .iter()
                 .filter(|&&length| length > 1)
@@ -55,48 +55,44 @@ impl Neighbours {
         found
     }
 
-    /// Of a batch of one direction with a token to tell in every packed row.
-    pub(super) fn of_every_row(tokens: Vec<u32>) -> Self {
+    /// Of a batch of one direction with a target in every packed row.
+    pub(crate) fn of_every_row(tokens: Vec<u32>) -> Self {
         Self {
             rows: (0..tokens.len()).collect(),
             forward: tokens.len(),
-            places: tokens.len(),
+            positions: tokens.len(),
             tokens,
         }
     }
 
-    /// Number of tokens to tell.
-    pub(super) fn len(&self) -> usize {
+    /// Number of targets.
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 }
 
-/// The outputs that tell, [M, H], from packed outputs [N, D*H] on the CPU.
-pub(super) fn gather(
-    output: &Tensor,
-    neighbours: &Neighbours,
-    num_hiddens: usize,
-) -> Result<Tensor> {
+/// The outputs that predict, [M, H], from packed outputs [N, D*H] on the CPU.
+pub(crate) fn gather(output: &Tensor, targets: &LmTargets, num_hiddens: usize) -> Result<Tensor> {
     let (_, width) = output.dims2()?;
-    let mut hidden = vec![0f32; neighbours.len() * num_hiddens];
+    let mut hidden = vec![0f32; targets.len() * num_hiddens];
     read(&output.contiguous()?, |output| {
         let rows = hidden.par_chunks_exact_mut(num_hiddens);
-        let rows = rows.zip(&neighbours.rows).enumerate();
+        let rows = rows.zip(&targets.rows).enumerate();
         rows.for_each(|(index, (hidden, row))| {
-            let direction = usize::from(index >= neighbours.forward);
+            let direction = usize::from(index >= targets.forward);
             let from = row * width + direction * num_hiddens;
             hidden.copy_from_slice(&output[from..from + num_hiddens]);
         });
         Ok(())
     })?;
-    let shape = (neighbours.len(), num_hiddens);
+    let shape = (targets.len(), num_hiddens);
     Ok(Tensor::from_vec(hidden, shape, &Device::Cpu)?)
 }
 
-/// The way back: the gradient of the packed outputs [N, D*H] from that of the ones that tell, [M, H].
-pub(super) fn scatter(
+/// The backward pass: the gradient of the packed outputs [N, D*H] from that of the ones that predict, [M, H].
+pub(crate) fn scatter(
     d_hidden: &Tensor,
-    neighbours: &Neighbours,
+    targets: &LmTargets,
     (rows, width): (usize, usize),
 ) -> Result<Tensor> {
     let (_, num_hiddens) = d_hidden.dims2()?;
@@ -104,10 +100,10 @@ pub(super) fn scatter(
     read(d_hidden, |d_hidden| {
         for (index, (hidden, row)) in d_hidden
             .chunks_exact(num_hiddens)
-            .zip(&neighbours.rows)
+            .zip(&targets.rows)
             .enumerate()
         {
-            let direction = usize::from(index >= neighbours.forward);
+            let direction = usize::from(index >= targets.forward);
             let from = row * width + direction * num_hiddens;
             output[from..from + num_hiddens].copy_from_slice(hidden);
         }
@@ -121,14 +117,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_direction_tells_the_token_that_it_has_not_read() {
+    fn each_direction_predicts_the_token_that_it_has_not_read() {
         // Sorted: 5 6 7, then 1 2, then 9. Packed: 5 1 9 6 2 7.
         let batch = Batch::new(&[&[1, 2], &[5, 6, 7], &[9]]).unwrap();
-        let both = Neighbours::new(&batch, 2);
+        let both = LmTargets::new(&batch, 2);
         assert_eq!(both.rows, [0, 1, 3, 3, 4, 5]);
         assert_eq!(both.tokens, [6, 2, 7, 5, 1, 6]);
-        assert_eq!((both.forward, both.places), (3, 5));
-        let one = Neighbours::new(&batch, 1);
-        assert_eq!((one.tokens, one.places), (vec![6, 2, 7], 3));
+        assert_eq!((both.forward, both.positions), (3, 5));
+        let one = LmTargets::new(&batch, 1);
+        assert_eq!((one.tokens, one.positions), (vec![6, 2, 7], 3));
     }
 }

@@ -9,6 +9,7 @@ use crate::ops::argmax::argmax;
 use crate::ops::cross_entropy::{Targets, is_known};
 use crate::ops::gather::UsedRows;
 use crate::rng::{Rng, Stream};
+use crate::train::Collator;
 
 /// A batch with its classes and all that a training step can know before it has the parameters.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl LabelledBatch {
         })
     }
 
-    /// What the model should say, in the batch's sorted order.
+    /// The targets of the texts, in the batch's sorted order.
     pub(super) fn targets(&self) -> Targets<'_> {
         match self.probabilities.is_empty() {
             true => Targets::Labels(&self.labels),
@@ -86,7 +87,7 @@ impl LabelledBatch {
 
 /// Makes batches of training texts.
 #[derive(Debug, Clone)]
-pub(super) struct Preparer<'a> {
+pub struct ClassifierCollator<'a> {
     pub(super) texts: TrainingTexts<'a>,
     pub(super) classes: usize,
     pub(super) seed: u64,
@@ -97,23 +98,17 @@ pub(super) struct Preparer<'a> {
     pub(super) uploader: Uploader,
 }
 
-impl Preparer<'_> {
-    /// The batches of these texts, of which the first is pass number `first_pass` of the run.
-    pub(super) fn prepare(
-        &self,
-        batches: &[Vec<usize>],
-        first_pass: u64,
-    ) -> Result<Vec<LabelledBatch>> {
-        let passes = first_pass..;
-        let batches = batches.iter().zip(passes);
-        let prepare = |(texts, pass): (&Vec<usize>, u64)| {
-            let batch = self.batch(texts, pass)?;
-            self.uploader.send(|| batch.lists())?;
-            Ok(batch)
-        };
-        batches.map(prepare).collect()
-    }
+impl Collator for ClassifierCollator<'_> {
+    type Batch = LabelledBatch;
 
+    fn collate(&self, examples: &[usize], pass: u64) -> Result<LabelledBatch> {
+        let batch = self.batch(examples, pass)?;
+        self.uploader.send(|| batch.lists())?;
+        Ok(batch)
+    }
+}
+
+impl ClassifierCollator<'_> {
     fn batch(&self, texts: &[usize], pass: u64) -> Result<LabelledBatch> {
         let labels: Option<Vec<u32>> = texts.iter().map(|&text| self.texts.label(text)).collect();
         if let Some(labels) = labels {

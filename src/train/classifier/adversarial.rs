@@ -11,7 +11,7 @@ use candle_core::Tensor;
 pub(super) struct Adversarial {
     /// Of the loss of texts that are perturbed against their targets.
     pub(super) weight: f64,
-    /// Of the loss of texts that are perturbed against what the model itself says of them.
+    /// Of the loss of texts that are perturbed against the probabilities that the model itself gives them.
     pub(super) virtual_weight: f64,
     /// The norm of a perturbation, as a share of the embedded text's.
     pub(super) size: f64,

@@ -1,13 +1,13 @@
-//! What a step of a language model reads and what it is to tell.
+//! What a step of a language model reads, and its targets.
 
 use super::candidates::{Candidates, Unigrams};
-use super::stream::Piece;
-use super::targets::Neighbours;
+use super::stream::Segment;
 use crate::batch::Batch;
 use crate::device::indices::Indices;
 use crate::error::{Error, Result};
+use crate::models::language::LmTargets;
 use crate::ops::gather::UsedRows;
-use crate::rng::Rng;
+use crate::rng::{self, Rng};
 
 /// How the candidates of a batch are chosen.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +18,8 @@ pub enum Softmax<'a> {
     Sampled {
         /// The frequencies.
         unigrams: &'a Unigrams,
-        /// How many more.
-        draws: usize,
+        /// How many more tokens.
+        num_samples: usize,
     },
 }
 
@@ -27,7 +27,7 @@ pub enum Softmax<'a> {
 #[derive(Debug, Clone)]
 pub struct TextBatch {
     pub(super) batch: Batch,
-    pub(super) neighbours: Neighbours,
+    pub(super) targets: LmTargets,
     pub(super) candidates: Candidates,
     /// The rows of the embedding table that are read.
     pub(super) rows: UsedRows,
@@ -37,46 +37,50 @@ pub struct TextBatch {
 
 impl TextBatch {
     /// What a GPU needs of it.
-    pub(crate) fn lists(&self) -> Vec<&Indices> {
+    pub(super) fn lists(&self) -> Vec<&Indices> {
         let mut lists = self.rows.lists();
         lists.push(self.rows.indices());
         lists.extend(self.batch.packing().on_device());
         lists
     }
 
-    /// Whole texts, of which at least one has two tokens, with candidates drawn by `rng`.
+    /// Whole texts, of which at least one has two tokens, with candidates drawn for this seed and pass.
     pub(super) fn of_texts(
         texts: &[&[u32]],
         (directions, vocabulary_size): (usize, usize),
         softmax: Softmax,
-        rng: &mut Rng,
+        seed: u64,
         pass: u64,
     ) -> Result<Self> {
         let batch = Batch::new(texts)?;
-        let neighbours = Neighbours::new(&batch, directions);
-        if neighbours.len() == 0 {
+        let targets = LmTargets::new(&batch, directions);
+        if targets.len() == 0 {
             return Err(Error::argument("texts", "none of them has two tokens"));
         }
-        let tokens = &neighbours.tokens;
+        let tokens = &targets.tokens;
         let candidates = match softmax {
             Softmax::Full => Candidates::all(tokens, vocabulary_size),
-            Softmax::Sampled { unigrams, draws } => {
-                Candidates::sample(tokens, neighbours.places, draws, unigrams, rng)
+            Softmax::Sampled {
+                unigrams,
+                num_samples,
+            } => {
+                let mut rng = Rng::new(seed, rng::Stream::Candidates, pass, 0);
+                Candidates::sample(tokens, targets.positions, num_samples, unigrams, &mut rng)
             }
         };
         Ok(Self {
             rows: UsedRows::new(batch.packed_ids()),
             batch,
-            neighbours,
+            targets,
             candidates,
             pass,
         })
     }
 
-    /// A piece of a stream, every token of which is followed by one to tell.
-    pub(super) fn of_piece(piece: &Piece, vocabulary_size: usize, pass: u64) -> Result<Self> {
-        let batch = Batch::new(&piece.inputs)?;
-        if let Some(id) = piece
+    /// A segment of a stream, every token of which is followed by its target.
+    pub(super) fn of_segment(segment: &Segment, vocabulary_size: usize, pass: u64) -> Result<Self> {
+        let batch = Batch::new(&segment.inputs)?;
+        if let Some(id) = segment
             .targets
             .iter()
             .find(|&&id| id as usize >= vocabulary_size)
@@ -87,8 +91,8 @@ impl TextBatch {
         Ok(Self {
             rows: UsedRows::new(batch.packed_ids()),
             batch,
-            candidates: Candidates::all(&piece.targets, vocabulary_size),
-            neighbours: Neighbours::of_every_row(piece.targets.clone()),
+            candidates: Candidates::all(&segment.targets, vocabulary_size),
+            targets: LmTargets::of_every_row(segment.targets.clone()),
             pass,
         })
     }

@@ -3,9 +3,11 @@
 use super::shell::free_path;
 use super::source::kept_source;
 use super::tell;
-use birnn::checkpoint::RunDirectory;
+use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
 use birnn::config::Config;
+use birnn::dataset::Fingerprints;
 use birnn::text::TokenKind;
+use candle_core::Device;
 use std::path::{Path, PathBuf};
 
 /// The folder of a run that begins or goes on: the one that was given, or a new one named after its data. A run
@@ -47,12 +49,20 @@ pub(super) fn kept_config(config: &Config) -> std::io::Result<Config> {
     Ok(config)
 }
 
-/// Says which checkpoints were passed over before a whole one was found, that of `step`.
-pub(super) fn tell_of_skipped(skipped: &[birnn::Error], step: u64) {
-    for problem in skipped {
+/// Opens the run in a folder to go on with it, and says which checkpoints were passed over.
+pub(super) fn resume(
+    out: &Path,
+    kind: RunKind,
+    data: Fingerprints,
+    device: &Device,
+) -> birnn::Result<(RunDirectory, Option<Snapshot>)> {
+    let resumed = RunDirectory::resume(out, kind, data, device)?;
+    for problem in &resumed.skipped {
         tell(&format!("passed over a damaged checkpoint: {problem}"));
     }
-    if !skipped.is_empty() {
+    if !resumed.skipped.is_empty() {
+        let step = resumed.snapshot.state.step;
         tell(&format!("going on from step {step}"));
     }
+    Ok((resumed.run, Some(resumed.snapshot)))
 }

@@ -1,14 +1,14 @@
-//! The gradients of a step: every direction tells its next token at every place, among candidates.
+//! The gradients of a step: every direction predicts its next token at every position, among candidates.
 
 use super::batch::TextBatch;
 use super::candidates::Candidates;
-use super::loss::{Told, losses};
-use super::model::{DECODER, DECODER_BIAS, detached, one_hot};
-use super::targets::{gather, scatter};
-use super::train::LanguageLearner;
+use super::learner::LanguageLearner;
 use crate::device::storage::{change, read};
 use crate::error::{Error, Result};
 use crate::models::classifier::EMBEDDING;
+use crate::models::language::{
+    DECODER, DECODER_BIAS, LanguageLoss, detached, gather, one_hot, scatter, token_losses,
+};
 use crate::ops::dropout::Phase;
 use crate::ops::embedding::lookup;
 use crate::ops::gather::{UsedRows, select_rows};
@@ -19,33 +19,40 @@ use candle_core::{Device, Tensor, TensorId};
 use candle_nn::ops::log_softmax;
 use std::collections::HashMap;
 
-/// Gradients, what was told before the step, and the state after the last token.
-type Step = (Gradients, Told, State);
+/// Gradients, losses before the step, and the state after the last token.
+type Step = (Gradients, LanguageLoss, State);
 
 impl LanguageLearner {
-    /// The gradients of the mean loss over all tokens that are told, and these losses: with samples as
+    /// The gradients of the mean loss over all targets of the batches, and these losses: with samples as
     /// candidates an estimate of them.
     ///
     /// # Errors
-    /// A token that is not in the vocabulary, or a loss that is not finite.
-    pub fn gradients(&self, batch: &TextBatch) -> Result<(Gradients, Told)> {
-        let (gradients, told, _) = self.gradients_from(batch, None)?;
-        Ok((gradients, told))
+    /// A token that is not in the vocabulary.
+    pub fn gradients(&self, batches: &[TextBatch]) -> Result<(Gradients, LanguageLoss)> {
+        let targets: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        let mut gradients = Gradients::default();
+        let mut sum = LanguageLoss::default();
+        for batch in batches {
+            let share = batch.targets.len() as f64 / targets as f64;
+            let (of_batch, loss, _) = self.gradients_of_batch(batch, None, share)?;
+            gradients.add(of_batch)?;
+            sum += loss;
+        }
+        Ok((gradients, sum))
     }
 
-    /// The same from a state that texts before have led to, if there is one: then only the direction from
-    /// left to right runs.
-    pub(super) fn gradients_from(
+    /// Those of `share` times the mean loss of one batch, from a state that texts before have led to, if there is
+    /// one: then only the direction from left to right runs.
+    pub(super) fn gradients_of_batch(
         &self,
         batch: &TextBatch,
         initial: Option<&State>,
+        share: f64,
     ) -> Result<Step> {
-        let step = match self.recorded_gradients(batch, initial)? {
-            Some(step) => step,
-            None => self.graph_gradients(batch, initial)?,
-        };
-        self.check_finite("loss", step.1.loss())?;
-        Ok(step)
+        match self.recorded_gradients(batch, initial, share)? {
+            Some(step) => Ok(step),
+            None => self.graph_gradients(batch, initial, share),
+        }
     }
 
     /// The same without graph; `None` where only the graph has a way back.
@@ -53,13 +60,14 @@ impl LanguageLearner {
         &self,
         batch: &TextBatch,
         initial: Option<&State>,
+        share: f64,
     ) -> Result<Option<Step>> {
         let model = &self.model;
         let decoder = model.decoder.weight().detach();
         if !decoder.device().is_cpu() {
             return Ok(None);
         }
-        let (neighbours, candidates) = (&batch.neighbours, &batch.candidates);
+        let (targets, candidates) = (&batch.targets, &batch.candidates);
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
         let ids = batch.batch.packed_ids();
         let embedded = match &model.embedding {
@@ -76,29 +84,29 @@ impl LanguageLearner {
             Some(mask) => mask.apply(stack.output())?,
             None => stack.output().clone(),
         };
-        let hidden = gather(&output, neighbours, model.config().num_hiddens)?;
+        let hidden = gather(&output, targets, model.config().num_hiddens)?;
         let weight = lookup(&decoder, &candidates.ids, None)?;
         let logits = hidden.matmul(&weight.t()?)?;
         let biases = self.biases(candidates)?;
-        let factor = 1.0 / neighbours.len() as f32;
+        let factor = share as f32 / targets.len() as f32;
         let losses = change(&logits, |logits| {
-            let corrections = &candidates.corrections;
+            let neg_log_q = &candidates.neg_log_q;
             Ok(to_gradient(
                 logits,
                 &biases,
-                corrections,
-                &candidates.places,
+                neg_log_q,
+                &candidates.targets,
                 factor,
             ))
         })?;
-        let mut told = Told::default();
-        told.add(neighbours, &losses);
+        let mut loss = LanguageLoss::default();
+        loss.add(targets, &losses);
         let d_logits = logits;
         let d_weight = d_logits.t()?.matmul(&hidden)?;
         // A product sums columns many times as fast as a sum does.
-        let ones = Tensor::ones((1, neighbours.len()), d_logits.dtype(), d_logits.device())?;
+        let ones = Tensor::ones((1, targets.len()), d_logits.dtype(), d_logits.device())?;
         let d_bias = self.spread(&ones.matmul(&d_logits)?.squeeze(0)?, candidates)?;
-        let d_output = scatter(&d_logits.matmul(&weight)?, neighbours, output.dims2()?)?;
+        let d_output = scatter(&d_logits.matmul(&weight)?, targets, output.dims2()?)?;
         if let Some(mask) = &mask {
             mask.apply_in_place(&d_output)?;
         }
@@ -121,17 +129,22 @@ impl LanguageLearner {
         let values = d_weight;
         of_decoder.insert(self.decoder_name(), Gradient::Rows { rows, values });
         gradients.add(of_decoder)?;
-        Ok(Some((gradients, told, state)))
+        Ok(Some((gradients, loss, state)))
     }
 
     /// The same through Candle's graph, on any device: the slow twin.
-    fn graph_gradients(&self, batch: &TextBatch, initial: Option<&State>) -> Result<Step> {
+    fn graph_gradients(
+        &self,
+        batch: &TextBatch,
+        initial: Option<&State>,
+        share: f64,
+    ) -> Result<Step> {
         let parameters = self.weights.parameters();
         let var = |name: &str| match parameters.get(name) {
             Some(var) => Ok(var),
             None => Err(Error::argument("parameters", format!("there is no {name}"))),
         };
-        let (neighbours, candidates) = (&batch.neighbours, &batch.candidates);
+        let (targets, candidates) = (&batch.targets, &batch.candidates);
         let (packing, phase) = (batch.batch.packing(), self.phase(batch));
         let ids = batch.batch.packed_ids();
         let embedding = match self.model.embedding {
@@ -150,7 +163,7 @@ impl LanguageLearner {
         let (output, state) = encoder.forward_packed(&embedded, packing, initial, phase)?;
         let output = self.model.dropout.forward(&output, phase)?;
         let num_hiddens = self.model.config().num_hiddens;
-        let (forward, reverse) = neighbours.rows.split_at(neighbours.forward);
+        let (forward, reverse) = targets.rows.split_at(targets.forward);
         let mut hidden = Vec::new();
         for (direction, rows) in [forward, reverse].into_iter().enumerate() {
             if !rows.is_empty() {
@@ -165,11 +178,12 @@ impl LanguageLearner {
         let weight = decoder.lookup()?;
         let logits = Tensor::cat(&hidden, 0)?.matmul(&weight.t()?)?;
         let logits = logits.broadcast_add(&biases)?;
-        let right = candidates.places.as_slice();
-        let right = Tensor::from_slice(right, (right.len(), 1), output.device())?;
-        let logits = corrected(logits, candidates, &right)?;
-        let told_logarithms = log_softmax(&logits, 1)?.gather(&right, 1)?;
-        let mut store = told_logarithms.mean_all()?.neg()?.backward()?;
+        let target_indices = candidates.targets.as_slice();
+        let target_indices =
+            Tensor::from_slice(target_indices, (target_indices.len(), 1), output.device())?;
+        let logits = corrected(logits, candidates, &target_indices)?;
+        let log_probabilities = log_softmax(&logits, 1)?.gather(&target_indices, 1)?;
+        let mut store = (log_probabilities.mean_all()? * -share)?.backward()?;
         let mut gradients = Gradients::default();
         for (name, var) in parameters.iter() {
             if let Some(gradient) = store.remove(var) {
@@ -183,9 +197,9 @@ impl LanguageLearner {
                 gradients.add(more)?;
             }
         }
-        let mut told = Told::default();
-        told.add(neighbours, &losses(&told_logarithms)?);
-        Ok((gradients, told, detached(&state)))
+        let mut loss = LanguageLoss::default();
+        loss.add(targets, &token_losses(&log_probabilities)?);
+        Ok((gradients, loss, detached(&state)))
     }
 
     /// The directions that run.
@@ -234,18 +248,18 @@ impl LanguageLearner {
     }
 }
 
-/// Logits [M, C] with the correction of each candidate, but for a row's right one, [M, 1].
-fn corrected(logits: Tensor, candidates: &Candidates, right: &Tensor) -> Result<Tensor> {
-    let corrections = candidates.corrections.as_slice();
-    if corrections.iter().all(|&correction| correction == 0.0) {
+/// Logits [M, C] with the correction of each candidate, but for a row's target, [M, 1].
+fn corrected(logits: Tensor, candidates: &Candidates, target_indices: &Tensor) -> Result<Tensor> {
+    let neg_log_q = candidates.neg_log_q.as_slice();
+    if neg_log_q.iter().all(|&correction| correction == 0.0) {
         return Ok(logits);
     }
     let (device, shape) = (logits.device(), logits.shape());
-    let numbers = Tensor::arange(0, corrections.len() as u32, device)?;
-    let is_right = right.broadcast_eq(&numbers.unsqueeze(0)?)?;
-    let corrections = Tensor::new(corrections, device)?.broadcast_as(shape)?;
+    let numbers = Tensor::arange(0, neg_log_q.len() as u32, device)?;
+    let is_target = target_indices.broadcast_eq(&numbers.unsqueeze(0)?)?;
+    let neg_log_q = Tensor::new(neg_log_q, device)?.broadcast_as(shape)?;
     let none = Tensor::zeros(1, logits.dtype(), device)?.broadcast_as(shape)?;
-    Ok((&logits + is_right.where_cond(&none, &corrections)?)?)
+    Ok((&logits + is_target.where_cond(&none, &neg_log_q)?)?)
 }
 
 #[cfg(test)]
@@ -312,16 +326,16 @@ mod tests {
             let learner = learner(&config(cell, bidirectional, tied));
             let sampled = Softmax::Sampled {
                 unigrams: &unigrams,
-                draws: 3,
+                num_samples: 3,
             };
             for softmax in [Softmax::Full, sampled] {
                 let batch = learner.prepare(&TEXTS, softmax, 11).unwrap();
                 let fast = learner.recorded_gradients(&batch, None).unwrap();
-                let (fast, told, _) = fast.unwrap();
-                let (slow, slow_told, _) = learner.graph_gradients(&batch, None).unwrap();
-                assert_eq!(told.tokens, slow_told.tokens);
-                assert_eq!(told.tokens, [10, if bidirectional { 10 } else { 0 }]);
-                for (fast, slow) in told.nats.into_iter().zip(slow_told.nats) {
+                let (fast, loss, _) = fast.unwrap();
+                let (slow, slow_loss, _) = learner.graph_gradients(&batch, None).unwrap();
+                assert_eq!(loss.tokens, slow_loss.tokens);
+                assert_eq!(loss.tokens, [10, if bidirectional { 10 } else { 0 }]);
+                for (fast, slow) in loss.nats.into_iter().zip(slow_loss.nats) {
                     assert!((fast - slow).abs() < 1e-4);
                 }
                 assert_same(&learner, &fast, &slow);
@@ -346,7 +360,7 @@ mod tests {
         }
     }
 
-    /// One-hot and embedded, one layer and two, the state carried over from the piece before; a model of two
+    /// One-hot and embedded, one layer and two, the state carried over from the segment before; a model of two
     /// directions learns from left to right only.
     #[test]
     fn pieces_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
@@ -365,15 +379,15 @@ mod tests {
             let learner = learner(&config);
             let mut state = learner.model.begin_state(3, &Device::Cpu).unwrap();
             for number in 0..2 {
-                let piece = stream.piece(number).unwrap();
-                let batch = TextBatch::of_piece(&piece, 12, number as u64).unwrap();
+                let segment = stream.segment(number).unwrap();
+                let batch = TextBatch::of_segment(&segment, 12, number as u64).unwrap();
                 let fast = learner.recorded_gradients(&batch, Some(&state)).unwrap();
-                let (fast, told, after) = fast.unwrap();
-                let (slow, slow_told, slow_after) =
+                let (fast, loss, after) = fast.unwrap();
+                let (slow, slow_loss, slow_after) =
                     learner.graph_gradients(&batch, Some(&state)).unwrap();
                 assert_same(&learner, &fast, &slow);
-                assert_eq!((told.tokens, slow_told.tokens), ([12, 0], [12, 0]));
-                assert!((told.loss() - slow_told.loss()).abs() < 1e-6);
+                assert_eq!((loss.tokens, slow_loss.tokens), ([12, 0], [12, 0]));
+                assert!((loss.mean() - slow_loss.mean()).abs() < 1e-6);
                 let numbers = |state: &State| {
                     let mut all: Vec<f32> = state.h.flatten_all().unwrap().to_vec1().unwrap();
                     if let Some(c) = &state.c {
@@ -385,7 +399,7 @@ mod tests {
                     assert!((fast - slow).abs() < 1e-6);
                 }
                 let (logits, _) = {
-                    let ids: Vec<u32> = piece.inputs.concat();
+                    let ids: Vec<u32> = segment.inputs.concat();
                     let ids = Tensor::from_vec(ids, (3, 4), &Device::Cpu).unwrap();
                     let phase = learner.phase(&batch);
                     learner
@@ -393,15 +407,18 @@ mod tests {
                         .forward(&ids.t().unwrap(), &state, phase)
                         .unwrap()
                 };
-                let right = piece.targets.as_slice();
-                let right = Tensor::from_slice(right, (right.len(), 1), &Device::Cpu).unwrap();
+                let target_indices = segment.targets.as_slice();
+                let target_indices =
+                    Tensor::from_slice(target_indices, (target_indices.len(), 1), &Device::Cpu)
+                        .unwrap();
                 let logarithms = log_softmax(&logits.detach(), 1).unwrap();
-                let of_logits = losses(&logarithms.gather(&right, 1).unwrap()).unwrap();
+                let of_logits =
+                    token_losses(&logarithms.gather(&target_indices, 1).unwrap()).unwrap();
                 let mean = of_logits.iter().sum::<f64>() / 12.0;
                 assert!(
-                    (told.loss() - mean).abs() < 1e-6,
+                    (loss.mean() - mean).abs() < 1e-6,
                     "{} for {mean}",
-                    told.loss()
+                    loss.mean()
                 );
                 state = after;
             }
@@ -427,7 +444,7 @@ mod tests {
         let unigrams = Unigrams::new([&skewed[..]], 12).unwrap();
         let sampled = Softmax::Sampled {
             unigrams: &unigrams,
-            draws: 30,
+            num_samples: 30,
         };
         let mut rng = Rng::new(2, rng::Stream::Candidates, 0, 1);
         let (mut full, mut estimated) = (0.0, 0.0);

@@ -2,7 +2,7 @@
 
 use super::adversarial::{PROBE, noise, perturbation};
 use super::batch::LabelledBatch;
-use super::learner::{Learner, Tally};
+use super::learner::Learner;
 use crate::error::{Error, Result};
 use crate::models::classifier::{EMBEDDING, RecordedModel};
 use crate::ops::argmax::argmax_rows;
@@ -10,6 +10,7 @@ use crate::ops::cross_entropy::{Targets, cross_entropy_gradient, cross_entropy_t
 use crate::ops::dropout::Phase;
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::ParameterGradients;
+use crate::train::StepMetrics;
 use candle_core::{Device, Tensor, TensorId, Var};
 use std::collections::HashMap;
 
@@ -24,9 +25,10 @@ impl Learner {
     ///
     /// # Errors
     /// A token or label that the model does not have, or a failing tensor operation.
-    pub fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, Tally)> {
+    pub fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, StepMetrics)> {
         let texts: usize = batches.iter().map(LabelledBatch::len).sum();
-        let mut tally = Tally::default();
+        let mut metrics = StepMetrics::default();
+        let mut correct = 0;
         let mut gradients = Gradients::default();
         for batch in batches {
             let weight = batch.len() as f64 / texts as f64;
@@ -36,16 +38,17 @@ impl Learner {
             };
             let (batch_gradients, loss, logits) = found;
             gradients.add(batch_gradients)?;
-            tally.loss += loss * batch.len() as f64;
+            metrics.loss += loss * batch.len() as f64;
             for (class, label) in argmax_rows(&logits)?.into_iter().zip(batch.known_labels()) {
                 if let Some(label) = label {
-                    tally.texts += 1;
-                    tally.correct += usize::from(class == label as usize);
+                    metrics.examples += 1;
+                    correct += u64::from(class == label as usize);
                 }
             }
-            tally.tokens += batch.batch.tokens();
+            metrics.tokens += batch.batch.tokens() as u64;
         }
-        Ok((gradients, tally))
+        metrics.correct = Some(correct);
+        Ok((gradients, metrics))
     }
 
     /// Gradients, mean loss and logits without graph, if the model can do that.

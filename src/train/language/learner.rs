@@ -1,12 +1,11 @@
-//! Training a language model: on a stream by truncated back-propagation, one piece a step.
+//! Training a language model: on a stream by truncated back-propagation, one segment a step.
 
 use super::batch::{Softmax, TextBatch};
-use super::model::RnnModel;
 use super::stream::Stream;
 use crate::error::{Error, Result};
+use crate::models::language::RnnModel;
 use crate::optim::{AdamWConfig, Gradients, Weights};
 use crate::parameters::Parameters;
-use crate::rng::{self, Rng};
 use candle_core::Device;
 
 /// How a language model is trained.
@@ -42,11 +41,6 @@ pub struct LanguageLearner {
     pub(super) training: LanguageTraining,
 }
 
-/// The exponential of a mean loss in nats: among how many tokens, as it were, the model wavers.
-pub fn perplexity(loss: f64) -> f64 {
-    loss.exp()
-}
-
 impl LanguageLearner {
     /// A learner that has taken no step.
     pub fn new(model: (RnnModel, Parameters), training: LanguageTraining) -> Self {
@@ -74,7 +68,7 @@ impl LanguageLearner {
         &mut self.weights
     }
 
-    /// Goes through a stream once, a step a piece, from a state of zeros that is carried along; returns the
+    /// Goes through a stream once, a step a segment, from a state of zeros that is carried along; returns the
     /// mean loss over its tokens in nats, before each step.
     ///
     /// # Errors
@@ -87,16 +81,17 @@ impl LanguageLearner {
     fn epoch_in_pool(&mut self, stream: &Stream, device: &Device) -> Result<f64> {
         let mut sum = 0.0;
         let mut state = self.model.begin_state(stream.batch(), device)?;
-        for number in 0..stream.pieces() {
-            let piece = stream.piece(number)?;
+        for number in 0..stream.segments() {
+            let segment = stream.segment(number)?;
             let vocabulary_size = self.model.vocabulary_size();
-            let batch = TextBatch::of_piece(&piece, vocabulary_size, self.weights.steps())?;
-            let (gradients, told, after) = self.gradients_from(&batch, Some(&state))?;
+            let batch = TextBatch::of_segment(&segment, vocabulary_size, self.weights.steps())?;
+            let (gradients, loss, after) = self.gradients_of_batch(&batch, Some(&state), 1.0)?;
+            self.check_finite("loss", loss.mean())?;
             self.update(&gradients, self.training.learning_rate)?;
-            sum += told.loss();
+            sum += loss.mean();
             state = after;
         }
-        Ok(sum / stream.pieces() as f64)
+        Ok(sum / stream.segments() as f64)
     }
 
     /// Makes texts, of which at least one has two tokens, ready for pass number `pass`, which no other pass
@@ -105,16 +100,11 @@ impl LanguageLearner {
     /// # Errors
     /// No texts, an empty one, or none with two tokens.
     pub fn prepare(&self, texts: &[&[u32]], softmax: Softmax, pass: u64) -> Result<TextBatch> {
-        self.preparer().prepare(texts, softmax, pass)
-    }
-
-    /// What makes batches for this learner while it learns from others.
-    pub fn preparer(&self) -> Preparer {
-        Preparer {
-            seed: self.training.seed,
-            directions: self.model.config().directions(),
-            vocabulary_size: self.model.vocabulary_size(),
-        }
+        let sizes = (
+            self.model.config().directions(),
+            self.model.vocabulary_size(),
+        );
+        TextBatch::of_texts(texts, sizes, softmax, self.training.seed, pass)
     }
 
     /// Clips the gradients and moves the parameters; returns the gradients' norm before clipping.
@@ -137,25 +127,5 @@ impl LanguageLearner {
                 remedy: "try a lower learning rate".to_owned(),
             }),
         }
-    }
-}
-
-/// Makes batches of texts for a learner.
-#[derive(Debug, Clone, Copy)]
-pub struct Preparer {
-    seed: u64,
-    directions: usize,
-    vocabulary_size: usize,
-}
-
-impl Preparer {
-    /// See [`LanguageLearner::prepare`].
-    ///
-    /// # Errors
-    /// No texts, an empty one, or none with two tokens.
-    pub fn prepare(&self, texts: &[&[u32]], softmax: Softmax, pass: u64) -> Result<TextBatch> {
-        let mut rng = Rng::new(self.seed, rng::Stream::Candidates, pass, 0);
-        let sizes = (self.directions, self.vocabulary_size);
-        TextBatch::of_texts(texts, sizes, softmax, &mut rng, pass)
     }
 }

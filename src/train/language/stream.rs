@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// A stream of token ids in `batch` rows that are read side by side, each from its beginning to its end:
-/// the state after one piece is the state before the next (sequential partitioning).
+/// the state after one segment is the state before the next (sequential partitioning).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
     /// Row after row, of the same length each.
@@ -11,9 +11,9 @@ pub struct Stream {
     steps: usize,
 }
 
-/// A piece of a stream.
+/// A segment of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece<'a> {
+pub struct Segment<'a> {
     /// Token ids, row by row.
     pub inputs: Vec<&'a [u32]>,
     /// The id that follows each of them, step by step: the first of all rows, then the second of all.
@@ -22,10 +22,10 @@ pub struct Piece<'a> {
 
 impl Stream {
     /// Cuts ids into `batch` rows, which are read `steps` ids at a time; what does not fill all rows at
-    /// the end, and the last piece of less than `steps` ids, is left out.
+    /// the end, and the last segment of less than `steps` ids, is left out.
     ///
     /// # Errors
-    /// Fewer ids than a piece and what follows it need.
+    /// Fewer ids than a segment and what follows it need.
     pub fn new(ids: &[u32], batch: usize, steps: usize) -> Result<Self> {
         let length = ids.len().saturating_sub(1) / batch.max(1);
         if batch == 0 || steps == 0 || length < steps {
@@ -45,23 +45,23 @@ impl Stream {
         })
     }
 
-    /// Number of pieces.
-    pub fn pieces(&self) -> usize {
+    /// Number of segments.
+    pub fn segments(&self) -> usize {
         (self.rows[0].len() - 1) / self.steps
     }
 
-    /// A piece, counted from 0.
+    /// A segment, counted from 0.
     ///
     /// # Errors
     /// There are not so many.
-    pub fn piece(&self, number: usize) -> Result<Piece<'_>> {
-        if number >= self.pieces() {
-            let problem = format!("{number}, but there are {}", self.pieces());
-            return Err(Error::argument("piece", problem));
+    pub fn segment(&self, number: usize) -> Result<Segment<'_>> {
+        if number >= self.segments() {
+            let problem = format!("{number}, but there are {}", self.segments());
+            return Err(Error::argument("segment", problem));
         }
         let steps = number * self.steps..(number + 1) * self.steps;
         let next = |step: usize| self.rows.iter().map(move |row| row[step + 1]);
-        Ok(Piece {
+        Ok(Segment {
             inputs: self.rows.iter().map(|row| &row[steps.clone()]).collect(),
             targets: steps.clone().flat_map(next).collect(),
         })
@@ -81,20 +81,20 @@ mod tests {
     fn rows_go_on_from_piece_to_piece() {
         let ids: Vec<u32> = (0..16).collect();
         let stream = Stream::new(&ids, 2, 3).unwrap();
-        assert_eq!(stream.pieces(), 2);
+        assert_eq!(stream.segments(), 2);
         assert_eq!(stream.batch(), 2);
-        let piece = |number| stream.piece(number).unwrap();
-        assert_eq!(piece(0).inputs, [[0, 1, 2], [7, 8, 9]]);
-        assert_eq!(piece(0).targets, [1, 8, 2, 9, 3, 10]);
-        assert_eq!(piece(1).inputs, [[3, 4, 5], [10, 11, 12]]);
-        assert_eq!(piece(1).targets, [4, 11, 5, 12, 6, 13]);
-        let error = stream.piece(2).unwrap_err();
-        assert_eq!(error.to_string(), "piece: 2, but there are 2");
+        let segment = |number| stream.segment(number).unwrap();
+        assert_eq!(segment(0).inputs, [[0, 1, 2], [7, 8, 9]]);
+        assert_eq!(segment(0).targets, [1, 8, 2, 9, 3, 10]);
+        assert_eq!(segment(1).inputs, [[3, 4, 5], [10, 11, 12]]);
+        assert_eq!(segment(1).targets, [4, 11, 5, 12, 6, 13]);
+        let error = stream.segment(2).unwrap_err();
+        assert_eq!(error.to_string(), "segment: 2, but there are 2");
     }
 
     #[test]
     fn a_stream_that_is_too_short_is_refused() {
-        assert_eq!(Stream::new(&[0; 7], 2, 3).unwrap().pieces(), 1);
+        assert_eq!(Stream::new(&[0; 7], 2, 3).unwrap().segments(), 1);
         let error = Stream::new(&[0; 6], 2, 3).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -11,7 +11,7 @@ use crate::parameters::Parameters;
 ///
 /// # Errors
 /// A language model of another cell or another size, which names the key of the config to change.
-pub fn begin_with(
+pub fn init_from_language_model(
     parameters: &Parameters,
     model: &ModelConfig,
     language: &LanguageDirectory,

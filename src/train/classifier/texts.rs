@@ -4,9 +4,9 @@ use crate::dataset::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 
-/// Texts without labels, with what a teacher says of them, if there is one.
+/// Texts without labels, with the probabilities that a teacher gives them, if there is one.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Taught {
+pub struct SoftLabels {
     /// Token ids of each text, none of them empty.
     pub ids: Vec<Vec<u32>>,
     /// The probability of each class for each text, [texts, classes], row after row; all 0 where
@@ -14,8 +14,8 @@ pub struct Taught {
     pub probabilities: Vec<f32>,
 }
 
-impl Taught {
-    /// A SHA-256 over all numbers, in hexadecimal: tells whether two teachers say the same.
+impl SoftLabels {
+    /// A SHA-256 over all probabilities, in hexadecimal: tells whether two teachers agree.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for probability in &self.probabilities {
@@ -25,20 +25,20 @@ impl Taught {
     }
 }
 
-/// The texts that a run learns from: labelled ones, then taught ones.
+/// The texts that a run learns from: labelled ones, then unlabelled ones.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingTexts<'a> {
     /// Texts with labels.
     pub labelled: &'a Encoded,
-    /// Texts with probabilities from a teacher.
-    pub taught: Option<&'a Taught>,
+    /// Texts with soft labels.
+    pub unlabelled: Option<&'a SoftLabels>,
 }
 
 impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
     fn from(labelled: &'a Encoded) -> Self {
         Self {
             labelled,
-            taught: None,
+            unlabelled: None,
         }
     }
 }
@@ -46,13 +46,13 @@ impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
 impl<'a> TrainingTexts<'a> {
     /// Refuses probabilities that are not those of the texts.
     pub(super) fn validate(&self, classes: usize) -> Result<()> {
-        let Some(Taught { ids, probabilities }) = self.taught else {
+        let Some(SoftLabels { ids, probabilities }) = self.unlabelled else {
             return Ok(());
         };
         match probabilities.len() == ids.len() * classes {
             true => Ok(()),
             false => Err(Error::argument(
-                "taught texts",
+                "soft labels",
                 format!(
                     "{} probabilities for {} texts and {classes} classes",
                     probabilities.len(),
@@ -64,7 +64,7 @@ impl<'a> TrainingTexts<'a> {
 
     /// Number of texts.
     pub(super) fn len(&self) -> usize {
-        self.labelled.len() + self.taught.map_or(0, |taught| taught.ids.len())
+        self.labelled.len() + self.unlabelled.map_or(0, |unlabelled| unlabelled.ids.len())
     }
 
     /// Number of tokens of each text.
@@ -74,13 +74,13 @@ impl<'a> TrainingTexts<'a> {
 
     /// The token ids of a text.
     pub(super) fn ids(&self, text: usize) -> &'a [u32] {
-        match (text.checked_sub(self.labelled.len()), self.taught) {
-            (Some(text), Some(taught)) => &taught.ids[text],
+        match (text.checked_sub(self.labelled.len()), self.unlabelled) {
+            (Some(text), Some(unlabelled)) => &unlabelled.ids[text],
             _ => &self.labelled.ids[text],
         }
     }
 
-    /// The label of a text; `None` for a taught one.
+    /// The label of a text; `None` for an unlabelled one.
     pub(super) fn label(&self, text: usize) -> Option<u32> {
         self.labelled.labels.get(text).copied()
     }
@@ -88,10 +88,10 @@ impl<'a> TrainingTexts<'a> {
     /// The probability of each class for a text.
     pub(super) fn probabilities(&self, text: usize, classes: usize) -> Vec<f32> {
         let mut probabilities = vec![0.0; classes];
-        match (text.checked_sub(self.labelled.len()), self.taught) {
-            (Some(text), Some(taught)) => {
+        match (text.checked_sub(self.labelled.len()), self.unlabelled) {
+            (Some(text), Some(unlabelled)) => {
                 let from = text * classes;
-                probabilities.copy_from_slice(&taught.probabilities[from..from + classes]);
+                probabilities.copy_from_slice(&unlabelled.probabilities[from..from + classes]);
             }
             _ => {
                 let label = self.labelled.labels[text] as usize;

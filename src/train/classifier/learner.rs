@@ -1,4 +1,4 @@
-//! What learns.
+//! A classifier, its optimizer, and one step.
 
 use super::adversarial::Adversarial;
 use crate::config::TrainConfig;
@@ -19,19 +19,6 @@ pub struct Learner {
     pub(super) label_smoothing: f64,
     pub(super) freeze_embeddings: bool,
     pub(super) adversarial: Adversarial,
-}
-
-/// What the batches of a step were classified as, before the step.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Tally {
-    /// Sum over the texts of their loss.
-    pub loss: f64,
-    /// Texts that were classified right.
-    pub correct: usize,
-    /// Texts that have a label or are taught.
-    pub texts: usize,
-    /// Tokens, of all texts.
-    pub tokens: usize,
 }
 
 impl Learner {

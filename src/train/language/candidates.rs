@@ -1,9 +1,9 @@
-//! Among which tokens the right one is to be told: all, or a sample of a large vocabulary.
+//! The tokens over which the softmax runs: all, or a sample of a large vocabulary.
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 
-/// How often each token stands in the texts: what samples are drawn by.
+/// How often each token occurs in the texts: samples are drawn by it.
 #[derive(Debug, Clone)]
 pub struct Unigrams {
     /// The probability of each token.
@@ -64,48 +64,48 @@ impl Unigrams {
     }
 }
 
-/// The tokens among which the right ones of a batch are to be told.
+/// The tokens over which the softmax of a batch runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidates {
     /// Token ids, ascending, each once.
     pub(super) ids: Vec<u32>,
-    /// What is added to each one's logit where it is not the right one: the negative logarithm of the
+    /// What is added to each one's logit where it is not the target: the negative logarithm of the
     /// probability with which it is a candidate. Few batches have a rare token among their candidates, but
     /// it counts for more there, so that the sum under the softmax is right on average.
-    pub(super) corrections: Vec<f32>,
-    /// For every token of the batch that is to be told, which of the candidates it is.
-    pub(super) places: Vec<u32>,
+    pub(super) neg_log_q: Vec<f32>,
+    /// For every target of the batch, which of the candidates it is.
+    pub(super) targets: Vec<u32>,
 }
 
 impl Candidates {
-    /// The tokens that are to be told, and `draws` more, drawn by their frequencies: sampled softmax, with
+    /// The targets, and `num_samples` more, drawn by their frequencies: sampled softmax, with
     /// the tokens of the batch as samples too.
     ///
     /// A token is a candidate with the probability `1 - (1 - p)^n`, with `p` its frequency and `n` the
-    /// number of draws and of `places`: the different places of the texts where the tokens to be told stand,
-    /// some of which are told by two directions.
+    /// number of samples and of `positions`: the different positions of the texts at which the targets are,
+    /// some of which are predicted by two directions.
     ///
     /// Source: Bengio and Senécal 2008, section III (importance sampling of the softmax's sum); Jean, Cho,
-    /// Memisevic and Bengio 2015, section 3 (one sample for many places).
+    /// Memisevic and Bengio 2015, section 3 (one sample for many positions).
     pub fn sample(
         tokens: &[u32],
-        places: usize,
-        draws: usize,
+        positions: usize,
+        num_samples: usize,
         unigrams: &Unigrams,
         rng: &mut Rng,
     ) -> Self {
         let mut ids = tokens.to_vec();
-        ids.extend((0..draws).map(|_| unigrams.draw(rng)));
-        let draws = (places + draws) as f64;
+        ids.extend((0..num_samples).map(|_| unigrams.draw(rng)));
+        let num_samples = (positions + num_samples) as f64;
         ids.sort_unstable();
         ids.dedup();
         let correction = |&id: &u32| {
             let miss = (-unigrams.probabilities[id as usize]).ln_1p();
-            -(-(draws * miss).exp_m1()).ln() as f32
+            -(-(num_samples * miss).exp_m1()).ln() as f32
         };
         Self {
-            corrections: ids.iter().map(correction).collect(),
-            places: places_of(tokens, &ids),
+            neg_log_q: ids.iter().map(correction).collect(),
+            targets: indices_of(tokens, &ids),
             ids,
         }
     }
@@ -114,14 +114,14 @@ impl Candidates {
     pub fn all(tokens: &[u32], vocabulary_size: usize) -> Self {
         Self {
             ids: (0..vocabulary_size as u32).collect(),
-            corrections: vec![0.0; vocabulary_size],
-            places: tokens.to_vec(),
+            neg_log_q: vec![0.0; vocabulary_size],
+            targets: tokens.to_vec(),
         }
     }
 }
 
-/// Where tokens stand in a list of ids that has all of them.
-fn places_of(tokens: &[u32], ids: &[u32]) -> Vec<u32> {
+/// The indices of tokens in a list of ids that has all of them.
+fn indices_of(tokens: &[u32], ids: &[u32]) -> Vec<u32> {
     let place = |token: &u32| ids.binary_search(token).unwrap_or_default() as u32;
     tokens.iter().map(place).collect()
 }
@@ -143,7 +143,7 @@ mod tests {
         let mut counts = [0; 3];
         for _ in 0..10_000 {
             let sample = Candidates::sample(&[], 0, 2, &unigrams, &mut rng);
-            for (id, correction) in sample.ids.iter().zip(&sample.corrections) {
+            for (id, correction) in sample.ids.iter().zip(&sample.neg_log_q) {
                 counts[*id as usize] += 1;
                 let p = probabilities[*id as usize];
                 let included = 1.0 - (1.0 - p) * (1.0 - p);
@@ -162,12 +162,12 @@ mod tests {
         let mut rng = Rng::new(1, Stream::Candidates, 0, 0);
         let sample = Candidates::sample(&[7, 3, 7, 49], 4, 10, &unigrams, &mut rng);
         assert!(sample.ids.is_sorted_by(|a, b| a < b));
-        let told: Vec<u32> = sample
-            .places
+        let found: Vec<u32> = sample
+            .targets
             .iter()
             .map(|&p| sample.ids[p as usize])
             .collect();
-        assert_eq!(told, [7, 3, 7, 49]);
+        assert_eq!(found, [7, 3, 7, 49]);
         assert_eq!(Candidates::all(&[2, 0], 3).ids, [0, 1, 2]);
         assert!(Unigrams::new([&[50][..]], 50).is_err());
     }

@@ -1,0 +1,361 @@
+//! The training loop.
+
+use super::report::{EpochReport, Event, Observer, Outcome, StepReport};
+use super::sink::Sink;
+use super::task::{Collator, StepMetrics, Task};
+use crate::checkpoint::{RunState, Snapshot};
+use crate::config::TrainerConfig;
+use crate::error::{Error, Result};
+use crate::optim::Schedule;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// A training run: a task, and where the run is.
+#[derive(Debug)]
+pub struct Trainer<T> {
+    task: T,
+    config: TrainerConfig,
+    state: RunState,
+}
+
+/// Who follows a run, and takes what it produces.
+struct Ends<'a> {
+    sink: &'a mut dyn Sink,
+    observer: &'a mut dyn Observer,
+    clock: Clock,
+}
+
+/// How an epoch ended.
+enum Ended {
+    Completely,
+    /// By the observer, at this step; the state is saved.
+    Interrupted(u64),
+}
+
+impl<T: Task> Trainer<T> {
+    /// A run at its beginning.
+    pub fn new(task: T, config: TrainerConfig) -> Self {
+        Self {
+            task,
+            config,
+            state: RunState::default(),
+        }
+    }
+
+    /// Goes on from a state that was saved.
+    ///
+    /// # Errors
+    /// The state of another model.
+    pub fn resume(mut self, snapshot: Snapshot) -> Result<Self> {
+        let state = snapshot.state;
+        self.task
+            .weights_mut()
+            .restore(state.step, &snapshot.tensors)?;
+        self.state = RunState {
+            // What does not count batches takes one a step.
+            batches: state.batches.max(state.step),
+            ..state
+        };
+        Ok(self)
+    }
+
+    /// What is trained.
+    pub fn task(&self) -> &T {
+        &self.task
+    }
+
+    /// Runs until the end, or until the observer ends it.
+    ///
+    /// # Errors
+    /// A loss or gradient that is not finite (the last good state is kept), a state that cannot be saved, or a
+    /// failing tensor operation.
+    pub fn run(&mut self, sink: &mut dyn Sink, observer: &mut dyn Observer) -> Result<Outcome> {
+        let clock = Clock::new(self.state.seconds);
+        let mut ends = Ends {
+            sink,
+            observer,
+            clock,
+        };
+        // In a thread of the pool, where parallel work begins without waking another thread first.
+        let outcome = rayon::scope(|_| self.run_in_pool(&mut ends));
+        outcome.map_err(|error| self.explain(error, ends.sink))
+    }
+
+    fn run_in_pool(&mut self, ends: &mut Ends) -> Result<Outcome> {
+        let lengths = self.task.lengths();
+        let TrainerConfig {
+            batching,
+            seed,
+            epochs,
+            accumulate,
+            ..
+        } = self.config;
+        let plan = |epoch: u64| batching.epoch(&lengths, seed, epoch);
+        // The number of batches can differ a little between epochs if tokens are counted.
+        let steps_of = |batches: usize| batches.div_ceil(accumulate) as u64;
+        let schedule = Schedule {
+            steps: (0..epochs).map(|epoch| steps_of(plan(epoch).len())).sum(),
+            ..self.config.schedule
+        };
+        let collator = self.task.collator()?;
+        if self.state.step == 0 {
+            // From here on there is something to resume, and something that a failure leaves.
+            self.save_state(ends)?;
+        }
+        while self.state.epoch < epochs {
+            if self.out_of_patience() {
+                return Ok(self.outcome(true));
+            }
+            let batches = plan(self.state.epoch);
+            let mut ended = self.train_epoch(&batches, &collator, &schedule, ends)?;
+            if let Ended::Completely = ended {
+                ended = self.finish_epoch(ends)?;
+            }
+            if let Ended::Interrupted(step) = ended {
+                return Ok(Outcome::Interrupted { step });
+            }
+        }
+        Ok(self.outcome(false))
+    }
+
+    /// Takes the steps of an epoch that are left. While one is taken, the batches of the next are made on another
+    /// thread.
+    fn train_epoch(
+        &mut self,
+        batches: &[Vec<usize>],
+        collator: &T::Collator,
+        schedule: &Schedule,
+        ends: &mut Ends,
+    ) -> Result<Ended> {
+        let TrainerConfig {
+            accumulate,
+            log_every,
+            checkpoint_every,
+            ..
+        } = self.config;
+        let step_at = |from: usize| &batches[from..batches.len().min(from + accumulate)];
+        let collate = |batches: &[Vec<usize>], first_pass: u64| -> Result<Vec<T::Batch>> {
+            let numbered = batches.iter().zip(first_pass..);
+            numbered
+                .map(|(examples, pass)| collator.collate(examples, pass))
+                .collect()
+        };
+        // The batches of the step that comes now, made during the one before.
+        let mut ready = None;
+        while (self.state.batch_in_epoch as usize) < batches.len() {
+            let from = self.state.batch_in_epoch as usize;
+            let to = from + step_at(from).len();
+            let now = match ready.take() {
+                Some(now) => now,
+                None => collate(step_at(from), self.state.batches)?,
+            };
+            let next_pass = self.state.batches + (to - from) as u64;
+            let clock = &mut ends.clock;
+            let (report, next) = rayon::join(
+                || self.step(&now, schedule, clock),
+                || collate(step_at(to), next_pass),
+            );
+            let report = report?;
+            ready = Some(next?);
+            ends.observer.step(&report);
+            let step = self.state.step;
+            let epoch_is_done = to == batches.len();
+            if step.is_multiple_of(log_every) || epoch_is_done {
+                ends.sink.log(&Event::Step(report))?;
+            }
+            let due = checkpoint_every > 0 && step.is_multiple_of(checkpoint_every);
+            let stop = ends.observer.stop();
+            if (due && !epoch_is_done) || stop {
+                self.save_state(ends)?;
+            }
+            if stop {
+                return Ok(Ended::Interrupted(step));
+            }
+        }
+        Ok(Ended::Completely)
+    }
+
+    /// One optimizer step over some batches.
+    fn step(
+        &mut self,
+        batches: &[T::Batch],
+        schedule: &Schedule,
+        clock: &mut Clock,
+    ) -> Result<StepReport> {
+        let (gradients, metrics) = self.task.gradients(batches)?;
+        let step = self.state.step + 1;
+        check_finite("loss", metrics.loss, step)?;
+        let learning_rate = schedule.rate(self.state.step);
+        let epochs = self.state.step as f64 / schedule.steps as f64 * self.config.epochs as f64;
+        let gradient_norm = self.task.update(gradients, learning_rate, epochs)?;
+        check_finite("gradient norm", gradient_norm, step)?;
+        let StepMetrics {
+            loss,
+            examples,
+            correct,
+            tokens,
+        } = metrics;
+        clock.tokens += tokens;
+        let state = &mut self.state;
+        state.step = step;
+        state.batches += batches.len() as u64;
+        state.batch_in_epoch += batches.len() as u64;
+        state.epoch_loss += loss;
+        state.epoch_correct += correct.unwrap_or_default();
+        state.epoch_examples += examples;
+        Ok(StepReport {
+            epoch: state.epoch + 1,
+            step,
+            steps: schedule.steps,
+            loss: state.mean_loss(),
+            accuracy: correct.map(|_| state.accuracy()),
+            gradient_norm,
+            learning_rate,
+            tokens_per_second: clock.tokens_per_second(),
+        })
+    }
+
+    /// Evaluates after an epoch, keeps the weights if they are the best, and moves on to the next epoch, unless the
+    /// observer ends the run.
+    fn finish_epoch(&mut self, ends: &mut Ends) -> Result<Ended> {
+        let observer = &mut ends.observer;
+        let validation = self.task.evaluate(&mut |done, total| {
+            observer.evaluating(done, total);
+            match observer.stop() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        let Some(validation) = validation else {
+            self.save_state(ends)?;
+            return Ok(Ended::Interrupted(self.state.step));
+        };
+        check_finite("validation loss", validation.loss, self.state.step)?;
+        let best = self.state.is_better(validation.accuracy, validation.loss);
+        let state = &mut self.state;
+        state.epoch += 1;
+        if best {
+            state.best_accuracy = validation.accuracy;
+            state.best_loss = Some(validation.loss);
+            state.best_epoch = state.epoch;
+            ends.sink
+                .save_best(&validation.weights, validation.temperature)?;
+        }
+        let report = EpochReport {
+            epoch: state.epoch,
+            step: state.step,
+            loss: state.mean_loss(),
+            accuracy: validation.accuracy.map(|_| state.accuracy()),
+            validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
+            validation_losses: validation.direction_losses,
+            best,
+            seconds: ends.clock.seconds(),
+        };
+        state.batch_in_epoch = 0;
+        state.epoch_loss = 0.0;
+        state.epoch_correct = 0;
+        state.epoch_examples = 0;
+        ends.sink.log(&Event::Epoch(report.clone()))?;
+        self.save_state(ends)?;
+        ends.observer.epoch(&report);
+        Ok(Ended::Completely)
+    }
+
+    /// Saves where to go on; nothing that is not finite takes the place of a good state.
+    fn save_state(&mut self, ends: &mut Ends) -> Result<()> {
+        if let Some(value) = self.task.weights().not_finite()? {
+            check_finite("a parameter", value, self.state.step)?;
+        }
+        self.state.seconds = ends.clock.seconds();
+        ends.sink.save_state(&Snapshot {
+            state: self.state.clone(),
+            tensors: self.task.weights().tensors(),
+        })
+    }
+
+    fn out_of_patience(&self) -> bool {
+        let patience = self.config.patience;
+        patience > 0 && self.state.epoch > 0 && self.state.epoch - self.state.best_epoch >= patience
+    }
+
+    fn outcome(&self, early: bool) -> Outcome {
+        Outcome::Finished {
+            best_epoch: self.state.best_epoch,
+            best_loss: self.state.best_loss.unwrap_or_default(),
+            best_accuracy: self.state.best_accuracy,
+            early,
+        }
+    }
+
+    /// Says of numbers that are not finite what to try, and what is left.
+    fn explain(&self, error: Error, sink: &dyn Sink) -> Error {
+        let Error::NotFinite {
+            quantity,
+            value,
+            step,
+            ..
+        } = error
+        else {
+            return error;
+        };
+        let TrainerConfig {
+            section, clip_norm, ..
+        } = self.config;
+        let kept = match sink.folder() {
+            Some(folder) => format!("; the last good checkpoint is kept in {}", folder.display()),
+            None => String::new(),
+        };
+        Error::NotFinite {
+            quantity,
+            value,
+            step,
+            remedy: format!(
+                "try a lower {section}.learning_rate (now {:?}), a {section}.clip_norm (now {clip_norm:?}) or \
+                 another seed{kept}",
+                self.config.schedule.peak,
+            ),
+        }
+    }
+}
+
+fn check_finite(quantity: &'static str, value: f64, step: u64) -> Result<()> {
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(Error::NotFinite {
+            quantity,
+            value,
+            step,
+            // The trainer knows it, see `Trainer::explain`.
+            remedy: String::new(),
+        }),
+    }
+}
+
+/// Time and tokens.
+#[derive(Debug)]
+struct Clock {
+    started: Instant,
+    /// Seconds of the run before it was resumed.
+    before: f64,
+    /// Tokens since it was started or resumed.
+    tokens: u64,
+}
+
+impl Clock {
+    fn new(before: f64) -> Self {
+        Self {
+            started: Instant::now(),
+            before,
+            tokens: 0,
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.started.elapsed().as_secs_f64()
+    }
+}
