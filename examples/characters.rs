@@ -11,12 +11,10 @@
 //! a file to write the initial ones to.
 
 use anyhow::{Context, ensure};
-use birnn::models::language::{
-    LanguageConfig, LanguageLearner, LanguageTraining, RnnModel, Sampling, Stream, generate,
-    perplexity,
-};
+use birnn::models::language::{LanguageConfig, RnnModel, Sampling, generate, perplexity};
 use birnn::parameters::Parameters;
 use birnn::rnn::Mode;
+use birnn::train::language::{LanguageLearner, LanguageTraining, Stream};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! The parsers: how each is called, and what must hold of what it reads.
 
 use birnn::batch::Batch;
-use birnn::checkpoint::{LanguageDirectory, ModelDirectory, RunDirectory};
+use birnn::checkpoint::{LanguageDirectory, Loading, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::Config;
 use birnn::data::{Format, Labels, SourceOptions, Split, read_rows};
 use birnn::dataset::Fingerprints;
@@ -143,7 +143,7 @@ fn model(folder: &Path, name: &'static str) -> Work {
         // Another file in its place: the one before may be mapped into memory.
         fs::remove_file(model.join(name)).expect("the folder can be written to");
         fs::write(model.join(name), bytes).expect("the folder can be written to");
-        let directory = message(ModelDirectory::load(&model, &Device::Cpu))?;
+        let directory = message(SavedClassifier::load(&model, Loading::Mapped, &Device::Cpu))?;
         assert!(directory.temperature.is_finite() && directory.temperature > 0.0);
         let batch = Batch::new(&[&[1, 0, 2], &[1]]).expect("the batch is right");
         let logits = directory.model.forward(&batch, Phase::Inference);
@@ -238,6 +238,7 @@ pub fn checkpoint(folder: &Path) -> Work {
         fs::write(checkpoint.join("SHA256SUMS"), list).expect("there is room");
         message(RunDirectory::resume(
             &run,
+            RunKind::Classifier,
             Fingerprints::default(),
             &Device::Cpu,
         ))

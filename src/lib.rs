@@ -32,8 +32,8 @@
 //!
 //! # The whole way
 //! ```
-//! use birnn::{batch::Batch, data::{Labels, Source, SourceOptions}, dropout::Phase};
-//! use birnn::{model::{BiRnn, ModelConfig}, parameters::Parameters};
+//! use birnn::{batch::Batch, data::{Labels, Source, SourceOptions}, ops::dropout::Phase};
+//! use birnn::{models::classifier::{BiRnn, ModelConfig}, parameters::Parameters};
 //! use birnn::text::{TextConfig, TextEncoder};
 //! use candle_core::Device;
 //!

@@ -6,15 +6,13 @@
 
 use birnn::batch::Batch;
 use birnn::batch::packing::Packing;
-use birnn::checkpoint::{ModelFile, Resumed, RunDirectory};
-use birnn::config::Config;
+use birnn::checkpoint::{ModelFile, Resumed, RunDirectory, RunKind};
+use birnn::config::{Config, TrainerConfig};
 use birnn::data::Labels;
 use birnn::dataset::{Encoded, Fingerprints};
 use birnn::device::{Precision, set_precision};
 use birnn::models::classifier::{BiRnn, ModelConfig};
-use birnn::models::language::{
-    Input, LanguageConfig, LanguageLearner, LanguageTraining, RnnModel, Softmax, Unigrams,
-};
+use birnn::models::language::{Input, LanguageConfig, RnnModel};
 use birnn::ops::dropout::{Dropout, Phase};
 use birnn::ops::pooling::Pooling;
 use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
@@ -22,7 +20,9 @@ use birnn::parameters::Parameters;
 use birnn::rnn::kernels::{self, Kernel, Mode};
 use birnn::rnn::{Recurrent, RecurrentConfig};
 use birnn::text::{TextConfig, TextEncoder};
-use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer, initial_model};
+use birnn::train::classifier::{ClassifierTask, initial_model};
+use birnn::train::language::{LanguageLearner, LanguageTraining, Softmax, Unigrams};
+use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Init, VarBuilder, VarMap};
 use std::collections::{BTreeMap, HashMap};
@@ -421,16 +421,27 @@ fn trained(first: &Device, then: &Device) -> BTreeMap<String, Tensor> {
     let file = ModelFile::new(config.model.clone(), &text_config, labels);
     let folder = tempfile::tempdir().unwrap();
     let data = Fingerprints::default();
-    let run = RunDirectory::create(folder.path(), &config, &file, &encoder, data, false).unwrap();
+    let mut run =
+        RunDirectory::create(folder.path(), &config, &file, &encoder, data, false).unwrap();
     let (train, validation) = (&encoded, &encoded);
-    let begun = Trainer::new(&config, model(first), train, validation, 2, 1, run, None);
-    let outcome = begun.unwrap().run(&mut Until(4, false)).unwrap();
+    let trainer = |device: &Device| {
+        let task = ClassifierTask::new(&config, model(device), train, validation, 2, 1);
+        Trainer::new(task.unwrap(), TrainerConfig::classifier(&config))
+    };
+    let outcome = trainer(first).run(&mut run, &mut Until(4, false)).unwrap();
+    drop(run);
     assert_eq!(outcome, Outcome::Interrupted { step: 4 });
-    let Resumed { run, snapshot, .. } =
-        RunDirectory::resume(folder.path(), Fingerprints::default(), then).unwrap();
-    let snapshot = Some(snapshot);
-    let resumed = Trainer::new(&config, model(then), train, validation, 2, 1, run, snapshot);
-    let outcome = resumed.unwrap().run(&mut Until(0, false)).unwrap();
+    let Resumed {
+        mut run, snapshot, ..
+    } = RunDirectory::resume(
+        folder.path(),
+        RunKind::Classifier,
+        Fingerprints::default(),
+        then,
+    )
+    .unwrap();
+    let mut resumed = trainer(then).resume(snapshot).unwrap();
+    let outcome = resumed.run(&mut run, &mut Until(0, false)).unwrap();
     assert!(matches!(outcome, Outcome::Finished { .. }));
     let weights = folder.path().join("model.safetensors");
     let weights = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
@@ -473,7 +484,7 @@ fn a_language_model_learns_as_on_the_cpu() {
     let unigrams = Unigrams::new(texts.iter().copied(), 20).unwrap();
     let softmax = Softmax::Sampled {
         unigrams: &unigrams,
-        draws: 6,
+        num_samples: 6,
     };
     let config = LanguageConfig {
         input: Input::Embedding,
@@ -491,9 +502,9 @@ fn a_language_model_learns_as_on_the_cpu() {
         let mut losses = Vec::new();
         for pass in 0..3 {
             let batch = learner.prepare(&texts, softmax, pass).unwrap();
-            let (gradients, told) = learner.gradients(&batch).unwrap();
+            let (gradients, loss) = learner.gradients(&[batch]).unwrap();
             learner.update(&gradients, 0.01).unwrap();
-            losses.push(told.loss() as f32);
+            losses.push(loss.mean() as f32);
         }
         let mut found = learner.weights().parameters().tensors();
         found.insert(

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use birnn::checkpoint::{LanguageDirectory, ModelDirectory, RunDirectory};
+use birnn::checkpoint::{LanguageDirectory, Loading, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::Config;
 use birnn::data::{Labels, Source, SourceOptions};
 use birnn::dataset::Fingerprints;
@@ -53,14 +53,14 @@ impl Folder {
     }
 
     fn model(&self) -> Result<(), String> {
-        self.read(|folder| ModelDirectory::load(folder, &Device::Cpu))
+        self.read(|folder| SavedClassifier::load(folder, Loading::Mapped, &Device::Cpu))
     }
 
     fn run(&self) -> Result<(), String> {
         let mut data = Fingerprints::default();
         data.add("training texts", "1a");
         data.add("tokenizer", "2b");
-        self.read(|folder| RunDirectory::resume(folder, data, &Device::Cpu))
+        self.read(|folder| RunDirectory::resume(folder, RunKind::Classifier, data, &Device::Cpu))
     }
 }
 

@@ -2,13 +2,12 @@
 
 mod support;
 
-use birnn::checkpoint::{
-    LanguageDirectory, LanguageFile, LanguageProgress, RunDirectory, Snapshot,
-};
-use birnn::config::Config;
+use birnn::checkpoint::{LanguageDirectory, LanguageFile, RunDirectory, RunKind};
+use birnn::config::{Config, TrainerConfig};
 use birnn::dataset::TextDataset;
 use birnn::fs::cache::Cache;
-use birnn::train::language::{EpochReport, Observer, Outcome, Pretrainer, StepReport};
+use birnn::train::language::LanguageTask;
+use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer};
 use candle_core::Device;
 use std::path::Path;
 use std::process::Output;
@@ -67,21 +66,24 @@ fn dataset(config: &Config) -> TextDataset {
         .unwrap()
 }
 
+fn trainer<'a>(config: &Config, dataset: &'a TextDataset) -> Trainer<LanguageTask<'a>> {
+    let task = LanguageTask::new(config, dataset, None, &CPU).unwrap();
+    Trainer::new(task, TrainerConfig::language_model(config))
+}
+
 fn begin(config: &Config, dataset: &TextDataset, path: &Path, watch: &mut Watch) -> Outcome {
     let file = LanguageFile::new(config.pretrain.architecture(&config.model));
     let data = dataset.fingerprints.clone();
-    let run = RunDirectory::create(path, config, &file, &dataset.encoder, data, false).unwrap();
-    let mut pretrainer = Pretrainer::new(config, dataset, None, run, None, &CPU).unwrap();
-    pretrainer.run(watch).unwrap()
+    let mut run = RunDirectory::create(path, config, &file, &dataset.encoder, data, false).unwrap();
+    trainer(config, dataset).run(&mut run, watch).unwrap()
 }
 
 fn go_on(path: &Path, dataset: &TextDataset, watch: &mut Watch) -> Outcome {
-    let config = RunDirectory::config_of::<LanguageProgress>(path).unwrap();
-    let resumed = RunDirectory::resume_as(path, dataset.fingerprints.clone(), &CPU).unwrap();
-    let snapshot: Snapshot<LanguageProgress> = resumed.snapshot;
-    let mut pretrainer =
-        Pretrainer::new(&config, dataset, None, resumed.run, Some(snapshot), &CPU).unwrap();
-    pretrainer.run(watch).unwrap()
+    let config = RunDirectory::config_of(path, RunKind::LanguageModel).unwrap();
+    let data = dataset.fingerprints.clone();
+    let mut resumed = RunDirectory::resume(path, RunKind::LanguageModel, data, &CPU).unwrap();
+    let trainer = trainer(&config, dataset).resume(resumed.snapshot);
+    trainer.unwrap().run(&mut resumed.run, watch).unwrap()
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
     let losses = |epoch: usize| watch.epochs[epoch].validation_losses.clone();
     let (first, second) = (losses(0), losses(1));
     for direction in 0..2 {
-        // Telling by frequencies alone costs 5.37 and 5.41 nats on these texts.
+        // Predicting by frequencies alone costs 5.37 and 5.41 nats on these texts.
         assert!(first[direction] < 5.25, "{first:?}");
         assert!(
             second[direction] < first[direction],
@@ -255,12 +257,13 @@ fn a_classifier_begins_with_the_language_model() {
     let language = LanguageDirectory::load(folder.path(), &CPU).unwrap();
     let rows = dataset.encoder.vocabulary_size();
     let model = || {
-        birnn::train::initial_model(&config, rows, 2, None, &CPU)
+        birnn::train::classifier::initial_model(&config, rows, 2, None, &CPU)
             .unwrap()
             .1
     };
     let (before, after) = (model(), model());
-    let set = birnn::train::begin_with(&after, &config.model, &language).unwrap();
+    let set = birnn::train::classifier::init_from_language_model(&after, &config.model, &language)
+        .unwrap();
     assert_eq!(
         set.len(),
         9,

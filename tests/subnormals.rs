@@ -5,12 +5,13 @@ mod support;
 
 use birnn::bench::{Workload, subnormals};
 use birnn::checkpoint::{LanguageFile, RunDirectory};
-use birnn::config::Config;
+use birnn::config::{Config, TrainerConfig};
 use birnn::dataset::TextDataset;
 use birnn::fs::cache::Cache;
 use birnn::rnn::Mode;
 use birnn::rnn::kernels::subnormals::{Count, counted};
-use birnn::train::language::{EpochReport, Observer, Pretrainer, StepReport};
+use birnn::train::Trainer;
+use birnn::train::language::LanguageTask;
 use candle_core::Device;
 use std::path::Path;
 use std::sync::Mutex;
@@ -110,17 +111,6 @@ fn a_run_of_the_fast_recipe_makes_none() {
     assert_eq!(count.subnormal, 0);
 }
 
-struct Quiet;
-
-impl Observer for Quiet {
-    fn step(&mut self, _: &StepReport) {}
-    fn evaluating(&mut self, _: usize, _: usize) {}
-    fn epoch(&mut self, _: &EpochReport) {}
-    fn stop(&mut self) -> bool {
-        false
-    }
-}
-
 /// Over all steps of a run, sampled softmax and tied embeddings included.
 #[test]
 fn a_language_model_makes_none() {
@@ -142,10 +132,11 @@ fn a_language_model_makes_none() {
     let path = folder.path().join("run");
     let file = LanguageFile::new(config.pretrain.architecture(&config.model));
     let data = dataset.fingerprints.clone();
-    let run = RunDirectory::create(&path, &config, &file, &dataset.encoder, data, false).unwrap();
+    let mut run =
+        RunDirectory::create(&path, &config, &file, &dataset.encoder, data, false).unwrap();
     let (outcome, counts) = counted(|| {
-        let mut pretrainer = Pretrainer::new(&config, &dataset, None, run, None, &Device::Cpu)?;
-        pretrainer.run(&mut Quiet)
+        let task = LanguageTask::new(&config, &dataset, None, &Device::Cpu)?;
+        Trainer::new(task, TrainerConfig::language_model(&config)).run(&mut run, &mut ())
     });
     outcome.unwrap();
     for count in counts {

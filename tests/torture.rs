@@ -9,7 +9,7 @@
 
 mod support;
 
-use birnn::checkpoint::{ModelFile, Progress, RunDirectory, Snapshot};
+use birnn::checkpoint::{ModelFile, RunDirectory, RunKind, RunState, Snapshot};
 use birnn::config::Config;
 use birnn::data::Labels;
 use birnn::dataset::Fingerprints;
@@ -228,7 +228,7 @@ fn checkpoint(path: &Path) -> PathBuf {
     );
     let tensor = Tensor::arange(0f32, 15_800.0, &Device::Cpu).unwrap();
     let snapshot = Snapshot {
-        progress: Progress::default(),
+        state: RunState::default(),
         tensors: [("x".to_owned(), tensor)].into(),
     };
     run.unwrap().save_last(&snapshot).unwrap();
@@ -239,7 +239,14 @@ fn checkpoint(path: &Path) -> PathBuf {
 fn every_flipped_bit_and_every_shorter_file_of_a_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = checkpoint(folder.path());
-    let resume = || RunDirectory::resume(folder.path(), Fingerprints::default(), &Device::Cpu);
+    let resume = || {
+        RunDirectory::resume(
+            folder.path(),
+            RunKind::Classifier,
+            Fingerprints::default(),
+            &Device::Cpu,
+        )
+    };
     resume().unwrap();
     let stride = rounds(997, 1);
     let (mut flips, mut lengths, mut bytes) = (0, 0, 0);

@@ -1,5 +1,6 @@
 //! `--config` and `--set`.
 
+use super::tell;
 use anyhow::Context;
 use birnn::config::Config;
 use std::path::Path;
@@ -23,7 +24,7 @@ pub(super) fn read_config(
         }
         None => (Path::new(bundled.0), bundled.1),
     };
-    Ok(Config::from_toml(Some(file), overrides)?)
+    Ok(Config::from_toml_noting(Some(file), overrides, &mut tell)?)
 }
 
 /// `KEY=VALUE`, as `--set` takes it.

@@ -89,6 +89,39 @@ fn all_keys() -> Vec<String> {
     keys
 }
 
+/// Keys that have another name today: the old one, and the new one in the same section.
+const RENAMED: [(&str, &str, &str); 3] = [
+    ("train", "encoder_rate", "encoder_lr_multiplier"),
+    ("train", "embedding_rate", "embedding_lr_multiplier"),
+    ("pretrain", "piece_tokens", "segment_tokens"),
+];
+
+/// Gives old keys their new names, and notes it.
+///
+/// # Errors
+/// A key is there under both names.
+pub(super) fn rename_old_keys(table: &mut toml::Table, note: &mut dyn FnMut(&str)) -> Result<()> {
+    for (section, old, new) in RENAMED {
+        let Some(table) = table.get_mut(section).and_then(toml::Value::as_table_mut) else {
+            continue;
+        };
+        let Some(value) = table.remove(old) else {
+            continue;
+        };
+        if table.insert(new.to_owned(), value).is_some() {
+            return Err(Error::config(
+                format!("{section}.{old}"),
+                format!("this is the old name of {section}.{new}, which is there, too"),
+                "leave it out",
+            ));
+        }
+        note(&format!(
+            "configuration, {section}.{old}: the name today is {section}.{new}"
+        ));
+    }
+    Ok(())
+}
+
 /// Sets a dotted key.
 pub(super) fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     let parsed = format!("value = {value}").parse::<toml::Table>();

@@ -6,6 +6,9 @@
 //! is one that a run can use.
 
 mod data;
+#[cfg(feature = "toml")]
+mod file;
+#[cfg(feature = "toml")]
 mod keys;
 mod pretrain;
 mod range;
@@ -17,12 +20,10 @@ pub use pretrain::PretrainConfig;
 pub use train::TrainConfig;
 pub use trainer::TrainerConfig;
 
-use crate::error::{Error, Result, one_line, plain_words};
+use crate::error::{Error, Result};
 use crate::models::classifier::ModelConfig;
 use crate::text::TextConfig;
-use keys::{check_keys, resolve_paths, set};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// A training run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,57 +44,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks a config: the TOML text of `file` (or none), then overrides in order.
-    ///
-    /// An override is (`model.num_hiddens`, `64`); its value is TOML, or else a string.
-    ///
-    /// # Errors
-    /// Text that is not TOML, an unknown key, a value of another type or out of range.
-    pub fn from_toml(file: Option<(&Path, &str)>, overrides: &[(String, String)]) -> Result<Self> {
-        let mut table = toml::Table::new();
-        if let Some((path, text)) = file {
-            table = text.parse().map_err(|error: toml::de::Error| {
-                // A tab would be written out, and the mark below the line would be off.
-                let message = error.to_string().replace('\t', " ");
-                let lines: Vec<String> = message.lines().map(one_line).collect();
-                Error::config(
-                    path.display().to_string(),
-                    format!("not valid TOML: {}", lines.join("\n")),
-                    "correct the file",
-                )
-            })?;
-            check_keys(&table)?;
-            if let Some(folder) = path.parent() {
-                resolve_paths(&mut table, folder);
-            }
-        }
-        for (key, value) in overrides {
-            set(&mut table, key, value)?;
-        }
-        check_keys(&table)?;
-        let config: Self =
-            serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
-                let (key, problem) = (error.path().to_string(), error.inner().message());
-                // An error of ours within a value already names key and remedy.
-                let ours = problem.strip_prefix(&format!("configuration, {key}: "));
-                match ours.and_then(|ours| ours.split_once("; ")) {
-                    Some((problem, remedy)) => Error::config(key, problem, remedy),
-                    None => Error::config(key, plain_words(problem), "correct the value"),
-                }
-            })?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    /// The complete config as TOML. Keys without a value (`None`) are left out.
-    ///
-    /// # Errors
-    /// None that is known of: every config can be written.
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self)
-            .map_err(|error| Error::config("the config", error.to_string(), "report this as a bug"))
-    }
-
     /// Checks what serde cannot.
     pub(crate) fn validate(&self) -> Result<()> {
         self.text.validate()?;

@@ -68,9 +68,11 @@ pub struct TrainConfig {
     /// layers begin with; its vocabulary is used, too.
     pub init_from: Option<PathBuf>,
     /// What the learning rate of the recurrent layers is multiplied by.
-    pub encoder_rate: f64,
+    #[serde(alias = "encoder_rate")]
+    pub encoder_lr_multiplier: f64,
     /// What the learning rate of the embeddings is multiplied by.
-    pub embedding_rate: f64,
+    #[serde(alias = "embedding_rate")]
+    pub embedding_lr_multiplier: f64,
     /// Gradual unfreezing (Howard and Ruder 2018): the decoder learns from the first step on, each group
     /// below it this many epochs after the one above (the recurrent layers from the last to the first, then
     /// the embeddings); 0 for all at once.
@@ -125,8 +127,8 @@ impl Default for TrainConfig {
             embedding_deviation: 1.0,
             forget_bias: 0.0,
             init_from: None,
-            encoder_rate: 1.0,
-            embedding_rate: 1.0,
+            encoder_lr_multiplier: 1.0,
+            embedding_lr_multiplier: 1.0,
             unfreeze_every: 0.0,
             vectors: None,
             vector_epochs: 0,
@@ -185,8 +187,11 @@ impl TrainConfig {
             above_zero("train.ngram_cost", self.ngram_cost),
             above_zero("train.embedding_deviation", self.embedding_deviation),
             finite("train.forget_bias", self.forget_bias),
-            from_zero("train.encoder_rate", self.encoder_rate),
-            from_zero("train.embedding_rate", self.embedding_rate),
+            from_zero("train.encoder_lr_multiplier", self.encoder_lr_multiplier),
+            from_zero(
+                "train.embedding_lr_multiplier",
+                self.embedding_lr_multiplier,
+            ),
             from_zero("train.unfreeze_every", self.unfreeze_every),
             positive("train.log_every", self.log_every),
         ])?;

@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::format::is_gzip_name;
 use crate::error::{Error, Result};
+use crate::fs::gzip::gunzip;
 
 /// The longest line that is read: longer ones are not text.
 const MAX_LINE: usize = 64 << 20;
@@ -39,7 +38,7 @@ impl<'a> Input<'a> {
         let reader: Box<dyn BufRead> = match (is_gzip_name(path), is_gzip(&mut reader, &origin)?) {
             (false, false) => Box::new(reader),
             (true, true) => {
-                let mut reader = unpack(reader);
+                let mut reader = unpack(reader, &origin)?;
                 if is_gzip(&mut reader, &origin)? {
                     return refuse("the gzip data hold gzip data", "unpack the file once");
                 }
@@ -74,7 +73,7 @@ impl<'a> Input<'a> {
         Ok(Self {
             origin: origin.to_owned(),
             reader: if packed {
-                unpack(reader)
+                unpack(reader, origin)?
             } else {
                 Box::new(reader)
             },
@@ -232,26 +231,24 @@ impl fmt::Display for Damage {
 impl std::error::Error for Damage {}
 
 /// Decompresses gzip data, all members of it, up to [`MAX_UNPACKED`].
-fn unpack<'a>(reader: impl BufRead + 'a) -> Box<dyn BufRead + 'a> {
-    Box::new(BufReader::with_capacity(
-        1 << 16,
-        Unpack {
-            decoder: MultiGzDecoder::new(reader),
-            left: MAX_UNPACKED,
-        },
-    ))
+fn unpack<'a>(reader: impl BufRead + 'a, origin: &str) -> Result<Box<dyn BufRead + 'a>> {
+    let unpacked = Unpacked {
+        reader: gunzip(reader, origin)?,
+        left: MAX_UNPACKED,
+    };
+    Ok(Box::new(BufReader::with_capacity(1 << 16, unpacked)))
 }
 
-struct Unpack<R> {
-    decoder: MultiGzDecoder<R>,
+struct Unpacked<'a> {
+    reader: Box<dyn BufRead + 'a>,
     left: u64,
 }
 
-impl<R: BufRead> Read for Unpack<R> {
+impl Read for Unpacked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let damage = |problem, remedy| io::Error::other(Damage { problem, remedy });
         let read = self
-            .decoder
+            .reader
             .read(buffer)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => damage(

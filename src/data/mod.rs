@@ -33,10 +33,18 @@ mod input;
 mod jsonl;
 mod labels;
 mod layout;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_parquet.rs"]
 mod parquet;
 mod rows;
 mod source;
 mod split;
+#[cfg(feature = "csv")]
+mod table;
+#[cfg(not(feature = "csv"))]
+#[path = "no_table.rs"]
 mod table;
 
 pub use format::Format;

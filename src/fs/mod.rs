@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `atomic` | files and folders that appear as a whole |
 //! | `disk` | the operations beneath, which tests let fail |
+//! | `gzip` | unpacking |
 //! | [`cache`] | what was computed from texts, found again by its hash |
 
 pub(crate) mod atomic;
 pub mod cache;
 pub(crate) mod disk;
+pub(crate) mod gzip;

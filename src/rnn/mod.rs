@@ -13,7 +13,7 @@
 //! | state `h`, `c` | [L*D, B, H]: layer 0 forward, layer 0 reverse, layer 1 forward, ... |
 //!
 //! ```
-//! use birnn::{dropout::Phase, rnn::{Mode, Recurrent, RecurrentConfig}};
+//! use birnn::{ops::dropout::Phase, rnn::{Mode, Recurrent, RecurrentConfig}};
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::{VarBuilder, VarMap};
 //!

@@ -130,7 +130,7 @@ mod tests {
     use crate::config::Config;
     use crate::rng::normal_tensor;
     use crate::rnn::kernels::{DirectionWeights, equations};
-    use crate::train::initial_model;
+    use crate::train::classifier::initial_model;
 
     #[test]
     fn a_step_gate_by_gate_is_a_step_of_the_equations() {

@@ -1,7 +1,7 @@
 //! The lines of a file of word vectors, plain or packed, and what each of them holds.
 
 use crate::error::{Error, Result};
-use flate2::read::MultiGzDecoder;
+use crate::fs::gzip::gunzip;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
@@ -61,7 +61,7 @@ impl Lines {
         let file: Chain<Cursor<Vec<u8>>, Counted> = Cursor::new(start).chain(file);
         let reader: Box<dyn BufRead> = if is_gzip {
             let file = BufReader::with_capacity(1 << 18, file);
-            Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file)))
+            gunzip(file, &name)?
         } else {
             Box::new(BufReader::with_capacity(1 << 18, file))
         };

@@ -202,6 +202,10 @@ pub fn wait(child: &mut Child) -> std::process::ExitStatus {
 
 /// The temperature of a model.
 pub fn temperature(folder: &Path) -> f64 {
-    let model = birnn::checkpoint::ModelDirectory::load(folder, &candle_core::Device::Cpu);
+    let model = birnn::checkpoint::SavedClassifier::load(
+        folder,
+        birnn::checkpoint::Loading::Mapped,
+        &candle_core::Device::Cpu,
+    );
     model.unwrap().temperature
 }

@@ -12,7 +12,7 @@ use birnn::parameters::Parameters;
 use birnn::rng::{Rng, Stream};
 use birnn::rnn::kernels::{self, Kernel, Mode};
 use birnn::rnn::{Recurrent, RecurrentConfig, State};
-use birnn::train::{LabelledBatch, Learner};
+use birnn::train::classifier::{LabelledBatch, Learner};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
 

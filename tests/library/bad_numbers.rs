@@ -2,11 +2,10 @@
 //! defined; never NaN.
 
 use birnn::batch::Batch;
-use birnn::checkpoint::ModelDirectory;
+use birnn::checkpoint::{Loading, SavedClassifier};
 use birnn::dataset::encode_texts;
-use birnn::inference::Ensemble;
 use birnn::inference::Evaluation;
-use birnn::inference::predict;
+use birnn::inference::{Ensemble, Predictor};
 use birnn::ops::cross_entropy::{Targets, cross_entropy, cross_entropy_to};
 use birnn::ops::dropout::Phase;
 use candle_core::{Device, Tensor};
@@ -35,12 +34,12 @@ fn changed(change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::TempDir {
             (name, tensor)
         })
         .collect();
-    ModelDirectory::write_weights(folder.path(), &weights, 1.0).unwrap();
+    SavedClassifier::write_weights(folder.path(), &weights, 1.0).unwrap();
     folder
 }
 
-fn ensemble(model: ModelDirectory) -> Ensemble {
-    Ensemble::new(vec![model]).unwrap()
+fn ensemble(model: SavedClassifier) -> Ensemble {
+    Ensemble::new(vec![model.into()]).unwrap()
 }
 
 #[test]
@@ -55,7 +54,7 @@ fn weights_that_are_not_finite_are_refused_by_name() {
             }
             _ => tensor,
         });
-        let error = ModelDirectory::load(folder.path(), &CPU).unwrap_err();
+        let error = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
@@ -70,8 +69,8 @@ fn weights_that_are_not_finite_are_refused_by_name() {
 #[test]
 fn weights_so_large_that_the_output_is_not_finite_are_an_error() {
     let folder = changed(|_, tensor| (tensor.ones_like().unwrap() * 3e38).unwrap());
-    let model = ModelDirectory::load(folder.path(), &CPU).unwrap();
-    let error = predict(&ensemble(model), &["the film"], &mut ()).unwrap_err();
+    let model = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
+    let error = ensemble(model).predict(&["the film"]).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -84,7 +83,7 @@ fn weights_so_large_that_the_output_is_not_finite_are_an_error() {
 
 #[test]
 fn a_text_without_a_known_word_is_so_many_unknown_ones() {
-    let model = ModelDirectory::load(&textbook(), &CPU).unwrap();
+    let model = SavedClassifier::load(&textbook(), Loading::Mapped, &CPU).unwrap();
     let texts = ["qqq zzz", "", " \t\n", "\u{0}\u{301}"];
     let unknown = model.encoder.unknown_id().unwrap();
     let ids = encode_texts(&model.encoder, &texts, &mut ())
@@ -94,13 +93,13 @@ fn a_text_without_a_known_word_is_so_many_unknown_ones() {
     // A text without tokens is one unknown word.
     assert_eq!((&ids[1][..], &ids[2][..]), (&[unknown][..], &[unknown][..]));
     let model = ensemble(model);
-    let found = predict(&model, &texts, &mut ()).unwrap().unwrap();
+    let found = model.predict(&texts).unwrap();
     assert_eq!(found[1].logits, found[2].logits);
     for prediction in &found {
         let sum: f64 = prediction.scores.iter().copied().map(f64::from).sum();
         assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     }
-    assert!(predict(&model, &[], &mut ()).unwrap().unwrap().is_empty());
+    assert!(model.predict(&[]).unwrap().is_empty());
 }
 
 #[test]
@@ -111,7 +110,7 @@ fn batches_without_texts_or_tokens_and_ids_out_of_range_are_errors() {
         message(&[&[1], &[]]),
         "lengths: row 1 has length 0, but every row needs at least one step"
     );
-    let model = ModelDirectory::load(&textbook(), &CPU).unwrap();
+    let model = SavedClassifier::load(&textbook(), Loading::Mapped, &CPU).unwrap();
     let batch = Batch::new(&[&[1, u32::MAX]]).unwrap();
     let error = model.model.forward(&batch, Phase::Inference).unwrap_err();
     let rows = model.encoder.vocabulary_size();

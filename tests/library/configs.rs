@@ -1,7 +1,7 @@
 //! Every config that is shipped can be loaded, and builds a model.
 
 use birnn::config::Config;
-use birnn::train::initial_model;
+use birnn::train::classifier::initial_model;
 use candle_core::Device;
 use std::path::Path;
 

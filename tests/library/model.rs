@@ -3,9 +3,8 @@
 use crate::support::{Fixture, assert_close, fixture_path, values};
 use birnn::batch::Batch;
 use birnn::batch::packing::Packing;
-use birnn::checkpoint::{ModelDirectory, ModelFile};
-use birnn::inference::Ensemble;
-use birnn::inference::predict;
+use birnn::checkpoint::{Loading, ModelFile, SavedClassifier};
+use birnn::inference::{Classifier, Ensemble, Predictor};
 use birnn::models::classifier::{BiRnn, ModelConfig};
 use birnn::ops::dropout::Phase;
 use birnn::ops::pooling::{Pooling, pool};
@@ -167,7 +166,7 @@ fn a_token_outside_the_vocabulary_is_an_error() {
 #[test]
 fn a_hand_made_directory_gives_pytorchs_logits() {
     let path = fixture_path("textbook");
-    let directory = ModelDirectory::load(&path, &CPU).unwrap();
+    let directory = SavedClassifier::load(&path, Loading::Mapped, &CPU).unwrap();
     let expected = std::fs::read(path.join("expected.json")).unwrap();
     let expected: Vec<serde_json::Value> = serde_json::from_slice(&expected).unwrap();
     assert_eq!(expected.len(), 8);
@@ -188,9 +187,9 @@ fn a_hand_made_directory_gives_pytorchs_logits() {
             ids
         );
     }
-    let ensemble = Ensemble::from(directory);
-    let predictions = predict(&ensemble, &texts, &mut ()).unwrap().unwrap();
-    let probabilities = ensemble.probabilities(&texts, &mut ()).unwrap().unwrap();
+    let ensemble = Ensemble::from(Classifier::from(directory));
+    let predictions = ensemble.predict(&texts).unwrap();
+    let probabilities = ensemble.predict_proba(&texts).unwrap();
     assert!(predictions.iter().map(|p| &p.scores).eq(&probabilities));
     for (prediction, row) in predictions.iter().zip(&expected) {
         for (class, logit) in prediction.logits.iter().enumerate() {
@@ -216,16 +215,16 @@ fn a_model_read_from_its_files_is_the_model() {
     let labels = birnn::data::Labels::new(["x", "y", "z"].map(str::to_owned).to_vec()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = ModelFile::new(config.clone(), &text, labels);
-    ModelDirectory::write_description(folder.path(), &file, &encoder).unwrap();
+    SavedClassifier::write_description(folder.path(), &file, &encoder).unwrap();
     for dtype in [DType::F32, DType::F16] {
         let tensors = parameters.tensors().into_iter();
         let tensors = tensors
             .map(|(name, tensor)| (name, tensor.to_dtype(dtype).unwrap()))
             .collect();
-        ModelDirectory::write_weights(folder.path(), &tensors, 1.0).unwrap();
+        SavedClassifier::write_weights(folder.path(), &tensors, 1.0).unwrap();
         let builder = birnn::parameters::builder(tensors, &CPU);
         let model = BiRnn::new(&config, 30, 3, builder.to_dtype(DType::F32)).unwrap();
-        let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+        let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
         let logits = |model: &BiRnn| model.forward(&batch, Phase::Inference).unwrap();
         assert_eq!(values(&logits(&directory.model)), values(&logits(&model)));
         let beyond = Batch::new(&[&[30]]).unwrap();
@@ -237,7 +236,7 @@ fn a_model_read_from_its_files_is_the_model() {
             let zeros = zeros
                 .map(|(name, tensor)| (name, tensor.zeros_like().unwrap()))
                 .collect();
-            ModelDirectory::write_weights(folder.path(), &zeros, 1.0).unwrap();
+            SavedClassifier::write_weights(folder.path(), &zeros, 1.0).unwrap();
             assert_eq!(values(&logits(&directory.model)), values(&logits(&model)));
         }
     }
@@ -253,7 +252,7 @@ fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_mode
     let labels = birnn::data::Labels::new(["x", "y"].map(str::to_owned).to_vec()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = ModelFile::new(config.clone(), &text, labels);
-    ModelDirectory::write_description(folder.path(), &file, &encoder).unwrap();
+    SavedClassifier::write_description(folder.path(), &file, &encoder).unwrap();
     // All numbers of a model are its temperature.
     let write = |temperature: f64| {
         let tensors = parameters.tensors().into_iter();
@@ -263,11 +262,11 @@ fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_mode
                 (name, same)
             })
             .collect();
-        ModelDirectory::write_weights(folder.path(), &tensors, temperature).unwrap();
+        SavedClassifier::write_weights(folder.path(), &tensors, temperature).unwrap();
     };
     let batch = Batch::new(&[&[1, 0]]).unwrap();
     let read = || {
-        let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+        let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
         let logits = directory.model.forward(&batch, Phase::Inference).unwrap();
         (directory.temperature, values(&logits))
     };

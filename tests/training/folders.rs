@@ -3,9 +3,9 @@
 use super::toy::{
     CPU, Reference, Toy, WEIGHTS, Watch, checkpoints, everything, last, log, plain, weights,
 };
-use birnn::checkpoint::{Resumed, RunDirectory, Snapshot};
+use birnn::checkpoint::{RunDirectory, RunKind, RunState, Snapshot};
 use birnn::dataset::{Encoded, Fingerprints};
-use birnn::train::Trainer;
+use birnn::train::classifier::ClassifierTask;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,10 @@ use std::path::Path;
 #[test]
 fn an_empty_split_is_refused() {
     let toy = Toy::new();
-    let folder = tempfile::tempdir().unwrap();
     let config = plain();
-    let run = toy.create(&config, folder.path(), false).unwrap();
     let none = Encoded::default();
     let parts = toy.parts(&config);
-    let error = Trainer::new(&config, parts, &toy.train, &none, 2, 1, run, None).unwrap_err();
+    let error = ClassifierTask::new(&config, parts, &toy.train, &none, 2, 1).unwrap_err();
     assert_eq!(error.to_string(), "train, validation: a split has no texts");
 }
 
@@ -39,7 +37,7 @@ fn other_data_are_refused_and_nothing_is_touched() {
     let mut other = Fingerprints::default();
     other.add("training texts", "1");
     other.add("tokenizer", "2");
-    let error = RunDirectory::resume(folder.path(), other, &CPU).unwrap_err();
+    let error = RunDirectory::resume(folder.path(), RunKind::Classifier, other, &CPU).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -94,7 +92,13 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
             .unwrap();
         let path = last(folder.path()).join(name);
         change(&path, half);
-        let resumed = RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap();
+        let resumed = RunDirectory::resume(
+            folder.path(),
+            RunKind::Classifier,
+            Fingerprints::default(),
+            &CPU,
+        )
+        .unwrap();
         let [problem] = &resumed.skipped[..] else {
             panic!("{:?}", resumed.skipped);
         };
@@ -103,7 +107,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
             problem.contains("is not that in SHA256SUMS") || name == "SHA256SUMS",
             "{problem}"
         );
-        assert!(resumed.snapshot.progress.step < 5);
+        assert!(resumed.snapshot.state.step < 5);
         drop(resumed);
         toy.go_on(folder.path(), &mut Watch::default()).unwrap();
         reference.assert_same(folder.path(), name);
@@ -134,7 +138,7 @@ fn a_folder_belongs_to_one_run_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = toy.create(&plain(), folder.path(), false).unwrap();
     let snapshot = Snapshot {
-        progress: birnn::checkpoint::Progress::default(),
+        state: RunState::default(),
         tensors: BTreeMap::new(),
     };
     first.save_last(&snapshot).unwrap();
@@ -144,7 +148,13 @@ fn a_folder_belongs_to_one_run_at_a_time() {
     );
     let error = toy.create(&plain(), folder.path(), true).unwrap_err();
     assert_eq!(error.to_string(), expected);
-    let error = RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap_err();
+    let error = RunDirectory::resume(
+        folder.path(),
+        RunKind::Classifier,
+        Fingerprints::default(),
+        &CPU,
+    )
+    .unwrap_err();
     assert_eq!(error.to_string(), expected);
     assert_eq!(checkpoints(folder.path()).len(), 1, "nothing was removed");
     drop(first);
@@ -189,26 +199,32 @@ fn sha256(path: &Path) -> String {
 fn a_checkpoint_of_another_model_is_refused() {
     let toy = Toy::new();
     let folder = interrupted_run(&toy);
-    let resume = || RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap();
-    let Resumed {
-        run, mut snapshot, ..
-    } = resume();
+    let resume = || {
+        RunDirectory::resume(
+            folder.path(),
+            RunKind::Classifier,
+            Fingerprints::default(),
+            &CPU,
+        )
+        .unwrap()
+    };
+    let mut snapshot = resume().snapshot;
     snapshot.tensors.remove("parameters/decoder.bias").unwrap();
     let config = plain();
-    let error = toy.trainer(&config, run, Some(snapshot)).unwrap_err();
+    let error = toy.trainer(&config, Some(snapshot)).unwrap_err();
     assert!(error.to_string().contains("decoder.bias"), "{error}");
 
     let mut config = plain();
     config.model.num_hiddens = 7;
-    let Resumed { run, snapshot, .. } = resume();
-    let error = toy.trainer(&config, run, Some(snapshot)).unwrap_err();
+    let snapshot = resume().snapshot;
+    let error = toy.trainer(&config, Some(snapshot)).unwrap_err();
     assert!(error.to_string().contains("shape"), "{error}");
 }
 
 #[test]
 fn a_folder_without_a_run_cannot_be_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let error = RunDirectory::config_of::<birnn::checkpoint::Progress>(folder.path()).unwrap_err();
+    let error = RunDirectory::config_of(folder.path(), RunKind::Classifier).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

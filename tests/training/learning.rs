@@ -2,11 +2,13 @@
 
 use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, description, last, plain, tensors, weights};
-use birnn::checkpoint::{ModelDirectory, Resumed, RunDirectory};
+use birnn::checkpoint::{Loading, Resumed, RunDirectory, RunKind, SavedClassifier};
+use birnn::config::TrainerConfig;
 use birnn::dataset::{Encoded, Fingerprints};
 use birnn::models::classifier::EMBEDDING;
 use birnn::optim::Ema;
-use birnn::train::{EpochReport, Outcome, Trainer, initial_model};
+use birnn::train::classifier::{ClassifierTask, initial_model};
+use birnn::train::{EpochReport, Outcome, Trainer};
 use birnn::vectors::read_vectors;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
@@ -75,7 +77,7 @@ fn the_temperature_is_that_of_the_best_epoch() {
     config.train.epochs = 1;
     toy.begin(&config, folder.path(), &mut Watch::default())
         .unwrap();
-    let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+    let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
     let mut told = |_, _| ControlFlow::Continue(());
     let logits = directory.model.logits(&toy.validation.ids, &mut told);
     let logits = logits.unwrap().unwrap();
@@ -86,7 +88,7 @@ fn the_temperature_is_that_of_the_best_epoch() {
     assert_eq!(directory.file.temperature, None);
     let text = description(folder.path()).replacen('{', "{\"temperature\": 2.5,", 1);
     fs::write(folder.path().join("config.json"), text).unwrap();
-    let directory = ModelDirectory::load(folder.path(), &CPU).unwrap();
+    let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
     assert_eq!(directory.temperature, 2.5);
 }
 
@@ -147,8 +149,13 @@ fn the_average_is_what_is_saved_and_the_last_values_are_what_is_resumed() {
     toy.begin(&config, folder.path(), &mut Watch::default())
         .unwrap();
     let saved = tensors(&folder.path().join(WEIGHTS));
-    let Resumed { snapshot, .. } =
-        RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap();
+    let Resumed { snapshot, .. } = RunDirectory::resume(
+        folder.path(),
+        RunKind::Classifier,
+        Fingerprints::default(),
+        &CPU,
+    )
+    .unwrap();
     let under = |prefix: &str| -> BTreeMap<String, Tensor> {
         let of = |(name, tensor): (&String, &Tensor)| {
             Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
@@ -159,7 +166,7 @@ fn the_average_is_what_is_saved_and_the_last_values_are_what_is_resumed() {
     parameters.assign(&under("parameters/")).unwrap();
     let mut averages = Ema::new(0.9, &parameters, |_| true).unwrap();
     averages
-        .restore(snapshot.progress.step, under("differences/"))
+        .restore(snapshot.state.step, under("differences/"))
         .unwrap();
     let averages = averages.values(&parameters).unwrap();
     for (name, last) in parameters.tensors() {
@@ -183,12 +190,12 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
         config.train.epochs = 4;
         config.train.batch_size = batch_size;
         config.train.accumulate = accumulate;
-        let run = toy.create(&config, folder.path(), false).unwrap();
+        let mut run = toy.create(&config, folder.path(), false).unwrap();
         let parts = toy.parts(&config);
-        let mut trainer =
-            Trainer::new(&config, parts, &train, &toy.validation, 2, 1, run, None).unwrap();
+        let task = ClassifierTask::new(&config, parts, &train, &toy.validation, 2, 1).unwrap();
+        let mut trainer = Trainer::new(task, TrainerConfig::classifier(&config));
         let mut watch = Watch::default();
-        trainer.run(&mut watch).unwrap();
+        trainer.run(&mut run, &mut watch).unwrap();
         assert_eq!(watch.steps.len(), 4);
         tensors(&last(folder.path()).join("training.safetensors"))
     };
@@ -241,7 +248,13 @@ fn groups_that_are_frozen_keep_their_values() {
         let folder = tempfile::tempdir().unwrap();
         toy.begin(&config, folder.path(), &mut Watch::default())
             .unwrap();
-        let run = RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap();
+        let run = RunDirectory::resume(
+            folder.path(),
+            RunKind::Classifier,
+            Fingerprints::default(),
+            &CPU,
+        )
+        .unwrap();
         let (_, before) = toy.parts(&config);
         for (name, var) in before.iter() {
             let after = &run.snapshot.tensors[&format!("parameters/{name}")];

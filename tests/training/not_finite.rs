@@ -2,25 +2,27 @@
 
 use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, plain};
-use birnn::checkpoint::{Resumed, RunDirectory};
+use birnn::checkpoint::{Resumed, RunDirectory, RunKind};
 use birnn::config::Config;
+use birnn::config::TrainerConfig;
 use birnn::dataset::Fingerprints;
 use birnn::error::Error;
 use birnn::train::Trainer;
+use birnn::train::classifier::ClassifierTask;
 use candle_core::Tensor;
 use std::path::Path;
 
 /// Every tensor of the last checkpoint is finite, and a trainer takes it.
 fn assert_good_checkpoint(toy: &Toy, config: &Config, path: &Path) {
-    let Resumed { run, snapshot, .. } =
-        RunDirectory::resume(path, Fingerprints::default(), &CPU).unwrap();
+    let Resumed { snapshot, .. } =
+        RunDirectory::resume(path, RunKind::Classifier, Fingerprints::default(), &CPU).unwrap();
     for (name, tensor) in &snapshot.tensors {
         let finite = support::values(tensor)
             .iter()
             .all(|value| value.is_finite());
         assert!(finite, "{name}");
     }
-    toy.trainer(config, run, Some(snapshot)).unwrap();
+    toy.trainer(config, Some(snapshot)).unwrap();
 }
 
 #[test]
@@ -87,14 +89,15 @@ fn a_loss_that_is_not_a_number_is_named_at_its_step() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let config = plain();
-    let run = toy.create(&config, folder.path(), false).unwrap();
+    let mut run = toy.create(&config, folder.path(), false).unwrap();
     let parts = toy.parts(&config);
     let bias = parts.1.get("decoder.bias").unwrap();
     let infinite = Tensor::new(&[f32::MAX, f32::MIN], &CPU).unwrap();
     bias.set(&infinite).unwrap();
     let (train, validation) = (&toy.train, &toy.validation);
-    let mut trainer = Trainer::new(&config, parts, train, validation, 2, 1, run, None).unwrap();
-    let error = trainer.run(&mut Watch::default()).unwrap_err();
+    let task = ClassifierTask::new(&config, parts, train, validation, 2, 1).unwrap();
+    let mut trainer = Trainer::new(task, TrainerConfig::classifier(&config));
+    let error = trainer.run(&mut run, &mut Watch::default()).unwrap_err();
     assert!(
         matches!(error, Error::NotFinite { step: 0 | 1, .. }),
         "{error}"

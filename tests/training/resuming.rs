@@ -3,7 +3,7 @@
 use super::toy::{
     CPU, Reference, Toy, Watch, checkpoints, everything, interrupted, last, plain, weights,
 };
-use birnn::checkpoint::{RunDirectory, Snapshot};
+use birnn::checkpoint::{RunDirectory, RunKind, RunState, Snapshot};
 use birnn::dataset::Fingerprints;
 use birnn::train::Outcome;
 use std::collections::BTreeMap;
@@ -154,20 +154,26 @@ fn numbers_of_a_checkpoint_are_read_as_they_were_written() {
     // Of these doubles, many do not survive a reader that is right to one unit in the last place.
     for n in 1..200u32 {
         let value = f64::from(n) / 97.0 / 3.0;
-        let progress = birnn::checkpoint::Progress {
+        let state = RunState {
             epoch_loss: value,
             best_accuracy: Some(value / 7.0),
             best_loss: Some(value * 1e-9),
             ..Default::default()
         };
         let snapshot = Snapshot {
-            progress: progress.clone(),
+            state: state.clone(),
             tensors: BTreeMap::new(),
         };
         run.save_last(&snapshot).unwrap();
         drop(run);
-        let read = RunDirectory::resume(folder.path(), Fingerprints::default(), &CPU).unwrap();
-        assert_eq!(read.snapshot.progress, progress, "{value}");
+        let read = RunDirectory::resume(
+            folder.path(),
+            RunKind::Classifier,
+            Fingerprints::default(),
+            &CPU,
+        )
+        .unwrap();
+        assert_eq!(read.snapshot.state, state, "{value}");
         run = read.run;
     }
 }
@@ -182,7 +188,7 @@ fn the_config_of_a_run_is_read_as_it_was_written() {
     toy.begin(&config, folder.path(), &mut Watch::stop_at(1))
         .unwrap();
     assert_eq!(
-        RunDirectory::config_of::<birnn::checkpoint::Progress>(folder.path()).unwrap(),
+        RunDirectory::config_of(folder.path(), RunKind::Classifier).unwrap(),
         config
     );
 }

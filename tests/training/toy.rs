@@ -1,13 +1,14 @@
 //! A small problem, and runs that learn it.
 
-use birnn::checkpoint::{ModelFile, Resumed, RunDirectory, Snapshot};
-use birnn::config::Config;
+use birnn::checkpoint::{ModelFile, Resumed, RunDirectory, RunKind, Snapshot};
+use birnn::config::{Config, TrainerConfig};
 use birnn::data::Labels;
 use birnn::dataset::{Encoded, Fingerprints};
 use birnn::error::Result;
 use birnn::parameters::Parameters;
 use birnn::text::{TextConfig, TextEncoder};
-use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer, initial_model};
+use birnn::train::classifier::{ClassifierTask, initial_model};
+use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,26 +85,32 @@ impl Toy {
     pub fn trainer<'a>(
         &'a self,
         config: &'a Config,
-        run: RunDirectory,
         snapshot: Option<Snapshot>,
-    ) -> Result<Trainer<'a>> {
+    ) -> Result<Trainer<ClassifierTask<'a>>> {
         let parts = self.parts(config);
         let (train, validation) = (&self.train, &self.validation);
-        Trainer::new(config, parts, train, validation, 2, 1, run, snapshot)
+        let task = ClassifierTask::new(config, parts, train, validation, 2, 1)?;
+        let trainer = Trainer::new(task, TrainerConfig::classifier(config));
+        match snapshot {
+            Some(snapshot) => trainer.resume(snapshot),
+            None => Ok(trainer),
+        }
     }
 
     /// Begins a run in a folder.
     pub fn begin(&self, config: &Config, path: &Path, observer: &mut Watch) -> Result<Outcome> {
-        let run = self.create(config, path, false)?;
-        self.trainer(config, run, None)?.run(observer)
+        let mut run = self.create(config, path, false)?;
+        self.trainer(config, None)?.run(&mut run, observer)
     }
 
     /// Goes on with it, as the program does: with the config of the folder.
     pub fn go_on(&self, path: &Path, observer: &mut Watch) -> Result<Outcome> {
-        let config = RunDirectory::config_of::<birnn::checkpoint::Progress>(path)?;
-        let Resumed { run, snapshot, .. } =
-            RunDirectory::resume(path, Fingerprints::default(), &CPU)?;
-        self.trainer(&config, run, Some(snapshot))?.run(observer)
+        let config = RunDirectory::config_of(path, RunKind::Classifier)?;
+        let Resumed {
+            mut run, snapshot, ..
+        } = RunDirectory::resume(path, RunKind::Classifier, Fingerprints::default(), &CPU)?;
+        self.trainer(&config, Some(snapshot))?
+            .run(&mut run, observer)
     }
 }
 

@@ -244,7 +244,7 @@ mod tests {
     use crate::config::Config;
     use crate::ops::pooling::Pooling;
     use crate::rnn::kernels::Mode;
-    use crate::train::initial_model;
+    use crate::train::classifier::initial_model;
 
     fn difference(a: &Tensor, b: &Tensor) -> f32 {
         assert_eq!(a.dims(), b.dims());

@@ -8,8 +8,8 @@ use crate::models::classifier::EMBEDDING;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Groups {
     num_layers: usize,
-    encoder_rate: f64,
-    embedding_rate: f64,
+    encoder_lr_multiplier: f64,
+    embedding_lr_multiplier: f64,
     unfreeze_every: f64,
 }
 
@@ -17,8 +17,8 @@ impl Groups {
     pub(super) fn of(config: &Config) -> Self {
         Self {
             num_layers: config.model.num_layers,
-            encoder_rate: config.train.encoder_rate,
-            embedding_rate: config.train.embedding_rate,
+            encoder_lr_multiplier: config.train.encoder_lr_multiplier,
+            embedding_lr_multiplier: config.train.embedding_lr_multiplier,
             unfreeze_every: config.train.unfreeze_every,
         }
     }
@@ -28,9 +28,9 @@ impl Groups {
         let (groups_above, factor) = match layer_of(name) {
             Some(layer) => (
                 self.num_layers - layer.min(self.num_layers),
-                self.encoder_rate,
+                self.encoder_lr_multiplier,
             ),
-            None if name == EMBEDDING => (self.num_layers + 1, self.embedding_rate),
+            None if name == EMBEDDING => (self.num_layers + 1, self.embedding_lr_multiplier),
             None => (0, 1.0),
         };
         match epochs < self.unfreeze_every * groups_above as f64 {
@@ -54,8 +54,8 @@ mod tests {
     fn groups_thaw_from_the_top_down() {
         let groups = Groups {
             num_layers: 2,
-            encoder_rate: 0.5,
-            embedding_rate: 0.25,
+            encoder_lr_multiplier: 0.5,
+            embedding_lr_multiplier: 0.25,
             unfreeze_every: 1.0,
         };
         let names = [

@@ -265,12 +265,11 @@ fn corrected(logits: Tensor, candidates: &Candidates, target_indices: &Tensor) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::language::{
-        Input, LanguageConfig, LanguageTraining, RnnModel, Softmax, Stream, Unigrams,
-    };
+    use crate::models::language::{Input, LanguageConfig, RnnModel};
     use crate::parameters::Parameters;
     use crate::rng::{self, Rng};
     use crate::rnn::kernels::Mode;
+    use crate::train::language::{LanguageTraining, Softmax, Stream, Unigrams};
 
     fn learner(config: &LanguageConfig) -> LanguageLearner {
         let build = |vb: candle_nn::VarBuilder| RnnModel::new(config, 12, vb);
@@ -330,9 +329,9 @@ mod tests {
             };
             for softmax in [Softmax::Full, sampled] {
                 let batch = learner.prepare(&TEXTS, softmax, 11).unwrap();
-                let fast = learner.recorded_gradients(&batch, None).unwrap();
+                let fast = learner.recorded_gradients(&batch, None, 1.0).unwrap();
                 let (fast, loss, _) = fast.unwrap();
-                let (slow, slow_loss, _) = learner.graph_gradients(&batch, None).unwrap();
+                let (slow, slow_loss, _) = learner.graph_gradients(&batch, None, 1.0).unwrap();
                 assert_eq!(loss.tokens, slow_loss.tokens);
                 assert_eq!(loss.tokens, [10, if bidirectional { 10 } else { 0 }]);
                 for (fast, slow) in loss.nats.into_iter().zip(slow_loss.nats) {
@@ -381,10 +380,12 @@ mod tests {
             for number in 0..2 {
                 let segment = stream.segment(number).unwrap();
                 let batch = TextBatch::of_segment(&segment, 12, number as u64).unwrap();
-                let fast = learner.recorded_gradients(&batch, Some(&state)).unwrap();
+                let fast = learner
+                    .recorded_gradients(&batch, Some(&state), 1.0)
+                    .unwrap();
                 let (fast, loss, after) = fast.unwrap();
                 let (slow, slow_loss, slow_after) =
-                    learner.graph_gradients(&batch, Some(&state)).unwrap();
+                    learner.graph_gradients(&batch, Some(&state), 1.0).unwrap();
                 assert_same(&learner, &fast, &slow);
                 assert_eq!((loss.tokens, slow_loss.tokens), ([12, 0], [12, 0]));
                 assert!((loss.mean() - slow_loss.mean()).abs() < 1e-6);
@@ -452,7 +453,7 @@ mod tests {
             let text: Vec<u32> = (0..6).map(|_| unigrams.draw(&mut rng)).collect();
             let loss = |softmax| {
                 let batch = learner.prepare(&[&text], softmax, pass).unwrap();
-                learner.gradients(&batch).unwrap().1.loss()
+                learner.gradients(&[batch]).unwrap().1.mean()
             };
             full += loss(Softmax::Full) / 300.0;
             estimated += loss(sampled) / 300.0;
@@ -468,7 +469,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.to_string(), "texts: none of them has two tokens");
         let batch = learner.prepare(&[&[1, 12]], Softmax::Full, 0).unwrap();
-        let error = learner.gradients(&batch).unwrap_err().to_string();
+        let error = learner.gradients(&[batch]).unwrap_err().to_string();
         assert_eq!(error, "ids: token 12, but the vocabulary has 12");
     }
 }
