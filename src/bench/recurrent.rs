@@ -7,7 +7,7 @@ use crate::ops::dropout::Phase;
 use crate::parameters::Parameters;
 use crate::rng::{Rng, Stream};
 use crate::rnn::{Recurrent, RecurrentConfig};
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
 /// Forward and backward pass of the stack on packed rows, the gradient of the input included.
@@ -29,14 +29,9 @@ pub(super) fn recurrent(workload: &Workload, repeats: usize, device: &Device) ->
     // In a thread of the pool, as the trainer.
     rayon::scope(|_| {
         Timing::measure(1, repeats, || {
-            if let Some(pass) = layers.record(&input, &packing, None, Phase::Inference)? {
-                let d_output = Tensor::ones(pass.output().dims(), DType::F32, device)?;
-                pass.backward(d_output, true)?;
-                return Ok(());
-            }
-            let input = Var::from_tensor(&input)?;
-            let (output, _) = layers.forward_packed(&input, &packing, None, Phase::Inference)?;
-            output.sum_all()?.backward()?;
+            let pass = layers.forward_train(&input, &packing, None, Phase::Inference)?;
+            let d_output = Tensor::ones(pass.output().dims(), DType::F32, device)?;
+            pass.backward(d_output, true)?;
             Ok(device.synchronize()?)
         })
     })

@@ -66,6 +66,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn read(text: &str, overrides: &[(&str, &str)]) -> Result<Config> {
         let overrides: Vec<(String, String)> = overrides

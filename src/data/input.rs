@@ -301,8 +301,8 @@ mod tests {
         let mut packed = flate2::read::GzEncoder::new(&[7u8; 100][..], Default::default());
         let mut bytes = Vec::new();
         packed.read_to_end(&mut bytes).unwrap();
-        let mut reader = Unpack {
-            decoder: MultiGzDecoder::new(&bytes[..]),
+        let mut reader = Unpacked {
+            reader: gunzip(&bytes[..], "x.gz").unwrap(),
             left: 99,
         };
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();

@@ -9,7 +9,7 @@ pub(crate) mod upload;
 pub use indices::Indices;
 
 use crate::error::{Error, Result};
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -104,9 +104,12 @@ pub fn device(name: &str) -> Result<Device> {
     })
 }
 
-/// Whether there are functions of this library's own for a device: else Candle's tensor operations do all.
-pub(crate) fn has_functions(device: &Device) -> bool {
-    device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda())
+/// Whether this library has kernels of its own for tensors like this one: single precision, on the CPU or, with the
+/// feature `cuda`, on an NVIDIA GPU. For all others Candle's tensor operations do everything.
+pub(crate) fn has_kernels(tensor: &Tensor) -> bool {
+    let device = tensor.device();
+    let known = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
+    known && tensor.dtype() == DType::F32
 }
 
 /// The best device that this library was built for and that is there, its name, and what was wrong with better

@@ -1,6 +1,7 @@
 //! Embedding tables, a row of numbers for every token: looking rows up, and the way back.
 
 use crate::batch::Batch;
+use crate::device::has_kernels;
 use crate::device::indices::Indices;
 use crate::device::storage::read;
 use crate::error::{Error, Result};
@@ -51,20 +52,20 @@ impl EmbeddingTable for Embedding {
 /// Elements of a thread's share; a multiple of four for any width of a row.
 const BLOCK: usize = 1 << 15;
 
-/// The row of every id, [N, E], from a table [V, E] of single precision, after dropout; without graph.
+/// The row of every id, [N, E], from a table [V, E], after dropout; without graph.
 ///
 /// # Errors
 /// An id outside the table, or a failing tensor operation.
 pub(crate) fn embed_dropped(table: &Tensor, ids: &Indices, mask: Option<&Mask>) -> Result<Tensor> {
-    if table.device().is_cpu() {
+    if table.device().is_cpu() && has_kernels(table) {
         return lookup(table, ids, mask);
     }
     check_ids(ids.iter(), table)?;
     let rows = table.index_select(&ids.on(table.device())?, 0)?;
-    if let Some(mask) = mask {
-        mask.apply_in_place(&rows)?;
+    match mask {
+        Some(mask) => mask.apply_owned(rows),
+        None => Ok(rows),
     }
-    Ok(rows)
 }
 
 /// The row of every id, [N, E], from a table [V, E] on the CPU, after dropout; without graph.

@@ -3,9 +3,8 @@
 use crate::device::indices::Indices;
 use crate::device::storage::read;
 use crate::error::{Error, Result};
-use crate::ops::gather::{UsedRows, select_used};
 use birnn_kernels::slices;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
 
 /// The gradient of one parameter.
@@ -158,73 +157,11 @@ fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
     }
 }
 
-/// The rows of a table that a batch uses, as a small table of their own: its gradient is as large
-/// as the batch, not as the vocabulary.
-#[derive(Debug, Clone)]
-pub struct RowTable {
-    used: UsedRows,
-    /// The values of the used rows, [rows, columns].
-    table: Var,
-}
-
-impl RowTable {
-    /// The rows of `table` that are used.
-    ///
-    /// # Errors
-    /// A row that the table does not have, or a failing tensor operation.
-    pub fn new(table: &Tensor, used: &UsedRows) -> Result<Self> {
-        Ok(Self {
-            table: Var::from_tensor(&used.of_table(table)?)?,
-            used: used.clone(),
-        })
-    }
-
-    /// The row of every id, [ids, columns].
-    ///
-    /// # Errors
-    /// A failing tensor operation.
-    pub fn lookup(&self) -> Result<Tensor> {
-        select_used(&self.table, &self.used)
-    }
-
-    /// The gradient of the rows after a backward pass.
-    pub fn gradient(&self, store: &mut candle_core::backprop::GradStore) -> Option<Gradient> {
-        let values = store.remove(&self.table)?;
-        Some(Gradient::Rows {
-            rows: self.used.rows().clone(),
-            values,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::normal_tensor;
     use candle_core::Device;
-
-    #[test]
-    fn a_row_table_has_the_gradient_of_the_whole_table() {
-        let whole = Var::from_tensor(&normal_tensor(1, &[10, 3])).unwrap();
-        let ids = [7, 2, 2, 9, 7, 2];
-        let upstream = normal_tensor(2, &[6, 3]);
-        let loss = |rows: &Tensor| (rows * &upstream).unwrap().sum_all().unwrap();
-
-        let selected = whole.index_select(&Tensor::new(&ids, &Device::Cpu).unwrap(), 0);
-        let dense = loss(&selected.unwrap()).backward().unwrap();
-        let dense: Vec<Vec<f32>> = dense.get(&whole).unwrap().to_vec2().unwrap();
-
-        let table = RowTable::new(&whole, &UsedRows::new(&ids)).unwrap();
-        let mut store = loss(&table.lookup().unwrap()).backward().unwrap();
-        let Some(Gradient::Rows { rows, values }) = table.gradient(&mut store) else {
-            panic!("no gradient by rows");
-        };
-        assert_eq!(*rows, [2, 7, 9]);
-        for (row, values) in rows.iter().zip(values.to_vec2::<f32>().unwrap()) {
-            assert_eq!(values, dense[*row as usize]);
-        }
-        assert!(RowTable::new(&whole, &UsedRows::new(&[10])).is_err());
-    }
 
     #[test]
     fn the_norm_is_that_of_all_elements() {

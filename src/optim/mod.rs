@@ -6,12 +6,16 @@ mod gradients;
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod norm_cuda;
 mod rates;
+#[cfg(test)]
+mod row_table;
 pub mod schedule;
 mod weights;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use ema::Ema;
-pub use gradients::{Gradient, Gradients, RowTable, clip_scale};
+pub use gradients::{Gradient, Gradients, clip_scale};
 pub use rates::Rates;
+#[cfg(test)]
+pub(crate) use row_table::RowTable;
 pub use schedule::{Schedule, ScheduleKind};
 pub use weights::Weights;

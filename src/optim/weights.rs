@@ -1,12 +1,12 @@
 //! The weights of a model that learns.
 
-use super::{AdamW, AdamWConfig, Ema, Gradients, Rates, clip_scale};
+use super::{AdamW, AdamWConfig, Ema, Gradient, Gradients, Rates, clip_scale};
 use crate::device::storage::read;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use candle_core::Tensor;
+use candle_core::{Tensor, TensorId};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Names of the tensors to go on from begin with one of these.
 const PARAMETERS: &str = "parameters/";
@@ -38,6 +38,21 @@ impl Weights {
             averages,
             clip_norm,
         }
+    }
+
+    /// The gradients of parameters by name, from those by the parameter's tensor.
+    pub(crate) fn named(
+        &self,
+        gradients: impl IntoIterator<Item = (TensorId, Tensor)>,
+    ) -> Gradients {
+        let mut by_tensor: HashMap<TensorId, Tensor> = gradients.into_iter().collect();
+        let mut named = Gradients::default();
+        for (name, var) in self.parameters.iter() {
+            if let Some(gradient) = by_tensor.remove(&var.id()) {
+                named.insert(name, Gradient::Dense(gradient));
+            }
+        }
+        named
     }
 
     /// The parameters.

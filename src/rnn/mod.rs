@@ -31,13 +31,13 @@
 //! ```
 
 mod cell;
+mod forward_train;
 pub mod kernels;
-mod recorded;
 pub mod scratch;
 mod stack;
 pub mod views;
 
 pub use crate::rnn::kernels::{Mode, State};
 pub use cell::{GruCell, LstmCell, RnnCell};
-pub use recorded::{ParameterGradients, RecordedStack};
+pub use forward_train::{ParameterGradients, StackActivations};
 pub use stack::{Recurrent, RecurrentConfig};

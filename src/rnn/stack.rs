@@ -232,21 +232,21 @@ impl Recurrent {
         initial: Option<&State>,
         phase: Phase,
     ) -> Result<(Tensor, State)> {
-        self.forward_watched(input, packing, initial, phase, &mut |_, _| ())
+        self.forward_with_hook(input, packing, initial, phase, &mut |_, _| ())
     }
 
-    /// The same; `watch` is shown the output [N, D*H] and the last state [D, B, H] of each layer, from the
+    /// The same; `hook` is shown the output [N, D*H] and the last state [D, B, H] of each layer, from the
     /// bottom up.
     ///
     /// # Errors
     /// As [`Recurrent::forward_packed`].
-    pub fn forward_watched(
+    pub fn forward_with_hook(
         &self,
         input: &Tensor,
         packing: &Arc<Packing>,
         initial: Option<&State>,
         phase: Phase,
-        watch: &mut dyn FnMut(&Tensor, &State),
+        hook: &mut dyn FnMut(&Tensor, &State),
     ) -> Result<(Tensor, State)> {
         self.check_initial(initial, packing)?;
         let mut output = input.clone();
@@ -265,7 +265,7 @@ impl Recurrent {
                 prepared: self.prepared[index].as_ref(),
             };
             let (next, state) = self.kernel.forward(&layer)?;
-            watch(&next, &state);
+            hook(&next, &state);
             output = next;
             states.push(state);
         }

@@ -122,7 +122,7 @@ impl Walk {
             &ids,
             (vec![Symbol::Tokens.into()], why.to_owned()),
         );
-        let logits = model.forward_watched(batch, Phase::Inference, &mut |stage, tensor| {
+        let logits = model.forward_with_hook(batch, Phase::Inference, &mut |stage, tensor| {
             let (name, described) = symbols::stage(&config.model, stage);
             self.add(Part::Prediction, name, tensor, described);
         })?;
@@ -220,7 +220,7 @@ impl Walk {
         let labels = vec![0; texts.len()];
         let phase = Phase::Training { seed: 0, step: 0 };
         let batch = Batch::new(texts)?;
-        let logits = model.forward_watched(&batch, phase, &mut |stage, tensor| {
+        let logits = model.forward_with_hook(&batch, phase, &mut |stage, tensor| {
             let (name, described) = symbols::stage(&config.model, stage);
             self.add(Part::Training, name, tensor, described);
         })?;

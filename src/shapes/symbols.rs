@@ -1,7 +1,7 @@
 //! The shapes of a config's tensors in symbols, and why they are there.
 
 use super::dim::{Dim, Symbol};
-use crate::models::classifier::{EMBEDDING, ModelConfig, Stage};
+use crate::models::classifier::{Activation, EMBEDDING, ModelConfig};
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::ops::pooling::Pooling;
 use crate::rnn::kernels::Mode;
@@ -129,16 +129,16 @@ fn of_encoder(config: &ModelConfig, name: &str) -> Described {
 }
 
 /// What a forward pass makes.
-pub(super) fn stage(config: &ModelConfig, stage: Stage) -> (String, Described) {
+pub(super) fn stage(config: &ModelConfig, stage: Activation) -> (String, Described) {
     let (pooled, pooled_why) = pooled(config);
     let state = || vec![Directions.into(), Batch.into(), NumHiddens.into()];
     let (name, shape, why) = match stage {
-        Stage::Embedded => (
+        Activation::Embedded => (
             "embedded".to_owned(),
             vec![Tokens.into(), EmbeddingSize.into()],
             "a row of embedding.weight for each token; packed, without padding".to_owned(),
         ),
-        Stage::Output(layer) => (
+        Activation::Output(layer) => (
             format!("output of layer {layer}"),
             vec![Tokens.into(), output_width()],
             match config.bidirectional {
@@ -146,23 +146,23 @@ pub(super) fn stage(config: &ModelConfig, stage: Stage) -> (String, Described) {
                 false => "h of every step".to_owned(),
             },
         ),
-        Stage::Hidden(layer) => (
+        Activation::Hidden(layer) => (
             format!("h_n of layer {layer}"),
             state(),
             "h where each direction ends: the last step, for reverse the first".to_owned(),
         ),
-        Stage::Cell(layer) => (
+        Activation::Cell(layer) => (
             format!("c_n of layer {layer}"),
             state(),
             "the memory cell at the same places".to_owned(),
         ),
-        Stage::Pooled => ("pooled".to_owned(), vec![Batch.into(), pooled], pooled_why),
-        Stage::NgramScores => (
+        Activation::Pooled => ("pooled".to_owned(), vec![Batch.into(), pooled], pooled_why),
+        Activation::NgramScores => (
             "scores of n-grams".to_owned(),
             vec![Batch.into(), Classes.into()],
             "the sum of ngrams.weight over the n-grams of each text".to_owned(),
         ),
-        Stage::Logits => (
+        Activation::Logits => (
             "logits".to_owned(),
             vec![Batch.into(), Classes.into()],
             match config.ngrams.is_on() {

@@ -189,9 +189,9 @@ fn a_loss_of_the_state_alone_has_gradients_as_often_as_wanted() {
     assert_close(&both, &(first + other).unwrap(), 1e-5, "sum of both");
 }
 
-/// Without a graph the same bits come out: `record` is what training uses.
+/// Without a graph the same bits come out: `forward_train` is what training uses.
 #[test]
-fn recorded_passes_have_the_gradients_of_the_graph() {
+fn passes_without_a_graph_have_its_gradients() {
     let config = RecurrentConfig {
         num_layers: 2,
         bidirectional: true,
@@ -207,8 +207,8 @@ fn recorded_passes_have_the_gradients_of_the_graph() {
     let input = case.input.as_detached_tensor();
     let pass = case
         .stack
-        .record(&input, &case.packing, None, Phase::Inference);
-    let pass = pass.unwrap().unwrap();
+        .forward_train(&input, &case.packing, None, Phase::Inference);
+    let pass = pass.unwrap();
     assert_eq!(values(pass.output()), values(&output));
     let (d_input, parameters) = pass.backward(case.upstream[0].clone(), true).unwrap();
     let of_input = gradients.get(&case.input).unwrap();
@@ -221,6 +221,41 @@ fn recorded_passes_have_the_gradients_of_the_graph() {
             values(gradients.get(var).unwrap()),
             "{name}"
         );
+    }
+}
+
+/// What each kernel saves in training leads to the gradients of its graph.
+#[test]
+fn every_kernel_trains_without_a_graph() {
+    for mode in [Mode::RnnTanh, Mode::RnnRelu, Mode::Gru, Mode::Lstm] {
+        let config = RecurrentConfig {
+            num_layers: 2,
+            bidirectional: true,
+            ..RecurrentConfig::new(mode, 5, 4)
+        };
+        let case = Case::new(&config, &[7, 3, 6, 1]);
+        for kernel in birnn::rnn::kernels::all(&CPU, DType::F32) {
+            let stack = case.stack.clone().with_kernel(kernel);
+            let phase = Phase::Inference;
+            let (output, _) = stack
+                .forward_packed(&case.input, &case.packing, None, phase)
+                .unwrap();
+            let loss = (&output * &case.upstream[0]).unwrap().sum_all().unwrap();
+            let gradients = loss.backward().unwrap();
+            let pass = stack.forward_train(&case.input, &case.packing, None, phase);
+            let pass = pass.unwrap();
+            let name = format!("{mode:?} on {}", kernel.name());
+            assert_close(pass.output(), &output, 1e-6, &name);
+            let (d_input, parameters) = pass.backward(case.upstream[0].clone(), true).unwrap();
+            let expected = gradients.get(&case.input).unwrap();
+            assert_close(&d_input.unwrap(), expected, 1e-5, &name);
+            assert_eq!(parameters.len(), case.parameters.iter().count());
+            for (parameter, var) in case.parameters.iter() {
+                let (_, gradient) = parameters.iter().find(|(id, _)| *id == var.id()).unwrap();
+                let context = format!("{name}: {parameter}");
+                assert_close(gradient, gradients.get(var).unwrap(), 1e-5, &context);
+            }
+        }
     }
 }
 

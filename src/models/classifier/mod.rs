@@ -4,7 +4,7 @@ mod decoder;
 mod forward_train;
 mod texts;
 
-pub use forward_train::{ModelGradients, RecordedModel};
+pub use forward_train::BiRnnActivations;
 
 use crate::batch::Batch;
 use crate::batch::packing::Packing;
@@ -147,9 +147,9 @@ pub struct BiRnn {
 }
 
 /// A tensor on the way through a [`BiRnn`]. Texts stand in the batch's sorted order, longest first, but in
-/// [`Stage::Logits`] in that in which the batch was made.
+/// [`Activation::Logits`] in that in which the batch was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum Activation {
     /// The rows of the embedding table, [N, E].
     Embedded,
     /// The output of a recurrent layer, from 0, [N, D*H].
@@ -166,8 +166,8 @@ pub enum Stage {
     Logits,
 }
 
-/// Is shown each [`Stage`] with its tensor.
-pub type Watch<'a> = &'a mut dyn FnMut(Stage, &Tensor);
+/// Is shown each [`Activation`] with its tensor.
+pub type Hook<'a> = &'a mut dyn FnMut(Activation, &Tensor);
 
 /// The name of the embedding table among the parameters.
 pub const EMBEDDING: &str = "embedding.weight";
@@ -289,80 +289,67 @@ impl BiRnn {
     /// # Errors
     /// A token id outside the vocabulary, or a failing tensor operation.
     pub fn forward(&self, batch: &Batch, phase: Phase) -> Result<Tensor> {
-        self.forward_watched(batch, phase, &mut |_, _| ())
+        self.forward_with_hook(batch, phase, &mut |_, _| ())
     }
 
-    /// The same; `watch` is shown the tensors on the way as they come.
+    /// The same; `hook` is shown the tensors on the way as they come.
     ///
     /// # Errors
     /// As [`BiRnn::forward`].
-    pub fn forward_watched(&self, batch: &Batch, phase: Phase, watch: Watch) -> Result<Tensor> {
+    pub fn forward_with_hook(&self, batch: &Batch, phase: Phase, hook: Hook) -> Result<Tensor> {
         let packing = batch.packing();
         let embedded = self.embedding.embed(batch)?;
-        watch(Stage::Embedded, &embedded);
-        let embedded = self.drop_embedded(&embedded, phase)?;
-        let mut logits = self.encode_watched(&embedded, packing, phase, watch)?;
+        hook(Activation::Embedded, &embedded);
+        let embedded = self.embedding_dropout.forward(&embedded, phase)?;
+        let mut logits = self.encode_with_hook(&embedded, packing, phase, hook)?;
         if let Some(ngrams) = &self.ngrams {
             let scores = ngrams.forward(batch, logits.device())?;
-            watch(Stage::NgramScores, &scores);
+            hook(Activation::NgramScores, &scores);
             logits = (&logits + scores)?;
         }
         let logits = in_order(logits, packing)?;
-        watch(Stage::Logits, &logits);
+        hook(Activation::Logits, &logits);
         Ok(logits)
     }
 
-    /// The logits [B, classes] from packed embedded tokens [N, E]: all of [`BiRnn::forward`] but the
-    /// lookup and the branch of n-grams, which both need the tokens.
-    ///
-    /// # Errors
-    /// Shapes that do not fit, or a failing tensor operation.
-    pub fn forward_embedded(
-        &self,
-        embedded: &Tensor,
-        packing: &Arc<Packing>,
-        phase: Phase,
-    ) -> Result<Tensor> {
-        let embedded = self.drop_embedded(embedded, phase)?;
-        in_order(self.encode(&embedded, packing, phase)?, packing)
-    }
-
-    /// Packed embedded tokens [N, E] after their dropout: the first step of training through a graph.
+    /// Packed embedded tokens [N, E] after their dropout.
+    #[cfg(test)]
     pub(crate) fn drop_embedded(&self, embedded: &Tensor, phase: Phase) -> Result<Tensor> {
         self.embedding_dropout.forward(embedded, phase)
     }
 
     /// The logits [B, classes] in sorted order, from packed embedded tokens [N, E] after dropout.
+    #[cfg(test)]
     pub(crate) fn encode(
         &self,
         embedded: &Tensor,
         packing: &Arc<Packing>,
         phase: Phase,
     ) -> Result<Tensor> {
-        self.encode_watched(embedded, packing, phase, &mut |_, _| ())
+        self.encode_with_hook(embedded, packing, phase, &mut |_, _| ())
     }
 
-    fn encode_watched(
+    fn encode_with_hook(
         &self,
         embedded: &Tensor,
         packing: &Arc<Packing>,
         phase: Phase,
-        watch: Watch,
+        hook: Hook,
     ) -> Result<Tensor> {
         let mut layer = 0;
         let mut of_layer = |output: &Tensor, state: &State| {
-            watch(Stage::Output(layer), output);
-            watch(Stage::Hidden(layer), &state.h);
+            hook(Activation::Output(layer), output);
+            hook(Activation::Hidden(layer), &state.h);
             if let Some(c) = &state.c {
-                watch(Stage::Cell(layer), c);
+                hook(Activation::Cell(layer), c);
             }
             layer += 1;
         };
         let (output, _) =
             self.encoder
-                .forward_watched(embedded, packing, None, phase, &mut of_layer)?;
+                .forward_with_hook(embedded, packing, None, phase, &mut of_layer)?;
         let pooled = pool(&self.pooling, &output, self.encoder.directions(), packing)?;
-        watch(Stage::Pooled, &pooled);
+        hook(Activation::Pooled, &pooled);
         let pooled = self.dropout.forward(&pooled, phase)?;
         decoder::logits(&pooled, self.decoder.weight(), self.decoder.bias())
     }

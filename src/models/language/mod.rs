@@ -17,5 +17,7 @@ pub use generate::{Sampling, generate};
 pub(crate) use loss::token_losses;
 pub use loss::{LanguageLoss, perplexity};
 pub use model::RnnModel;
-pub(crate) use model::{DECODER, DECODER_BIAS, detached, one_hot};
+#[cfg(test)]
+pub(crate) use model::detached;
+pub(crate) use model::{DECODER, DECODER_BIAS, one_hot};
 pub(crate) use targets::{LmTargets, gather, scatter};

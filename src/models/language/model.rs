@@ -169,6 +169,7 @@ pub(crate) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> R
 }
 
 /// A state that later steps do not reach back beyond: truncated back-propagation.
+#[cfg(test)]
 pub(crate) fn detached(state: &State) -> State {
     State {
         h: state.h.detach(),

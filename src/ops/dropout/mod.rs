@@ -3,11 +3,12 @@
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
 
+use crate::device::has_kernels;
 use crate::device::storage::{change, elements};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 use birnn_kernels::dropout::drop_elements;
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 /// Whether a forward pass is part of training.
@@ -58,17 +59,10 @@ impl Dropout {
         let Some(mask) = self.mask(phase) else {
             return Ok(x.clone());
         };
-        let ours = x.device().is_cpu() || (cfg!(feature = "cuda") && x.device().is_cuda());
-        if ours && x.dtype() == candle_core::DType::F32 {
-            return Ok(x.contiguous()?.apply_op1(mask)?);
+        match has_kernels(x) {
+            true => Ok(x.contiguous()?.apply_op1(mask)?),
+            false => Ok((x * mask.like(x)?)?),
         }
-        let ones = Tensor::ones(
-            x.shape(),
-            candle_core::DType::F32,
-            &candle_core::Device::Cpu,
-        )?;
-        let mask = ones.apply_op1_no_bwd(&mask)?.to_dtype(x.dtype())?;
-        Ok((x * mask.to_device(x.device())?)?)
     }
 
     /// The mask of this phase; `None` where nothing is dropped.
@@ -120,16 +114,35 @@ impl Mask {
     /// A tensor after dropout, without graph.
     ///
     /// # Errors
-    /// Another type or place.
+    /// A failing tensor operation.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.contiguous()?.apply_op1_no_bwd(self)?)
+        match has_kernels(x) {
+            true => Ok(x.contiguous()?.apply_op1_no_bwd(self)?),
+            false => Ok((x.detach() * self.like(x)?)?),
+        }
     }
 
-    /// The same in place.
+    /// The same of a tensor that nobody else uses: in its own memory where that can be.
     ///
     /// # Errors
-    /// Another type, place or layout.
-    pub(crate) fn apply_in_place(&self, x: &Tensor) -> Result<()> {
+    /// A failing tensor operation.
+    pub(crate) fn apply_owned(&self, x: Tensor) -> Result<Tensor> {
+        if !has_kernels(&x) || !x.is_contiguous() {
+            return self.apply(&x);
+        }
+        self.apply_in_place(&x)?;
+        Ok(x)
+    }
+
+    /// What each element of a tensor is multiplied by, as a tensor of the same shape, type and place.
+    fn like(&self, x: &Tensor) -> Result<Tensor> {
+        let ones = Tensor::ones(x.shape(), DType::F32, &Device::Cpu)?;
+        let factors = ones.apply_op1_no_bwd(self)?.to_dtype(x.dtype())?;
+        Ok(factors.to_device(x.device())?)
+    }
+
+    /// In place, where there are kernels for the tensor.
+    fn apply_in_place(&self, x: &Tensor) -> Result<()> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let (key, threshold) = (self.rng.key(), self.threshold);
@@ -179,7 +192,7 @@ impl CustomOp1 for Mask {
 mod tests {
     use super::*;
     use birnn_kernels::dropout::DRAWN;
-    use candle_core::{DType, Device, Var};
+    use candle_core::Var;
 
     const TRAINING: Phase = Phase::Training { seed: 1, step: 2 };
 

@@ -5,6 +5,6 @@ pub(crate) mod cuda;
 mod select;
 mod used;
 
-pub(crate) use select::{select_rows, select_used};
+pub(crate) use select::select_rows;
 pub use used::UsedRows;
 pub(crate) use used::check_ids;

@@ -1,12 +1,12 @@
 //! Picking rows, as a node of a graph.
 
 use super::used::{UsedRows, check_ids};
-use crate::device::has_functions;
+use crate::device::has_kernels;
 use crate::device::indices::Indices;
 use crate::device::storage::{change, read};
 use crate::error::Result;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Error as CandleError, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Error as CandleError, Layout, Shape, Tensor};
 
 /// The rows of a matrix [R, W] with these numbers, [ids, W]; differentiable.
 ///
@@ -15,28 +15,14 @@ use candle_core::{CpuStorage, CustomOp1, DType, Error as CandleError, Layout, Sh
 /// # Errors
 /// A number that is none of a row, or a failing tensor operation.
 pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Tensor> {
-    select(matrix, &ids.into(), None)
-}
-
-/// The row of every id that is used, [ids, E], from a table of the used rows alone, [rows, E]; differentiable.
-///
-/// # Errors
-/// A table of another size, or a failing tensor operation.
-pub(crate) fn select_used(table: &Tensor, used: &UsedRows) -> Result<Tensor> {
-    select(table, used.indices(), Some(used))
-}
-
-/// The rows of a matrix, and the way back by `used`, or by what the ids use.
-fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Tensor> {
+    let ids = ids.into();
     check_ids(ids.iter(), matrix)?;
-    let device = matrix.device();
-    if !has_functions(device) || matrix.dtype() != DType::F32 || ids.is_empty() {
-        return Ok(matrix.index_select(&ids.on(device)?, 0)?);
+    if !has_kernels(matrix) || ids.is_empty() {
+        return Ok(matrix.index_select(&ids.on(matrix.device())?, 0)?);
     }
     let matrix = matrix.contiguous()?;
     let op = SelectRows {
-        ids: ids.clone(),
-        used: used.cloned(),
+        ids,
         rows: matrix.dim(0)?,
     };
     Ok(match matrix.track_op() {
@@ -48,9 +34,6 @@ fn select(matrix: &Tensor, ids: &Indices, used: Option<&UsedRows>) -> Result<Ten
 /// [`select_rows`] as a node of a graph.
 struct SelectRows {
     ids: Indices,
-    /// The same for the way back, if it is there: their starts and places are those of the ids, and their rows as
-    /// many as the matrix has.
-    used: Option<UsedRows>,
     /// Rows of the matrix.
     rows: usize,
 }
@@ -104,14 +87,7 @@ impl CustomOp1 for SelectRows {
         gradient: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
-        let made;
-        let used = match &self.used {
-            Some(used) => used,
-            None => {
-                made = UsedRows::new(&self.ids);
-                &made
-            }
-        };
+        let used = UsedRows::new(&self.ids);
         if used.rows().len() == self.rows {
             return used.sum(&gradient).map(Some).map_err(CandleError::wrap);
         }

@@ -1,5 +1,6 @@
 //! Which rows a list of ids uses, and where.
 
+use crate::device::has_kernels;
 use crate::device::indices::Indices;
 use crate::device::storage::read;
 use crate::error::{Error, Result};
@@ -134,21 +135,11 @@ impl UsedRows {
         }
     }
 
-    /// The rows of a table [V, E], [rows, E]; without graph.
-    ///
-    /// # Errors
-    /// A row that the table does not have, or a failing tensor operation.
-    pub(crate) fn of_table(&self, table: &Tensor) -> Result<Tensor> {
-        check_ids(self.rows.last(), table)?;
-        let rows = self.rows.on(table.device())?;
-        Ok(table.detach().index_select(&rows, 0)?)
-    }
-
     /// The gradient of the rows, [rows, E], from that of the looked up ids, [N, E]: for each row
     /// the sum over its places, in their order.
     ///
     /// # Errors
-    /// A tensor of another size, or neither on the CPU nor on a GPU that this library was built for.
+    /// A tensor of another size, or a failing tensor operation.
     pub fn sum(&self, gradient: &Tensor) -> Result<Tensor> {
         let (places, width) = gradient.dims2()?;
         if places != self.places.len() {
@@ -158,6 +149,11 @@ impl UsedRows {
             ));
         }
         let shape = (self.rows.len(), width);
+        if !has_kernels(gradient) {
+            let zeros = Tensor::zeros(shape, gradient.dtype(), gradient.device())?;
+            let indices = self.indices().on(gradient.device())?;
+            return Ok(zeros.index_add(&indices, &gradient.detach(), 0)?);
+        }
         #[cfg(feature = "cuda")]
         if gradient.device().is_cuda() {
             return self.sum_on_gpu(gradient, None, self.rows.len());

@@ -4,13 +4,13 @@
 pub(crate) mod cuda;
 
 use crate::batch::packing::Packing;
-use crate::device::has_functions;
+use crate::device::has_kernels;
 use crate::device::storage::{elements, read};
 use crate::error::{Error, Result};
 use crate::ops::gather::select_rows;
 use birnn_kernels::slices;
 use birnn_kernels::subnormals::flushed;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
@@ -53,7 +53,7 @@ pub fn pool(
     if kinds.is_empty() {
         return Err(Error::argument("kinds", "the list is empty"));
     }
-    if !has_functions(output.device()) || output.dtype() != DType::F32 {
+    if !has_kernels(output) {
         return pool_with_tensors(kinds, output, directions, packing);
     }
     let op = PoolOp::new(kinds, directions, packing);
@@ -64,29 +64,38 @@ pub fn pool(
     })
 }
 
-/// A pooling that has run forward without a graph.
+/// A pooling that has run forward, and what its backward pass needs.
 #[derive(Debug)]
-pub(crate) struct RecordedPooling {
-    op: PoolOp,
-    /// Width of the outputs, D*H.
-    width: usize,
+pub(crate) struct PoolingActivations(Pooled);
+
+#[derive(Debug)]
+enum Pooled {
+    /// By the operation, from outputs of this width, D*H.
+    Op(PoolOp, usize),
+    /// By tensor operations, whose graph leads from the result back to the outputs.
+    Tensors { output: Var, pooled: Tensor },
 }
 
-impl RecordedPooling {
-    /// The result of [`pool`], and the way back.
+impl PoolingActivations {
+    /// The result of [`pool`], without a graph, and what its backward pass needs.
     ///
     /// # Errors
-    /// Outputs that are not of single precision, or neither on the CPU nor on a GPU that this library was built for.
+    /// A failing tensor operation.
     pub(crate) fn forward(
         kinds: &[Pooling],
         output: &Tensor,
         directions: usize,
         packing: &Arc<Packing>,
     ) -> Result<(Tensor, Self)> {
+        if !has_kernels(output) {
+            let output = Var::from_tensor(output)?;
+            let pooled = pool_with_tensors(kinds, &output, directions, packing)?;
+            let result = pooled.detach();
+            return Ok((result, Self(Pooled::Tensors { output, pooled })));
+        }
         let op = PoolOp::new(kinds, directions, packing);
         let pooled = output.apply_op1_no_bwd(&op)?;
-        let width = output.dim(1)?;
-        Ok((pooled, Self { op, width }))
+        Ok((pooled, Self(Pooled::Op(op, output.dim(1)?))))
     }
 
     /// The gradient of the outputs, [N, D*H], from that of the result.
@@ -94,11 +103,20 @@ impl RecordedPooling {
     /// # Errors
     /// A tensor that is not where the outputs were.
     pub(crate) fn backward(&self, d_pooled: &Tensor) -> Result<Tensor> {
-        Ok(self.op.d_output(d_pooled, self.width)?)
+        match &self.0 {
+            Pooled::Op(op, width) => Ok(op.d_output(d_pooled, *width)?),
+            Pooled::Tensors { output, pooled } => {
+                let mut store = (pooled * d_pooled)?.sum_all()?.backward()?;
+                match store.remove(output) {
+                    Some(gradient) => Ok(gradient),
+                    None => Ok(output.zeros_like()?),
+                }
+            }
+        }
     }
 }
 
-/// The same in plain tensor operations: the slow twin, for other devices and types.
+/// The same in plain tensor operations, for other devices and types.
 fn pool_with_tensors(
     kinds: &[Pooling],
     output: &Tensor,
@@ -427,11 +445,10 @@ impl CustomOp1 for PoolOp {
 mod tests {
     use super::*;
     use crate::rng::normal_tensor;
-    use candle_core::Var;
 
     /// The fast and the slow pooling agree, gradients included, for every kind and together.
     #[test]
-    fn agrees_with_its_slow_twin() {
+    fn agrees_with_tensor_operations() {
         let packing = Arc::new(Packing::new(&[3, 6, 1, 4]).unwrap());
         let output = Var::from_tensor(&normal_tensor(1, &[packing.rows(), 6])).unwrap();
         let all = [Pooling::Max, Pooling::Ends, Pooling::Mean, Pooling::Final];
@@ -451,10 +468,10 @@ mod tests {
                     loss.backward().unwrap().remove(&output).unwrap()
                 };
                 close(&gradient(&fast), &gradient(&slow));
-                let recorded = RecordedPooling::forward(kinds, &output, directions, &packing);
-                let (pooled, recorded) = recorded.unwrap();
+                let found = PoolingActivations::forward(kinds, &output, directions, &packing);
+                let (pooled, activations) = found.unwrap();
                 close(&pooled, &fast);
-                close(&recorded.backward(&upstream).unwrap(), &gradient(&slow));
+                close(&activations.backward(&upstream).unwrap(), &gradient(&slow));
             }
         }
     }

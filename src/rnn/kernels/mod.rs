@@ -113,23 +113,19 @@ pub trait Kernel: Send + Sync {
         Ok(None)
     }
 
-    /// Runs the layer without a graph, and keeps what its own way back needs; `None` where the
-    /// kernel has no other way back than the graph of [`Kernel::forward`]. Gradients neither reach the
-    /// initial state nor come from the final one; prepared weights are not used.
+    /// Runs the layer without a graph, and saves the activations that its backward pass needs. Gradients neither
+    /// reach the initial state nor come from the final one; prepared weights are not used.
     ///
     /// # Errors
     /// Tensors whose shapes disagree, or a failing tensor operation.
-    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
-        let _ = layer;
-        Ok(None)
-    }
+    fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>>;
 }
 
 /// A layer that has run forward and can run backward once.
 ///
 /// A training step needs no graph: it knows what comes after what. Candle's backward pass adds
 /// every gradient to a tensor of zeros, which for a layer's output is several passes over memory.
-pub trait Recorded: Send + Sync {
+pub trait SavedActivations: Send + Sync {
     /// The packed output, [N, D*H].
     fn output(&self) -> &Tensor;
 

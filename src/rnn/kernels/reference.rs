@@ -1,4 +1,4 @@
-//! The slow twin of every kernel: written to be read, built from `candle_nn::LSTM` and plain
+//! The reference implementation of every kernel: written to be read, built from `candle_nn::LSTM` and plain
 //! tensor operations, differentiated by Candle.
 //!
 //! It pads the batch, reverses each row within its length for the reverse direction, runs every
@@ -6,10 +6,13 @@
 //! floating-point type. Its cost grows with the square of the number of steps in the backward
 //! pass, so it serves as an oracle, not for training; [`tensors`](super::tensors) does.
 
-use super::{DirectionWeights, Kernel, Layer, Mode, State, equations};
+use super::{
+    DirectionWeights, Kernel, Layer, LayerGradients, Mode, SavedActivations, State, check,
+    equations,
+};
 use crate::batch::packing::Packing;
 use crate::error::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Init, LSTM, LSTMConfig, RNN, VarBuilder, rnn::LSTMState};
 use std::collections::HashMap;
 
@@ -54,6 +57,83 @@ impl Kernel for ReferenceKernel {
             c: stack(|step| step.c.as_ref())?,
         };
         Ok((Tensor::cat(&outputs, 1)?, state))
+    }
+
+    /// Through the graph of [`Kernel::forward`].
+    fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>> {
+        let leaf =
+            |tensor: &Tensor| -> Result<Tensor> { Ok(Var::from_tensor(tensor)?.into_inner()) };
+        let input = leaf(layer.input)?;
+        let copies = layer.weights.iter().map(|weights| {
+            Ok(DirectionWeights {
+                input: leaf(&weights.input)?,
+                hidden: leaf(&weights.hidden)?,
+                bias: match &weights.bias {
+                    Some((input, hidden)) => Some((leaf(input)?, leaf(hidden)?)),
+                    None => None,
+                },
+            })
+        });
+        let weights: Vec<DirectionWeights> = copies.collect::<Result<_>>()?;
+        let (output, state) = self.forward(&Layer {
+            input: &input,
+            weights: &weights,
+            prepared: None,
+            ..*layer
+        })?;
+        Ok(Box::new(Graph {
+            input,
+            weights,
+            output,
+            state,
+        }))
+    }
+}
+
+/// A layer that has run forward with a graph.
+struct Graph {
+    input: Tensor,
+    weights: Vec<DirectionWeights>,
+    output: Tensor,
+    state: State,
+}
+
+impl SavedActivations for Graph {
+    fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+        check("d_output", d_output, self.output.dims())?;
+        let mut store = (&self.output * d_output)?.sum_all()?.backward()?;
+        let mut of = |tensor: &Tensor| -> Result<Tensor> {
+            match store.remove(tensor) {
+                Some(gradient) => Ok(gradient),
+                // A layer whose output does not depend on it: one step has no use for `weight_hh`.
+                None => Ok(tensor.zeros_like()?),
+            }
+        };
+        let weights = self.weights.iter().map(|weights| {
+            Ok(DirectionWeights {
+                input: of(&weights.input)?,
+                hidden: of(&weights.hidden)?,
+                bias: match &weights.bias {
+                    Some((input, hidden)) => Some((of(input)?, of(hidden)?)),
+                    None => None,
+                },
+            })
+        });
+        Ok(LayerGradients {
+            weights: weights.collect::<Result<_>>()?,
+            input: match input_wanted {
+                true => Some(of(&self.input)?),
+                false => None,
+            },
+        })
     }
 }
 

@@ -3,16 +3,15 @@
 use super::adversarial::{PROBE, noise, perturbation};
 use super::batch::LabelledBatch;
 use super::learner::Learner;
-use crate::error::{Error, Result};
-use crate::models::classifier::{EMBEDDING, RecordedModel};
+use crate::error::Result;
+use crate::models::classifier::{BiRnnActivations, EMBEDDING};
 use crate::ops::argmax::argmax_rows;
-use crate::ops::cross_entropy::{Targets, cross_entropy_gradient, cross_entropy_to};
+use crate::ops::cross_entropy::{Targets, cross_entropy_gradient};
 use crate::ops::dropout::Phase;
-use crate::optim::{Gradient, Gradients, RowTable};
+use crate::optim::{Gradient, Gradients};
 use crate::rnn::ParameterGradients;
 use crate::train::StepMetrics;
-use candle_core::{Device, Tensor, TensorId, Var};
-use std::collections::HashMap;
+use candle_core::{DType, Device, Tensor};
 
 /// Sums of gradients: of the embedded tokens, if wanted, and of the parameters.
 struct Sums {
@@ -32,11 +31,7 @@ impl Learner {
         let mut gradients = Gradients::default();
         for batch in batches {
             let weight = batch.len() as f64 / texts as f64;
-            let found = match self.recorded_gradients(batch, weight)? {
-                Some(found) => found,
-                None => self.graph_gradients(batch, weight)?,
-            };
-            let (batch_gradients, loss, logits) = found;
+            let (batch_gradients, loss, logits) = self.gradients_of_batch(batch, weight)?;
             gradients.add(batch_gradients)?;
             metrics.loss += loss * batch.len() as f64;
             for (class, label) in argmax_rows(&logits)?.into_iter().zip(batch.known_labels()) {
@@ -51,25 +46,23 @@ impl Learner {
         Ok((gradients, metrics))
     }
 
-    /// Gradients, mean loss and logits without graph, if the model can do that.
-    fn recorded_gradients(
+    /// The gradients of `weight` times the mean loss of a batch, that loss, and the logits on the host.
+    pub(super) fn gradients_of_batch(
         &self,
         batch: &LabelledBatch,
         weight: f64,
-    ) -> Result<Option<(Gradients, f64, Tensor)>> {
+    ) -> Result<(Gradients, f64, Tensor)> {
         let phase = self.phase(batch);
-        let Some(pass) = self.model.record(&batch.batch, phase)? else {
-            return Ok(None);
-        };
+        let pass = self.model.forward_train(&batch.batch, phase)?;
         let embedded = pass.embedded().clone();
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
         // To the host, which wants them anyway: it waits for the pass once.
-        let logits = pass.logits().to_device(&Device::Cpu)?;
+        let logits = on_host(pass.logits())?;
         let (loss, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
-        let d_logits = d_logits.to_device(embedded.device())?;
+        let d_logits = beside(&d_logits, &embedded)?;
         let adversarial = self.adversarial;
         let embedded_wanted = adversarial.weight > 0.0 || !self.freeze_embeddings;
-        let (d_embedded, parameters) = pass.backward_embedded(&d_logits, embedded_wanted)?;
+        let (d_embedded, parameters) = pass.backward(&d_logits, embedded_wanted)?;
         let mut sums = Sums {
             embedded: d_embedded,
             parameters,
@@ -89,33 +82,25 @@ impl Learner {
             let probe = change_along(&noise, PROBE * adversarial.size)?;
             let pass = self
                 .model
-                .record_perturbed(&batch.batch, phase, Some(&probe))?;
-            if let Some(pass) = pass {
-                let d_logits = logits_gradient(&pass, targets, 0.0, 1.0)?;
-                if let (Some(gradient), _) = pass.backward_embedded(&d_logits, true)? {
-                    let change = change_along(&gradient, adversarial.size)?;
-                    let weight = weight * adversarial.virtual_weight;
-                    self.add_perturbed(&mut sums, batch, &change, (targets, 0.0), weight)?;
-                }
+                .forward_train_perturbed(&batch.batch, phase, Some(&probe))?;
+            let d_logits = logits_gradient(&pass, targets, 0.0, 1.0)?;
+            if let (Some(gradient), _) = pass.backward(&d_logits, true)? {
+                let change = change_along(&gradient, adversarial.size)?;
+                let weight = weight * adversarial.virtual_weight;
+                self.add_perturbed(&mut sums, batch, &change, (targets, 0.0), weight)?;
             }
         }
         let Sums {
             embedded: d_embedded,
             parameters,
         } = sums;
-        let mut by_tensor: HashMap<TensorId, Tensor> = parameters.into_iter().collect();
-        let mut gradients = Gradients::default();
-        for (name, var) in self.weights.parameters().iter() {
-            if let Some(gradient) = by_tensor.remove(&var.id()) {
-                gradients.insert(name, Gradient::Dense(gradient));
-            }
-        }
+        let mut gradients = self.weights.named(parameters);
         if let (false, Some(d_embedded)) = (self.freeze_embeddings, d_embedded) {
             let rows = batch.rows.rows().clone();
-            let values = self.model.table_gradient(&d_embedded, phase, &batch.rows)?;
+            let values = self.model.table_gradient(d_embedded, phase, &batch.rows)?;
             gradients.insert(EMBEDDING, Gradient::Rows { rows, values });
         }
-        Ok(Some((gradients, f64::from(loss), logits)))
+        Ok((gradients, f64::from(loss), logits))
     }
 
     /// Adds the gradients of `weight` times the loss of the batch after a change of its embedded
@@ -128,14 +113,12 @@ impl Learner {
         (targets, smoothing): (Targets, f64),
         weight: f64,
     ) -> Result<()> {
+        let phase = self.phase(batch);
         let pass = self
             .model
-            .record_perturbed(&batch.batch, self.phase(batch), Some(change))?;
-        let Some(pass) = pass else {
-            return Ok(());
-        };
+            .forward_train_perturbed(&batch.batch, phase, Some(change))?;
         let d_logits = logits_gradient(&pass, targets, smoothing, weight)?;
-        let (embedded, parameters) = pass.backward_embedded(&d_logits, !self.freeze_embeddings)?;
+        let (embedded, parameters) = pass.backward(&d_logits, !self.freeze_embeddings)?;
         for ((_, sum), (_, more)) in sums.parameters.iter_mut().zip(parameters) {
             *sum = (&*sum + more)?;
         }
@@ -146,73 +129,7 @@ impl Learner {
         Ok(())
     }
 
-    /// The same through Candle's graph, on any device: the slow twin.
-    fn graph_gradients(
-        &self,
-        batch: &LabelledBatch,
-        weight: f64,
-    ) -> Result<(Gradients, f64, Tensor)> {
-        let (packing, phase) = (batch.batch.packing(), self.phase(batch));
-        let table = match self.weights.parameters().get(EMBEDDING) {
-            Some(table) => RowTable::new(table, &batch.rows)?,
-            None => return Err(Error::argument("parameters", "there is no embedding")),
-        };
-        let embedded = match self.freeze_embeddings {
-            true => table.lookup()?.detach(),
-            false => table.lookup()?,
-        };
-        let embedded = self.model.drop_embedded(&embedded, phase)?;
-        let encode = |embedded: &Tensor| self.model.encode(embedded, packing, phase);
-        let loss_of = |embedded: &Tensor, targets, smoothing| {
-            cross_entropy_to(&encode(embedded)?, targets, smoothing)
-        };
-        let (targets, smoothing) = (batch.targets(), self.label_smoothing);
-        let logits = encode(&embedded)?;
-        let loss = cross_entropy_to(&logits, targets, smoothing)?;
-        let mut total = loss.clone();
-        let constant = embedded.detach();
-        // The change from the loss's gradient after the change `from`.
-        let change_after = |from: &Tensor, targets, smoothing| -> Result<Tensor> {
-            // A leaf, whose gradient is kept.
-            let leaf = Var::from_tensor(&(&constant + from)?)?;
-            let mut store = loss_of(&leaf, targets, smoothing)?.backward()?;
-            match store.remove(&leaf) {
-                Some(gradient) => {
-                    perturbation(&constant, &gradient, packing, self.adversarial.size)
-                }
-                None => Ok(constant.zeros_like()?),
-            }
-        };
-        if self.adversarial.weight > 0.0 {
-            let change = change_after(&constant.zeros_like()?, targets, smoothing)?;
-            let loss = loss_of(&(&embedded + change)?, targets, smoothing)?;
-            total = (total + (loss * self.adversarial.weight)?)?;
-        }
-        if self.adversarial.virtual_weight > 0.0 {
-            let said = probabilities_of(&logits)?;
-            let targets = Targets::Probabilities(&said);
-            let noise = noise(&constant, self.seed, batch.pass)?;
-            let probe = perturbation(&constant, &noise, packing, PROBE * self.adversarial.size)?;
-            let change = change_after(&probe, targets, 0.0)?;
-            let loss = loss_of(&(&embedded + change)?, targets, 0.0)?;
-            total = (total + (loss * self.adversarial.virtual_weight)?)?;
-        }
-        let mut store = (total * weight)?.backward()?;
-        let mut gradients = Gradients::default();
-        for (name, var) in self.weights.parameters().iter() {
-            if let Some(gradient) = store.remove(var) {
-                gradients.insert(name, Gradient::Dense(gradient));
-            }
-        }
-        if let Some(gradient) = table.gradient(&mut store) {
-            gradients.insert(EMBEDDING, gradient);
-        }
-        // Only now: it waits for all that the device has been asked for.
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        Ok((gradients, value, logits.detach()))
-    }
-
-    fn phase(&self, batch: &LabelledBatch) -> Phase {
+    pub(super) fn phase(&self, batch: &LabelledBatch) -> Phase {
         Phase::Training {
             seed: self.seed,
             step: batch.pass,
@@ -222,104 +139,28 @@ impl Learner {
 
 /// The gradient of `weight` times the loss of a pass with respect to its logits.
 fn logits_gradient(
-    pass: &RecordedModel,
+    pass: &BiRnnActivations,
     targets: Targets,
     smoothing: f64,
     weight: f64,
 ) -> Result<Tensor> {
-    let logits = pass.logits().to_device(&Device::Cpu)?;
+    let logits = on_host(pass.logits())?;
     let (_, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
-    Ok(d_logits.to_device(pass.logits().device())?)
+    beside(&d_logits, pass.logits())
+}
+
+/// A tensor on the host, in single precision.
+fn on_host(tensor: &Tensor) -> Result<Tensor> {
+    Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?)
+}
+
+/// A tensor on the device and of the type of another one.
+fn beside(tensor: &Tensor, other: &Tensor) -> Result<Tensor> {
+    Ok(tensor.to_dtype(other.dtype())?.to_device(other.device())?)
 }
 
 /// The probabilities of the classes that logits [B, classes] stand for, row after row.
-fn probabilities_of(logits: &Tensor) -> Result<Vec<f32>> {
+pub(super) fn probabilities_of(logits: &Tensor) -> Result<Vec<f32>> {
     let probabilities = candle_nn::ops::softmax(&logits.detach(), 1)?;
     Ok(probabilities.flatten_all()?.to_vec1()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use crate::ops::pooling::Pooling;
-    use crate::rnn::kernels::Mode;
-    use crate::train::classifier::initial_model;
-
-    fn difference(a: &Tensor, b: &Tensor) -> f32 {
-        assert_eq!(a.dims(), b.dims());
-        let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-        difference.max(0).unwrap().to_scalar().unwrap()
-    }
-
-    /// Every cell, with one layer and with two, with all dropouts, frozen embeddings and not, with
-    /// adversarial examples, virtual ones, both and neither; labels, probabilities, and texts of which
-    /// nothing is known.
-    #[test]
-    fn gradients_without_a_graph_are_those_of_the_graph() {
-        let texts: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
-        let mut batch = LabelledBatch::new(&texts, &[0, 2, 1, 1], 11).unwrap();
-        assert_eq!(batch.labels, [2, 1, 0, 1]);
-        for (cell, layers, frozen) in [
-            (Mode::Lstm, 1, false),
-            (Mode::Lstm, 2, true),
-            (Mode::Gru, 2, false),
-            (Mode::RnnTanh, 1, true),
-            (Mode::RnnRelu, 3, false),
-        ] {
-            let mut config = Config::default();
-            config.model.cell = cell;
-            config.model.num_layers = layers;
-            config.model.bidirectional = layers != 3;
-            config.model.bias = !frozen;
-            (config.model.embedding_size, config.model.num_hiddens) = (5, 3);
-            config.model.pooling = vec![Pooling::Ends, Pooling::Max];
-            config.model.embedding_dropout = 0.3;
-            config.model.encoder_dropout = 0.4;
-            config.model.dropout = 0.2;
-            config.train.label_smoothing = 0.1;
-            config.train.freeze_embeddings = frozen;
-            if layers != 3 {
-                config.train.adversarial_weight = 0.7;
-                config.train.adversarial_size = 0.3;
-            }
-            if cell != Mode::RnnTanh {
-                config.train.virtual_adversarial_weight = 0.6;
-            }
-            let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();
-            let learner = Learner::new(&config.train, 3, model).unwrap();
-            if layers == 2 {
-                let (taught, unknown) = ([0.5, 0.25, 0.25].repeat(2), [0.0; 6]);
-                batch.probabilities = [&taught[..], &unknown].concat();
-            }
-            let recorded = learner.recorded_gradients(&batch, 0.7).unwrap();
-            let (fast, loss, logits) = recorded.unwrap();
-            let (slow, slow_loss, slow_logits) = learner.graph_gradients(&batch, 0.7).unwrap();
-            assert!((loss - slow_loss).abs() < 1e-6);
-            assert!(difference(&logits, &slow_logits) < 1e-6);
-            let names = |gradients: &Gradients| -> Vec<String> {
-                gradients.iter().map(|(name, _)| name.to_owned()).collect()
-            };
-            assert_eq!(names(&fast), names(&slow));
-            assert_eq!(names(&fast).contains(&EMBEDDING.to_owned()), !frozen);
-            for ((name, fast), (_, slow)) in fast.iter().zip(slow.iter()) {
-                match (fast, slow) {
-                    (Gradient::Dense(fast), Gradient::Dense(slow)) => {
-                        assert!(difference(fast, slow) < 1e-6, "{cell:?} {name}");
-                    }
-                    (
-                        Gradient::Rows { rows, values },
-                        Gradient::Rows {
-                            rows: slow_rows,
-                            values: slow_values,
-                        },
-                    ) => {
-                        assert_eq!(rows, slow_rows);
-                        assert!(difference(values, slow_values) < 1e-6, "{cell:?} {name}");
-                    }
-                    _ => panic!("{name}: gradients of two kinds"),
-                }
-            }
-        }
-    }
 }

@@ -6,6 +6,8 @@ mod gradients;
 mod groups;
 mod initial;
 mod learner;
+#[cfg(test)]
+mod oracle;
 mod texts;
 mod transfer;
 

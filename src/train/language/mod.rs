@@ -29,9 +29,12 @@
 
 mod batch;
 mod candidates;
+mod decoder;
 mod gradients;
 mod initial;
 mod learner;
+#[cfg(test)]
+mod oracle;
 mod stream;
 mod task;
 

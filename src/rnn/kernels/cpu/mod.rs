@@ -13,8 +13,8 @@ pub use birnn_kernels::InstructionSet;
 pub use memory::keep_freed_memory;
 
 use super::{
-    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, Recorded, Sizes, State, flat,
-    sizes_of_weights,
+    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, SavedActivations, Sizes,
+    State, flat, sizes_of_weights,
 };
 use crate::device::storage::read;
 use crate::error::{Error, Result};
@@ -68,7 +68,7 @@ impl Kernel for CpuKernel {
         Ok((output, flat::state(&state, layer, sizes)?))
     }
 
-    fn record(&self, layer: &Layer) -> Result<Option<Box<dyn Recorded>>> {
+    fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>> {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
         let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
@@ -76,12 +76,12 @@ impl Kernel for CpuKernel {
         let [input, weights, start] = &arguments;
         let output = input.apply_op3_no_bwd(weights, start, &op)?;
         let state = output.apply_op1_no_bwd(&op::FinalState(op.shared.clone()))?;
-        Ok(Some(Box::new(RecordedLayer {
+        Ok(Box::new(CpuActivations {
             state: flat::state(&state, layer, sizes)?,
             op,
             arguments,
             output,
-        })))
+        }))
     }
 
     fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
@@ -164,7 +164,7 @@ fn arguments(
 }
 
 /// A layer that has run forward without a graph.
-struct RecordedLayer {
+struct CpuActivations {
     op: op::RecurrentOp,
     /// Input, weights and initial state.
     arguments: [Tensor; 3],
@@ -172,7 +172,7 @@ struct RecordedLayer {
     state: State,
 }
 
-impl Recorded for RecordedLayer {
+impl SavedActivations for CpuActivations {
     fn output(&self) -> &Tensor {
         &self.output
     }

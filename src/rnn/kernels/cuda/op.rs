@@ -4,7 +4,9 @@ use super::machine::Part;
 use super::pass::{self, Arguments, Gradients, Pass};
 use crate::batch::packing::Packing;
 use crate::device::cuda::gpu::Gpu;
-use crate::rnn::kernels::{Kernel, Layer, LayerGradients, Mode, Recorded, Sizes, State, flat};
+use crate::rnn::kernels::{
+    Kernel, Layer, LayerGradients, Mode, SavedActivations, Sizes, State, flat,
+};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp3, DType, Device, Layout, Result, Shape, Storage, Tensor, bail,
@@ -106,7 +108,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         flat::result(&result, layer, sizes)
     }
 
-    fn record(&self, layer: &Layer) -> crate::error::Result<Option<Box<dyn Recorded>>> {
+    fn forward_train(&self, layer: &Layer) -> crate::error::Result<Box<dyn SavedActivations>> {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
         let input = layer.input.contiguous()?.detach();
@@ -121,13 +123,13 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         };
         let result = input.apply_op3_no_bwd(&weights, &start, &op)?;
         let (output, state) = flat::result(&result, layer, sizes)?;
-        Ok(Some(Box::new(RecordedLayer {
+        Ok(Box::new(CudaActivations {
             op,
             arguments: [input, weights, start],
             result,
             output,
             state,
-        })))
+        }))
     }
 }
 
@@ -272,7 +274,7 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
 }
 
 /// A layer that has run forward without a graph.
-struct RecordedLayer<E: Engine> {
+struct CudaActivations<E: Engine> {
     op: LayerOp<E>,
     /// Input, flat weights, flat initial state.
     arguments: [Tensor; 3],
@@ -281,7 +283,7 @@ struct RecordedLayer<E: Engine> {
     state: State,
 }
 
-impl<E: Engine> Recorded for RecordedLayer<E> {
+impl<E: Engine> SavedActivations for CudaActivations<E> {
     fn output(&self) -> &Tensor {
         &self.output
     }

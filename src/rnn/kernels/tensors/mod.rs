@@ -7,7 +7,7 @@
 
 mod pass;
 
-use super::{Kernel, Layer, State, flat};
+use super::{Kernel, Layer, LayerGradients, SavedActivations, State, check, flat};
 use crate::error::Result;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Storage, Tensor, bail};
@@ -42,6 +42,69 @@ impl Kernel for TensorKernel {
             false => ran.result,
         };
         flat::result(&result, layer, sizes)
+    }
+
+    fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>> {
+        let sizes = layer.sizes()?;
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let arguments = [
+            layer.input.contiguous()?.detach(),
+            flat::of_weights(layer.weights)?.detach(),
+            flat::of_state(&initial)?.detach(),
+        ];
+        let pass = Pass {
+            mode: layer.mode,
+            packing: layer.packing.clone(),
+            sizes,
+        };
+        let ran = pass.forward(arguments.clone())?;
+        let (output, state) = flat::result(&ran.result, layer, sizes)?;
+        Ok(Box::new(TensorActivations {
+            pass,
+            ran,
+            arguments,
+            output,
+            state,
+        }))
+    }
+}
+
+/// A layer that has run forward without a graph.
+struct TensorActivations {
+    pass: Pass,
+    ran: Ran,
+    /// Input, weights and initial state.
+    arguments: [Tensor; 3],
+    output: Tensor,
+    state: State,
+}
+
+impl SavedActivations for TensorActivations {
+    fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+        check("d_output", d_output, self.output.dims())?;
+        // None of the final state.
+        let rest = self.ran.result.elem_count() - d_output.elem_count();
+        let none = Tensor::zeros(rest, d_output.dtype(), d_output.device())?;
+        let d_result = Tensor::cat(&[&d_output.flatten_all()?, &none], 0)?;
+        let Self {
+            pass,
+            ran,
+            arguments,
+            ..
+        } = *self;
+        let [d_input, d_weights, _] = pass.backward(arguments, &ran, &d_result)?;
+        Ok(LayerGradients {
+            input: input_wanted.then_some(d_input),
+            weights: flat::weights(&d_weights, pass.mode, pass.sizes)?,
+        })
     }
 }
 

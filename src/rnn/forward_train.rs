@@ -4,15 +4,15 @@ use super::stack::{Recurrent, stacked};
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::ops::dropout::{Mask, Phase};
-use crate::rnn::kernels::{Layer, Recorded, State};
+use crate::rnn::kernels::{Layer, SavedActivations, State};
 use candle_core::{Tensor, TensorId};
 use std::sync::Arc;
 
 /// A stack that has run forward.
-pub struct RecordedStack<'a> {
+pub struct StackActivations<'a> {
     stack: &'a Recurrent,
     /// From the bottom up, at least one.
-    layers: Vec<Box<dyn Recorded>>,
+    layers: Vec<Box<dyn SavedActivations>>,
     /// The dropout on the output of each layer but the last.
     masks: Vec<Option<Mask>>,
 }
@@ -21,19 +21,19 @@ pub struct RecordedStack<'a> {
 pub type ParameterGradients = Vec<(TensorId, Tensor)>;
 
 impl Recurrent {
-    /// Runs the stack over packed rows [N, I], from states [L*D, B, H] in sorted order or from zeros;
-    /// `None` where the kernel only has a way back through the graph. Gradients do not reach back to the
-    /// state that it began with, nor come from the one that it ends with.
+    /// Runs the stack without a graph over packed rows [N, I], from states [L*D, B, H] in sorted order or from zeros,
+    /// and saves what its backward pass needs. Gradients do not reach the initial state, nor come from the final
+    /// one.
     ///
     /// # Errors
     /// Shapes that do not fit the packing or the parameters.
-    pub fn record(
+    pub fn forward_train(
         &self,
         input: &Tensor,
         packing: &Arc<Packing>,
         initial: Option<&State>,
         phase: Phase,
-    ) -> Result<Option<RecordedStack<'_>>> {
+    ) -> Result<StackActivations<'_>> {
         self.check_initial(initial, packing)?;
         let mut input = input.clone();
         let mut layers = Vec::with_capacity(self.layers.len());
@@ -48,28 +48,26 @@ impl Recurrent {
                 initial: initial.as_ref(),
                 prepared: None,
             };
-            let Some(recorded) = self.kernel.record(&layer)? else {
-                return Ok(None);
-            };
+            let saved = self.kernel.forward_train(&layer)?;
             if let Some(dropout) = self.dropouts.get(index) {
                 let mask = dropout.mask(phase);
                 input = match &mask {
-                    Some(mask) => mask.apply(recorded.output())?,
-                    None => recorded.output().clone(),
+                    Some(mask) => mask.apply(saved.output())?,
+                    None => saved.output().clone(),
                 };
                 masks.push(mask);
             }
-            layers.push(recorded);
+            layers.push(saved);
         }
-        Ok(Some(RecordedStack {
+        Ok(StackActivations {
             stack: self,
             layers,
             masks,
-        }))
+        })
     }
 }
 
-impl RecordedStack<'_> {
+impl StackActivations<'_> {
     /// The packed output of the last layer, [N, D*H].
     pub fn output(&self) -> &Tensor {
         // A stack has at least one layer.
@@ -112,8 +110,10 @@ impl RecordedStack<'_> {
                 }
             }
             gradient = found.input;
-            if let (Some(Some(mask)), Some(gradient)) = (self.masks.pop(), &gradient) {
-                mask.apply_in_place(gradient)?;
+            if let Some(Some(mask)) = self.masks.pop() {
+                gradient = gradient
+                    .map(|gradient| mask.apply_owned(gradient))
+                    .transpose()?;
             }
         }
         Ok((gradient, parameters))

@@ -1,0 +1,173 @@
+//! The gradients through Candle's graph, written to be read: the oracle of the ones that training takes.
+
+use super::adversarial::{PROBE, noise, perturbation};
+use super::gradients::probabilities_of;
+use super::{LabelledBatch, Learner};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::models::classifier::EMBEDDING;
+use crate::ops::cross_entropy::{Targets, cross_entropy_to};
+use crate::ops::pooling::Pooling;
+use crate::optim::{Gradient, Gradients, RowTable};
+use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::tensors::TensorKernel;
+use crate::train::classifier::initial_model;
+use candle_core::{Device, Tensor, Var};
+
+impl Learner {
+    /// The gradients of [`Learner::gradients_of_batch`] through Candle's graph.
+    fn graph_gradients(
+        &self,
+        batch: &LabelledBatch,
+        weight: f64,
+    ) -> Result<(Gradients, f64, Tensor)> {
+        let (packing, phase) = (batch.batch.packing(), self.phase(batch));
+        let table = match self.weights.parameters().get(EMBEDDING) {
+            Some(table) => RowTable::new(table, &batch.rows)?,
+            None => return Err(Error::argument("parameters", "there is no embedding")),
+        };
+        let embedded = match self.freeze_embeddings {
+            true => table.lookup()?.detach(),
+            false => table.lookup()?,
+        };
+        let embedded = self.model.drop_embedded(&embedded, phase)?;
+        let encode = |embedded: &Tensor| self.model.encode(embedded, packing, phase);
+        let loss_of = |embedded: &Tensor, targets, smoothing| {
+            cross_entropy_to(&encode(embedded)?, targets, smoothing)
+        };
+        let (targets, smoothing) = (batch.targets(), self.label_smoothing);
+        let logits = encode(&embedded)?;
+        let loss = cross_entropy_to(&logits, targets, smoothing)?;
+        let mut total = loss.clone();
+        let constant = embedded.detach();
+        // The change from the loss's gradient after the change `from`.
+        let change_after = |from: &Tensor, targets, smoothing| -> Result<Tensor> {
+            // A leaf, whose gradient is kept.
+            let leaf = Var::from_tensor(&(&constant + from)?)?;
+            let mut store = loss_of(&leaf, targets, smoothing)?.backward()?;
+            match store.remove(&leaf) {
+                Some(gradient) => {
+                    perturbation(&constant, &gradient, packing, self.adversarial.size)
+                }
+                None => Ok(constant.zeros_like()?),
+            }
+        };
+        if self.adversarial.weight > 0.0 {
+            let change = change_after(&constant.zeros_like()?, targets, smoothing)?;
+            let loss = loss_of(&(&embedded + change)?, targets, smoothing)?;
+            total = (total + (loss * self.adversarial.weight)?)?;
+        }
+        if self.adversarial.virtual_weight > 0.0 {
+            let said = probabilities_of(&logits)?;
+            let targets = Targets::Probabilities(&said);
+            let noise = noise(&constant, self.seed, batch.pass)?;
+            let probe = perturbation(&constant, &noise, packing, PROBE * self.adversarial.size)?;
+            let change = change_after(&probe, targets, 0.0)?;
+            let loss = loss_of(&(&embedded + change)?, targets, 0.0)?;
+            total = (total + (loss * self.adversarial.virtual_weight)?)?;
+        }
+        let mut store = (total * weight)?.backward()?;
+        let mut gradients = Gradients::default();
+        for (name, var) in self.weights.parameters().iter() {
+            if let Some(gradient) = store.remove(var) {
+                gradients.insert(name, Gradient::Dense(gradient));
+            }
+        }
+        if let Some(gradient) = table.gradient(&mut store) {
+            gradients.insert(EMBEDDING, gradient);
+        }
+        // Only now: it waits for all that the device has been asked for.
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        Ok((gradients, value, logits.detach()))
+    }
+}
+
+fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+    difference.max(0).unwrap().to_scalar().unwrap()
+}
+
+/// Every cell, with one layer and with two, with all dropouts, frozen embeddings and not, with
+/// adversarial examples, virtual ones, both and neither; labels, probabilities, and texts of which
+/// nothing is known.
+#[test]
+fn gradients_without_a_graph_are_those_of_the_graph() {
+    let texts: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
+    let mut batch = LabelledBatch::new(&texts, &[0, 2, 1, 1], 11).unwrap();
+    assert_eq!(batch.labels, [2, 1, 0, 1]);
+    for (cell, layers, frozen) in [
+        (Mode::Lstm, 1, false),
+        (Mode::Lstm, 2, true),
+        (Mode::Gru, 2, false),
+        (Mode::RnnTanh, 1, true),
+        (Mode::RnnRelu, 3, false),
+    ] {
+        let mut config = Config::default();
+        config.model.cell = cell;
+        config.model.num_layers = layers;
+        config.model.bidirectional = layers != 3;
+        config.model.bias = !frozen;
+        (config.model.embedding_size, config.model.num_hiddens) = (5, 3);
+        config.model.pooling = vec![Pooling::Ends, Pooling::Max];
+        config.model.embedding_dropout = 0.3;
+        config.model.encoder_dropout = 0.4;
+        config.model.dropout = 0.2;
+        config.train.label_smoothing = 0.1;
+        config.train.freeze_embeddings = frozen;
+        if layers != 3 {
+            config.train.adversarial_weight = 0.7;
+            config.train.adversarial_size = 0.3;
+        }
+        if cell != Mode::RnnTanh {
+            config.train.virtual_adversarial_weight = 0.6;
+        }
+        let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();
+        let learner = Learner::new(&config.train, 3, model).unwrap();
+        if layers == 2 {
+            let (soft, unknown) = ([0.5, 0.25, 0.25].repeat(2), [0.0; 6]);
+            batch.probabilities = [&soft[..], &unknown].concat();
+        }
+        assert_same(&learner, &batch);
+        // The kernel of devices that have none of their own.
+        let by_tensors = Learner {
+            model: learner.model.clone().with_kernel(&TensorKernel),
+            ..learner
+        };
+        assert_same(&by_tensors, &batch);
+    }
+}
+
+/// The gradients, losses and logits of both ways agree.
+fn assert_same(learner: &Learner, batch: &LabelledBatch) {
+    let (fast, loss, logits) = learner.gradients_of_batch(batch, 0.7).unwrap();
+    let (slow, slow_loss, slow_logits) = learner.graph_gradients(batch, 0.7).unwrap();
+    assert!((loss - slow_loss).abs() < 1e-6);
+    assert!(difference(&logits, &slow_logits) < 1e-6);
+    let names = |gradients: &Gradients| -> Vec<String> {
+        gradients.iter().map(|(name, _)| name.to_owned()).collect()
+    };
+    assert_eq!(names(&fast), names(&slow));
+    assert_eq!(
+        names(&fast).contains(&EMBEDDING.to_owned()),
+        !learner.freeze_embeddings
+    );
+    for ((name, fast), (_, slow)) in fast.iter().zip(slow.iter()) {
+        match (fast, slow) {
+            (Gradient::Dense(fast), Gradient::Dense(slow)) => {
+                assert!(difference(fast, slow) < 1e-6, "{name}");
+            }
+            (
+                Gradient::Rows { rows, values },
+                Gradient::Rows {
+                    rows: slow_rows,
+                    values: slow_values,
+                },
+            ) => {
+                assert_eq!(rows, slow_rows);
+                assert!(difference(values, slow_values) < 1e-6, "{name}");
+            }
+            _ => panic!("{name}: gradients of two kinds"),
+        }
+    }
+}
