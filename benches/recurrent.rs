@@ -13,7 +13,7 @@
 use birnn::bench::{Lengths, Shape, Workload};
 use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
-use birnn::rnn::{Mode, Recurrent, RecurrentConfig};
+use birnn::rnn::{CellType, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor};
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
@@ -32,7 +32,7 @@ const MORE: [(usize, usize, usize, usize); 2] = [(64, 500, 100, 2), (1, 20, 100,
 /// The ragged batch: B, H, L and the lengths of its rows.
 const RAGGED: (usize, usize, usize, Lengths) = (64, 100, 2, Lengths { min: 100, max: 400 });
 
-fn workloads(mode: Mode) -> Vec<(String, Workload)> {
+fn workloads(cell_type: CellType) -> Vec<(String, Workload)> {
     let mut shapes = Vec::from(MORE);
     for batch in BATCHES {
         for steps in STEPS {
@@ -50,7 +50,7 @@ fn workloads(mode: Mode) -> Vec<(String, Workload)> {
             num_layers,
             vocabulary_size: 1,
         };
-        Workload::new(shape, mode, lengths).expect("sizes in range")
+        Workload::new(shape, cell_type, lengths).expect("sizes in range")
     };
     let full = shapes.into_iter().map(|(batch, steps, hidden, layers)| {
         let name = format!("B{batch}-T{steps}-H{hidden}-L{layers}");
@@ -65,10 +65,10 @@ fn workloads(mode: Mode) -> Vec<(String, Workload)> {
 
 fn recurrent(criterion: &mut Criterion) {
     birnn::rnn::kernels::cpu::keep_freed_memory();
-    for (name, mode) in [
-        ("lstm", Mode::Lstm),
-        ("gru", Mode::Gru),
-        ("rnn", Mode::RnnTanh),
+    for (name, cell_type) in [
+        ("lstm", CellType::Lstm),
+        ("gru", CellType::Gru),
+        ("rnn", CellType::RnnTanh),
     ] {
         let mut group = criterion.benchmark_group(name);
         group
@@ -76,7 +76,7 @@ fn recurrent(criterion: &mut Criterion) {
             .sampling_mode(SamplingMode::Flat)
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_secs(2));
-        for (name, workload) in workloads(mode) {
+        for (name, workload) in workloads(cell_type) {
             group.throughput(Throughput::Elements(workload.tokens() as u64));
             // Made only where the filter lets a benchmark run.
             group.bench_function(BenchmarkId::new("inference", &name), |bencher| {

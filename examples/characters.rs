@@ -13,7 +13,7 @@
 use anyhow::{Context, ensure};
 use birnn::models::language::{LanguageConfig, RnnModel, Sampling, generate, perplexity};
 use birnn::parameters::Parameters;
-use birnn::rnn::Mode;
+use birnn::rnn::CellType;
 use birnn::train::language::{LanguageLearner, LanguageTraining, Stream};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
@@ -46,7 +46,7 @@ fn text(ids: &[u32]) -> String {
     characters.map(|&character| char::from(character)).collect()
 }
 
-fn learner(cell: Mode, seed: u64) -> birnn::Result<LanguageLearner> {
+fn learner(cell: CellType, seed: u64) -> birnn::Result<LanguageLearner> {
     let config = LanguageConfig {
         cell,
         ..LanguageConfig::default()
@@ -64,9 +64,9 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let file = arguments.next().context("give a text file")?;
     let cell = match arguments.next().as_deref().unwrap_or("rnn") {
-        "rnn" => Mode::RnnTanh,
-        "gru" => Mode::Gru,
-        "lstm" => Mode::Lstm,
+        "rnn" => CellType::RnnTanh,
+        "gru" => CellType::Gru,
+        "lstm" => CellType::Lstm,
         other => anyhow::bail!("{other} is none of rnn, gru, lstm"),
     };
     let number = |text: Option<String>, default: u64| -> anyhow::Result<u64> {
@@ -126,7 +126,7 @@ mod tests {
     fn every_cell_learns_a_text() {
         let ids = ids(&"the cat sat on the mat and the dog sat on the cat ".repeat(40));
         let stream = Stream::new(&ids, 8, 35).unwrap();
-        for cell in [Mode::RnnTanh, Mode::Gru, Mode::Lstm] {
+        for cell in [CellType::RnnTanh, CellType::Gru, CellType::Lstm] {
             let mut learner = learner(cell, 0).unwrap();
             let first = perplexity(learner.epoch(&stream, &Device::Cpu).unwrap());
             let mut last = first;

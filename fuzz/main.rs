@@ -30,13 +30,13 @@ use std::time::{Duration, Instant};
 static MEMORY: PeakAlloc = PeakAlloc;
 
 /// The most memory that parsers at work and their seeds may hold together.
-const MOST_MEMORY: usize = 256 << 20;
+const MAX_MEMORY: usize = 256 << 20;
 /// Inputs for each parser by default.
 const FEW: usize = 2000;
 /// The most seeds, those found on the way included.
-const MOST_SEEDS: usize = 1000;
+const MAX_SEEDS: usize = 1000;
 /// The most kinds of outcomes that are told apart.
-const MOST_KINDS: usize = 10_000;
+const MAX_KINDS: usize = 10_000;
 /// The longest input that becomes a seed, in bytes.
 const LONGEST_SEED: usize = 8 << 10;
 
@@ -123,14 +123,14 @@ fn fuzz(name: &str, parser: Parser) {
         };
         values += usize::from(outcome.is_ok());
         // Of those that are read a few: what is nearly right is near them.
-        let is_new = kinds.len() < MOST_KINDS && kinds.insert(kind(&outcome))
+        let is_new = kinds.len() < MAX_KINDS && kinds.insert(kind(&outcome))
             || outcome.is_ok() && values.is_multiple_of(64);
-        let is_wanted = bytes.len() <= LONGEST_SEED && seeds.len() < MOST_SEEDS;
+        let is_wanted = bytes.len() <= LONGEST_SEED && seeds.len() < MAX_SEEDS;
         if number >= given && is_new && is_wanted {
             seeds.push(bytes);
         }
         let peak = MEMORY.peak_usage();
-        assert!(peak < MOST_MEMORY, "{name}: {peak} bytes of memory");
+        assert!(peak < MAX_MEMORY, "{name}: {peak} bytes of memory");
     }
     println!(
         "{name}: {count} inputs, {values} of them read, {} kinds of outcome; slowest {} ms, all {} s, at most \

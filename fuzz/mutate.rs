@@ -4,7 +4,7 @@ use birnn::rng::{Rng, Stream};
 use std::collections::BTreeSet;
 
 /// The longest input.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 /// What parsers stumble over, whatever the format.
 const PIECES: [&[u8]; 36] = [
@@ -93,7 +93,7 @@ impl Mutator {
         for _ in 0..changes {
             self.change(&mut bytes, seeds);
         }
-        bytes.truncate(MOST_BYTES);
+        bytes.truncate(MAX_BYTES);
         bytes
     }
 
@@ -146,7 +146,7 @@ impl Mutator {
             }
             // The same again and again: long, or deeply nested.
             8 if !range.is_empty() => {
-                let longest = MOST_BYTES / range.len();
+                let longest = MAX_BYTES / range.len();
                 let times = match self.rng.below(64) {
                     0 => longest,
                     _ => self.rng.below(longest.min(64) + 1),

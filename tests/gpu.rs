@@ -17,7 +17,7 @@ use birnn::ops::dropout::{Dropout, Phase};
 use birnn::ops::pooling::Pooling;
 use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
 use birnn::parameters::Parameters;
-use birnn::rnn::kernels::{self, Kernel, Mode};
+use birnn::rnn::kernels::{self, CellType, Kernel};
 use birnn::rnn::{Recurrent, RecurrentConfig};
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::train::classifier::{ClassifierTask, initial_model};
@@ -166,7 +166,7 @@ impl Stack {
     }
 }
 
-/// Outputs, final states and all gradients within 1e-4 of the CPU kernel: every mode, ragged, one direction and
+/// Outputs, final states and all gradients within 1e-4 of the CPU kernel: every cell_type, ragged, one direction and
 /// two, one to three layers, with biases and without.
 #[test]
 fn layers_agree_with_the_cpu() {
@@ -185,8 +185,8 @@ fn layers_agree_with_the_cpu_in_lower_precision() {
     };
     for (precision, tolerance) in [(Precision::Tf32, 1e-2), (Precision::Bf16, 6e-2)] {
         set_precision(precision);
-        assert_layers_agree(&device, tolerance, |mode, name| {
-            mode != Mode::RnnRelu || !name.starts_with("d_")
+        assert_layers_agree(&device, tolerance, |cell_type, name| {
+            cell_type != CellType::RnnRelu || !name.starts_with("d_")
         });
     }
 }
@@ -201,8 +201,8 @@ fn weights_of(config: &RecurrentConfig) -> HashMap<String, Tensor> {
     let variables: BTreeMap<&String, &Var> = variables.iter().collect();
     let values = |(seed, (name, var)): (usize, (&String, &Var))| {
         let values = (normal(10 + seed as u64, var.dims()) * 0.2).unwrap();
-        let values = match config.mode {
-            Mode::RnnRelu => rounded(&values, 8.0),
+        let values = match config.cell_type {
+            CellType::RnnRelu => rounded(&values, 8.0),
             _ => values,
         };
         (name.clone(), values)
@@ -216,14 +216,14 @@ fn rounded(tensor: &Tensor, of_one: f64) -> Tensor {
 }
 
 #[track_caller]
-fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(Mode, &str) -> bool) {
+fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(CellType, &str) -> bool) {
     let on_cpu = kernels::select(&Device::Cpu, DType::F32);
     let mut cases = 0;
     for kernel in kernels::all(device, DType::F32) {
         if kernel.name() == "reference" {
             continue;
         }
-        for mode in Mode::ALL {
+        for cell_type in CellType::ALL {
             for (num_layers, bidirectional, bias) in [
                 (1, false, true),
                 (1, true, false),
@@ -234,12 +234,12 @@ fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(Mode, 
                     num_layers,
                     bidirectional,
                     bias,
-                    ..RecurrentConfig::new(mode, 20, 33)
+                    ..RecurrentConfig::new(cell_type, 20, 33)
                 };
                 let weights = weights_of(&config);
                 // Ragged, and with as many steps in each row.
-                let lengths = match mode {
-                    Mode::RnnRelu => [[3, 1, 2, 3, 1, 2, 2], [3; 7]],
+                let lengths = match cell_type {
+                    CellType::RnnRelu => [[3, 1, 2, 3, 1, 2, 2], [3; 7]],
                     _ => [[17, 3, 29, 29, 1, 8, 12], [6; 7]],
                 };
                 for lengths in lengths {
@@ -252,10 +252,11 @@ fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(Mode, 
                     for (how, expected, found) in pairs {
                         assert_eq!(found.len(), expected.len());
                         for (name, expected) in &expected {
-                            if compared(mode, name) {
+                            if compared(cell_type, name) {
                                 let kernel = kernel.name();
-                                let what =
-                                    format!("{kernel} {mode} {num_layers} layers, {how}: {name}");
+                                let what = format!(
+                                    "{kernel} {cell_type} {num_layers} layers, {how}: {name}"
+                                );
                                 assert_close(&what, &found[name], expected, tolerance);
                                 cases += 1;
                             }
@@ -266,7 +267,7 @@ fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(Mode, 
         }
     }
     eprintln!("{cases} tensors compared");
-    // Two ways and batches for each mode and each of the four stacks, and six tensors at least.
+    // Two ways and batches for each cell_type and each of the four stacks, and six tensors at least.
     assert!(cases >= 2 * 2 * 4 * 4 * 6);
 }
 

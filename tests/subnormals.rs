@@ -8,7 +8,7 @@ use birnn::checkpoint::{LanguageFile, RunDirectory};
 use birnn::config::{Config, TrainerConfig};
 use birnn::dataset::TextDataset;
 use birnn::fs::cache::Cache;
-use birnn::rnn::Mode;
+use birnn::rnn::CellType;
 use birnn::rnn::kernels::subnormals::{Count, counted};
 use birnn::train::Trainer;
 use birnn::train::language::LanguageTask;
@@ -21,7 +21,7 @@ use support::birnn;
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Counts after 1 and after 50 steps of training.
-fn check(shape: &str, cell: Mode) {
+fn check(shape: &str, cell: CellType) {
     let _alone = ALONE.lock();
     let workload = Workload::new(shape.parse().unwrap(), cell, None).unwrap();
     let counts = subnormals(&workload).unwrap();
@@ -48,14 +48,14 @@ fn check(shape: &str, cell: Mode) {
 /// The textbook's sizes but for the number of rows, read at both ends: gradients vanish between them.
 #[test]
 fn the_textbook_classifier_makes_none() {
-    for cell in Mode::ALL {
+    for cell in CellType::ALL {
         check("4,500,100,100,2,49346", cell);
     }
 }
 
 #[test]
 fn long_single_rows_make_none() {
-    for cell in Mode::ALL {
+    for cell in CellType::ALL {
         check("1,5000,16,16,1,1000", cell);
     }
 }

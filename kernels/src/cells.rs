@@ -5,7 +5,7 @@
 //! order that the blocks with a sum over the input are neighbours, and those with a sum over the
 //! state are:
 //!
-//! | mode | blocks | `W_ih x + b_ih` goes into | `W_hh h + b_hh` goes into |
+//! | cell_type | blocks | `W_ih x + b_ih` goes into | `W_hh h + b_hh` goes into |
 //! |---|---|---|---|
 //! | RNN | h | h | h |
 //! | LSTM | i, f, g, o | i, f, g, o | i, f, g, o |
@@ -22,23 +22,23 @@ use crate::subnormals::SMALLEST_KEPT;
 use pulp::Simd;
 
 /// The most blocks that a cell has.
-pub(super) const MOST_BLOCKS: usize = 4;
+pub(super) const MAX_BLOCKS: usize = 4;
 
 /// A few registers of each block. Those that a cell does not have are without meaning.
-pub(super) type Blocks<S, const N: usize> = [Lanes<S, N>; MOST_BLOCKS];
+pub(super) type Blocks<S, const N: usize> = [Lanes<S, N>; MAX_BLOCKS];
 
 /// What a step makes of the sums in its blocks.
-pub(super) struct Stepped<S: Simd, const N: usize> {
+pub(super) struct StepOutput<S: Simd, const N: usize> {
     /// The values of the gates, kept for the backward pass.
     pub(super) gates: Blocks<S, N>,
     /// The next hidden state.
     pub(super) h: Lanes<S, N>,
-    /// The next cell state; without meaning if the mode has none.
+    /// The next cell state; without meaning if the cell_type has none.
     pub(super) c: Lanes<S, N>,
 }
 
 /// What the gradient of a step depends on.
-pub(super) struct Kept<S: Simd, const N: usize> {
+pub(super) struct StepCache<S: Simd, const N: usize> {
     /// The values of the gates.
     pub(super) gates: Blocks<S, N>,
     /// The hidden state before the step.
@@ -81,12 +81,12 @@ pub(super) trait Cell: Send + Sync {
         sums: Blocks<S, N>,
         h: Lanes<S, N>,
         c: Lanes<S, N>,
-    ) -> Stepped<S, N>;
+    ) -> StepOutput<S, N>;
 
     /// The gradient of a step, from those of the states after it, which are flushed. The caller flushes
     /// what comes out.
     fn backward<S: Simd, const N: usize>(
-        kept: Kept<S, N>,
+        kept: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N>;
@@ -120,10 +120,10 @@ impl Cell for Lstm {
         [i, f, g, o]: Blocks<S, N>,
         _h: Lanes<S, N>,
         c: Lanes<S, N>,
-    ) -> Stepped<S, N> {
+    ) -> StepOutput<S, N> {
         let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
         let c = f.mul_add(c, i * g).flushed();
-        Stepped {
+        StepOutput {
             gates: [i, f, g, o],
             h: (o * tanh(c)).flushed(),
             c,
@@ -132,7 +132,7 @@ impl Cell for Lstm {
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: Kept<S, N>,
+        kept: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
@@ -169,10 +169,10 @@ impl Cell for Gru {
         [n, r, z, m]: Blocks<S, N>,
         h: Lanes<S, N>,
         c: Lanes<S, N>,
-    ) -> Stepped<S, N> {
+    ) -> StepOutput<S, N> {
         let (r, z) = (sigmoid(r), sigmoid(z));
         let n = tanh(r.mul_add(m, n));
-        Stepped {
+        StepOutput {
             gates: [n, r, z, m],
             h: z.mul_add(h - n, n).flushed(),
             c,
@@ -181,7 +181,7 @@ impl Cell for Gru {
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: Kept<S, N>,
+        kept: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
@@ -213,8 +213,8 @@ impl Cell for RnnTanh {
         sums: Blocks<S, N>,
         _h: Lanes<S, N>,
         c: Lanes<S, N>,
-    ) -> Stepped<S, N> {
-        Stepped {
+    ) -> StepOutput<S, N> {
+        StepOutput {
             gates: sums,
             h: tanh(sums[0]).flushed(),
             c,
@@ -223,12 +223,12 @@ impl Cell for RnnTanh {
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: Kept<S, N>,
+        kept: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
         Gradients {
-            sums: [dh * tanh_slope(kept.h); MOST_BLOCKS],
+            sums: [dh * tanh_slope(kept.h); MAX_BLOCKS],
             h: dh,
             c: dc,
         }
@@ -251,9 +251,9 @@ impl Cell for RnnRelu {
         sums: Blocks<S, N>,
         _h: Lanes<S, N>,
         c: Lanes<S, N>,
-    ) -> Stepped<S, N> {
+    ) -> StepOutput<S, N> {
         let zero = c.constant(0.0);
-        Stepped {
+        StepOutput {
             gates: sums,
             // Not a maximum: a NaN must stay one.
             h: sums[0].if_below(SMALLEST_KEPT, zero, sums[0]),
@@ -263,14 +263,14 @@ impl Cell for RnnRelu {
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: Kept<S, N>,
+        kept: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
         let zero = dh.constant(0.0);
         let negated = zero - kept.h;
         Gradients {
-            sums: [negated.if_below(0.0, dh, zero); MOST_BLOCKS],
+            sums: [negated.if_below(0.0, dh, zero); MAX_BLOCKS],
             h: dh,
             c: dc,
         }

@@ -8,11 +8,11 @@
 #![allow(unsafe_code, reason = "tasks write parts of one memory")]
 
 use super::buffer::Buffer;
-use super::cells::{Cell, MOST_BLOCKS};
+use super::cells::{Cell, MAX_BLOCKS};
 use super::lanes::Lanes;
 use super::shards::{Shard, forward_rows, ordered, run_tasks};
 use super::shared::Shared;
-use super::tile::{Left, Start, product};
+use super::tile::{Accumulate, Lhs, product};
 use super::weights::{Flat, ForwardWeights, Widths};
 use crate::layer::{Arguments, Sizes};
 use crate::subnormals::{Place, note};
@@ -132,8 +132,8 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
                 arguments.layout,
                 forward_rows(arguments.layout.batch(), directions),
             );
-            let shared_output = Shared::unwritten(&mut output, output_len);
-            let shared_state = Shared::unwritten(&mut state, state_len);
+            let shared_output = Shared::uninit(&mut output, output_len);
+            let shared_state = Shared::uninit(&mut state, state_len);
             let shared_saved: Vec<_> = saved
                 .iter_mut()
                 .map(|saved| (Shared::new(&mut saved.gates), Shared::new(&mut saved.c)))
@@ -225,9 +225,9 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                 let from = &arguments.input[rows.start * inputs..];
                 product(
                     simd,
-                    Left::rows(from, rows.len(), inputs, inputs),
+                    Lhs::rows(from, rows.len(), inputs, inputs),
                     &weights.input,
-                    Start::Row(&weights.bias),
+                    Accumulate::Row(&weights.bias),
                     &mut sums[at * row_len..],
                     row_len,
                 );
@@ -239,20 +239,20 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
                 }
             }
             for step in ordered(chunk.steps.clone(), backwards) {
-                let live = shard.live(step);
+                let live = shard.batch_size_at(step);
                 let sums = &mut sums[chunk.start(step) * row_len..][..live * row_len];
                 product(
                     simd,
-                    Left::rows(&h, live, hidden, state_row),
+                    Lhs::rows(&h, live, hidden, state_row),
                     &weights.hidden,
-                    Start::Present,
+                    Accumulate::Present,
                     &mut sums[hidden_start..],
                     row_len,
                 );
                 let next_step = shard.beside(step, backwards);
                 for row in 0..live {
                     if let Some(next) =
-                        next_step.filter(|&next| self.keep && row < shard.live(next))
+                        next_step.filter(|&next| self.keep && row < shard.batch_size_at(next))
                     {
                         let packed = shard.row(next) + row;
                         if C::KEEPS_GATES {
@@ -348,7 +348,7 @@ impl StepRow<'_> {
     fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
         let zero = Lanes::<S, N>::splat(simd, 0.0);
         let state_row = self.h.len();
-        let mut blocks = [zero; MOST_BLOCKS];
+        let mut blocks = [zero; MAX_BLOCKS];
         for (block, sum) in blocks.iter_mut().enumerate().take(C::BLOCKS) {
             *sum = Lanes::load(simd, &self.sums[block * self.hidden + unit..]);
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// The recurrence: which equations turn an input and a state into the next state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
+pub enum CellType {
     /// Elman network with tanh.
     #[serde(rename = "rnn")]
     RnnTanh,
@@ -21,8 +21,8 @@ pub enum Mode {
     Lstm,
 }
 
-impl Mode {
-    /// Every mode.
+impl CellType {
+    /// Every cell_type.
     pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Gru, Self::Lstm];
 
     /// Number of gates, G: the row blocks of the weights.
@@ -40,7 +40,7 @@ impl Mode {
     }
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for CellType {
     /// The name that configs use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -67,9 +67,9 @@ pub struct Sizes {
 
 impl Sizes {
     /// Number of parameters of all directions.
-    pub fn parameters(self, mode: Mode) -> usize {
+    pub fn parameters(self, cell_type: CellType) -> usize {
         let biases = if self.bias { 2 } else { 0 };
-        self.directions * mode.gates() * self.hidden * (self.input + self.hidden + biases)
+        self.directions * cell_type.gates() * self.hidden * (self.input + self.hidden + biases)
     }
 }
 
@@ -94,20 +94,20 @@ const SMALL: usize = 8_000_000;
 
 impl<'a> Arguments<'a> {
     /// Holds the sizes of the slices against what they are said to be.
-    pub(crate) fn check(&self, mode: Mode) {
+    pub(crate) fn check(&self, cell_type: CellType) {
         let Sizes {
             input,
             hidden,
             directions,
             ..
         } = self.sizes;
-        let parts = 1 + usize::from(mode.has_cell());
+        let parts = 1 + usize::from(cell_type.has_cell());
         let states = parts * directions * self.layout.batch() * hidden;
         assert!(input > 0 && hidden > 0 && (1..=2).contains(&directions));
         assert_eq!(self.input.len(), self.layout.rows() * input, "input");
         assert_eq!(
             self.parameters.len(),
-            self.sizes.parameters(mode),
+            self.sizes.parameters(cell_type),
             "parameters"
         );
         assert_eq!(self.start.len(), states, "initial state");

@@ -81,7 +81,7 @@ impl Layout {
     }
 
     /// The caller's row at each sorted position.
-    pub fn order(&self) -> &[usize] {
+    pub fn sorted_indices(&self) -> &[usize] {
         &self.order
     }
 
@@ -91,7 +91,7 @@ impl Layout {
     }
 
     /// Number of sequences that have this step: they are the first sorted positions.
-    pub fn live(&self, step: usize) -> usize {
+    pub fn batch_size_at(&self, step: usize) -> usize {
         self.offsets[step + 1] - self.offsets[step]
     }
 }
@@ -103,10 +103,12 @@ mod tests {
     #[test]
     fn the_example_of_the_module_documentation() {
         let layout = Layout::new(&[2, 4, 3]);
-        assert_eq!(layout.order(), [1, 2, 0]);
+        assert_eq!(layout.sorted_indices(), [1, 2, 0]);
         assert_eq!(layout.lengths(), [4, 3, 2]);
         assert_eq!(layout.offsets(), [0, 3, 6, 8, 9]);
-        let live: Vec<_> = (0..layout.steps()).map(|step| layout.live(step)).collect();
+        let live: Vec<_> = (0..layout.steps())
+            .map(|step| layout.batch_size_at(step))
+            .collect();
         assert_eq!(live, [3, 3, 2, 1]);
         assert_eq!((layout.batch(), layout.rows()), (3, 9));
     }

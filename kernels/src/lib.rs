@@ -17,7 +17,7 @@
 //! | `subnormals` | numbers that are treated as zero |
 //! | `lanes`, `math` | a register of numbers with the operators of one; sigmoid and tanh |
 //! | `tile`, `matmul` | the matrix product |
-//! | `cells` | the equations of each mode |
+//! | `cells` | the equations of each cell_type |
 //! | `weights` | weights rearranged for the products, their gradients put back |
 //! | `shards` | how the work is cut into tasks |
 //! | `forward`, `backward` | the passes of a layer |
@@ -51,7 +51,7 @@ mod weights;
 pub use backward::ArgumentGradients;
 pub use forward::{Computed, Saved};
 pub use instructions::InstructionSet;
-pub use layer::{Arguments, Mode, Sizes};
+pub use layer::{Arguments, CellType, Sizes};
 pub use layout::Layout;
 pub use matmul::{Matrix, matmul};
 pub use weights::ForwardWeights;
@@ -61,14 +61,14 @@ use cells::{Cell, Gru, Lstm, RnnRelu, RnnTanh};
 use forward::{Forward, Pack};
 use std::marker::PhantomData;
 
-/// Runs the generic function for the cell of a mode.
+/// Runs the generic function for the cell of a cell_type.
 macro_rules! for_cell_of {
-    ($mode:expr, $function:ident($($argument:expr),*)) => {
-        match $mode {
-            Mode::RnnTanh => $function::<RnnTanh>($($argument),*),
-            Mode::RnnRelu => $function::<RnnRelu>($($argument),*),
-            Mode::Gru => $function::<Gru>($($argument),*),
-            Mode::Lstm => $function::<Lstm>($($argument),*),
+    ($cell_type:expr, $function:ident($($argument:expr),*)) => {
+        match $cell_type {
+            CellType::RnnTanh => $function::<RnnTanh>($($argument),*),
+            CellType::RnnRelu => $function::<RnnRelu>($($argument),*),
+            CellType::Gru => $function::<Gru>($($argument),*),
+            CellType::Lstm => $function::<Lstm>($($argument),*),
         }
     };
 }
@@ -79,7 +79,7 @@ macro_rules! for_cell_of {
 /// Parameters of another number than the sizes ask for.
 pub fn pack(
     instructions: InstructionSet,
-    mode: Mode,
+    cell_type: CellType,
     sizes: Sizes,
     parameters: &[f32],
 ) -> Vec<ForwardWeights> {
@@ -90,8 +90,8 @@ pub fn pack(
     ) -> Vec<ForwardWeights> {
         instructions.run(Pack::<C>::new(sizes, parameters))
     }
-    assert_eq!(parameters.len(), sizes.parameters(mode), "parameters");
-    for_cell_of!(mode, run(instructions, sizes, parameters))
+    assert_eq!(parameters.len(), sizes.parameters(cell_type), "parameters");
+    for_cell_of!(cell_type, run(instructions, sizes, parameters))
 }
 
 /// Runs a layer: its output, its final state and, with `keep`, what [`backward`] needs. `packed` are its
@@ -101,7 +101,7 @@ pub fn pack(
 /// Arguments of other sizes than they say, or packed parameters of another layer.
 pub fn forward(
     instructions: InstructionSet,
-    mode: Mode,
+    cell_type: CellType,
     arguments: Arguments,
     packed: Option<&[ForwardWeights]>,
     keep: bool,
@@ -114,8 +114,8 @@ pub fn forward(
     ) -> Computed {
         instructions.run(Forward::<C>::new(arguments, packed, keep))
     }
-    arguments.check(mode);
-    for_cell_of!(mode, run(instructions, arguments, packed, keep))
+    arguments.check(cell_type);
+    for_cell_of!(cell_type, run(instructions, arguments, packed, keep))
 }
 
 /// What the gradients of a layer follow from, beside its arguments.
@@ -137,7 +137,7 @@ pub struct Results<'a> {
 /// Arguments or results of other sizes than they say, or what another layer has kept.
 pub fn backward(
     instructions: InstructionSet,
-    mode: Mode,
+    cell_type: CellType,
     arguments: Arguments,
     results: Results,
     input_wanted: bool,
@@ -155,7 +155,7 @@ pub fn backward(
             cell: PhantomData,
         })
     }
-    arguments.check(mode);
+    arguments.check(cell_type);
     let outputs = arguments.layout.rows() * arguments.sizes.directions * arguments.sizes.hidden;
     assert_eq!(results.output.len(), outputs, "output");
     assert_eq!(
@@ -168,5 +168,8 @@ pub fn backward(
         arguments.sizes.directions,
         "what was kept"
     );
-    for_cell_of!(mode, run(instructions, arguments, results, input_wanted))
+    for_cell_of!(
+        cell_type,
+        run(instructions, arguments, results, input_wanted)
+    )
 }

@@ -3,7 +3,7 @@
 use crate::buffer::Buffer;
 use crate::instructions::InstructionSet;
 use crate::subnormals::flushed;
-use crate::tile::{Left, Panels, Start, padded, product};
+use crate::tile::{Accumulate, Lhs, Panels, padded, product};
 use pulp::{Simd, WithSimd};
 
 /// A matrix in the memory of a slice, row by row, or the transpose of such a matrix.
@@ -55,7 +55,7 @@ impl<'a> Matrix<'a> {
 /// # Panics
 /// Matrices that do not fit.
 pub fn matmul(instructions: InstructionSet, left: Matrix, right: Matrix) -> Vec<f32> {
-    assert_eq!(left.size().1, right.size().0, "summands of a product");
+    assert_eq!(left.size().1, right.size().0, "k of a product");
     instructions.run(Matmul { left, right })
 }
 
@@ -70,21 +70,19 @@ impl WithSimd for Matmul<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
         let Self { left, right } = self;
-        let (rows, summands) = left.size();
+        let (rows, k) = left.size();
         let columns = right.size().1;
         let panels = match right.transposed {
-            true => Panels::of_columns::<S>(summands, columns, |column| {
-                &right.data[column * summands..]
-            }),
-            false => Panels::of_rows(simd, summands, columns, |row| &right.data[row * columns..]),
+            true => Panels::of_columns::<S>(k, columns, |column| &right.data[column * k..]),
+            false => Panels::of_rows(simd, k, columns, |row| &right.data[row * columns..]),
         };
         let stride = padded::<S>(columns);
         let mut out = Buffer::new(rows * stride);
         let factor = match left.transposed {
-            true => Left::columns(left.data, left.rows, left.columns, left.columns),
-            false => Left::rows(left.data, left.rows, left.columns, left.columns),
+            true => Lhs::columns(left.data, left.rows, left.columns, left.columns),
+            false => Lhs::rows(left.data, left.rows, left.columns, left.columns),
         };
-        product(simd, factor, &panels, Start::Zero, &mut out, stride);
+        product(simd, factor, &panels, Accumulate::Zero, &mut out, stride);
         let rows = out.chunks_exact(stride);
         rows.flat_map(|row| row[..columns].iter().map(|&value| flushed(value)))
             .collect()
@@ -97,13 +95,9 @@ mod tests {
 
     #[test]
     fn every_form_agrees_with_plain_loops() {
-        let (rows, summands, columns) = (5, 7, 3);
-        let left: Vec<f32> = (0..rows * summands)
-            .map(|i| (i % 11) as f32 - 5.0)
-            .collect();
-        let right: Vec<f32> = (0..summands * columns)
-            .map(|i| (i % 5) as f32 - 2.0)
-            .collect();
+        let (rows, k, columns) = (5, 7, 3);
+        let left: Vec<f32> = (0..rows * k).map(|i| (i % 11) as f32 - 5.0).collect();
+        let right: Vec<f32> = (0..k * columns).map(|i| (i % 5) as f32 - 2.0).collect();
         let transpose = |data: &[f32], columns: usize| -> Vec<f32> {
             let column = |column: usize| data.iter().skip(column).step_by(columns);
             (0..columns).flat_map(|at| column(at).copied()).collect()
@@ -111,18 +105,18 @@ mod tests {
         let mut expected = Vec::new();
         for row in 0..rows {
             for column in 0..columns {
-                let term = |k: usize| left[row * summands + k] * right[k * columns + column];
-                expected.push((0..summands).map(term).sum::<f32>());
+                let term = |k: usize| left[row * k + k] * right[k * columns + column];
+                expected.push((0..k).map(term).sum::<f32>());
             }
         }
-        let (left_t, right_t) = (transpose(&left, summands), transpose(&right, columns));
+        let (left_t, right_t) = (transpose(&left, k), transpose(&right, columns));
         let lefts = [
-            Matrix::new(&left, rows, summands),
-            Matrix::new(&left_t, summands, rows).t(),
+            Matrix::new(&left, rows, k),
+            Matrix::new(&left_t, k, rows).t(),
         ];
         let rights = [
-            Matrix::new(&right, summands, columns),
-            Matrix::new(&right_t, columns, summands).t(),
+            Matrix::new(&right, k, columns),
+            Matrix::new(&right_t, columns, k).t(),
         ];
         for set in InstructionSet::available() {
             for left in lefts {
@@ -134,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "summands of a product")]
+    #[should_panic(expected = "k of a product")]
     fn matrices_that_do_not_fit_are_refused() {
         let matrix = Matrix::new(&[1.0; 6], 2, 3);
         matmul(InstructionSet::current(), matrix, matrix);

@@ -66,8 +66,8 @@ impl<'a> Shard<'a> {
     }
 
     /// Number of sequences that have this step: the first ones.
-    pub(super) fn live(&self, step: usize) -> usize {
-        self.layout.live(step).clamp(self.from, self.to) - self.from
+    pub(super) fn batch_size_at(&self, step: usize) -> usize {
+        self.layout.batch_size_at(step).clamp(self.from, self.to) - self.from
     }
 
     /// The packed row of the shard's first sequence at this step; the others follow.
@@ -93,7 +93,7 @@ impl<'a> Shard<'a> {
             let mut end = 0;
             let mut step = first;
             while step < steps && end < rows {
-                end += self.live(step);
+                end += self.batch_size_at(step);
                 starts.push(end);
                 step += 1;
             }
@@ -111,7 +111,7 @@ impl<'a> Shard<'a> {
         let mut runs: Vec<(usize, Range<usize>)> = Vec::new();
         for step in chunk.steps.clone() {
             let row = self.row(step);
-            let rows = row..row + self.live(step);
+            let rows = row..row + self.batch_size_at(step);
             match runs.last_mut() {
                 Some((_, last)) if last.end == rows.start => last.end = rows.end,
                 _ => runs.push((chunk.start(step), rows)),

@@ -29,9 +29,9 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Empties `data`, makes room for `len` numbers and shares them unwritten. Whoever knows that
+    /// Empties `data`, makes room for `len` numbers and shares them uninit. Whoever knows that
     /// all are written sets its length.
-    pub(super) fn unwritten(data: &'a mut Vec<f32>, len: usize) -> Self {
+    pub(super) fn uninit(data: &'a mut Vec<f32>, len: usize) -> Self {
         data.clear();
         data.reserve_exact(len);
         Self {
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn tasks_fill_their_parts() {
         let mut data = Vec::new();
-        let shared = Shared::unwritten(&mut data, 6);
+        let shared = Shared::uninit(&mut data, 6);
         std::thread::scope(|scope| {
             for task in 0..3 {
                 let shared = &shared;

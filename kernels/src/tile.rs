@@ -35,22 +35,22 @@ pub(super) const fn padded<S: Simd>(n: usize) -> usize {
 /// The left matrix of a product: element (row, summand) is `data[row * stride + summand]`, or, transposed,
 /// `data[summand * stride + row]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Left<'a> {
+pub(super) struct Lhs<'a> {
     data: &'a [f32],
     rows: usize,
-    summands: usize,
+    k: usize,
     stride: usize,
     transposed: bool,
 }
 
-impl<'a> Left<'a> {
+impl<'a> Lhs<'a> {
     /// The first `columns` columns of a matrix whose rows start `stride` apart.
     pub(super) fn rows(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(rows > 0 && columns > 0 && (rows - 1) * stride + columns <= data.len());
         Self {
             data,
             rows,
-            summands: columns,
+            k: columns,
             stride,
             transposed: false,
         }
@@ -61,7 +61,7 @@ impl<'a> Left<'a> {
         let matrix = Self::rows(data, rows, columns, stride);
         Self {
             rows: columns,
-            summands: rows,
+            k: rows,
             transposed: true,
             ..matrix
         }
@@ -70,7 +70,7 @@ impl<'a> Left<'a> {
 
 /// What a product is added to.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Start<'a> {
+pub(super) enum Accumulate<'a> {
     /// Nothing.
     Zero,
     /// In every row, the start of this row, which has whole registers.
@@ -79,12 +79,12 @@ pub(super) enum Start<'a> {
     Present,
 }
 
-/// The right matrix of a product, [summands, columns], rearranged: for each group of [`tile_registers`]
+/// The right matrix of a product, [k, columns], rearranged: for each group of [`tile_registers`]
 /// registers of columns all its rows, one after the other. Lanes without a column are 0.
 #[derive(Debug)]
 pub(super) struct Panels {
     data: Buffer,
-    summands: usize,
+    k: usize,
     columns: usize,
     /// Lanes of the registers it is made for.
     lanes: usize,
@@ -94,24 +94,24 @@ pub(super) struct Panels {
 
 impl Panels {
     /// Rearranges the transpose of a row-major matrix: column `j` of the product is
-    /// `column(j)`, `summands` numbers.
+    /// `column(j)`, `k` numbers.
     pub(super) fn of_columns<'a, S: Simd>(
-        summands: usize,
+        k: usize,
         columns: usize,
         column: impl Fn(usize) -> &'a [f32],
     ) -> Self {
-        let mut data = Buffer::new(summands * padded::<S>(columns));
+        let mut data = Buffer::new(k * padded::<S>(columns));
         data.fill(0.0);
         let mut panels = Self {
             data,
-            summands,
+            k,
             columns,
             lanes: S::F32_LANES,
             group: tile_registers::<S>() * S::F32_LANES,
         };
         for (first, width, panel) in panels.parts_mut() {
             for lane in 0..width.min(columns - first) {
-                let values = &column(first + lane)[..summands];
+                let values = &column(first + lane)[..k];
                 for (row, value) in panel.chunks_exact_mut(width).zip(values) {
                     row[lane] = *value;
                 }
@@ -124,13 +124,13 @@ impl Panels {
     #[inline(always)]
     pub(super) fn of_rows<'a, S: Simd>(
         simd: S,
-        summands: usize,
+        k: usize,
         columns: usize,
         row: impl Fn(usize) -> &'a [f32],
     ) -> Self {
         let mut panels = Self {
-            data: Buffer::new(summands * padded::<S>(columns)),
-            summands,
+            data: Buffer::new(k * padded::<S>(columns)),
+            k,
             columns,
             lanes: S::F32_LANES,
             group: tile_registers::<S>() * S::F32_LANES,
@@ -149,9 +149,9 @@ impl Panels {
 
     /// First column, width and content of each panel.
     fn parts_mut(&mut self) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
-        let (summands, columns) = (self.summands, self.columns);
+        let (k, columns) = (self.k, self.columns);
         let (lanes, full) = (self.lanes, self.group);
-        let panels = self.data.chunks_mut((full * summands).max(1));
+        let panels = self.data.chunks_mut((full * k).max(1));
         panels.enumerate().map(move |(index, panel)| {
             let first = index * full;
             let width = ((columns - first).div_ceil(lanes) * lanes).min(full);
@@ -165,9 +165,9 @@ impl Panels {
 #[inline(always)]
 pub(super) fn product<S: Simd>(
     simd: S,
-    left: Left,
+    left: Lhs,
     right: &Panels,
-    start: Start,
+    start: Accumulate,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -183,9 +183,9 @@ pub(super) fn product<S: Simd>(
 
 /// What [`product`] is given.
 struct Product<'a> {
-    left: Left<'a>,
+    left: Lhs<'a>,
     right: &'a Panels,
-    start: Start<'a>,
+    start: Accumulate<'a>,
     out: &'a mut [f32],
     stride: usize,
 }
@@ -204,15 +204,15 @@ impl WithSimd for Product<'_> {
         } = self;
         let lanes = S::F32_LANES;
         let columns = right.columns;
-        assert_eq!(right.summands, left.summands, "summands of a product");
+        assert_eq!(right.k, left.k, "k of a product");
         assert_eq!(right.lanes, lanes, "panels of another instruction set");
-        assert_eq!(right.data.len(), right.summands * padded::<S>(columns));
+        assert_eq!(right.data.len(), right.k * padded::<S>(columns));
         assert!(
             columns > 0 && padded::<S>(columns) <= stride,
             "columns of a product"
         );
         assert!((left.rows - 1) * stride + padded::<S>(columns) <= out.len());
-        if let Start::Row(row) = start {
+        if let Accumulate::Row(row) = start {
             assert!(padded::<S>(columns) <= row.len());
         }
 
@@ -228,23 +228,23 @@ impl WithSimd for Product<'_> {
             for tile in 0..tiles {
                 let rows = fewer + usize::from(tile < larger);
                 // SAFETY: rows `row..row + rows` and `width` registers of columns from `column` on lie
-                // within left, right, start and out: `Left` is made with an assertion that its last
+                // within left, right, start and out: `Lhs` is made with an assertion that its last
                 // element lies in its slice (transposing keeps the elements), the assertions above
                 // bound the other three, whole registers included, and the panel of `register` starts
-                // after `column` columns of `summands` numbers each.
+                // after `column` columns of `k` numbers each.
                 unsafe {
                     let tile = Tile {
-                        summands: left.summands,
+                        k: left.k,
                         left: match left.transposed {
                             true => left.data.as_ptr().add(row),
                             false => left.data.as_ptr().add(row * left.stride),
                         },
                         left_stride: left.stride,
-                        right: right.data.as_ptr().add(column * left.summands),
+                        right: right.data.as_ptr().add(column * left.k),
                         start: match start {
-                            Start::Zero => TileStart::Zero,
-                            Start::Row(values) => TileStart::Row(values.as_ptr().add(column)),
-                            Start::Present => TileStart::Present,
+                            Accumulate::Zero => TileStart::Zero,
+                            Accumulate::Row(values) => TileStart::Row(values.as_ptr().add(column)),
+                            Accumulate::Present => TileStart::Present,
                         },
                         out: out.as_mut_ptr().add(row * stride + column),
                         out_row: stride,
@@ -269,10 +269,10 @@ enum TileStart {
 }
 
 /// One tile of a product, by pointers to its first elements. Whoever runs one vouches that all
-/// elements of its rows, columns and summands are there, and that nobody else uses `out`.
+/// elements of its rows, columns and k are there, and that nobody else uses `out`.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
-    summands: usize,
+    k: usize,
     left: *const f32,
     left_stride: usize,
     right: *const f32,
@@ -339,7 +339,7 @@ impl<const ROWS: usize, const REGISTERS: usize, const TRANSPOSED: bool> WithSimd
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Tile {
-            summands,
+            k,
             left,
             left_stride,
             right,
@@ -366,10 +366,10 @@ impl<const ROWS: usize, const REGISTERS: usize, const TRANSPOSED: bool> WithSimd
             }
             let step = if TRANSPOSED { left_stride } else { 1 };
             let (mut left, mut right) = (left, right);
-            // Several summands at a time share the addresses of their rows.
+            // Several k at a time share the addresses of their rows.
             let unrolled = if TRANSPOSED { 1 } else { UNROLLED };
             let mut summand = 0;
-            while summand + unrolled <= summands {
+            while summand + unrolled <= k {
                 for index in 0..unrolled {
                     let right = right.add(index * REGISTERS * lanes);
                     let left = left.add(index * step);
@@ -385,7 +385,7 @@ impl<const ROWS: usize, const REGISTERS: usize, const TRANSPOSED: bool> WithSimd
                 right = right.wrapping_add(unrolled * REGISTERS * lanes);
                 summand += unrolled;
             }
-            while summand < summands {
+            while summand < k {
                 add_products::<S, ROWS, REGISTERS, TRANSPOSED>(
                     simd,
                     &mut sums,
@@ -458,40 +458,40 @@ mod tests {
     struct Check {
         rows: usize,
         columns: usize,
-        summands: usize,
+        k: usize,
     }
 
     impl WithSimd for Check {
         type Output = ();
 
         fn with_simd<S: Simd>(self, simd: S) {
-            let Self {
-                rows,
-                columns,
-                summands,
-            } = self;
+            let Self { rows, columns, k } = self;
             let whole = padded::<S>(columns);
-            let (stride, left_stride) = (whole + 5, summands + 3);
+            let (stride, left_stride) = (whole + 5, k + 3);
             let left = numbers(rows * left_stride, 1);
-            let right = numbers(summands * stride + whole, 2);
+            let right = numbers(k * stride + whole, 2);
             let bias = numbers(whole, 3);
             let before = numbers(rows * stride + whole, 4);
 
-            let transposed = numbers(summands * (rows + 2), 5);
-            let packed = Panels::of_rows(simd, summands, columns, |i| {
+            let transposed = numbers(k * (rows + 2), 5);
+            let packed = Panels::of_rows(simd, k, columns, |i| {
                 &right[i * stride..i * stride + columns]
             });
             let by_column: Vec<Vec<f32>> = (0..columns)
-                .map(|j| (0..summands).map(|i| right[i * stride + j]).collect())
+                .map(|j| (0..k).map(|i| right[i * stride + j]).collect())
                 .collect();
-            let from_columns = Panels::of_columns::<S>(summands, columns, |j| &by_column[j]);
+            let from_columns = Panels::of_columns::<S>(k, columns, |j| &by_column[j]);
             let lefts = [
-                Left::rows(&left, rows, summands, left_stride),
-                Left::columns(&transposed, summands, rows, rows + 2),
+                Lhs::rows(&left, rows, k, left_stride),
+                Lhs::columns(&transposed, k, rows, rows + 2),
             ];
             for (which, left) in lefts.into_iter().enumerate() {
                 for panels in [&packed, &from_columns] {
-                    for start in [Start::Zero, Start::Row(&bias), Start::Present] {
+                    for start in [
+                        Accumulate::Zero,
+                        Accumulate::Row(&bias),
+                        Accumulate::Present,
+                    ] {
                         let mut out = before.clone();
                         product(simd, left, panels, start, &mut out, stride);
                         for row in 0..rows {
@@ -500,13 +500,13 @@ mod tests {
                                     0 => left.data[row * left_stride + p],
                                     _ => transposed[p * (rows + 2) + row],
                                 };
-                                let expected: f32 = (0..summands)
+                                let expected: f32 = (0..k)
                                     .map(|p| element(p) * right[p * stride + column])
                                     .sum::<f32>()
                                     + match start {
-                                        Start::Zero => 0.0,
-                                        Start::Row(bias) => bias[column],
-                                        Start::Present => before[row * stride + column],
+                                        Accumulate::Zero => 0.0,
+                                        Accumulate::Row(bias) => bias[column],
+                                        Accumulate::Present => before[row * stride + column],
                                     };
                                 assert_eq!(out[row * stride + column], expected);
                             }
@@ -525,12 +525,8 @@ mod tests {
         for set in InstructionSet::available() {
             for rows in (1..=9).chain([17]) {
                 for columns in [1, 3, 16, 17, 33, 48, 49, 64, 100] {
-                    for summands in [1, 2, 13] {
-                        set.run(Check {
-                            rows,
-                            columns,
-                            summands,
-                        });
+                    for k in [1, 2, 13] {
+                        set.run(Check { rows, columns, k });
                     }
                 }
             }
@@ -540,20 +536,20 @@ mod tests {
     #[test]
     #[should_panic]
     fn a_left_matrix_outside_its_slice_is_refused() {
-        Left::rows(&[0.; 5], 2, 3, 3);
+        Lhs::rows(&[0.; 5], 2, 3, 3);
     }
 
     #[test]
-    #[should_panic(expected = "summands of a product")]
+    #[should_panic(expected = "k of a product")]
     fn sizes_that_disagree_are_refused() {
         struct Wrong;
         impl WithSimd for Wrong {
             type Output = ();
             fn with_simd<S: Simd>(self, simd: S) {
                 let panels = Panels::of_rows(simd, 2, 1, |_| &[1.0]);
-                let left = Left::rows(&[0.0; 3], 1, 3, 3);
+                let left = Lhs::rows(&[0.0; 3], 1, 3, 3);
                 let mut out = [0.0; 64];
-                product(simd, left, &panels, Start::Zero, &mut out, 64);
+                product(simd, left, &panels, Accumulate::Zero, &mut out, 64);
             }
         }
         InstructionSet::available()[0].run(Wrong);

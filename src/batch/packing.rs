@@ -84,14 +84,14 @@ impl Packing {
     }
 
     /// The caller's row at each sorted position.
-    pub fn order(&self) -> &[usize] {
-        self.layout.order()
+    pub fn sorted_indices(&self) -> &[usize] {
+        self.layout.sorted_indices()
     }
 
-    /// The sorted position of each of the caller's rows: the inverse of [`Packing::order`].
-    pub fn positions(&self) -> Vec<usize> {
+    /// The sorted position of each of the caller's rows: the inverse of [`Packing::sorted_indices`].
+    pub fn unsorted_indices(&self) -> Vec<usize> {
         let mut positions = vec![0; self.batch()];
-        for (position, &row) in self.order().iter().enumerate() {
+        for (position, &row) in self.sorted_indices().iter().enumerate() {
             positions[row] = position;
         }
         positions
@@ -99,7 +99,10 @@ impl Packing {
 
     /// Whether the caller's rows were in sorted order already.
     pub fn is_sorted(&self) -> bool {
-        self.order().iter().enumerate().all(|(i, &row)| i == row)
+        self.sorted_indices()
+            .iter()
+            .enumerate()
+            .all(|(i, &row)| i == row)
     }
 
     /// First packed row of `step`; for `step == self.steps()` the number of packed rows.
@@ -108,8 +111,8 @@ impl Packing {
     }
 
     /// Number of sequences that have this step: they are the first sorted positions.
-    pub fn live(&self, step: usize) -> usize {
-        self.layout.live(step)
+    pub fn batch_size_at(&self, step: usize) -> usize {
+        self.layout.batch_size_at(step)
     }
 
     /// The packed row of `step` of the sequence at sorted `position`.
@@ -121,7 +124,7 @@ impl Packing {
     /// The packed rows in packed order, as (step, sorted position).
     pub fn iter(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..self.steps())
-            .flat_map(|step| (0..self.live(step)).map(move |position| (step, position)))
+            .flat_map(|step| (0..self.batch_size_at(step)).map(move |position| (step, position)))
     }
 
     /// The packed row of the last step of each sorted position.
@@ -135,7 +138,7 @@ impl Packing {
     /// Every list must have the length that this packing was made with.
     pub fn pack<T: Copy>(&self, sequences: &[&[T]]) -> Vec<T> {
         self.iter()
-            .map(|(step, position)| sequences[self.order()[position]][step])
+            .map(|(step, position)| sequences[self.sorted_indices()[position]][step])
             .collect()
     }
 }
@@ -147,11 +150,11 @@ mod tests {
     #[test]
     fn the_example_of_the_module_documentation() {
         let packing = Packing::new(&[2, 4, 3]).unwrap();
-        assert_eq!(packing.order(), [1, 2, 0]);
-        assert_eq!(packing.positions(), [2, 0, 1]);
+        assert_eq!(packing.sorted_indices(), [1, 2, 0]);
+        assert_eq!(packing.unsorted_indices(), [2, 0, 1]);
         assert_eq!(packing.lengths(), [4, 3, 2]);
         let live: Vec<_> = (0..packing.steps())
-            .map(|step| packing.live(step))
+            .map(|step| packing.batch_size_at(step))
             .collect();
         assert_eq!(live, [3, 3, 2, 1]);
         let offsets: Vec<_> = (0..=packing.steps()).map(|t| packing.offset(t)).collect();

@@ -28,7 +28,7 @@ pub use tokenizer::{Tokenizer, TokenizerRate};
 pub use workload::{Lengths, Shape, Workload};
 
 use crate::error::{Error, Result};
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use crate::rnn::kernels::cpu::InstructionSet;
 use candle_core::Device;
 use model::Classifier;
@@ -130,7 +130,7 @@ pub struct Report {
     /// Threads of the pool.
     pub threads: usize,
     /// The recurrence.
-    pub cell: Mode,
+    pub cell: CellType,
     /// The sizes.
     pub shape: Shape,
     /// What the rows' lengths were drawn from; `None` if every row has all steps.

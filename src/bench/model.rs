@@ -124,12 +124,12 @@ impl<'a> Classifier<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rnn::kernels::Mode;
+    use crate::rnn::kernels::CellType;
 
     /// The step is one that learns: the loss on the one batch falls.
     #[test]
     fn the_measured_step_trains() {
-        for cell in Mode::ALL {
+        for cell in CellType::ALL {
             let shape = "4,6,5,3,2,11".parse().unwrap();
             let lengths = "2-6".parse().ok();
             let workload = Workload::new(shape, cell, lengths).unwrap();

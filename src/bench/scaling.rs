@@ -4,7 +4,7 @@ use super::model::Classifier;
 use super::timing::Timing;
 use super::workload::{Shape, Workload};
 use crate::error::{Error, Result};
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use candle_core::Device;
 use serde::Serialize;
 use std::time::Instant;
@@ -43,7 +43,7 @@ pub struct Point {
 /// A size that is too large at its largest value, or a failing tensor operation.
 pub fn scaling(
     shape: Shape,
-    cell: Mode,
+    cell: CellType,
     repeats: usize,
     progress: &mut dyn FnMut(&str, &[usize]),
 ) -> Result<Vec<Growth>> {
@@ -160,7 +160,7 @@ mod tests {
     fn every_size_is_measured_at_its_values() {
         let shape: Shape = "2,3,4,5,1,7".parse().unwrap();
         let mut told = Vec::new();
-        let growths = scaling(shape, Mode::RnnTanh, 1, &mut |size, values| {
+        let growths = scaling(shape, CellType::RnnTanh, 1, &mut |size, values| {
             told.push((size.to_owned(), values.to_vec()));
         })
         .unwrap();
@@ -181,7 +181,7 @@ mod tests {
             assert!(growth.exponent.is_finite());
         }
         let large: Shape = "2,3,4,5,64,7".parse().unwrap();
-        let message = scaling(large, Mode::Gru, 1, &mut |_, _| panic!("too late")).unwrap_err();
+        let message = scaling(large, CellType::Gru, 1, &mut |_, _| panic!("too late")).unwrap_err();
         assert_eq!(
             message.to_string(),
             "shape: L = 128 is measured as well: shape: L is 128; use a number from 1 to 64"

@@ -4,7 +4,7 @@ use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::models::classifier::ModelConfig;
 use crate::rng::{Rng, Stream};
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
@@ -226,7 +226,7 @@ impl FromStr for Lengths {
 #[derive(Debug, Clone)]
 pub struct Workload {
     shape: Shape,
-    cell: Mode,
+    cell: CellType,
     lengths: Option<Lengths>,
     /// The length of each row.
     rows: Vec<usize>,
@@ -244,7 +244,7 @@ impl Workload {
     ///
     /// # Errors
     /// A number that is 0 or too large.
-    pub fn new(shape: Shape, cell: Mode, lengths: Option<Lengths>) -> Result<Self> {
+    pub fn new(shape: Shape, cell: CellType, lengths: Option<Lengths>) -> Result<Self> {
         if let Some(Lengths { min, max }) = lengths
             && (min == 0 || min > max || max > MAX_STEPS)
         {
@@ -277,7 +277,7 @@ impl Workload {
     }
 
     /// The recurrence.
-    pub fn cell(&self) -> Mode {
+    pub fn cell(&self) -> CellType {
         self.cell
     }
 
@@ -415,13 +415,13 @@ mod tests {
             min: 1,
             max: 1 << 17,
         });
-        assert!(Workload::new(Shape::default(), Mode::Lstm, lengths).is_err());
+        assert!(Workload::new(Shape::default(), CellType::Lstm, lengths).is_err());
     }
 
     #[test]
     fn lengths_are_drawn_from_the_range_and_repeat() {
         let lengths = Some(Lengths { min: 3, max: 9 });
-        let draw = || Workload::new(Shape::default(), Mode::Gru, lengths).unwrap();
+        let draw = || Workload::new(Shape::default(), CellType::Gru, lengths).unwrap();
         let workload = draw();
         assert_eq!(workload.rows[0], 9);
         assert_eq!(workload.shape().steps, 9);
@@ -440,11 +440,11 @@ mod tests {
     #[test]
     fn operations_are_counted() {
         let shape = "2,3,5,4,2,7".parse().unwrap();
-        let workload = Workload::new(shape, Mode::Gru, None).unwrap();
+        let workload = Workload::new(shape, CellType::Gru, None).unwrap();
         assert_eq!(workload.forward_flop(), 6048.0);
         assert_eq!(workload.training_flop(), 18_144.0);
         // The textbook's step: 32,000 tokens, 400 x (100 + 100 + 200 + 100) weights, 2 directions.
-        let textbook = Workload::new(Shape::default(), Mode::Lstm, None).unwrap();
+        let textbook = Workload::new(Shape::default(), CellType::Lstm, None).unwrap();
         assert_eq!(textbook.training_flop(), 76.8e9);
     }
 }

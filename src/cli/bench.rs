@@ -6,7 +6,7 @@ use super::{Ending, Usage, tell};
 use anyhow::Context;
 use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Subnormals, Workload};
 use birnn::recipe::grouped;
-use birnn::rnn::Mode;
+use birnn::rnn::CellType;
 use birnn::rnn::kernels::cpu::InstructionSet;
 use serde::Serialize;
 use std::io::Write;
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     shape: Shape,
     /// The recurrence.
     #[arg(long, value_name = "lstm|gru|rnn|rnn-relu", default_value = "lstm", value_parser = cell)]
-    cell: Mode,
+    cell: CellType,
     /// Draw the rows' lengths from this range (T is then MAX) [default: every row has T steps].
     #[arg(long, value_name = "MIN-MAX")]
     lengths: Option<Lengths>,
@@ -63,8 +63,10 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-fn cell(name: &str) -> Result<Mode, String> {
-    let found = Mode::ALL.into_iter().find(|&mode| name_of(mode) == name);
+fn cell(name: &str) -> Result<CellType, String> {
+    let found = CellType::ALL
+        .into_iter()
+        .find(|&cell_type| name_of(cell_type) == name);
     found.ok_or_else(|| "choose from lstm, gru, rnn, rnn-relu".into())
 }
 
@@ -78,12 +80,12 @@ fn instructions(name: &str) -> Result<InstructionSet, String> {
 }
 
 /// The name that a config has for it.
-fn name_of(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Lstm => "lstm",
-        Mode::Gru => "gru",
-        Mode::RnnTanh => "rnn",
-        Mode::RnnRelu => "rnn-relu",
+fn name_of(cell_type: CellType) -> &'static str {
+    match cell_type {
+        CellType::Lstm => "lstm",
+        CellType::Gru => "gru",
+        CellType::RnnTanh => "rnn",
+        CellType::RnnRelu => "rnn-relu",
     }
 }
 
@@ -128,7 +130,7 @@ struct Scaling {
     cpu: Option<String>,
     instructions: &'static str,
     threads: usize,
-    cell: Mode,
+    cell: CellType,
     /// The shape round which sizes are varied.
     shape: Shape,
     scaling: Vec<Growth>,
@@ -393,8 +395,8 @@ mod tests {
 
     #[test]
     fn cells_by_name() {
-        for mode in Mode::ALL {
-            assert_eq!(cell(name_of(mode)), Ok(mode));
+        for cell_type in CellType::ALL {
+            assert_eq!(cell(name_of(cell_type)), Ok(cell_type));
         }
         assert!(cell("LSTM").is_err());
     }

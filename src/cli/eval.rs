@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     /// The column with the kinds of texts [default: phenomenon, if that is there].
     #[arg(long, value_name = "NAME", requires = "data")]
     group_column: Option<String>,
-    /// Leave out the branch of n-grams, if the model has one.
+    /// Leave out the n-gram head, if the model has one.
     #[arg(long)]
     network_alone: bool,
     /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.

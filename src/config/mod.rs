@@ -94,7 +94,7 @@ mod tests {
         .unwrap();
         assert_eq!((config.seed, config.model.num_hiddens), (3, 64));
         assert_eq!(config.data.source, "imdb");
-        assert_eq!(config.model.cell, crate::rnn::kernels::Mode::Gru);
+        assert_eq!(config.model.cell, crate::rnn::kernels::CellType::Gru);
         assert_eq!(config.train.learning_rate, 5e-4);
         assert_eq!(config.model.embedding_size, 100);
     }

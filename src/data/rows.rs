@@ -92,7 +92,7 @@ fn listed<S: AsRef<str>>(columns: &[S]) -> String {
 }
 
 /// The most memory that the rows of a file may take: a small file may say the same text a billion times.
-const MOST_MEMORY: usize = 8 << 30;
+const MAX_MEMORY: usize = 8 << 30;
 
 /// Collects the rows of one file.
 pub(super) struct Rows<'a> {
@@ -110,7 +110,7 @@ impl<'a> Rows<'a> {
             origin,
             names,
             records: Vec::new(),
-            left: MOST_MEMORY,
+            left: MAX_MEMORY,
         }
     }
 

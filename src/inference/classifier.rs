@@ -1,6 +1,6 @@
 //! A classifier as those see it who use it.
 
-use super::ensemble::Output;
+use super::output::Output;
 use super::predict::{Prediction, Predictor};
 use crate::checkpoint::{Loading, SavedClassifier};
 use crate::data::Labels;

@@ -14,6 +14,7 @@ mod classifier;
 mod ensemble;
 mod evaluate;
 mod metrics;
+mod output;
 mod predict;
 
 pub use calibration::{Calibration, fit_temperature, log_probabilities};

@@ -1,6 +1,6 @@
 //! The classes of texts.
 
-use super::ensemble::Output;
+use super::output::Output;
 use crate::data::Labels;
 use crate::dataset::Progress;
 use crate::error::Result;

@@ -42,7 +42,7 @@ pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Re
     })
 }
 
-/// The same in plain tensor operations: for other devices and types, and the slow twin.
+/// The same in plain tensor operations: for other devices and types, and the reference implementation.
 fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tensor> {
     let (batch, _) = logits.dims2()?;
     let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;

@@ -1,4 +1,4 @@
-//! Embedding tables, a row of numbers for every token: looking rows up, and the way back.
+//! Embedding tables, a row of numbers for every token: looking rows up, and the backward pass.
 
 use crate::batch::Batch;
 use crate::device::has_kernels;

@@ -3,9 +3,9 @@
 pub(crate) mod adamw;
 mod ema;
 mod gradients;
+mod learning_rates;
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod norm_cuda;
-mod rates;
 #[cfg(test)]
 mod row_table;
 pub mod schedule;
@@ -14,7 +14,7 @@ mod weights;
 pub use adamw::{AdamW, AdamWConfig};
 pub use ema::Ema;
 pub use gradients::{Gradient, Gradients, clip_scale};
-pub use rates::Rates;
+pub use learning_rates::LearningRates;
 #[cfg(test)]
 pub(crate) use row_table::RowTable;
 pub use schedule::{Schedule, ScheduleKind};

@@ -63,7 +63,7 @@ fn blend(start: f64, end: f64, share: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn rates(kind: ScheduleKind, warmup: f64, steps: &[u64]) -> Vec<f64> {
+    fn learning_rates(kind: ScheduleKind, warmup: f64, steps: &[u64]) -> Vec<f64> {
         let schedule = Schedule {
             kind,
             peak: 1.0,
@@ -82,22 +82,28 @@ mod tests {
     #[test]
     fn worked_out_by_hand() {
         let steps = [0, 5, 9];
-        assert_rates(rates(ScheduleKind::Constant, 0.0, &steps), &[1., 1., 1.]);
-        assert_rates(rates(ScheduleKind::Linear, 0.0, &steps), &[1., 0.5, 0.1]);
+        assert_rates(
+            learning_rates(ScheduleKind::Constant, 0.0, &steps),
+            &[1., 1., 1.],
+        );
+        assert_rates(
+            learning_rates(ScheduleKind::Linear, 0.0, &steps),
+            &[1., 0.5, 0.1],
+        );
         let cosine_9 = (1.0 + (0.9 * std::f64::consts::PI).cos()) / 2.0;
         assert_rates(
-            rates(ScheduleKind::Cosine, 0.0, &steps),
+            learning_rates(ScheduleKind::Cosine, 0.0, &steps),
             &[1., 0.5, cosine_9],
         );
         // Two of ten steps of warm-up: 1/3, 2/3, then the peak.
         let steps = [0, 1, 2, 6, 10];
         assert_rates(
-            rates(ScheduleKind::Linear, 0.2, &steps),
+            learning_rates(ScheduleKind::Linear, 0.2, &steps),
             &[1. / 3., 2. / 3., 1., 0.5, 0.],
         );
         let rising = 0.04 + 0.96 * 0.25; // half a cosine at 1/3 is a quarter of the way
         assert_rates(
-            rates(ScheduleKind::OneCycle, 0.2, &steps),
+            learning_rates(ScheduleKind::OneCycle, 0.2, &steps),
             &[rising, 0.04 + 0.96 * 0.75, 1., 0.500002, 0.000004],
         );
     }

@@ -1,6 +1,6 @@
 //! The weights of a model that learns.
 
-use super::{AdamW, AdamWConfig, Ema, Gradient, Gradients, Rates, clip_scale};
+use super::{AdamW, AdamWConfig, Ema, Gradient, Gradients, LearningRates, clip_scale};
 use crate::device::storage::read;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
@@ -73,7 +73,7 @@ impl Weights {
     pub fn update<'r>(
         &mut self,
         gradients: &Gradients,
-        rates: impl Into<Rates<'r>>,
+        learning_rates: impl Into<LearningRates<'r>>,
     ) -> Result<f64> {
         let norm = gradients.norm()?;
         if !norm.is_finite() {
@@ -83,9 +83,9 @@ impl Weights {
         let (optimizer, parameters) = (&mut self.optimizer, &self.parameters);
         match &mut self.averages {
             Some(averages) => {
-                optimizer.step_averaging(parameters, gradients, rates, scale, averages)
+                optimizer.step_averaging(parameters, gradients, learning_rates, scale, averages)
             }
-            None => optimizer.step(parameters, gradients, rates, scale),
+            None => optimizer.step(parameters, gradients, learning_rates, scale),
         }?;
         Ok(norm)
     }

@@ -41,7 +41,7 @@ impl Recurrent {
         for (index, weights) in self.layers.iter().enumerate() {
             let initial = self.initial_of(index, initial)?;
             let layer = Layer {
-                mode: self.mode,
+                cell_type: self.cell_type,
                 packing,
                 input: &input,
                 weights,

@@ -13,14 +13,14 @@
 //! | state `h`, `c` | [L*D, B, H]: layer 0 forward, layer 0 reverse, layer 1 forward, ... |
 //!
 //! ```
-//! use birnn::{ops::dropout::Phase, rnn::{Mode, Recurrent, RecurrentConfig}};
+//! use birnn::{ops::dropout::Phase, rnn::{CellType, Recurrent, RecurrentConfig}};
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::{VarBuilder, VarMap};
 //!
 //! // The textbook's LSTM(10, 20, 2) on an input of shape (5, 3, 10).
 //! let variables = VarMap::new();
 //! let builder = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
-//! let config = RecurrentConfig { num_layers: 2, ..RecurrentConfig::new(Mode::Lstm, 10, 20) };
+//! let config = RecurrentConfig { num_layers: 2, ..RecurrentConfig::new(CellType::Lstm, 10, 20) };
 //! let lstm = Recurrent::new(&config, builder)?;
 //! let input = Tensor::randn(0f32, 1., (5, 3, 10), &Device::Cpu)?;
 //! let (output, state) = lstm.forward(&input, None, None, Phase::Inference)?;
@@ -37,7 +37,7 @@ pub mod scratch;
 mod stack;
 pub mod views;
 
-pub use crate::rnn::kernels::{Mode, State};
+pub use crate::rnn::kernels::{CellType, State};
 pub use cell::{GruCell, LstmCell, RnnCell};
 pub use forward_train::{ParameterGradients, StackActivations};
 pub use stack::{Recurrent, RecurrentConfig};

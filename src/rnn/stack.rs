@@ -4,7 +4,7 @@ use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::ops::dropout::{Dropout, Phase};
 use crate::ops::gather::select_rows;
-use crate::rnn::kernels::{self, DirectionWeights, Kernel, Layer, Mode, Prepared, State};
+use crate::rnn::kernels::{self, CellType, DirectionWeights, Kernel, Layer, Prepared, State};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecurrentConfig {
     /// The recurrence.
-    pub mode: Mode,
+    pub cell_type: CellType,
     /// Features of the input, I.
     pub input_size: usize,
     /// Features of the hidden state, H.
@@ -32,9 +32,9 @@ pub struct RecurrentConfig {
 
 impl RecurrentConfig {
     /// PyTorch's defaults: one layer, one direction, biases, time-major, no dropout.
-    pub fn new(mode: Mode, input_size: usize, hidden_size: usize) -> Self {
+    pub fn new(cell_type: CellType, input_size: usize, hidden_size: usize) -> Self {
         Self {
-            mode,
+            cell_type,
             input_size,
             hidden_size,
             num_layers: 1,
@@ -61,7 +61,7 @@ pub struct Recurrent {
     /// By layer, then direction.
     pub(super) layers: Vec<Vec<DirectionWeights>>,
     pub(super) dropouts: Vec<Dropout>,
-    pub(super) mode: Mode,
+    pub(super) cell_type: CellType,
     input_size: usize,
     batch_first: bool,
     pub(super) kernel: &'static dyn Kernel,
@@ -95,7 +95,7 @@ impl Recurrent {
             }
         }
         let init = uniform(config.hidden_size);
-        let width = config.mode.gates() * config.hidden_size;
+        let width = config.cell_type.gates() * config.hidden_size;
         let direction = |layer: usize, suffix: &str| -> Result<DirectionWeights> {
             let input_size = match layer {
                 0 => config.input_size,
@@ -132,7 +132,7 @@ impl Recurrent {
         Ok(Self {
             layers,
             dropouts,
-            mode: config.mode,
+            cell_type: config.cell_type,
             input_size: config.input_size,
             batch_first: config.batch_first,
             kernel: kernels::select(vb.device(), vb.dtype()),
@@ -156,7 +156,7 @@ impl Recurrent {
     /// A failing tensor operation.
     pub fn prepared(mut self) -> Result<Self> {
         for (prepared, weights) in self.prepared.iter_mut().zip(&self.layers) {
-            *prepared = self.kernel.prepare(self.mode, weights)?;
+            *prepared = self.kernel.prepare(self.cell_type, weights)?;
         }
         Ok(self)
     }
@@ -257,7 +257,7 @@ impl Recurrent {
             }
             let initial = self.initial_of(index, initial)?;
             let layer = Layer {
-                mode: self.mode,
+                cell_type: self.cell_type,
                 packing,
                 input: &output,
                 weights,
@@ -360,7 +360,7 @@ struct Padded {
 impl Padded {
     /// The place of a step in the padded batch, its first two dimensions flattened.
     fn place(&self, step: usize, position: usize) -> usize {
-        let row = self.packing.order()[position];
+        let row = self.packing.sorted_indices()[position];
         match self.batch_first {
             true => row * self.steps + step,
             false => step * self.batch + row,
@@ -407,11 +407,11 @@ impl Padded {
     }
 
     fn sort(&self, state: &State) -> Result<State> {
-        self.reorder(state, self.packing.order())
+        self.reorder(state, self.packing.sorted_indices())
     }
 
     fn unsort(&self, state: &State) -> Result<State> {
-        self.reorder(state, &self.packing.positions())
+        self.reorder(state, &self.packing.unsorted_indices())
     }
 
     fn reorder(&self, state: &State, rows: &[usize]) -> Result<State> {

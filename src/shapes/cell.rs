@@ -6,7 +6,7 @@ use super::{Part, Row};
 use crate::error::{Error, Result};
 use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
-use crate::rnn::kernels::{Mode, State};
+use crate::rnn::kernels::{CellType, State};
 use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 
@@ -73,11 +73,11 @@ impl Step<'_> {
         let part = |tensor: &Tensor, gate: usize| tensor.narrow(1, gate * width, width);
         let sum = |gate: usize| part(&from_input, gate)? + part(&from_hidden, gate)?;
         match (self.model.cell, c) {
-            (Mode::RnnRelu, _) => {
+            (CellType::RnnRelu, _) => {
                 let why = "the sum of both where it is above 0: output and next state";
                 Ok(self.unit("h", sum(0)?.relu()?, why))
             }
-            (Mode::Gru, _) => {
+            (CellType::Gru, _) => {
                 let why = "reset gate, 0 to 1: how much of the state n may see";
                 let r = self.unit("r", sigmoid(&sum(0)?)?, why);
                 let why = "update gate, 0 to 1: how much of the state stays";
@@ -89,7 +89,7 @@ impl Step<'_> {
                 let why = "(1 - z) * n + z * h before: output and next state";
                 Ok(self.unit("h", next, why))
             }
-            (Mode::Lstm, Some(c)) => {
+            (CellType::Lstm, Some(c)) => {
                 let why = "input gate, 0 to 1: how much of g enters the cell";
                 let i = self.unit("i", sigmoid(&sum(0)?)?, why);
                 let why = "forget gate, 0 to 1: how much of the cell stays";
@@ -102,8 +102,10 @@ impl Step<'_> {
                 let why = "o * tanh(c): output and next state";
                 Ok(self.unit("h", (o * c.tanh()?)?, why))
             }
-            (Mode::Lstm, None) => Err(Error::argument("state", "an LSTM needs a cell beside h")),
-            (Mode::RnnTanh, _) => {
+            (CellType::Lstm, None) => {
+                Err(Error::argument("state", "an LSTM needs a cell beside h"))
+            }
+            (CellType::RnnTanh, _) => {
                 let why = "tanh of the sum of both: output and next state";
                 Ok(self.unit("h", sum(0)?.tanh()?, why))
             }
@@ -134,7 +136,12 @@ mod tests {
 
     #[test]
     fn a_step_gate_by_gate_is_a_step_of_the_equations() {
-        for cell in [Mode::RnnTanh, Mode::RnnRelu, Mode::Gru, Mode::Lstm] {
+        for cell in [
+            CellType::RnnTanh,
+            CellType::RnnRelu,
+            CellType::Gru,
+            CellType::Lstm,
+        ] {
             for bias in [true, false] {
                 let mut config = Config::default();
                 config.model.cell = cell;
@@ -145,7 +152,7 @@ mod tests {
                 let (h, c) = (normal_tensor(1, &[2, 3]), normal_tensor(2, &[2, 3]));
                 let state = State {
                     h: h.clone(),
-                    c: (cell == Mode::Lstm).then(|| c.clone()),
+                    c: (cell == CellType::Lstm).then(|| c.clone()),
                 };
                 let (rows, found) = step(&config.model, &parameters, &[4, 7], &state).unwrap();
                 assert_eq!(rows.last().unwrap().name, "h");
@@ -160,9 +167,9 @@ mod tests {
                 let table = parameters.needed(EMBEDDING).unwrap();
                 let x = table.index_select(&ids, 0).unwrap();
                 let expected = match cell {
-                    Mode::Lstm => equations::lstm(&x, &h, &c, &weights).map(|(h, _)| h),
-                    Mode::Gru => equations::gru(&x, &h, &weights),
-                    mode => equations::rnn(&x, &h, &weights, mode == Mode::RnnRelu),
+                    CellType::Lstm => equations::lstm(&x, &h, &c, &weights).map(|(h, _)| h),
+                    CellType::Gru => equations::gru(&x, &h, &weights),
+                    cell_type => equations::rnn(&x, &h, &weights, cell_type == CellType::RnnRelu),
                 };
                 let difference = (found - expected.unwrap()).unwrap().abs().unwrap();
                 let largest: f32 = difference.max_all().unwrap().to_scalar().unwrap();

@@ -4,7 +4,7 @@ use super::dim::{Dim, Symbol};
 use crate::models::classifier::{Activation, EMBEDDING, ModelConfig};
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::ops::pooling::Pooling;
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use Symbol::{
     Batch, Classes, Directions, EmbeddingSize, Features, NumHiddens, Tokens, UsedRows, Vocabulary,
 };
@@ -12,21 +12,21 @@ use Symbol::{
 /// A shape in symbols, and why.
 pub(super) type Described = (Vec<Dim>, String);
 
-/// The gates of a mode, in the order in which they are stacked.
-pub(super) fn gates(mode: Mode) -> &'static [&'static str] {
-    match mode {
-        Mode::Lstm => &["i", "f", "g", "o"],
-        Mode::Gru => &["r", "z", "n"],
-        Mode::RnnTanh | Mode::RnnRelu => &["h"],
+/// The gates of a cell_type, in the order in which they are stacked.
+pub(super) fn gates(cell_type: CellType) -> &'static [&'static str] {
+    match cell_type {
+        CellType::Lstm => &["i", "f", "g", "o"],
+        CellType::Gru => &["r", "z", "n"],
+        CellType::RnnTanh | CellType::RnnRelu => &["h"],
     }
 }
 
-/// The gates of a mode in words.
-fn gate_names(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Lstm => "gates i, f, g, o: input, forget, cell input, output",
-        Mode::Gru => "gates r, z, n: reset, update, new state",
-        Mode::RnnTanh | Mode::RnnRelu => "one block: an RNN has no gates",
+/// The gates of a cell_type in words.
+fn gate_names(cell_type: CellType) -> &'static str {
+    match cell_type {
+        CellType::Lstm => "gates i, f, g, o: input, forget, cell input, output",
+        CellType::Gru => "gates r, z, n: reset, update, new state",
+        CellType::RnnTanh | CellType::RnnRelu => "one block: an RNN has no gates",
     }
 }
 

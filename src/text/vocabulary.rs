@@ -48,7 +48,7 @@ impl fmt::Debug for TokenList {
     }
 }
 
-/// Tokens whose ids are their places in a list, and the way back from a token to its id.
+/// Tokens whose ids are their places in a list, and the backward pass from a token to its id.
 ///
 /// The table is open-addressed: a token is looked for from the slot that its hash names up to the
 /// first free one. At most half of the slots are taken.

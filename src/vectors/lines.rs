@@ -9,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// The most that a packed file may hold; those that are known have a tenth of it.
-const MOST_UNPACKED: u64 = 64 << 30;
+const MAX_UNPACKED: u64 = 64 << 30;
 /// The longest line, in bytes; a text file of vectors stays far below it.
 const MAX_LINE: u64 = 1 << 20;
 
@@ -70,7 +70,7 @@ impl Lines {
             reader,
             read,
             size,
-            left: if is_gzip { MOST_UNPACKED } else { u64::MAX },
+            left: if is_gzip { MAX_UNPACKED } else { u64::MAX },
             text: Vec::new(),
             number: 0,
         })

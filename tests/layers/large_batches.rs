@@ -10,7 +10,7 @@ use birnn::ops::dropout::Phase;
 use birnn::ops::pooling::Pooling;
 use birnn::parameters::Parameters;
 use birnn::rng::{Rng, Stream};
-use birnn::rnn::kernels::{self, Kernel, Mode};
+use birnn::rnn::kernels::{self, CellType, Kernel};
 use birnn::rnn::{Recurrent, RecurrentConfig, State};
 use birnn::train::classifier::{LabelledBatch, Learner};
 use candle_core::{DType, Device, Tensor, Var};
@@ -55,7 +55,7 @@ impl Case {
                 random(5, &state),
                 random(6, &state),
             ],
-            has_cell: config.mode.has_cell(),
+            has_cell: config.cell_type.has_cell(),
             packing: Arc::new(packing),
             stack,
             parameters,
@@ -63,11 +63,11 @@ impl Case {
     }
 
     /// 70 ragged rows of up to 40 steps: three shards, several chunks, and work for threads.
-    fn large(mode: Mode) -> Self {
+    fn large(cell_type: CellType) -> Self {
         let lengths: Vec<usize> = (0..70).map(|row| 1 + (row * 29) % 40).collect();
         let config = RecurrentConfig {
             bidirectional: true,
-            ..RecurrentConfig::new(mode, 40, 48)
+            ..RecurrentConfig::new(cell_type, 40, 48)
         };
         Self::new(&config, &lengths)
     }
@@ -133,34 +133,34 @@ fn check_against_reference(case: &Case, what: &str) {
 
 #[test]
 fn several_shards_and_chunks_agree_with_the_reference() {
-    for mode in Mode::ALL {
-        check_against_reference(&Case::large(mode), &format!("{mode:?}"));
+    for cell_type in CellType::ALL {
+        check_against_reference(&Case::large(cell_type), &format!("{cell_type:?}"));
     }
 }
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    for mode in Mode::ALL {
-        let case = Case::large(mode);
+    for cell_type in CellType::ALL {
+        let case = Case::large(cell_type);
         let run =
             |threads| on_threads(threads, || bits(&case.results(&kernels::cpu::kernels()[0])));
         let one = run(1);
         for threads in [2, 3, 8] {
-            assert!(run(threads) == one, "{mode:?} on {threads} threads");
+            assert!(run(threads) == one, "{cell_type:?} on {threads} threads");
         }
     }
 }
 
 #[test]
 fn the_smallest_sizes_agree_with_the_reference() {
-    for mode in Mode::ALL {
+    for cell_type in CellType::ALL {
         for (bias, bidirectional) in [(true, true), (false, false)] {
             let config = RecurrentConfig {
                 bias,
                 bidirectional,
-                ..RecurrentConfig::new(mode, 1, 1)
+                ..RecurrentConfig::new(cell_type, 1, 1)
             };
-            check_against_reference(&Case::new(&config, &[1]), &format!("{mode:?}"));
+            check_against_reference(&Case::new(&config, &[1]), &format!("{cell_type:?}"));
         }
     }
 }
@@ -168,7 +168,7 @@ fn the_smallest_sizes_agree_with_the_reference() {
 /// The graph's nodes: a loss of the state alone, and the same graph twice.
 #[test]
 fn a_loss_of_the_state_alone_has_gradients_as_often_as_wanted() {
-    let case = Case::large(Mode::Lstm);
+    let case = Case::large(CellType::Lstm);
     let (output, state) = case
         .stack
         .forward_packed(&case.input, &case.packing, None, Phase::Inference)
@@ -195,7 +195,7 @@ fn passes_without_a_graph_have_its_gradients() {
     let config = RecurrentConfig {
         num_layers: 2,
         bidirectional: true,
-        ..RecurrentConfig::new(Mode::Gru, 40, 48)
+        ..RecurrentConfig::new(CellType::Gru, 40, 48)
     };
     let case = Case::new(&config, &[30, 20, 25, 9]);
     let (output, _) = case
@@ -227,11 +227,16 @@ fn passes_without_a_graph_have_its_gradients() {
 /// What each kernel saves in training leads to the gradients of its graph.
 #[test]
 fn every_kernel_trains_without_a_graph() {
-    for mode in [Mode::RnnTanh, Mode::RnnRelu, Mode::Gru, Mode::Lstm] {
+    for cell_type in [
+        CellType::RnnTanh,
+        CellType::RnnRelu,
+        CellType::Gru,
+        CellType::Lstm,
+    ] {
         let config = RecurrentConfig {
             num_layers: 2,
             bidirectional: true,
-            ..RecurrentConfig::new(mode, 5, 4)
+            ..RecurrentConfig::new(cell_type, 5, 4)
         };
         let case = Case::new(&config, &[7, 3, 6, 1]);
         for kernel in birnn::rnn::kernels::all(&CPU, DType::F32) {
@@ -244,7 +249,7 @@ fn every_kernel_trains_without_a_graph() {
             let gradients = loss.backward().unwrap();
             let pass = stack.forward_train(&case.input, &case.packing, None, phase);
             let pass = pass.unwrap();
-            let name = format!("{mode:?} on {}", kernel.name());
+            let name = format!("{cell_type:?} on {}", kernel.name());
             assert_close(pass.output(), &output, 1e-6, &name);
             let (d_input, parameters) = pass.backward(case.upstream[0].clone(), true).unwrap();
             let expected = gradients.get(&case.input).unwrap();
@@ -261,10 +266,10 @@ fn every_kernel_trains_without_a_graph() {
 
 #[test]
 fn prepared_weights_change_no_bit_and_only_constants_are_prepared() {
-    let case = Case::large(Mode::Lstm);
+    let case = Case::large(CellType::Lstm);
     let config = RecurrentConfig {
         bidirectional: true,
-        ..RecurrentConfig::new(Mode::Lstm, 40, 48)
+        ..RecurrentConfig::new(CellType::Lstm, 40, 48)
     };
     let constant = Recurrent::new(&config, case.parameters.detached()).unwrap();
     let prepared = constant.clone().prepared().unwrap();
@@ -290,11 +295,11 @@ fn what_was_prepared_of_other_weights_is_refused() {
         bias: None,
     };
     let kernel = &kernels::cpu::kernels()[0];
-    let prepared = kernel.prepare(Mode::Lstm, &[weights(5)]).unwrap();
+    let prepared = kernel.prepare(CellType::Lstm, &[weights(5)]).unwrap();
     let packing = Arc::new(Packing::new(&[2]).unwrap());
     let layer = |weights: &[kernels::DirectionWeights]| {
         let layer = kernels::Layer {
-            mode: Mode::Lstm,
+            cell_type: CellType::Lstm,
             packing: &packing,
             input: &random(3, &[2, 3]),
             weights,

@@ -5,7 +5,7 @@
 use crate::support::{Fixture, assert_close};
 use birnn::ops::dropout::Phase;
 use birnn::rnn::kernels::{self, Kernel};
-use birnn::rnn::{GruCell, LstmCell, Mode, Recurrent, RecurrentConfig, RnnCell, State};
+use birnn::rnn::{CellType, GruCell, LstmCell, Recurrent, RecurrentConfig, RnnCell, State};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
@@ -37,7 +37,7 @@ fn check_case(
     let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
     let stack = Recurrent::new(config, builder).unwrap().with_kernel(kernel);
 
-    let has_cell = config.mode == Mode::Lstm;
+    let has_cell = config.cell_type == CellType::Lstm;
     let (input, h_0) = (var("input"), var("h_0"));
     let c_0 = has_cell.then(|| var("c_0"));
     let lengths: Vec<i64> = get("lengths").to_vec1().unwrap();
@@ -85,16 +85,16 @@ fn check_case(
     }
 }
 
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::RnnTanh => "rnn_tanh",
-        Mode::RnnRelu => "rnn_relu",
-        Mode::Gru => "gru",
-        Mode::Lstm => "lstm",
+fn mode_name(cell_type: CellType) -> &'static str {
+    match cell_type {
+        CellType::RnnTanh => "rnn_tanh",
+        CellType::RnnRelu => "rnn_relu",
+        CellType::Gru => "gru",
+        CellType::Lstm => "lstm",
     }
 }
 
-fn check_mode(mode: Mode) {
+fn check_mode(cell_type: CellType) {
     let fixture = Fixture::load("recurrent.safetensors");
     let mut cases = 0;
     for kernel in kernels::all(&Device::Cpu, DType::F32) {
@@ -107,11 +107,11 @@ fn check_mode(mode: Mode) {
                             bidirectional,
                             bias,
                             batch_first: true,
-                            ..RecurrentConfig::new(mode, 3, 4)
+                            ..RecurrentConfig::new(cell_type, 3, 4)
                         };
                         let prefix = format!(
                             "{}.l{num_layers}.d{}.{}.{lengths}",
-                            mode_name(mode),
+                            mode_name(cell_type),
                             config.directions(),
                             if bias { "bias" } else { "nobias" },
                         );
@@ -127,22 +127,22 @@ fn check_mode(mode: Mode) {
 
 #[test]
 fn rnn_tanh() {
-    check_mode(Mode::RnnTanh);
+    check_mode(CellType::RnnTanh);
 }
 
 #[test]
 fn rnn_relu() {
-    check_mode(Mode::RnnRelu);
+    check_mode(CellType::RnnRelu);
 }
 
 #[test]
 fn gru() {
-    check_mode(Mode::Gru);
+    check_mode(CellType::Gru);
 }
 
 #[test]
 fn lstm() {
-    check_mode(Mode::Lstm);
+    check_mode(CellType::Lstm);
 }
 
 /// Sizes that fit no vector register: 19 hidden units, 13 steps, 9 rows.
@@ -150,14 +150,14 @@ fn lstm() {
 fn odd_sizes() {
     let fixture = Fixture::load("recurrent.safetensors");
     for kernel in kernels::all(&Device::Cpu, DType::F32) {
-        for mode in [Mode::Gru, Mode::Lstm] {
+        for cell_type in [CellType::Gru, CellType::Lstm] {
             let config = RecurrentConfig {
                 num_layers: 2,
                 bidirectional: true,
                 batch_first: true,
-                ..RecurrentConfig::new(mode, 7, 19)
+                ..RecurrentConfig::new(cell_type, 7, 19)
             };
-            let prefix = format!("{}.wide", mode_name(mode));
+            let prefix = format!("{}.wide", mode_name(cell_type));
             check_case(&fixture, &prefix, &config, kernel);
         }
     }

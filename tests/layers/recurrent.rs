@@ -6,7 +6,7 @@ use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
 use birnn::rng::{Rng, Stream};
 use birnn::rnn::kernels::{self, Kernel};
-use birnn::rnn::{LstmCell, Mode, Recurrent, RecurrentConfig, State, views};
+use birnn::rnn::{CellType, LstmCell, Recurrent, RecurrentConfig, State, views};
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{LSTM, LSTMConfig, RNN, VarBuilder};
 use std::cell::Cell;
@@ -43,12 +43,12 @@ fn stacks(config: &RecurrentConfig) -> Vec<Recurrent> {
         .collect()
 }
 
-fn bidirectional(mode: Mode) -> RecurrentConfig {
+fn bidirectional(cell_type: CellType) -> RecurrentConfig {
     RecurrentConfig {
         num_layers: 2,
         bidirectional: true,
         batch_first: true,
-        ..RecurrentConfig::new(mode, 5, 6)
+        ..RecurrentConfig::new(cell_type, 5, 6)
     }
 }
 
@@ -63,7 +63,7 @@ fn run(stack: &Recurrent, input: &Tensor, lengths: &[usize]) -> (Tensor, State) 
 fn textbook_shapes() {
     let config = RecurrentConfig {
         num_layers: 2,
-        ..RecurrentConfig::new(Mode::Lstm, 10, 20)
+        ..RecurrentConfig::new(CellType::Lstm, 10, 20)
     };
     let initial = State {
         h: random(&[2, 3, 20]),
@@ -100,7 +100,7 @@ fn textbook_cell_unrolled_equals_the_layer() {
     let unrolled = Tensor::stack(&steps, 0).unwrap();
     for kernel in kernels::all(&Device::Cpu, DType::F32) {
         let builder = VarBuilder::from_tensors(named.clone(), DType::F32, &CPU);
-        let config = RecurrentConfig::new(Mode::Lstm, 4, 3);
+        let config = RecurrentConfig::new(CellType::Lstm, 4, 3);
         let layer = Recurrent::new(&config, builder)
             .unwrap()
             .with_kernel(kernel);
@@ -119,7 +119,7 @@ fn textbook_split_output_and_state() {
         num_layers: 3,
         bidirectional: true,
         batch_first: true,
-        ..RecurrentConfig::new(Mode::RnnTanh, 3, 5)
+        ..RecurrentConfig::new(CellType::RnnTanh, 3, 5)
     };
     for stack in stacks(&config) {
         let input = random(&[2, 1, 3]);
@@ -141,8 +141,8 @@ fn textbook_split_output_and_state() {
 /// A row of a ragged batch is the row alone, and what stands behind its end changes nothing.
 #[test]
 fn a_row_in_a_batch_is_the_row_alone() {
-    for mode in Mode::ALL {
-        for stack in stacks(&bidirectional(mode)) {
+    for cell_type in CellType::ALL {
+        for stack in stacks(&bidirectional(cell_type)) {
             let input = random(&[4, 7, 5]);
             let lengths = [3, 7, 1, 5];
             let (output, state) = run(&stack, &input, &lengths);
@@ -170,8 +170,8 @@ fn a_row_in_a_batch_is_the_row_alone() {
 /// The final state is the output at the last step (forward) and at the first (reverse).
 #[test]
 fn the_final_state_is_where_each_direction_ends() {
-    for mode in Mode::ALL {
-        for stack in stacks(&bidirectional(mode)) {
+    for cell_type in CellType::ALL {
+        for stack in stacks(&bidirectional(cell_type)) {
             let lengths = [3, 7, 1];
             let (output, state) = run(&stack, &random(&[3, 7, 5]), &lengths);
             let output = views::split_output(&output, 2).unwrap();
@@ -189,13 +189,13 @@ fn the_final_state_is_where_each_direction_ends() {
 /// With equal weights the reverse direction is the forward one on the reversed text.
 #[test]
 fn the_reverse_direction_reads_from_the_end() {
-    for mode in Mode::ALL {
+    for cell_type in CellType::ALL {
         let config = RecurrentConfig {
             bidirectional: true,
             batch_first: true,
-            ..RecurrentConfig::new(mode, 5, 6)
+            ..RecurrentConfig::new(cell_type, 5, 6)
         };
-        let width = mode.gates() * 6;
+        let width = cell_type.gates() * 6;
         let shapes = [
             ("weight_ih", vec![width, 5]),
             ("weight_hh", vec![width, 6]),
@@ -230,11 +230,11 @@ fn the_reverse_direction_reads_from_the_end() {
 fn gradients_are_finite_differences() {
     const STEP: f64 = 1e-5;
     let lengths = [3, 1, 2];
-    for mode in Mode::ALL {
+    for cell_type in CellType::ALL {
         let config = RecurrentConfig {
             bidirectional: true,
             batch_first: true,
-            ..RecurrentConfig::new(mode, 2, 3)
+            ..RecurrentConfig::new(cell_type, 2, 3)
         };
         let (stack, parameters) = build(|vb| Recurrent::new(&config, vb));
         let input = Var::from_tensor(&random(&[3, 3, 2])).unwrap();
@@ -278,7 +278,7 @@ fn gradients_are_finite_differences() {
                 let error = (difference - f64::from(gradient[index])).abs();
                 assert!(
                     error < 1e-4,
-                    "{mode:?}, {name}[{index}]: {} against {difference}",
+                    "{cell_type:?}, {name}[{index}]: {} against {difference}",
                     gradient[index]
                 );
             }
@@ -291,7 +291,7 @@ fn gradients_are_finite_differences() {
 fn weights_go_into_candles_lstm() {
     let config = RecurrentConfig {
         batch_first: true,
-        ..RecurrentConfig::new(Mode::Lstm, 5, 6)
+        ..RecurrentConfig::new(CellType::Lstm, 5, 6)
     };
     let (ours, parameters) = build(|vb| Recurrent::new(&config, vb));
     let theirs = LSTM::new(5, 6, LSTMConfig::default(), parameters.detached()).unwrap();
@@ -307,7 +307,7 @@ fn weights_go_into_candles_lstm() {
 fn dropout_between_layers() {
     let config = RecurrentConfig {
         dropout: 0.5,
-        ..bidirectional(Mode::Gru)
+        ..bidirectional(CellType::Gru)
     };
     for stack in stacks(&config) {
         let input = random(&[2, 3, 5]);
@@ -325,7 +325,7 @@ fn dropout_between_layers() {
 
 #[test]
 fn parameter_names_and_shapes_are_pytorchs() {
-    let (_, parameters) = build(|vb| Recurrent::new(&bidirectional(Mode::Lstm), vb));
+    let (_, parameters) = build(|vb| Recurrent::new(&bidirectional(CellType::Lstm), vb));
     let found: Vec<(String, Vec<usize>)> = parameters
         .iter()
         .map(|(name, var)| (name.to_owned(), var.dims().to_vec()))
@@ -346,7 +346,7 @@ fn parameter_names_and_shapes_are_pytorchs() {
 /// 1/sqrt(3 H).
 #[test]
 fn initial_values_are_pytorchs() {
-    let config = RecurrentConfig::new(Mode::Lstm, 100, 100);
+    let config = RecurrentConfig::new(CellType::Lstm, 100, 100);
     let (_, parameters) = build(|vb| Recurrent::new(&config, vb));
     for (name, var) in parameters.iter() {
         let drawn = values(var);
@@ -365,7 +365,7 @@ fn initial_values_are_pytorchs() {
 
 #[test]
 fn wrong_arguments_are_named() {
-    let stack = stacks(&bidirectional(Mode::Lstm)).swap_remove(0);
+    let stack = stacks(&bidirectional(CellType::Lstm)).swap_remove(0);
     let message = |input: &[usize], lengths: Option<&[usize]>, initial: Option<&State>| {
         let input = random(input);
         let result = stack.forward(&input, lengths, initial, Phase::Inference);
@@ -399,7 +399,7 @@ fn wrong_arguments_are_named() {
         message(&[2, 3, 5], None, Some(&state(2, false))),
         "initial c: an LSTM needs one beside h"
     );
-    let zero = RecurrentConfig::new(Mode::Gru, 0, 3);
+    let zero = RecurrentConfig::new(CellType::Gru, 0, 3);
     let result = Parameters::create(1, &CPU, |vb| Recurrent::new(&zero, vb));
     assert_eq!(
         result.unwrap_err().to_string(),
@@ -410,7 +410,7 @@ fn wrong_arguments_are_named() {
 /// One node per layer: a long sequence does not overflow the stack of the backward pass.
 #[test]
 fn long_sequences() {
-    let cpu = stacks(&bidirectional(Mode::Lstm)).swap_remove(0);
+    let cpu = stacks(&bidirectional(CellType::Lstm)).swap_remove(0);
     let input = Var::from_tensor(&random(&[1, 20_000, 5])).unwrap();
     let (output, _) = cpu.forward(&input, None, None, Phase::Inference).unwrap();
     let gradients = output.sum_all().unwrap().backward().unwrap();

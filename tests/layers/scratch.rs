@@ -5,7 +5,7 @@ use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
 use birnn::rnn::kernels;
 use birnn::rnn::scratch::{ScratchLstm, ScratchState, one_hot};
-use birnn::rnn::{Mode, Recurrent, RecurrentConfig};
+use birnn::rnn::{CellType, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ fn a_loop_over_time_is_the_packed_layer() {
     for kernel in kernels::all(&Device::Cpu, DType::F32) {
         let packed = scratch.to_packed().unwrap();
         let builder = VarBuilder::from_tensors(packed.clone(), DType::F32, &CPU);
-        let layer = Recurrent::new(&RecurrentConfig::new(Mode::Lstm, 5, 6), builder).unwrap();
+        let layer = Recurrent::new(&RecurrentConfig::new(CellType::Lstm, 5, 6), builder).unwrap();
         let layer = layer.with_kernel(kernel);
         let (hidden, last) = layer
             .forward(&inputs, None, None, Phase::Inference)

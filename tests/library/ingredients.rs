@@ -123,7 +123,7 @@ fn ngrams_are_added_to_the_logits_of_the_network() {
     assert_eq!(both["ngrams.keys"].dims(), [500, 2]);
     assert_eq!(both.len(), alone.len() + 2);
 
-    // The logits of a text differ by the scores of its n-grams, here from the slow twin.
+    // The logits of a text differ by the scores of its n-grams, here from the reference implementation.
     let logits = |model: &str| -> Vec<f64> {
         let text = ["predict", "--json", "--model", model, "the superb cast"];
         let row: Value = serde_json::from_str(&succeed(folder, &text)).unwrap();

@@ -9,14 +9,14 @@ use birnn::models::classifier::{BiRnn, ModelConfig};
 use birnn::ops::dropout::Phase;
 use birnn::ops::pooling::{Pooling, pool};
 use birnn::parameters::Parameters;
-use birnn::rnn::kernels::{self, Mode};
+use birnn::rnn::kernels::{self, CellType};
 use birnn::text::{TextConfig, TextEncoder};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
 
 const CPU: Device = Device::Cpu;
 
-fn small(cell: Mode, pooling: &[Pooling]) -> ModelConfig {
+fn small(cell: CellType, pooling: &[Pooling]) -> ModelConfig {
     ModelConfig {
         cell,
         embedding_size: 5,
@@ -72,13 +72,13 @@ fn parameter_names_and_shapes() {
 /// `ends` of a bidirectional model is the textbook's 4 * num_hiddens.
 #[test]
 fn pooled_sizes() {
-    let size = |pooling: &[Pooling]| small(Mode::Lstm, pooling).pooled_size();
+    let size = |pooling: &[Pooling]| small(CellType::Lstm, pooling).pooled_size();
     assert_eq!(size(&[Pooling::Ends]), 16);
     assert_eq!(size(&[Pooling::Final]), 8);
     assert_eq!(size(&[Pooling::Mean, Pooling::Max, Pooling::Ends]), 32);
     let one_direction = ModelConfig {
         bidirectional: false,
-        ..small(Mode::Lstm, &[Pooling::Ends])
+        ..small(CellType::Lstm, &[Pooling::Ends])
     };
     assert_eq!(one_direction.pooled_size(), 8);
 }
@@ -94,11 +94,11 @@ fn poolings_are_pytorchs() {
     let (batch, steps, width) = output.dims3().unwrap();
     let places = packing
         .iter()
-        .map(|(step, position)| (packing.order()[position] * steps + step) as u32);
+        .map(|(step, position)| (packing.sorted_indices()[position] * steps + step) as u32);
     let places = Tensor::from_iter(places, &CPU).unwrap();
     let packed = output.reshape((batch * steps, width)).unwrap();
     let packed = packed.index_select(&places, 0).unwrap();
-    let positions = packing.positions().into_iter().map(|row| row as u32);
+    let positions = packing.unsorted_indices().into_iter().map(|row| row as u32);
     let positions = Tensor::from_iter(positions, &CPU).unwrap();
     for (name, kind) in [
         ("ends", Pooling::Ends),
@@ -122,7 +122,7 @@ fn poolings_are_pytorchs() {
 fn a_text_in_a_batch_is_the_text_alone() {
     let texts: [&[u32]; 4] = [&[3, 4], &[29], &[1, 2, 3, 4, 5, 6, 7], &[9, 9, 9]];
     let every = [Pooling::Ends, Pooling::Final, Pooling::Mean, Pooling::Max];
-    for cell in Mode::ALL {
+    for cell in CellType::ALL {
         for kernel in kernels::all(&Device::Cpu, DType::F32) {
             let (model, _) = build(&small(cell, &every));
             let model = model.with_kernel(kernel);
@@ -143,7 +143,7 @@ fn a_text_in_a_batch_is_the_text_alone() {
 /// Inference records no graph, whether the model is tracked or not gives the same numbers.
 #[test]
 fn inference_records_no_graph() {
-    let config = small(Mode::Lstm, &[Pooling::Ends]);
+    let config = small(CellType::Lstm, &[Pooling::Ends]);
     let (tracked, parameters) = build(&config);
     let detached = BiRnn::new(&config, 30, 3, parameters.detached()).unwrap();
     let batch = Batch::new(&[&[1, 2, 3], &[4]]).unwrap();
@@ -156,7 +156,7 @@ fn inference_records_no_graph() {
 
 #[test]
 fn a_token_outside_the_vocabulary_is_an_error() {
-    let (model, _) = build(&small(Mode::Gru, &[Pooling::Max]));
+    let (model, _) = build(&small(CellType::Gru, &[Pooling::Max]));
     let batch = Batch::new(&[&[30]]).unwrap();
     assert!(model.forward(&batch, Phase::Inference).is_err());
 }
@@ -209,7 +209,7 @@ fn a_model_read_from_its_files_is_the_model() {
     };
     let words = "a b c d e f g h i j k l m n o p q r s t u v w x y z 1 2";
     let encoder = TextEncoder::train(&[words], &text, &mut |_, _| ()).unwrap();
-    let config = small(Mode::Lstm, &[Pooling::Ends]);
+    let config = small(CellType::Lstm, &[Pooling::Ends]);
     let (_, parameters) = build(&config);
     let batch = Batch::new(&[&[1, 29, 0], &[7], &[3, 3, 3, 3]]).unwrap();
     let labels = birnn::data::Labels::new(["x", "y", "z"].map(str::to_owned).to_vec()).unwrap();
@@ -246,7 +246,7 @@ fn a_model_read_from_its_files_is_the_model() {
 fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_model() {
     let text = TextConfig::default();
     let encoder = TextEncoder::train(&["a a b b"], &text, &mut |_, _| ()).unwrap();
-    let config = small(Mode::Lstm, &[Pooling::Ends]);
+    let config = small(CellType::Lstm, &[Pooling::Ends]);
     let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, encoder.vocabulary_size(), 2, vb);
     let (_, parameters) = Parameters::create(1, &CPU, build).unwrap();
     let labels = birnn::data::Labels::new(["x", "y"].map(str::to_owned).to_vec()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::support::birnn;
 use birnn::config::Config;
-use birnn::rnn::kernels::Mode;
+use birnn::rnn::kernels::CellType;
 use birnn::shapes::{Part, Symbol, Walk};
 use serde_json::Value;
 use std::fs;
@@ -54,7 +54,12 @@ fn symbols_and_shapes_agree_in_every_recipe() {
 
 #[test]
 fn symbols_and_shapes_agree_for_every_architecture() {
-    for cell in [Mode::RnnTanh, Mode::RnnRelu, Mode::Gru, Mode::Lstm] {
+    for cell in [
+        CellType::RnnTanh,
+        CellType::RnnRelu,
+        CellType::Gru,
+        CellType::Lstm,
+    ] {
         for (layers, bidirectional, bias) in [(1, true, false), (4, false, true), (2, true, true)] {
             let mut config = Config::default();
             let model = &mut config.model;

@@ -79,8 +79,8 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                 chunks.map(|chunk| (chunk, Mutex::new(false))).collect()
             })
             .collect();
-        let shared_input = Shared::unwritten(&mut d_input, d_input_len);
-        let shared_start = Shared::unwritten(&mut d_start, arguments.start.len());
+        let shared_input = Shared::uninit(&mut d_input, d_input_len);
+        let shared_start = Shared::uninit(&mut d_start, arguments.start.len());
         let gradients = map_tasks(tasks, small, |task| {
             let (shard, direction) = (task / directions, task % directions);
             simd.vectorize(ShardBackward::<C> {

@@ -1,6 +1,6 @@
-//! A step of one row on the way back.
+//! A step of one row on the backward pass.
 
-use crate::cells::{Cell, Kept, MOST_BLOCKS};
+use crate::cells::{Cell, MAX_BLOCKS, StepCache};
 use crate::lanes::Lanes;
 use pulp::Simd;
 
@@ -40,7 +40,7 @@ impl StepRow<'_> {
     fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
         let zero = Lanes::<S, N>::splat(simd, 0.0);
         let state_row = self.dh.len();
-        let mut gates = [zero; MOST_BLOCKS];
+        let mut gates = [zero; MAX_BLOCKS];
         if C::KEEPS_GATES {
             for (block, gate) in gates.iter_mut().enumerate().take(C::BLOCKS) {
                 *gate = Lanes::load(simd, &self.gates[block * state_row + unit..]);
@@ -52,7 +52,7 @@ impl StepRow<'_> {
         };
         let h_before = Lanes::load_some(simd, &self.h_before[unit..]);
         h_before.store(&mut self.h_previous[unit..]);
-        let kept = Kept {
+        let kept = StepCache {
             gates,
             h_previous: h_before,
             h: match C::KEEPS_GATES {

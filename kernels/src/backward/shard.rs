@@ -1,4 +1,4 @@
-//! One direction of the way back over the rows of one shard, chunk by chunk.
+//! One direction of the backward pass over the rows of one shard, chunk by chunk.
 
 use super::Backward;
 use super::row::StepRow;
@@ -11,7 +11,7 @@ use crate::prefetch::prefetch;
 use crate::shards::{Chunk, Shard, ordered};
 use crate::shared::Shared;
 use crate::subnormals::{Place, flushed, note};
-use crate::tile::{Left, Panels, Start, product};
+use crate::tile::{Accumulate, Lhs, Panels, product};
 use crate::weights::{BackwardWeights, WeightGradients, Widths};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -142,9 +142,9 @@ impl<C: Cell> ShardBackward<'_, C> {
         let gates_row = widths.gates_row();
         let of = |row: usize, width: usize| row * width..(row + 1) * width;
         let ask = |values: &[f32]| prefetch(values.as_ptr(), values.len());
-        let live = shard.live(step);
+        let live = shard.batch_size_at(step);
         // The step before in this direction, and the one before that: first rows and their number.
-        let rows_of = |step: usize| (shard.row(step), shard.live(step));
+        let rows_of = |step: usize| (shard.row(step), shard.batch_size_at(step));
         let before = shard.beside(step, self.backwards());
         let further = before.and_then(|step| shard.beside(step, self.backwards()));
         let (before, further) = (before.map(rows_of), further.map(rows_of));
@@ -200,11 +200,11 @@ impl<C: Cell> ShardBackward<'_, C> {
         let d_step = &work.d_sums[chunk.start(step) * row_len + widths.hidden_start()..];
         product(
             simd,
-            Left::rows(d_step, live, widths.hidden_columns(), row_len),
+            Lhs::rows(d_step, live, widths.hidden_columns(), row_len),
             &self.weights.hidden,
             match C::CARRIES {
-                true => Start::Present,
-                false => Start::Zero,
+                true => Accumulate::Present,
+                false => Accumulate::Zero,
             },
             &mut work.dh,
             state_row,
@@ -236,9 +236,9 @@ impl<C: Cell> ShardBackward<'_, C> {
         });
         product(
             simd,
-            Left::columns(input, rows, inputs, inputs),
+            Lhs::columns(input, rows, inputs, inputs),
             &of_input,
-            Start::Present,
+            Accumulate::Present,
             &mut work.gradients.input,
             row_len,
         );
@@ -249,9 +249,9 @@ impl<C: Cell> ShardBackward<'_, C> {
         });
         product(
             simd,
-            Left::columns(&work.h_previous, rows, widths.hidden, widths.state_row()),
+            Lhs::columns(&work.h_previous, rows, widths.hidden, widths.state_row()),
             of_hidden.as_ref().unwrap_or(&of_input),
-            Start::Present,
+            Accumulate::Present,
             &mut work.gradients.hidden,
             row_len,
         );
@@ -275,12 +275,12 @@ impl<C: Cell> ShardBackward<'_, C> {
         };
         let widths = work.widths;
         let (inputs, input_row, row_len) = (widths.input, widths.input_row(), widths.sums_row());
-        let d_sums = Left::rows(&work.d_sums, chunk.rows(), widths.input_columns(), row_len);
+        let d_sums = Lhs::rows(&work.d_sums, chunk.rows(), widths.input_columns(), row_len);
         product(
             simd,
             d_sums,
             weights,
-            Start::Zero,
+            Accumulate::Zero,
             &mut work.d_inputs,
             input_row,
         );

@@ -84,7 +84,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     for group in metadata.row_groups() {
         let said = group.num_rows();
         let most = usize::try_from(said).unwrap_or(usize::MAX);
-        if most > MOST_ROWS {
+        if most > MAX_ROWS {
             return Err(damaged(origin, &format!("a row group of {said} rows")));
         }
         let column = |column| open_column(&file, group, column, most).map_err(fail);
@@ -204,7 +204,7 @@ fn words(
 }
 
 /// The most rows of a row group: as many as old writers put into one; those of today take a million.
-const MOST_ROWS: usize = 1 << 26;
+const MAX_ROWS: usize = 1 << 26;
 
 /// All values of a column in a row group, `None` for null.
 fn values<T: DataType>(

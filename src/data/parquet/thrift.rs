@@ -10,7 +10,7 @@ use std::io::{BufRead, Error, ErrorKind, Read, Result, copy, sink};
 use Kind::{Bytes, Integer, List, Struct, Truth};
 
 /// How deep values may be nested: as deep as for the crate.
-const MOST_DEPTH: u8 = 64;
+const MAX_DEPTH: u8 = 64;
 
 /// What the header of a page says of its size.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl PageHeader {
             5 => input.known(&Self::OF_DATA),
             7 => input.known(&Self::OF_DICTIONARY),
             8 => input.known(&Self::OF_DATA_2),
-            _ => input.skip(kind, MOST_DEPTH),
+            _ => input.skip(kind, MAX_DEPTH),
         })?;
         let [Some(page_type), Some(uncompressed), Some(compressed)] = numbers else {
             return wrong("the header of a page says nothing of its size");
@@ -70,7 +70,7 @@ impl PageHeader {
 
 /// Refuses a structure in which there is a list of truth values, or which makes no sense.
 pub(super) fn check(input: impl BufRead) -> Result<()> {
-    Compact { input, position: 0 }.skip(Struct, MOST_DEPTH)
+    Compact { input, position: 0 }.skip(Struct, MAX_DEPTH)
 }
 
 /// The types that differ in how they are read.
@@ -148,7 +148,7 @@ impl<R: BufRead> Compact<R> {
 
     /// Passes over a structure whose fields from 1 on have the `known` types.
     fn known(&mut self, known: &[Kind]) -> Result<()> {
-        self.fields(known, |input, _, kind| input.skip(kind, MOST_DEPTH))
+        self.fields(known, |input, _, kind| input.skip(kind, MAX_DEPTH))
     }
 
     /// Passes over a value nested at most `depth` deep. It takes as many steps as there are bytes.
@@ -384,9 +384,9 @@ mod tests {
     #[test]
     fn values_are_nested_up_to_a_depth() {
         let nested = |depth| [vec![1 << 4 | 12; depth], vec![0; depth + 1]].concat();
-        check(nested(MOST_DEPTH as usize - 1).as_slice()).unwrap();
+        check(nested(MAX_DEPTH as usize - 1).as_slice()).unwrap();
         assert_eq!(
-            problem(check(nested(MOST_DEPTH as usize).as_slice())),
+            problem(check(nested(MAX_DEPTH as usize).as_slice())),
             "values are nested too deeply"
         );
     }

@@ -85,7 +85,7 @@ impl Gpu {
 
     /// Memory for numbers, of which every one is written before it is read; for one at least, as there is none for
     /// nothing.
-    pub(crate) fn unwritten<T: DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
+    pub(crate) fn uninit<T: DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
         // SAFETY: the numbers are written before they are read, and any bytes are one.
         unsafe { self.device.alloc(len.max(1)) }
     }

@@ -5,7 +5,7 @@
 //! | `source` | a text of functions, and the struct that they take |
 //! | `gpu` | a GPU that compiles and runs them |
 //! | `upload` | a stream for what a GPU needs later |
-//! | `rows` | sums of rows that belong together: the way back from rows that were picked |
+//! | `rows` | sums of rows that belong together: the backward pass from rows that were picked |
 //! | `squares` | sums of squares |
 //! | `pool` | what is taken of a text's outputs |
 //! | `dropout` | the mask of [`dropout`](crate::ops::dropout), drawn where it is needed |

@@ -98,7 +98,7 @@ impl BiRnn {
 
 impl BiRnnActivations<'_> {
     /// The logits [B, classes], in the batch's sorted order (see
-    /// [`Packing::order`](crate::batch::packing::Packing::order)).
+    /// [`Packing::sorted_indices`](crate::batch::packing::Packing::sorted_indices)).
     pub fn logits(&self) -> &Tensor {
         &self.logits
     }

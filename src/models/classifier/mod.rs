@@ -14,7 +14,7 @@ use crate::ops::dropout::{Dropout, Phase};
 use crate::ops::embedding::EmbeddingTable;
 use crate::ops::pooling::{Pooling, pool};
 use crate::parameters::Parameters;
-use crate::rnn::kernels::{Kernel, Mode};
+use crate::rnn::kernels::{CellType, Kernel};
 use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::Tensor;
 use candle_nn::{Embedding, Init, Linear, VarBuilder};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
-    pub cell: Mode,
+    pub cell: CellType,
     /// Features of a token's embedding, E.
     pub embedding_size: usize,
     /// Features of the hidden state of each direction, H.
@@ -45,7 +45,7 @@ pub struct ModelConfig {
     pub encoder_dropout: f64,
     /// Dropout before the decoder.
     pub dropout: f64,
-    /// A branch of n-grams whose scores are added to the logits.
+    /// A n-gram head whose scores are added to the logits.
     pub ngrams: NgramConfig,
 }
 
@@ -53,7 +53,7 @@ impl Default for ModelConfig {
     /// The textbook's model: a bidirectional LSTM of two layers of 100 units, read at both ends.
     fn default() -> Self {
         Self {
-            cell: Mode::Lstm,
+            cell: CellType::Lstm,
             embedding_size: 100,
             num_hiddens: 100,
             num_layers: 2,
@@ -69,8 +69,8 @@ impl Default for ModelConfig {
 }
 
 /// The upper bounds keep a slip of the finger from asking for terabytes.
-pub(crate) const MOST_FEATURES: usize = 8192;
-pub(crate) const MOST_LAYERS: usize = 64;
+pub(crate) const MAX_FEATURES: usize = 8192;
+pub(crate) const MAX_LAYERS: usize = 64;
 
 /// Refuses a size of 0 or beyond `most`.
 pub(crate) fn check_size(key: &str, size: usize, most: usize) -> Result<()> {
@@ -102,9 +102,9 @@ impl ModelConfig {
     /// # Errors
     /// The first key, below `model.`, whose value cannot be used.
     pub fn validate(&self) -> Result<()> {
-        check_size("model.embedding_size", self.embedding_size, MOST_FEATURES)?;
-        check_size("model.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
-        check_size("model.num_layers", self.num_layers, MOST_LAYERS)?;
+        check_size("model.embedding_size", self.embedding_size, MAX_FEATURES)?;
+        check_size("model.num_hiddens", self.num_hiddens, MAX_FEATURES)?;
+        check_size("model.num_layers", self.num_layers, MAX_LAYERS)?;
         check_dropout("model.embedding_dropout", self.embedding_dropout)?;
         check_dropout("model.encoder_dropout", self.encoder_dropout)?;
         check_dropout("model.dropout", self.dropout)?;
@@ -134,7 +134,7 @@ impl ModelConfig {
 ///
 /// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
 /// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With
-/// a branch of n-grams also `ngrams.keys` [features, 2] and `ngrams.weight` [features, classes].
+/// a n-gram head also `ngrams.keys` [features, 2] and `ngrams.weight` [features, classes].
 #[derive(Debug, Clone)]
 pub struct BiRnn {
     embedding: Arc<dyn EmbeddingTable>,
@@ -160,7 +160,7 @@ pub enum Activation {
     Cell(usize),
     /// What is taken of the outputs, [B, pooled].
     Pooled,
-    /// The scores of the branch of n-grams, [B, classes].
+    /// The scores of the n-gram head, [B, classes].
     NgramScores,
     /// The result, [B, classes].
     Logits,
@@ -270,7 +270,7 @@ impl BiRnn {
         Ok(self)
     }
 
-    /// The network alone: the same model without its branch of n-grams.
+    /// The network alone: the same model without its n-gram head.
     #[must_use]
     pub fn without_ngrams(mut self) -> Self {
         self.ngrams = None;
@@ -360,7 +360,7 @@ fn in_order(rows: Tensor, packing: &Packing) -> Result<Tensor> {
     if packing.is_sorted() {
         return Ok(rows);
     }
-    let positions = packing.positions().into_iter().map(|row| row as u32);
+    let positions = packing.unsorted_indices().into_iter().map(|row| row as u32);
     let positions = Tensor::from_iter(positions, rows.device())?;
     Ok(rows.index_select(&positions, 0)?)
 }

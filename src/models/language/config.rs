@@ -1,8 +1,8 @@
 //! The architecture of a recurrent language model.
 
 use crate::error::{Error, Result};
-use crate::models::classifier::{MOST_FEATURES, MOST_LAYERS, check_dropout, check_size};
-use crate::rnn::kernels::Mode;
+use crate::models::classifier::{MAX_FEATURES, MAX_LAYERS, check_dropout, check_size};
+use crate::rnn::kernels::CellType;
 use serde::{Deserialize, Serialize};
 
 /// What the recurrent layers read of a token.
@@ -20,7 +20,7 @@ pub enum Input {
 #[serde(default, deny_unknown_fields)]
 pub struct LanguageConfig {
     /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
-    pub cell: Mode,
+    pub cell: CellType,
     /// What the layers read of a token.
     pub input: Input,
     /// Features of a token's embedding, E; without meaning for one-hot input.
@@ -44,7 +44,7 @@ impl Default for LanguageConfig {
     /// The textbook's model: a recurrent layer of 256 units over one-hot characters.
     fn default() -> Self {
         Self {
-            cell: Mode::RnnTanh,
+            cell: CellType::RnnTanh,
             input: Input::OneHot,
             embedding_size: 100,
             num_hiddens: 256,
@@ -62,13 +62,9 @@ impl LanguageConfig {
     /// # Errors
     /// The first key, below `language.`, whose value cannot be used.
     pub fn validate(&self) -> Result<()> {
-        check_size(
-            "language.embedding_size",
-            self.embedding_size,
-            MOST_FEATURES,
-        )?;
-        check_size("language.num_hiddens", self.num_hiddens, MOST_FEATURES)?;
-        check_size("language.num_layers", self.num_layers, MOST_LAYERS)?;
+        check_size("language.embedding_size", self.embedding_size, MAX_FEATURES)?;
+        check_size("language.num_hiddens", self.num_hiddens, MAX_FEATURES)?;
+        check_size("language.num_layers", self.num_layers, MAX_LAYERS)?;
         check_dropout("language.dropout", self.dropout)?;
         if self.bidirectional && self.num_layers > 1 {
             return Err(Error::config(

@@ -1,11 +1,11 @@
-//! Fitting the table of the branch of n-grams.
+//! Fitting the table of the n-gram head.
 
 use super::NgramConfig;
 use super::index::Index;
 use super::logistic::Problem;
 use rayon::prelude::*;
 
-/// A fitted branch of n-grams.
+/// A fitted n-gram head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NgramFit {
     /// The keys of the n-grams, [features, 2], row after row.

@@ -1,4 +1,4 @@
-//! The branch of n-grams: a linear classifier whose scores are added to the logits.
+//! The n-gram head: a linear classifier whose scores are added to the logits.
 //!
 //! A text is the set of its n-grams of one to `order` tokens. The n-grams of the most training texts
 //! have a row each in a table [features, classes], found by a hash, and a text's scores are the sum
@@ -26,7 +26,7 @@ pub const NGRAMS: &str = "ngrams.weight";
 /// lower 24 bits of each hash, in ascending order.
 pub const NGRAM_KEYS: &str = "ngrams.keys";
 
-/// The shape of the branch of n-grams.
+/// The shape of the n-gram head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramConfig {
@@ -97,7 +97,7 @@ impl Ngrams {
     }
 
     /// The scores [B, classes] of a batch, in its sorted order (see
-    /// [`Packing::order`](crate::batch::packing::Packing::order)), without graph.
+    /// [`Packing::sorted_indices`](crate::batch::packing::Packing::sorted_indices)), without graph.
     ///
     /// # Errors
     /// A failing tensor operation.

@@ -68,7 +68,7 @@ pub(crate) fn drop(
 ) -> candle_core::Result<candle_core::CudaStorage> {
     let gpu = crate::device::cuda::gpu::Gpu::new(&storage.device);
     let (input, count) = gpu.numbers(storage, layout)?;
-    let out = gpu.unwritten::<f32>(count)?;
+    let out = gpu.uninit::<f32>(count)?;
     let drop = DropoutArgs {
         input,
         output: gpu.address(&out),

@@ -71,7 +71,7 @@ pub(crate) fn sum_rows(
     }
     let out = match rows {
         Some(_) => gpu.device.alloc_zeros::<f32>((count * width).max(1))?,
-        None => gpu.unwritten::<f32>(count * width)?,
+        None => gpu.uninit::<f32>(count * width)?,
     };
     if sums == 0 {
         return Ok(gpu.tensor_of(out, (count, width)));

@@ -1,4 +1,4 @@
-//! Rows of a matrix, picked by number, and the way back: sums of the rows that were picked from one place.
+//! Rows of a matrix, picked by number, and the backward pass: sums of the rows that were picked from one place.
 
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp1, Error as CandleError, Layout, Shape, Te
 
 /// The rows of a matrix [R, W] with these numbers, [ids, W]; differentiable.
 ///
-/// Candle's own way back adds row after row to a matrix of zeros, on a GPU in as many turns as there are rows.
+/// Candle's own backward pass adds row after row to a matrix of zeros, on a GPU in as many turns as there are rows.
 ///
 /// # Errors
 /// A number that is none of a row, or a failing tensor operation.

@@ -1,11 +1,11 @@
-// Poolings of a ragged batch, one kind at a time, and the way back.
+// Poolings of a ragged batch, one kind at a time, and the backward pass.
 
 struct PoolArgs {
-    // Packed rows, [N, width], and what is taken of each text, [batch, total]; on the way back their gradients.
+    // Packed rows, [N, width], and what is taken of each text, [batch, total]; on the backward pass their gradients.
     float *output;
     float *pooled;
     // For the maximum, the packed row that won each element of [batch, width]; the first one of equals.
-    unsigned *winners;
+    unsigned *argmax;
     // First packed row of each step, and steps of each text, longest first.
     const unsigned *offsets;
     const unsigned *lengths;
@@ -18,7 +18,7 @@ struct PoolArgs {
     unsigned column;
     // 0 first and last step, 1 final states, 2 mean, 3 maximum.
     unsigned kind;
-    // On the way back, whether there is a gradient already to add to.
+    // On the backward pass, whether there is a gradient already to add to.
     unsigned add;
 };
 
@@ -53,7 +53,7 @@ extern "C" __global__ void pool_forward(PoolArgs pool) {
             }
         }
         pooled[0] = most;
-        pool.winners[text * pool.width + column] = winner;
+        pool.argmax[text * pool.width + column] = winner;
     }
 }
 
@@ -63,7 +63,7 @@ extern "C" __global__ void pool_backward(PoolArgs pool) {
     if (text >= pool.batch) return;
     unsigned steps = pool.lengths[text];
     const float *d = pool.pooled + text * pool.total + pool.column + column;
-    unsigned winner = pool.kind == 3 ? pool.winners[text * pool.width + column] : 0;
+    unsigned winner = pool.kind == 3 ? pool.argmax[text * pool.width + column] : 0;
     for (unsigned step = 0; step < steps; step++) {
         unsigned row = pool.offsets[step] + (unsigned)text;
         bool is_first = step == 0, is_last = step + 1 == steps;

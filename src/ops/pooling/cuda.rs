@@ -14,7 +14,7 @@ use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
 pub(crate) struct PoolArgs {
     pub(crate) output: u64,
     pub(crate) pooled: u64,
-    pub(crate) winners: u64,
+    pub(crate) argmax: u64,
     pub(crate) offsets: u64,
     pub(crate) lengths: u64,
     pub(crate) batch: u32,
@@ -35,7 +35,7 @@ impl KernelArgs for PoolArgs {
         text: include_str!("cuda.cu"),
         argument: "PoolArgs",
     };
-    const FIELDS: Fields = fields!(PoolArgs: output, pooled, winners, offsets, lengths, batch, width, hidden, total, column, kind, add);
+    const FIELDS: Fields = fields!(PoolArgs: output, pooled, argmax, offsets, lengths, batch, width, hidden, total, column, kind, add);
 
     fn threads(&self) -> usize {
         self.batch as usize * self.width as usize
@@ -47,7 +47,7 @@ impl KernelArgs for PoolArgs {
 struct Addresses {
     output: u64,
     pooled: u64,
-    winners: u64,
+    argmax: u64,
     offsets: u64,
     lengths: u64,
 }
@@ -62,7 +62,7 @@ impl PoolOp {
             arguments.push(PoolArgs {
                 output: at.output,
                 pooled: at.pooled,
-                winners: at.winners,
+                argmax: at.argmax,
                 offsets: at.offsets,
                 lengths: at.lengths,
                 batch: self.packing.batch() as u32,
@@ -85,7 +85,7 @@ impl PoolOp {
 }
 
 #[cfg(feature = "cuda")]
-pub(super) use device::Winners;
+pub(super) use device::Argmax;
 
 #[cfg(feature = "cuda")]
 mod device {
@@ -97,7 +97,7 @@ mod device {
 
     /// For `Max`, the packed row that won each element.
     #[derive(Debug)]
-    pub(in crate::ops::pooling) struct Winners(CudaSlice<u32>);
+    pub(in crate::ops::pooling) struct Argmax(CudaSlice<u32>);
 
     impl PoolOp {
         fn places(&self, gpu: &Gpu) -> Result<[Tensor; 2]> {
@@ -121,23 +121,23 @@ mod device {
             let (address, _) = gpu.numbers(output, layout)?;
             let batch = self.packing.batch();
             let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
-            let pooled = gpu.unwritten::<f32>(batch * total)?;
+            let pooled = gpu.uninit::<f32>(batch * total)?;
             let [offsets, lengths] = self.places(&gpu)?;
-            let winners = gpu.unwritten::<u32>(batch * width)?;
+            let argmax = gpu.uninit::<u32>(batch * width)?;
             let addresses = Addresses {
                 output: address,
                 pooled: gpu.address(&pooled),
-                winners: gpu.address(&winners),
+                argmax: gpu.address(&argmax),
                 offsets: gpu.indices(&offsets)?,
                 lengths: gpu.indices(&lengths)?,
             };
             for argument in self.arguments(width, addresses) {
                 // SAFETY: the memories have a row for each packed row or text, and live until here; the result
-                // and the winners are only ours.
+                // and the argmax are only ours.
                 unsafe { gpu.run("pool_forward", &argument)? };
             }
             // A node's forward pass runs once.
-            let _ = self.winners_on_gpu.set(Winners(winners));
+            let _ = self.argmax_on_gpu.set(Argmax(argmax));
             let pooled = CudaStorage::wrap_cuda_slice(pooled, gpu.device);
             Ok((pooled, Shape::from((batch, total))))
         }
@@ -148,7 +148,7 @@ mod device {
             d_pooled: &Tensor,
             width: usize,
         ) -> Result<Tensor> {
-            let Some(winners) = self.winners_on_gpu.get() else {
+            let Some(argmax) = self.argmax_on_gpu.get() else {
                 bail!("pooling: backward without a forward pass");
             };
             let gpu = Gpu::of(d_pooled)?;
@@ -159,11 +159,11 @@ mod device {
                 bail!("pooling: a gradient of shape {:?}", d_pooled.dims());
             }
             let rows = self.packing.rows();
-            let d_output = gpu.unwritten::<f32>(rows * width)?;
+            let d_output = gpu.uninit::<f32>(rows * width)?;
             let addresses = Addresses {
                 output: gpu.address(&d_output),
                 pooled: gpu.tensor(&d_pooled)?.0,
-                winners: gpu.address(&winners.0),
+                argmax: gpu.address(&argmax.0),
                 offsets: gpu.indices(&offsets)?,
                 lengths: gpu.indices(&lengths)?,
             };
@@ -212,12 +212,12 @@ mod tests {
                 let mut output = numbers(&output);
                 let expected = op.forward(&output);
                 let mut pooled = vec![0f32; expected.len()];
-                let mut winners = vec![0u32; packing.batch() * width];
+                let mut argmax = vec![0u32; packing.batch() * width];
                 let [offsets, lengths] = op.packing.on_device();
                 let mut addresses = Addresses {
                     output: output.as_mut_ptr() as u64,
                     pooled: pooled.as_mut_ptr() as u64,
-                    winners: winners.as_mut_ptr() as u64,
+                    argmax: argmax.as_mut_ptr() as u64,
                     offsets: offsets.as_ptr() as u64,
                     lengths: lengths.as_ptr() as u64,
                 };

@@ -174,10 +174,10 @@ struct PoolOp {
     directions: usize,
     packing: Arc<Packing>,
     /// For `Max`, the packed row that won each element of [B, D*H]; the first one of equals.
-    winners: OnceLock<Vec<u32>>,
+    argmax: OnceLock<Vec<u32>>,
     /// The same where it ran on a GPU.
     #[cfg(feature = "cuda")]
-    winners_on_gpu: OnceLock<cuda::Winners>,
+    argmax_on_gpu: OnceLock<cuda::Argmax>,
 }
 
 impl PoolOp {
@@ -186,9 +186,9 @@ impl PoolOp {
             kinds: kinds.to_vec(),
             directions,
             packing: packing.clone(),
-            winners: OnceLock::new(),
+            argmax: OnceLock::new(),
             #[cfg(feature = "cuda")]
-            winners_on_gpu: OnceLock::new(),
+            argmax_on_gpu: OnceLock::new(),
         }
     }
 
@@ -215,18 +215,18 @@ impl PoolOp {
         let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
         let mut pooled = vec![0.0; batch * total];
         let has_max = self.kinds.contains(&Pooling::Max);
-        let mut winners = vec![0u32; if has_max { batch * width } else { 0 }];
+        let mut argmax = vec![0u32; if has_max { batch * width } else { 0 }];
         // Texts do not depend on each other. One group for each thread: it then reads long stretches
         // of a step's rows.
         let group = batch.div_ceil(rayon::current_num_threads());
-        let winners_of_group = match has_max {
+        let argmax_of_group = match has_max {
             true => group * width,
             false => 1,
         };
-        let mut winners_of_groups: Vec<&mut [u32]> = winners.chunks_mut(winners_of_group).collect();
-        winners_of_groups.resize_with(batch.div_ceil(group), Default::default);
-        let groups = pooled.par_chunks_mut(group * total).zip(winners_of_groups);
-        groups.enumerate().for_each(|(index, (pooled, winners))| {
+        let mut argmax_of_groups: Vec<&mut [u32]> = argmax.chunks_mut(argmax_of_group).collect();
+        argmax_of_groups.resize_with(batch.div_ceil(group), Default::default);
+        let groups = pooled.par_chunks_mut(group * total).zip(argmax_of_groups);
+        groups.enumerate().for_each(|(index, (pooled, argmax))| {
             let group = PoolGroup {
                 op: self,
                 first: index * group,
@@ -234,13 +234,13 @@ impl PoolOp {
                 width,
                 total,
                 pooled,
-                winners,
+                argmax,
             };
             group.pool();
         });
         if has_max {
             // A node's forward pass runs once.
-            let _ = self.winners.set(winners);
+            let _ = self.argmax.set(argmax);
         }
         pooled
     }
@@ -285,9 +285,9 @@ impl PoolOp {
                 }
                 Pooling::Mean => {}
                 Pooling::Max => {
-                    let winners = self.winners.get().map_or(&[][..], Vec::as_slice);
-                    for (position, winners) in winners.chunks_exact(width).enumerate() {
-                        for (column, (&row, d)) in winners.iter().zip(part(position)).enumerate() {
+                    let argmax = self.argmax.get().map_or(&[][..], Vec::as_slice);
+                    for (position, argmax) in argmax.chunks_exact(width).enumerate() {
+                        for (column, (&row, d)) in argmax.iter().zip(part(position)).enumerate() {
                             add(row as usize, column, std::slice::from_ref(d));
                         }
                     }
@@ -320,7 +320,7 @@ impl PoolOp {
         let mut d_output = Vec::with_capacity(rows * width);
         for step in 0..self.packing.steps() {
             // The texts that have this step are the first ones.
-            d_output.extend_from_slice(&shares[..self.packing.live(step) * width]);
+            d_output.extend_from_slice(&shares[..self.packing.batch_size_at(step) * width]);
         }
         d_output
     }
@@ -338,7 +338,7 @@ struct PoolGroup<'a> {
     /// The result, [texts, total].
     pooled: &'a mut [f32],
     /// [texts, width] if there is a maximum, else nothing.
-    winners: &'a mut [u32],
+    argmax: &'a mut [u32],
 }
 
 impl PoolGroup<'_> {
@@ -350,7 +350,7 @@ impl PoolGroup<'_> {
             width,
             total,
             pooled,
-            winners,
+            argmax,
         } = self;
         let (packing, hidden) = (&op.packing, width / op.directions);
         let texts = pooled.len() / total;
@@ -359,7 +359,7 @@ impl PoolGroup<'_> {
             let to = from + kind.width(width);
             for step in 0..packing.lengths()[first] {
                 // The texts that have this step are the first ones.
-                let live = packing.live(step).saturating_sub(first).min(texts);
+                let live = packing.batch_size_at(step).saturating_sub(first).min(texts);
                 for text in 0..live {
                     let packed = packing.row(step, first + text);
                     let row = &output[packed * width..(packed + 1) * width];
@@ -390,13 +390,13 @@ impl PoolGroup<'_> {
                             }
                         }
                         Pooling::Max => {
-                            let winners = &mut winners[text * width..(text + 1) * width];
+                            let argmax = &mut argmax[text * width..(text + 1) * width];
                             if step == 0 {
                                 part.copy_from_slice(row);
-                                winners.fill(packed as u32);
+                                argmax.fill(packed as u32);
                                 continue;
                             }
-                            slices::take_larger(part, winners, row, packed as u32);
+                            slices::take_larger(part, argmax, row, packed as u32);
                         }
                     }
                 }

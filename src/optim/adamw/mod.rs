@@ -5,7 +5,7 @@ pub(crate) mod cuda;
 mod in_place;
 mod with_tensors;
 
-use super::{Ema, Gradient, Gradients, Rates};
+use super::{Ema, Gradient, Gradients, LearningRates};
 use crate::device::indices::Indices;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
@@ -90,10 +90,10 @@ impl AdamW {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        rates: impl Into<Rates<'r>>,
+        learning_rates: impl Into<LearningRates<'r>>,
         scale: f64,
     ) -> Result<()> {
-        self.step_with(parameters, gradients, rates.into(), scale, None)
+        self.step_with(parameters, gradients, learning_rates.into(), scale, None)
     }
 
     /// The same, and the averages follow the parameters, in the same pass over them.
@@ -104,18 +104,24 @@ impl AdamW {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        rates: impl Into<Rates<'r>>,
+        learning_rates: impl Into<LearningRates<'r>>,
         scale: f64,
         averages: &mut Ema,
     ) -> Result<()> {
-        self.step_with(parameters, gradients, rates.into(), scale, Some(averages))
+        self.step_with(
+            parameters,
+            gradients,
+            learning_rates.into(),
+            scale,
+            Some(averages),
+        )
     }
 
     fn step_with(
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        rates: Rates,
+        learning_rates: LearningRates,
         scale: f64,
         mut averages: Option<&mut Ema>,
     ) -> Result<()> {
@@ -143,7 +149,7 @@ impl AdamW {
                 continue;
             };
             let decayed = var.rank() > 1;
-            let learning_rate = rates.of(name);
+            let learning_rate = learning_rates.of(name);
             let scalars = Scalars {
                 beta1: beta1 as f32,
                 beta2: beta2 as f32,

@@ -1,4 +1,4 @@
-//! The step in plain tensor operations: for other devices than the CPU, and the slow twin.
+//! The step in plain tensor operations: for other devices than the CPU, and the reference implementation.
 
 use crate::error::Result;
 use crate::optim::Gradient;

@@ -1,6 +1,6 @@
 //! The arguments of a layer as one tensor each, for graph nodes that have three at most.
 
-use super::{DirectionWeights, Layer, Mode, Sizes, State};
+use super::{CellType, DirectionWeights, Layer, Sizes, State};
 use crate::error::Result;
 use candle_core::Tensor;
 
@@ -17,15 +17,19 @@ pub(super) fn of_weights(weights: &[DirectionWeights]) -> Result<Tensor> {
     Ok(Tensor::cat(&parts, 0)?)
 }
 
-/// The way back, for parameters or their gradients.
-pub(super) fn weights(flat: &Tensor, mode: Mode, sizes: Sizes) -> Result<Vec<DirectionWeights>> {
+/// The backward pass, for parameters or their gradients.
+pub(super) fn weights(
+    flat: &Tensor,
+    cell_type: CellType,
+    sizes: Sizes,
+) -> Result<Vec<DirectionWeights>> {
     let Sizes {
         input,
         hidden,
         directions,
         bias,
     } = sizes;
-    let width = mode.gates() * hidden;
+    let width = cell_type.gates() * hidden;
     let mut offset = 0;
     let mut next = |len: usize| {
         offset += len;
@@ -61,14 +65,14 @@ pub(super) fn result(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<(Tens
     Ok((output, state(&of_state, layer, sizes)?))
 }
 
-/// The way back: the state of a layer.
+/// The backward pass: the state of a layer.
 pub(super) fn state(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
     let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);
-    let len = flat.elem_count() / if layer.mode.has_cell() { 2 } else { 1 };
+    let len = flat.elem_count() / if layer.cell_type.has_cell() { 2 } else { 1 };
     let part = |offset| flat.narrow(0, offset, len)?.reshape(shape);
     Ok(State {
         h: part(0)?,
-        c: match layer.mode.has_cell() {
+        c: match layer.cell_type.has_cell() {
             true => Some(part(len)?),
             false => None,
         },

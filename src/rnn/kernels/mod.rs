@@ -2,7 +2,7 @@
 //!
 //! A kernel runs one layer, one or both directions, over all steps of a ragged batch. Every kernel
 //! computes the same function; the tests run each of them against recorded PyTorch values and
-//! against [`mod@reference`], the slow twin that is written for reading.
+//! against [`mod@reference`], the reference implementation that is written for reading.
 //!
 //! | kernel | where |
 //! |---|---|
@@ -33,7 +33,7 @@ pub mod tensors;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 pub(crate) use birnn_kernels::Sizes;
-pub use birnn_kernels::{Mode, subnormals};
+pub use birnn_kernels::{CellType, subnormals};
 use candle_core::{DType, Device, Tensor};
 use std::any::Any;
 use std::fmt;
@@ -63,7 +63,7 @@ pub struct State {
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
     /// The recurrence.
-    pub mode: Mode,
+    pub cell_type: CellType,
     /// Where each sequence's steps are.
     pub packing: &'a Arc<Packing>,
     /// Packed input rows, [N, I].
@@ -108,8 +108,12 @@ pub trait Kernel: Send + Sync {
     ///
     /// # Errors
     /// Tensors whose shapes disagree, or a failing tensor operation.
-    fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
-        let _ = (mode, weights);
+    fn prepare(
+        &self,
+        cell_type: CellType,
+        weights: &[DirectionWeights],
+    ) -> Result<Option<Prepared>> {
+        let _ = (cell_type, weights);
         Ok(None)
     }
 
@@ -187,7 +191,7 @@ impl Layer<'_> {
         let shape = (sizes.directions, self.packing.batch(), sizes.hidden);
         let zeros = Tensor::zeros(shape, self.input.dtype(), self.input.device())?;
         Ok(State {
-            c: self.mode.has_cell().then(|| zeros.clone()),
+            c: self.cell_type.has_cell().then(|| zeros.clone()),
             h: zeros,
         })
     }
@@ -204,18 +208,18 @@ impl Layer<'_> {
                 ),
             ));
         }
-        let sizes = sizes_of_weights(self.mode, self.weights, input)?;
+        let sizes = sizes_of_weights(self.cell_type, self.weights, input)?;
         let (hidden, directions) = (sizes.hidden, sizes.directions);
         if let Some(state) = self.initial {
             let expected = [directions, self.packing.batch(), hidden];
             check("initial h", &state.h, &expected)?;
-            match (&state.c, self.mode.has_cell()) {
+            match (&state.c, self.cell_type.has_cell()) {
                 (Some(c), true) => check("initial c", c, &expected)?,
                 (None, false) => {}
                 (Some(_), false) => {
                     return Err(Error::argument(
                         "initial c",
-                        format!("{:?} has no cell state", self.mode),
+                        format!("{:?} has no cell state", self.cell_type),
                     ));
                 }
                 (None, true) => {
@@ -229,7 +233,7 @@ impl Layer<'_> {
 
 /// The sizes of a layer, checked against each other, with these weights and `input` inputs.
 pub(crate) fn sizes_of_weights(
-    mode: Mode,
+    cell_type: CellType,
     weights: &[DirectionWeights],
     input: usize,
 ) -> Result<Sizes> {
@@ -250,7 +254,7 @@ pub(crate) fn sizes_of_weights(
             "a layer needs at least one input and one hidden unit",
         ));
     }
-    let width = mode.gates() * hidden;
+    let width = cell_type.gates() * hidden;
     for direction in weights {
         check("weight_ih", &direction.input, &[width, input])?;
         check("weight_hh", &direction.hidden, &[width, hidden])?;

@@ -7,7 +7,7 @@
 //! pass, so it serves as an oracle, not for training; [`tensors`](super::tensors) does.
 
 use super::{
-    DirectionWeights, Kernel, Layer, LayerGradients, Mode, SavedActivations, State, check,
+    CellType, DirectionWeights, Kernel, Layer, LayerGradients, SavedActivations, State, check,
     equations,
 };
 use crate::batch::packing::Packing;
@@ -161,9 +161,9 @@ fn run_direction(
             .index_select(&to_padded, 0)?
             .reshape((batch, packing.steps(), features))?;
 
-    let steps = match layer.mode {
-        Mode::Lstm => lstm_steps(&padded, weights, start)?,
-        mode => plain_steps(&padded, weights, start, mode)?,
+    let steps = match layer.cell_type {
+        CellType::Lstm => lstm_steps(&padded, weights, start)?,
+        cell_type => plain_steps(&padded, weights, start, cell_type)?,
     };
 
     // [T*B, H], step by step; then the valid rows in packed order.
@@ -246,15 +246,15 @@ fn plain_steps(
     padded: &Tensor,
     weights: &DirectionWeights,
     start: &Step,
-    mode: Mode,
+    cell_type: CellType,
 ) -> Result<Vec<Step>> {
     let mut h = start.h.contiguous()?;
     let mut steps = Vec::new();
     for step in 0..padded.dim(1)? {
         let input = padded.narrow(1, step, 1)?.squeeze(1)?.contiguous()?;
-        h = match mode {
-            Mode::Gru => equations::gru(&input, &h, weights)?,
-            mode => equations::rnn(&input, &h, weights, mode == Mode::RnnRelu)?,
+        h = match cell_type {
+            CellType::Gru => equations::gru(&input, &h, weights)?,
+            cell_type => equations::rnn(&input, &h, weights, cell_type == CellType::RnnRelu)?,
         };
         let c = None;
         steps.push(Step { h: h.clone(), c });

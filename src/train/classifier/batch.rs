@@ -38,7 +38,7 @@ impl LabelledBatch {
             ));
         }
         let batch = Batch::new(sequences)?;
-        let order = batch.packing().order();
+        let order = batch.packing().sorted_indices();
         Ok(Self {
             labels: order.iter().map(|&row| labels[row]).collect(),
             probabilities: Vec::new(),
@@ -120,7 +120,7 @@ impl ClassifierCollator<'_> {
             .collect();
         let labels: Vec<u32> = rows.iter().map(|row| argmax(row) as u32).collect();
         let mut batch = self.labelled(texts, &labels, pass)?;
-        let order = batch.batch.packing().order();
+        let order = batch.batch.packing().sorted_indices();
         batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();
         Ok(batch)
     }

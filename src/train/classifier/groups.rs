@@ -6,14 +6,14 @@ use crate::models::classifier::EMBEDDING;
 /// The groups of a classifier's parameters, from the top down: the decoder, the recurrent layers from the
 /// last to the first, the embeddings.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Groups {
+pub(super) struct ParamGroups {
     num_layers: usize,
     encoder_lr_multiplier: f64,
     embedding_lr_multiplier: f64,
     unfreeze_every: f64,
 }
 
-impl Groups {
+impl ParamGroups {
     pub(super) fn of(config: &Config) -> Self {
         Self {
             num_layers: config.model.num_layers,
@@ -24,8 +24,8 @@ impl Groups {
     }
 
     /// What the learning rate of a parameter is multiplied by after so many epochs; 0 while it is frozen.
-    pub(super) fn factor(&self, name: &str, epochs: f64) -> f64 {
-        let (groups_above, factor) = match layer_of(name) {
+    pub(super) fn lr_multiplier(&self, name: &str, epochs: f64) -> f64 {
+        let (groups_above, lr_multiplier) = match layer_of(name) {
             Some(layer) => (
                 self.num_layers - layer.min(self.num_layers),
                 self.encoder_lr_multiplier,
@@ -35,7 +35,7 @@ impl Groups {
         };
         match epochs < self.unfreeze_every * groups_above as f64 {
             true => 0.0,
-            false => factor,
+            false => lr_multiplier,
         }
     }
 }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn groups_thaw_from_the_top_down() {
-        let groups = Groups {
+        let groups = ParamGroups {
             num_layers: 2,
             encoder_lr_multiplier: 0.5,
             embedding_lr_multiplier: 0.25,
@@ -64,15 +64,15 @@ mod tests {
             "encoder.bias_hh_l0",
             "embedding.weight",
         ];
-        let at = |epochs| names.map(|name| groups.factor(name, epochs));
+        let at = |epochs| names.map(|name| groups.lr_multiplier(name, epochs));
         assert_eq!(at(0.0), [1.0, 0.0, 0.0, 0.0]);
         assert_eq!(at(1.0), [1.0, 0.5, 0.0, 0.0]);
         assert_eq!(at(2.5), [1.0, 0.5, 0.5, 0.0]);
         assert_eq!(at(3.0), [1.0, 0.5, 0.5, 0.25]);
-        let at_once = Groups {
+        let at_once = ParamGroups {
             unfreeze_every: 0.0,
             ..groups
         };
-        assert_eq!(at_once.factor("embedding.weight", 0.0), 0.25);
+        assert_eq!(at_once.lr_multiplier("embedding.weight", 0.0), 0.25);
     }
 }

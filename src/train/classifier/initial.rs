@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::models::classifier::{BiRnn, EMBEDDING, add_forget_bias};
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS, NgramFit};
 use crate::parameters::Parameters;
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
@@ -28,7 +28,7 @@ pub fn initial_model(
         return Err(Error::argument("parameters", "there is no embedding"));
     };
     table.set(&(table.as_detached_tensor() * config.train.embedding_deviation)?)?;
-    if config.model.cell == Mode::Lstm && config.model.bias {
+    if config.model.cell == CellType::Lstm && config.model.bias {
         add_forget_bias(
             &parameters,
             config.model.num_hiddens,
@@ -41,7 +41,7 @@ pub fn initial_model(
     Ok((model, parameters))
 }
 
-/// Sets the parameters of the branch of n-grams.
+/// Sets the parameters of the n-gram head.
 ///
 /// # Errors
 /// A model without that branch, or one of another size.

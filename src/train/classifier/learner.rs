@@ -5,7 +5,7 @@ use crate::config::TrainConfig;
 use crate::error::Result;
 use crate::models::classifier::BiRnn;
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
-use crate::optim::{Ema, Gradients, Rates, Weights};
+use crate::optim::{Ema, Gradients, LearningRates, Weights};
 use crate::parameters::Parameters;
 
 /// A classifier that learns.
@@ -74,10 +74,10 @@ impl Learner {
     pub fn update<'r>(
         &mut self,
         mut gradients: Gradients,
-        rates: impl Into<Rates<'r>>,
+        learning_rates: impl Into<LearningRates<'r>>,
     ) -> Result<f64> {
-        let rates = rates.into();
-        gradients.retain(|name| (rates.factor)(name) > 0.0);
-        self.weights.update(&gradients, rates)
+        let learning_rates = learning_rates.into();
+        gradients.retain(|name| (learning_rates.lr_multiplier)(name) > 0.0);
+        self.weights.update(&gradients, learning_rates)
     }
 }

@@ -24,9 +24,9 @@ use crate::device::upload::Uploader;
 use crate::error::{Error, Result};
 use crate::inference::{Evaluation, fit_temperature, log_probabilities};
 use crate::models::classifier::{BiRnn, EMBEDDING};
-use crate::optim::{Gradients, Rates, Weights};
+use crate::optim::{Gradients, LearningRates, Weights};
 use crate::parameters::{Parameters, builder};
-use groups::Groups;
+use groups::ParamGroups;
 use std::ops::ControlFlow;
 
 /// A classifier that learns from texts.
@@ -94,12 +94,12 @@ impl<'a> Task for ClassifierTask<'a> {
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, epochs: f64) -> Result<f64> {
-        let groups = Groups::of(self.config);
-        let rates = Rates {
+        let groups = ParamGroups::of(self.config);
+        let learning_rates = LearningRates {
             rate: learning_rate,
-            factor: &|name| groups.factor(name, epochs),
+            lr_multiplier: &|name| groups.lr_multiplier(name, epochs),
         };
-        self.learner.update(gradients, rates)
+        self.learner.update(gradients, learning_rates)
     }
 
     fn weights(&self) -> &Weights {

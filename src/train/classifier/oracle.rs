@@ -9,7 +9,7 @@ use crate::models::classifier::EMBEDDING;
 use crate::ops::cross_entropy::{Targets, cross_entropy_to};
 use crate::ops::pooling::Pooling;
 use crate::optim::{Gradient, Gradients, RowTable};
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use crate::rnn::kernels::tensors::TensorKernel;
 use crate::train::classifier::initial_model;
 use candle_core::{Device, Tensor, Var};
@@ -97,11 +97,11 @@ fn gradients_without_a_graph_are_those_of_the_graph() {
     let mut batch = LabelledBatch::new(&texts, &[0, 2, 1, 1], 11).unwrap();
     assert_eq!(batch.labels, [2, 1, 0, 1]);
     for (cell, layers, frozen) in [
-        (Mode::Lstm, 1, false),
-        (Mode::Lstm, 2, true),
-        (Mode::Gru, 2, false),
-        (Mode::RnnTanh, 1, true),
-        (Mode::RnnRelu, 3, false),
+        (CellType::Lstm, 1, false),
+        (CellType::Lstm, 2, true),
+        (CellType::Gru, 2, false),
+        (CellType::RnnTanh, 1, true),
+        (CellType::RnnRelu, 3, false),
     ] {
         let mut config = Config::default();
         config.model.cell = cell;
@@ -119,7 +119,7 @@ fn gradients_without_a_graph_are_those_of_the_graph() {
             config.train.adversarial_weight = 0.7;
             config.train.adversarial_size = 0.3;
         }
-        if cell != Mode::RnnTanh {
+        if cell != CellType::RnnTanh {
             config.train.virtual_adversarial_weight = 0.6;
         }
         let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::models::classifier::{EMBEDDING, add_forget_bias};
 use crate::models::language::RnnModel;
 use crate::parameters::Parameters;
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
 
@@ -32,7 +32,7 @@ pub fn initial_language_model(
             vectors.put_into(table)?;
         }
     }
-    if architecture.cell == Mode::Lstm {
+    if architecture.cell == CellType::Lstm {
         let hidden = architecture.num_hiddens;
         add_forget_bias(&parameters, hidden, config.pretrain.forget_bias)?;
     }

@@ -13,7 +13,7 @@ use crate::optim::{Gradient, Gradients, RowTable};
 use crate::parameters::Parameters;
 use crate::rng::{self, Rng};
 use crate::rnn::State;
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use crate::train::language::{LanguageTraining, Softmax, Stream, Unigrams};
 use candle_core::{Device, Tensor};
 use candle_nn::ops::log_softmax;
@@ -100,7 +100,7 @@ fn learner(config: &LanguageConfig) -> LanguageLearner {
     LanguageLearner::new(model, training)
 }
 
-fn config(cell: Mode, bidirectional: bool, tied: bool) -> LanguageConfig {
+fn config(cell: CellType, bidirectional: bool, tied: bool) -> LanguageConfig {
     LanguageConfig {
         cell,
         input: Input::Embedding,
@@ -135,11 +135,11 @@ const TEXTS: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 11
 fn gradients_without_a_graph_are_those_of_the_graph() {
     let unigrams = Unigrams::new(TEXTS, 12).unwrap();
     for (cell, bidirectional, tied) in [
-        (Mode::Lstm, true, true),
-        (Mode::Lstm, false, false),
-        (Mode::Gru, true, false),
-        (Mode::RnnTanh, false, true),
-        (Mode::RnnRelu, true, true),
+        (CellType::Lstm, true, true),
+        (CellType::Lstm, false, false),
+        (CellType::Gru, true, false),
+        (CellType::RnnTanh, false, true),
+        (CellType::RnnRelu, true, true),
     ] {
         let learner = learner(&config(cell, bidirectional, tied));
         let sampled = Softmax::Sampled {
@@ -185,10 +185,10 @@ fn pieces_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
     let ids: Vec<u32> = (0..30).map(|place| place * place % 11).collect();
     let stream = Stream::new(&ids, 3, 4).unwrap();
     for (cell, input, bidirectional) in [
-        (Mode::RnnTanh, Input::OneHot, false),
-        (Mode::Lstm, Input::OneHot, true),
-        (Mode::Gru, Input::Embedding, false),
-        (Mode::Lstm, Input::Embedding, true),
+        (CellType::RnnTanh, Input::OneHot, false),
+        (CellType::Lstm, Input::OneHot, true),
+        (CellType::Gru, Input::Embedding, false),
+        (CellType::Lstm, Input::Embedding, true),
     ] {
         let config = LanguageConfig {
             input,
@@ -253,7 +253,7 @@ fn pieces_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
 fn sampled_losses_are_those_of_the_full_softmax_on_average() {
     let settings = LanguageConfig {
         dropout: 0.0,
-        ..config(Mode::Gru, true, false)
+        ..config(CellType::Gru, true, false)
     };
     let learner = learner(&settings);
     // Token 0 is as frequent as all others together.
@@ -279,7 +279,7 @@ fn sampled_losses_are_those_of_the_full_softmax_on_average() {
 
 #[test]
 fn texts_without_a_neighbour_are_refused() {
-    let learner = learner(&config(Mode::Gru, true, false));
+    let learner = learner(&config(CellType::Gru, true, false));
     let error = learner
         .prepare(&[&[1], &[2]], Softmax::Full, 0)
         .unwrap_err();

@@ -13,7 +13,7 @@ pub use birnn_kernels::InstructionSet;
 pub use memory::keep_freed_memory;
 
 use super::{
-    DirectionWeights, Kernel, Layer, LayerGradients, Mode, Prepared, SavedActivations, Sizes,
+    CellType, DirectionWeights, Kernel, Layer, LayerGradients, Prepared, SavedActivations, Sizes,
     State, flat, sizes_of_weights,
 };
 use crate::device::storage::read;
@@ -84,16 +84,20 @@ impl Kernel for CpuKernel {
         }))
     }
 
-    fn prepare(&self, mode: Mode, weights: &[DirectionWeights]) -> Result<Option<Prepared>> {
+    fn prepare(
+        &self,
+        cell_type: CellType,
+        weights: &[DirectionWeights],
+    ) -> Result<Option<Prepared>> {
         let Some(first) = weights.first() else {
             return Ok(None);
         };
-        let sizes = sizes_of_weights(mode, weights, first.input.dim(1)?)?;
+        let sizes = sizes_of_weights(cell_type, weights, first.input.dim(1)?)?;
         let flat = flat::of_weights(weights)?.detach();
-        let panels = read(&flat, |flat| Ok(pack(self.0, mode, sizes, flat)))?;
+        let panels = read(&flat, |flat| Ok(pack(self.0, cell_type, sizes, flat)))?;
         let layer = PreparedLayer {
             kernel: self.name(),
-            mode,
+            cell_type,
             sizes,
             flat,
             panels,
@@ -119,7 +123,8 @@ impl CpuKernel {
         }
         let prepared = prepared.clone().downcast::<PreparedLayer>().ok();
         let fits = |prepared: &Arc<PreparedLayer>| {
-            (prepared.kernel, prepared.mode, prepared.sizes) == (self.name(), layer.mode, sizes)
+            (prepared.kernel, prepared.cell_type, prepared.sizes)
+                == (self.name(), layer.cell_type, sizes)
         };
         match prepared.filter(fits) {
             Some(prepared) => Ok(Some(prepared)),
@@ -138,7 +143,7 @@ impl CpuKernel {
         prepared: Option<Arc<PreparedLayer>>,
     ) -> op::RecurrentOp {
         op::RecurrentOp {
-            mode: layer.mode,
+            cell_type: layer.cell_type,
             packing: layer.packing.clone(),
             sizes,
             instructions: self.0,
@@ -198,7 +203,7 @@ impl SavedActivations for CpuActivations {
                 .gradients(arguments, &self.output, d_output, input_wanted)?;
         Ok(LayerGradients {
             input: d_input,
-            weights: flat::weights(&d_weights, self.op.mode, self.op.sizes)?,
+            weights: flat::weights(&d_weights, self.op.cell_type, self.op.sizes)?,
         })
     }
 }
@@ -208,7 +213,7 @@ impl SavedActivations for CpuActivations {
 struct PreparedLayer {
     /// The name of the kernel.
     kernel: &'static str,
-    mode: Mode,
+    cell_type: CellType,
     sizes: Sizes,
     /// As they are, flat; read only by a backward pass.
     flat: Tensor,

@@ -9,8 +9,8 @@ use super::PreparedLayer;
 use crate::batch::packing::Packing;
 use crate::device::storage::elements;
 use birnn_kernels::{
-    ArgumentGradients, Arguments, Computed, InstructionSet, Mode, Results, Saved, Sizes, backward,
-    forward,
+    ArgumentGradients, Arguments, CellType, Computed, InstructionSet, Results, Saved, Sizes,
+    backward, forward,
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use std::thread::{self, ThreadId};
 /// `bias_hh`. The initial state is `h` [D, B, H], then for an LSTM `c`.
 #[derive(Debug)]
 pub(super) struct RecurrentOp {
-    pub(super) mode: Mode,
+    pub(super) cell_type: CellType,
     pub(super) packing: Arc<Packing>,
     pub(super) sizes: Sizes,
     pub(super) instructions: InstructionSet,
@@ -82,7 +82,7 @@ impl RecurrentOp {
         let packed = self.prepared.as_ref().map(|layer| layer.panels.as_slice());
         forward(
             self.instructions,
-            self.mode,
+            self.cell_type,
             arguments,
             packed,
             self.tracked,
@@ -108,7 +108,7 @@ impl RecurrentOp {
         };
         Ok(backward(
             self.instructions,
-            self.mode,
+            self.cell_type,
             arguments,
             results,
             input_wanted,

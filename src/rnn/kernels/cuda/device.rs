@@ -1,6 +1,6 @@
 //! A GPU as the passes see it, with cuBLAS for products.
 
-use super::machine::{ColumnMajor, Machine, Matrix, Part, Product, StepArgs};
+use super::machine::{Backend, ColumnMajor, DeviceSlice, Gemm, Matrix, StepArgs};
 use crate::device::cuda::gpu::{Gpu, on};
 use crate::device::{Precision, precision};
 use candle_core::Result;
@@ -8,7 +8,7 @@ use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, result as driver};
 use std::ffi::c_void;
 
-impl Machine for Gpu {
+impl Backend for Gpu {
     type Memory = CudaSlice<f32>;
 
     fn zeros(&self, len: usize) -> Result<CudaSlice<f32>> {
@@ -20,14 +20,14 @@ impl Machine for Gpu {
         self.device.clone_htod(values)
     }
 
-    fn part(&self, memory: &mut CudaSlice<f32>) -> Part {
-        Part {
+    fn part(&self, memory: &mut CudaSlice<f32>) -> DeviceSlice {
+        DeviceSlice {
             address: self.address(memory),
             len: memory.len(),
         }
     }
 
-    unsafe fn copy(&self, from: Part, to: Part) -> Result<()> {
+    unsafe fn copy(&self, from: DeviceSlice, to: DeviceSlice) -> Result<()> {
         assert_eq!(from.len, to.len);
         let (bytes, stream) = (from.len * size_of::<f32>(), self.stream.cu_stream());
         // SAFETY: the caller's.
@@ -35,7 +35,7 @@ impl Machine for Gpu {
         on("copying", copied)
     }
 
-    unsafe fn product(&self, product: &Product) -> Result<()> {
+    unsafe fn product(&self, product: &Gemm) -> Result<()> {
         product.check();
         let operation = |matrix: &Matrix| match matrix.transposed {
             true => sys::cublasOperation_t::CUBLAS_OP_T,
@@ -96,14 +96,14 @@ mod tests {
     use super::*;
     use crate::device::cuda::KernelArgs;
     use crate::device::cuda::gpu::compiled;
-    use crate::rnn::kernels::Mode;
+    use crate::rnn::kernels::CellType;
     use crate::rnn::kernels::cuda::machine::functions;
 
     /// By NVIDIA's compiler, which needs no GPU.
     #[test]
     fn every_step_compiles() {
         let text = compiled(StepArgs::SOURCE).unwrap();
-        for function in Mode::ALL.map(functions).concat() {
+        for function in CellType::ALL.map(functions).concat() {
             assert!(text.contains(&format!(".entry {function}(")), "{function}");
         }
     }

@@ -1,12 +1,12 @@
 //! A machine without a GPU, and the tests of the passes on it.
 
-use super::machine::{Machine, Matrix, Part, Product, StepArgs};
+use super::machine::{Backend, DeviceSlice, Gemm, Matrix, StepArgs};
 use super::pass::{Arguments, Pass};
 use crate::batch::packing::Packing;
 use crate::device::cuda::emulated::Emulated;
 use crate::rng::normal_tensor;
 use crate::rnn::kernels::reference::ReferenceKernel;
-use crate::rnn::kernels::{DirectionWeights, Kernel, Layer, Mode, Sizes, State};
+use crate::rnn::kernels::{CellType, DirectionWeights, Kernel, Layer, Sizes, State};
 use candle_core::{Result, Tensor, Var};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Matrix {
     }
 }
 
-impl Machine for Host {
+impl Backend for Host {
     type Memory = Vec<f32>;
 
     fn zeros(&self, len: usize) -> Result<Vec<f32>> {
@@ -35,14 +35,14 @@ impl Machine for Host {
         Ok(values.to_vec())
     }
 
-    fn part(&self, memory: &mut Vec<f32>) -> Part {
-        Part {
+    fn part(&self, memory: &mut Vec<f32>) -> DeviceSlice {
+        DeviceSlice {
             address: memory.as_mut_ptr() as u64,
             len: memory.len(),
         }
     }
 
-    unsafe fn copy(&self, from: Part, to: Part) -> Result<()> {
+    unsafe fn copy(&self, from: DeviceSlice, to: DeviceSlice) -> Result<()> {
         assert_eq!(from.len, to.len);
         let (from_start, to_start) = (from.address as *const f32, to.address as *mut f32);
         // SAFETY: the caller's.
@@ -50,7 +50,7 @@ impl Machine for Host {
         Ok(())
     }
 
-    unsafe fn product(&self, product: &Product) -> Result<()> {
+    unsafe fn product(&self, product: &Gemm) -> Result<()> {
         product.check();
         let product = product.column_major();
         for row in 0..product.m {
@@ -81,8 +81,8 @@ impl Machine for Host {
 }
 
 /// Weights of one direction as variables.
-fn weights(mode: Mode, sizes: Sizes, seed: u64) -> DirectionWeights {
-    let width = mode.gates() * sizes.hidden;
+fn weights(cell_type: CellType, sizes: Sizes, seed: u64) -> DirectionWeights {
+    let width = cell_type.gates() * sizes.hidden;
     let parameter = |number: u64, shape: &[usize]| {
         let values = (normal_tensor(10 * seed + number, shape) * 0.4).unwrap();
         Var::from_tensor(&values).unwrap().into_inner()
@@ -133,7 +133,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     }
 }
 
-/// Results and all gradients against the reference kernel: every mode, one direction and two, ragged and full
+/// Results and all gradients against the reference kernel: every cell_type, one direction and two, ragged and full
 /// batches, with biases and without, the final state used too.
 #[test]
 fn the_passes_agree_with_the_reference() {
@@ -141,7 +141,7 @@ fn the_passes_agree_with_the_reference() {
         return;
     };
     let machine = Host(functions);
-    for mode in Mode::ALL {
+    for cell_type in CellType::ALL {
         for (directions, bias, lengths) in [
             (1, true, &[3, 3][..]),
             (2, true, &[4, 1, 6, 4, 2]),
@@ -153,16 +153,16 @@ fn the_passes_agree_with_the_reference() {
                 directions,
                 bias,
             };
-            let name = format!("{mode}, {directions} directions, lengths {lengths:?}");
-            check(&machine, mode, sizes, lengths, &name);
+            let name = format!("{cell_type}, {directions} directions, lengths {lengths:?}");
+            check(&machine, cell_type, sizes, lengths, &name);
         }
     }
 }
 
-fn check(machine: &Host, mode: Mode, sizes: Sizes, lengths: &[usize], name: &str) {
+fn check(machine: &Host, cell_type: CellType, sizes: Sizes, lengths: &[usize], name: &str) {
     let packing = Arc::new(Packing::new(lengths).unwrap());
     let weights: Vec<DirectionWeights> = (0..sizes.directions)
-        .map(|direction| weights(mode, sizes, 7 + direction as u64))
+        .map(|direction| weights(cell_type, sizes, 7 + direction as u64))
         .collect();
     let var = |seed, shape: &[usize]| Var::from_tensor(&normal_tensor(seed, shape)).unwrap();
     let input = var(1, &[packing.rows(), sizes.input]).into_inner();
@@ -170,10 +170,10 @@ fn check(machine: &Host, mode: Mode, sizes: Sizes, lengths: &[usize], name: &str
     let (h, c) = (var(2, &states), var(3, &states));
     let initial = State {
         h: h.as_tensor().clone(),
-        c: mode.has_cell().then(|| c.as_tensor().clone()),
+        c: cell_type.has_cell().then(|| c.as_tensor().clone()),
     };
     let layer = Layer {
-        mode,
+        cell_type,
         packing: &packing,
         input: &input,
         weights: &weights,
@@ -200,7 +200,7 @@ fn check(machine: &Host, mode: Mode, sizes: Sizes, lengths: &[usize], name: &str
 
     let pass = Pass {
         machine,
-        mode,
+        cell_type,
         packing: &packing,
         sizes,
     };

@@ -1,11 +1,11 @@
 //! What the passes of a layer need of a device: memory, products, and the steps of `steps.cu`.
 
 use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
-use crate::rnn::kernels::Mode;
+use crate::rnn::kernels::CellType;
 use candle_core::Result;
 
 /// A device as the passes see it. All that is asked of it happens in the order in which it is asked.
-pub(super) trait Machine {
+pub(super) trait Backend {
     /// Memory for numbers, freed with its owner.
     type Memory;
 
@@ -16,21 +16,21 @@ pub(super) trait Machine {
     fn upload(&self, values: &[f32]) -> Result<Self::Memory>;
 
     /// All of a memory.
-    fn part(&self, memory: &mut Self::Memory) -> Part;
+    fn part(&self, memory: &mut Self::Memory) -> DeviceSlice;
 
     /// Copies numbers.
     ///
     /// # Safety
     /// Both parts are of memories of this machine that exist, they do not overlap, and nobody else writes to
     /// them.
-    unsafe fn copy(&self, from: Part, to: Part) -> Result<()>;
+    unsafe fn copy(&self, from: DeviceSlice, to: DeviceSlice) -> Result<()>;
 
     /// Computes a product.
     ///
     /// # Safety
     /// Its matrices are of memories of this machine that exist, the result overlaps with no other, and nobody
     /// else writes to them.
-    unsafe fn product(&self, product: &Product) -> Result<()>;
+    unsafe fn product(&self, product: &Gemm) -> Result<()>;
 
     /// Runs a function of `steps.cu` for all live rows of a step.
     ///
@@ -40,16 +40,16 @@ pub(super) trait Machine {
     unsafe fn run(&self, function: &'static str, step: &StepArgs) -> Result<()>;
 }
 
-/// Part of a machine's memory.
+/// DeviceSlice of a machine's memory.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct DeviceSlice {
     /// Of its first number, in bytes.
     pub(super) address: u64,
     /// Numbers.
     pub(super) len: usize,
 }
 
-impl Part {
+impl DeviceSlice {
     /// What follows after `count` numbers.
     pub(super) fn after(self, count: usize) -> Self {
         assert!(count <= self.len, "a part of {} numbers", self.len);
@@ -75,14 +75,14 @@ impl Part {
 /// A row-major matrix whose rows begin `stride` numbers apart, or its transpose.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Matrix {
-    pub(super) part: Part,
+    pub(super) part: DeviceSlice,
     pub(super) stride: usize,
     pub(super) transposed: bool,
 }
 
 impl Matrix {
     /// A matrix as it is stored.
-    pub(super) fn rows(part: Part, stride: usize) -> Self {
+    pub(super) fn rows(part: DeviceSlice, stride: usize) -> Self {
         Self {
             part,
             stride,
@@ -91,7 +91,7 @@ impl Matrix {
     }
 
     /// The transpose of what is stored.
-    pub(super) fn columns(part: Part, stride: usize) -> Self {
+    pub(super) fn columns(part: DeviceSlice, stride: usize) -> Self {
         Self {
             transposed: true,
             ..Self::rows(part, stride)
@@ -107,12 +107,12 @@ impl Matrix {
     }
 }
 
-/// `out [rows, columns] = left [rows, summands] * right [summands, columns]`, added to what is there if `add`.
+/// `out [rows, columns] = left [rows, k] * right [k, columns]`, added to what is there if `add`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Product {
+pub(super) struct Gemm {
     pub(super) rows: usize,
     pub(super) columns: usize,
-    pub(super) summands: usize,
+    pub(super) k: usize,
     pub(super) left: Matrix,
     pub(super) right: Matrix,
     /// Not transposed.
@@ -120,11 +120,11 @@ pub(super) struct Product {
     pub(super) add: bool,
 }
 
-impl Product {
+impl Gemm {
     /// That all elements lie within their memories.
     pub(super) fn check(&self) {
-        assert!(self.left.holds(self.rows, self.summands));
-        assert!(self.right.holds(self.summands, self.columns));
+        assert!(self.left.holds(self.rows, self.k));
+        assert!(self.right.holds(self.k, self.columns));
         assert!(self.out.holds(self.rows, self.columns) && !self.out.transposed);
     }
 }
@@ -143,14 +143,14 @@ pub(super) struct ColumnMajor {
     pub(super) beta: f32,
 }
 
-impl Product {
+impl Gemm {
     /// What is row-major here is the transpose there, and the transpose of a product is the product of the
     /// transposes in the other order.
     pub(super) fn column_major(&self) -> ColumnMajor {
         ColumnMajor {
             m: self.columns,
             n: self.rows,
-            k: self.summands,
+            k: self.k,
             first: self.right,
             second: self.left,
             out: self.out,
@@ -168,14 +168,14 @@ pub(super) struct StepArgs {
     pub(super) output: u64,
     pub(super) h_state: u64,
     pub(super) c_state: u64,
-    pub(super) state_sums: u64,
+    pub(super) state_preactivations: u64,
     pub(super) bias_ih: u64,
     pub(super) bias_hh: u64,
     pub(super) d_output: u64,
     pub(super) dh: u64,
     pub(super) dc: u64,
-    pub(super) d_input_sums: u64,
-    pub(super) d_state_sums: u64,
+    pub(super) d_input_preactivations: u64,
+    pub(super) d_state_preactivations: u64,
     pub(super) h_previous: u64,
     pub(super) h_start: u64,
     pub(super) c_start: u64,
@@ -196,19 +196,19 @@ impl KernelArgs for StepArgs {
         text: include_str!("steps.cu"),
         argument: "StepArgs",
     };
-    const FIELDS: Fields = fields!(StepArgs: gates, c, output, h_state, c_state, state_sums, bias_ih, bias_hh, d_output, dh, dc, d_input_sums, d_state_sums, h_previous, h_start, c_start, hidden, output_row, row, live, previous_row, previous_live);
+    const FIELDS: Fields = fields!(StepArgs: gates, c, output, h_state, c_state, state_preactivations, bias_ih, bias_hh, d_output, dh, dc, d_input_preactivations, d_state_preactivations, h_previous, h_start, c_start, hidden, output_row, row, live, previous_row, previous_live);
 
     fn threads(&self) -> usize {
         self.live as usize * self.hidden as usize
     }
 }
 
-/// The functions of `steps.cu` for a mode, forward and backward.
-pub(super) fn functions(mode: Mode) -> [&'static str; 2] {
-    match mode {
-        Mode::RnnTanh => ["rnn_tanh_forward", "rnn_tanh_backward"],
-        Mode::RnnRelu => ["rnn_relu_forward", "rnn_relu_backward"],
-        Mode::Gru => ["gru_forward", "gru_backward"],
-        Mode::Lstm => ["lstm_forward", "lstm_backward"],
+/// The functions of `steps.cu` for a cell_type, forward and backward.
+pub(super) fn functions(cell_type: CellType) -> [&'static str; 2] {
+    match cell_type {
+        CellType::RnnTanh => ["rnn_tanh_forward", "rnn_tanh_backward"],
+        CellType::RnnRelu => ["rnn_relu_forward", "rnn_relu_backward"],
+        CellType::Gru => ["gru_forward", "gru_backward"],
+        CellType::Lstm => ["lstm_forward", "lstm_backward"],
     }
 }

@@ -1,11 +1,11 @@
 //! The graph node: Candle's custom operation round the passes of a layer.
 
-use super::machine::Part;
+use super::machine::DeviceSlice;
 use super::pass::{self, Arguments, Gradients, Pass};
 use crate::batch::packing::Packing;
 use crate::device::cuda::gpu::Gpu;
 use crate::rnn::kernels::{
-    Kernel, Layer, LayerGradients, Mode, SavedActivations, Sizes, State, flat,
+    CellType, Kernel, Layer, LayerGradients, SavedActivations, Sizes, State, flat,
 };
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{
@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A way to run a layer on a GPU.
 pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// What the way back needs.
+    /// What the backward pass needs.
     type Saved: Send + Sync;
 
     /// A short name for people.
     const NAME: &'static str;
 
-    /// The result, see [`pass`], and what is kept for the way back.
+    /// The result, see [`pass`], and what is kept for the backward pass.
     ///
     /// # Safety
     /// As [`Pass::forward`].
@@ -40,7 +40,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
         pass: &Pass<Gpu>,
         arguments: Arguments,
         saved: &mut Self::Saved,
-        results: (Part, Part),
+        results: (DeviceSlice, DeviceSlice),
         input_wanted: bool,
     ) -> Result<Gradients<CudaSlice<f32>>>;
 }
@@ -67,7 +67,7 @@ impl Engine for Blas {
         pass: &Pass<Gpu>,
         arguments: Arguments,
         saved: &mut Self::Saved,
-        results: (Part, Part),
+        results: (DeviceSlice, DeviceSlice),
         input_wanted: bool,
     ) -> Result<Gradients<CudaSlice<f32>>> {
         // SAFETY: the caller's.
@@ -95,7 +95,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         let (weights, start) = (flat::of_weights(layer.weights)?, flat::of_state(&initial)?);
         let tracked = input.track_op() || weights.track_op() || start.track_op();
         let op = LayerOp::<E> {
-            mode: layer.mode,
+            cell_type: layer.cell_type,
             packing: layer.packing.clone(),
             sizes,
             tracked,
@@ -115,7 +115,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         let weights = flat::of_weights(layer.weights)?.detach();
         let start = flat::of_state(&initial)?.detach();
         let op = LayerOp::<E> {
-            mode: layer.mode,
+            cell_type: layer.cell_type,
             packing: layer.packing.clone(),
             sizes,
             tracked: true,
@@ -135,7 +135,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
 
 /// A layer: the result, see [`pass`], as a function of (input [N, I], flat weights, flat initial state).
 struct LayerOp<E: Engine> {
-    mode: Mode,
+    cell_type: CellType,
     packing: Arc<Packing>,
     sizes: Sizes,
     /// Whether a backward pass may follow.
@@ -160,7 +160,7 @@ impl<E: Engine> LayerOp<E> {
         let gpu = Gpu::new(device);
         let tensors = [input, weights, start, result, &d_result];
         let guards = tensors.map(|tensor| tensor.storage_and_layout());
-        let mut parts = [Part { address: 0, len: 0 }; 5];
+        let mut parts = [DeviceSlice { address: 0, len: 0 }; 5];
         for (part, (storage, layout)) in parts.iter_mut().zip(&guards) {
             *part = match &**storage {
                 Storage::Cuda(storage) => part_of(&gpu, storage, layout)?,
@@ -196,7 +196,7 @@ impl<E: Engine> LayerOp<E> {
     fn pass<'a>(&'a self, gpu: &'a Gpu) -> Pass<'a, Gpu> {
         Pass {
             machine: gpu,
-            mode: self.mode,
+            cell_type: self.cell_type,
             packing: &self.packing,
             sizes: self.sizes,
         }
@@ -204,9 +204,9 @@ impl<E: Engine> LayerOp<E> {
 }
 
 /// Where the numbers of a contiguous tensor are, which lives as long as the operation.
-fn part_of(gpu: &Gpu, storage: &CudaStorage, layout: &Layout) -> Result<Part> {
+fn part_of(gpu: &Gpu, storage: &CudaStorage, layout: &Layout) -> Result<DeviceSlice> {
     let (address, len) = gpu.numbers(storage, layout)?;
-    Ok(Part { address, len })
+    Ok(DeviceSlice { address, len })
 }
 
 impl<E: Engine> CustomOp3 for LayerOp<E> {
@@ -303,7 +303,7 @@ impl<E: Engine> SavedActivations for CudaActivations<E> {
             .gradients(arguments, &self.result, d_output, input_wanted)?;
         Ok(LayerGradients {
             input: gradients.input,
-            weights: flat::weights(&gradients.weights, self.op.mode, self.op.sizes)?,
+            weights: flat::weights(&gradients.weights, self.op.cell_type, self.op.sizes)?,
         })
     }
 }

@@ -4,15 +4,15 @@
 //! The result of a layer is one memory: the output [N, D*H], then the final state, `h` [D, B, H] and for an LSTM
 //! `c`. While the steps run, its state is that of the rows so far: a row that has ended is not touched again.
 
-use super::machine::{Machine, Matrix, Part, Product, StepArgs, functions};
+use super::machine::{Backend, DeviceSlice, Gemm, Matrix, StepArgs, functions};
 use crate::batch::packing::Packing;
-use crate::rnn::kernels::{Mode, Sizes};
+use crate::rnn::kernels::{CellType, Sizes};
 use candle_core::Result;
 
 /// A layer on a machine.
 pub(super) struct Pass<'a, M> {
     pub(super) machine: &'a M,
-    pub(super) mode: Mode,
+    pub(super) cell_type: CellType,
     pub(super) packing: &'a Packing,
     pub(super) sizes: Sizes,
 }
@@ -21,17 +21,17 @@ pub(super) struct Pass<'a, M> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arguments {
     /// Packed rows, [N, I].
-    pub(super) input: Part,
+    pub(super) input: DeviceSlice,
     /// Of each direction in turn: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
-    pub(super) weights: Part,
+    pub(super) weights: DeviceSlice,
     /// `h` [D, B, H], then for an LSTM `c`.
-    pub(super) start: Part,
+    pub(super) start: DeviceSlice,
 }
 
 /// The result of a layer, and what is kept of each direction.
 pub(super) type Forward<T> = (T, Vec<Saved<T>>);
 
-/// What the way back needs of one direction.
+/// What the backward pass needs of one direction.
 #[derive(Debug)]
 pub(super) struct Saved<T> {
     gates: T,
@@ -50,12 +50,12 @@ pub(super) struct Gradients<T> {
 /// The parameters of a direction, or their gradients.
 #[derive(Debug, Clone, Copy)]
 struct Weights {
-    input: Part,
-    hidden: Part,
-    bias: Option<(Part, Part)>,
+    input: DeviceSlice,
+    hidden: DeviceSlice,
+    bias: Option<(DeviceSlice, DeviceSlice)>,
 }
 
-impl<M: Machine> Pass<'_, M> {
+impl<M: Backend> Pass<'_, M> {
     /// The result, and what is kept of each direction.
     ///
     /// # Safety
@@ -75,19 +75,19 @@ impl<M: Machine> Pass<'_, M> {
             let weights = self.weights(arguments.weights, direction);
             let mut kept = Saved {
                 gates: self.machine.zeros(self.rows() * self.kept() * hidden)?,
-                c: self.machine.zeros(match self.mode.has_cell() {
+                c: self.machine.zeros(match self.cell_type.has_cell() {
                     true => self.rows() * hidden,
                     false => 0,
                 })?,
             };
             // A GRU's sums over the state are apart from those over the input.
-            let apart = self.mode == Mode::Gru;
-            let mut state_sums = self.machine.zeros(match apart {
+            let apart = self.cell_type == CellType::Gru;
+            let mut state_preactivations = self.machine.zeros(match apart {
                 true => self.packing.batch() * self.width(),
                 false => 0,
             })?;
             let gates = self.machine.part(&mut kept.gates);
-            let state_sums = self.machine.part(&mut state_sums);
+            let state_preactivations = self.machine.part(&mut state_preactivations);
             let [h, c] = self.states(state, direction);
             let base = StepArgs {
                 gates: gates.address,
@@ -95,14 +95,14 @@ impl<M: Machine> Pass<'_, M> {
                 output: output.after(direction * hidden).address,
                 h_state: h.address,
                 c_state: c.address,
-                state_sums: state_sums.address,
+                state_preactivations: state_preactivations.address,
                 ..self.step_of(weights)
             };
             let gates_row = self.kept() * hidden;
-            let of_input = Product {
+            let of_input = Gemm {
                 rows: self.rows(),
                 columns: self.width(),
-                summands: self.sizes.input,
+                k: self.sizes.input,
                 left: Matrix::rows(arguments.input, self.sizes.input),
                 right: Matrix::columns(weights.input, self.sizes.input),
                 out: Matrix::rows(gates, gates_row),
@@ -113,13 +113,13 @@ impl<M: Machine> Pass<'_, M> {
             for number in self.steps(direction == 1) {
                 let step = self.at(base, number, None);
                 let sums = match apart {
-                    true => Matrix::rows(state_sums, self.width()),
+                    true => Matrix::rows(state_preactivations, self.width()),
                     false => Matrix::rows(gates.after(step.row as usize * gates_row), gates_row),
                 };
-                let of_state = Product {
+                let of_state = Gemm {
                     rows: step.live as usize,
                     columns: self.width(),
-                    summands: hidden,
+                    k: hidden,
                     left: Matrix::rows(h, hidden),
                     right: Matrix::columns(weights.hidden, hidden),
                     out: sums,
@@ -129,7 +129,7 @@ impl<M: Machine> Pass<'_, M> {
                 // packed row, or for every one of the batch, as `steps.cu` wants them.
                 unsafe {
                     self.machine.product(&of_state)?;
-                    self.machine.run(functions(self.mode)[0], &step)?;
+                    self.machine.run(functions(self.cell_type)[0], &step)?;
                 }
             }
             saved.push(kept);
@@ -145,7 +145,7 @@ impl<M: Machine> Pass<'_, M> {
         &self,
         arguments: Arguments,
         saved: &mut [Saved<M::Memory>],
-        (result, d_result): (Part, Part),
+        (result, d_result): (DeviceSlice, DeviceSlice),
         input_wanted: bool,
     ) -> Result<Gradients<M::Memory>> {
         self.check(arguments);
@@ -175,14 +175,15 @@ impl<M: Machine> Pass<'_, M> {
             let weights = self.weights(arguments.weights, direction);
             let d_weights = self.machine.part(&mut gradients.weights);
             let d_weights = self.weights(d_weights, direction);
-            let apart = self.mode == Mode::Gru;
-            let mut d_input_sums = self.machine.zeros(rows * width)?;
-            let mut d_state_sums = self.machine.zeros(if apart { rows * width } else { 0 })?;
+            let apart = self.cell_type == CellType::Gru;
+            let mut d_input_preactivations = self.machine.zeros(rows * width)?;
+            let mut d_state_preactivations =
+                self.machine.zeros(if apart { rows * width } else { 0 })?;
             let mut h_previous = self.machine.zeros(rows * hidden)?;
-            let d_input_sums = self.machine.part(&mut d_input_sums);
-            let d_state_sums = match apart {
-                true => self.machine.part(&mut d_state_sums),
-                false => d_input_sums,
+            let d_input_preactivations = self.machine.part(&mut d_input_preactivations);
+            let d_state_preactivations = match apart {
+                true => self.machine.part(&mut d_state_preactivations),
+                false => d_input_preactivations,
             };
             let h_previous = self.machine.part(&mut h_previous);
             let [dh, dc] = self.states(d_start, direction);
@@ -194,8 +195,8 @@ impl<M: Machine> Pass<'_, M> {
                 d_output: d_result.after(direction * hidden).address,
                 dh: dh.address,
                 dc: dc.address,
-                d_input_sums: d_input_sums.address,
-                d_state_sums: d_state_sums.address,
+                d_input_preactivations: d_input_preactivations.address,
+                d_state_preactivations: d_state_preactivations.address,
                 h_previous: h_previous.address,
                 h_start: h_start.address,
                 c_start: c_start.address,
@@ -203,11 +204,14 @@ impl<M: Machine> Pass<'_, M> {
             };
             for number in self.steps(direction == 0) {
                 let step = self.at(base, number, self.beside(number, direction == 0));
-                let of_state = Product {
+                let of_state = Gemm {
                     rows: step.live as usize,
                     columns: hidden,
-                    summands: width,
-                    left: Matrix::rows(d_state_sums.after(step.row as usize * width), width),
+                    k: width,
+                    left: Matrix::rows(
+                        d_state_preactivations.after(step.row as usize * width),
+                        width,
+                    ),
                     right: Matrix::rows(weights.hidden, hidden),
                     out: Matrix::rows(dh, hidden),
                     add: apart,
@@ -215,34 +219,39 @@ impl<M: Machine> Pass<'_, M> {
                 // SAFETY: arguments and results by the caller, the others were made here, with a row for every
                 // packed row, or for every one of the batch, as `steps.cu` wants them.
                 unsafe {
-                    self.machine.run(functions(self.mode)[1], &step)?;
+                    self.machine.run(functions(self.cell_type)[1], &step)?;
                     self.machine.product(&of_state)?;
                 }
             }
             // `d_sums^T values`, into `out` [G*H, columns].
-            let of_weights = |d_sums, values, columns, out| Product {
+            let of_weights = |d_sums, values, columns, out| Gemm {
                 rows: width,
                 columns,
-                summands: rows,
+                k: rows,
                 left: Matrix::columns(d_sums, width),
                 right: Matrix::rows(values, columns),
                 out: Matrix::rows(out, columns),
                 add: false,
             };
             let mut products = vec![
-                of_weights(d_input_sums, arguments.input, input, d_weights.input),
-                of_weights(d_state_sums, h_previous, hidden, d_weights.hidden),
+                of_weights(
+                    d_input_preactivations,
+                    arguments.input,
+                    input,
+                    d_weights.input,
+                ),
+                of_weights(d_state_preactivations, h_previous, hidden, d_weights.hidden),
             ];
             if let Some((d_bias_ih, d_bias_hh)) = d_weights.bias {
-                products.push(of_weights(d_input_sums, ones, 1, d_bias_ih));
-                products.push(of_weights(d_state_sums, ones, 1, d_bias_hh));
+                products.push(of_weights(d_input_preactivations, ones, 1, d_bias_ih));
+                products.push(of_weights(d_state_preactivations, ones, 1, d_bias_hh));
             }
             if let Some(d_input) = &mut gradients.input {
-                products.push(Product {
+                products.push(Gemm {
                     rows,
                     columns: input,
-                    summands: width,
-                    left: Matrix::rows(d_input_sums, width),
+                    k: width,
+                    left: Matrix::rows(d_input_preactivations, width),
                     right: Matrix::rows(weights.input, input),
                     out: Matrix::rows(self.machine.part(d_input), input),
                     add: direction > 0,
@@ -258,7 +267,7 @@ impl<M: Machine> Pass<'_, M> {
 
     fn check(&self, arguments: Arguments) {
         let Sizes { input, bias, .. } = self.sizes;
-        let states = self.states_len() * if self.mode.has_cell() { 2 } else { 1 };
+        let states = self.states_len() * if self.cell_type.has_cell() { 2 } else { 1 };
         assert_eq!(arguments.input.len, self.rows() * input);
         assert_eq!(arguments.start.len, states);
         let parameters = self.parameters(bias) * self.sizes.directions;
@@ -272,14 +281,14 @@ impl<M: Machine> Pass<'_, M> {
 
     /// Rows of the weights, G*H.
     fn width(&self) -> usize {
-        self.mode.gates() * self.sizes.hidden
+        self.cell_type.gates() * self.sizes.hidden
     }
 
     /// Gates that are kept, K.
     fn kept(&self) -> usize {
-        match self.mode {
-            Mode::Gru => 4,
-            mode => mode.gates(),
+        match self.cell_type {
+            CellType::Gru => 4,
+            cell_type => cell_type.gates(),
         }
     }
 
@@ -298,7 +307,7 @@ impl<M: Machine> Pass<'_, M> {
     }
 
     /// A direction's part of the flat parameters.
-    fn weights(&self, all: Part, direction: usize) -> Weights {
+    fn weights(&self, all: DeviceSlice, direction: usize) -> Weights {
         let Sizes {
             input,
             hidden,
@@ -318,10 +327,10 @@ impl<M: Machine> Pass<'_, M> {
     }
 
     /// A direction's `h` and `c`, [B, H] each, of a state; the `c` is empty if there is none.
-    fn states(&self, state: Part, direction: usize) -> [Part; 2] {
+    fn states(&self, state: DeviceSlice, direction: usize) -> [DeviceSlice; 2] {
         let len = self.packing.batch() * self.sizes.hidden;
         let h = state.after(direction * len).first(len);
-        match self.mode.has_cell() {
+        match self.cell_type.has_cell() {
             true => [
                 h,
                 state.after(self.states_len() + direction * len).first(len),
@@ -367,7 +376,7 @@ impl<M: Machine> Pass<'_, M> {
     /// A step, and the one that came before it in its direction.
     fn at(&self, base: StepArgs, step: usize, previous: Option<usize>) -> StepArgs {
         let rows = |step: usize| {
-            let live = self.packing.live(step);
+            let live = self.packing.batch_size_at(step);
             (self.packing.offset(step) as u32, live as u32)
         };
         let (row, live) = rows(step);

@@ -18,7 +18,7 @@ struct StepArgs {
     float *h_state;
     float *c_state;
     // Of a GRU: the sums over the state, [B, 3H].
-    const float *state_sums;
+    const float *state_preactivations;
     // [G*H], or none.
     const float *bias_ih;
     const float *bias_hh;
@@ -28,8 +28,8 @@ struct StepArgs {
     const float *d_output;
     float *dh;
     float *dc;
-    float *d_input_sums;
-    float *d_state_sums;
+    float *d_input_preactivations;
+    float *d_state_preactivations;
     float *h_previous;
     const float *h_start;
     const float *c_start;
@@ -129,7 +129,7 @@ extern "C" __global__ void gru_forward(StepArgs step) {
     if (!place.live) return;
     size_t H = step.hidden;
     float *gates = step.gates + place.row * 4 * H + place.unit;
-    const float *sums = step.state_sums + (place.row - step.row) * 3 * H + place.unit;
+    const float *sums = step.state_preactivations + (place.row - step.row) * 3 * H + place.unit;
     float r = sigmoid(gates[0] + sums[0] + both_biases(step, place, 0));
     float z = sigmoid(gates[H] + sums[H] + both_biases(step, place, 1));
     float m = sums[2 * H] + bias(step.bias_hh, step, place, 2);
@@ -158,14 +158,14 @@ extern "C" __global__ void rnn_tanh_backward(StepArgs step) {
     if (!place.live) return;
     keep_h_before(step, place);
     float h = step.output[place.output];
-    step.d_input_sums[place.packed] = dh_of(step, place) * (1.0f - h * h);
+    step.d_input_preactivations[place.packed] = dh_of(step, place) * (1.0f - h * h);
 }
 
 extern "C" __global__ void rnn_relu_backward(StepArgs step) {
     Place place = place_of(step);
     if (!place.live) return;
     keep_h_before(step, place);
-    step.d_input_sums[place.packed] = step.output[place.output] > 0.0f ? dh_of(step, place) : 0.0f;
+    step.d_input_preactivations[place.packed] = step.output[place.output] > 0.0f ? dh_of(step, place) : 0.0f;
 }
 
 extern "C" __global__ void lstm_backward(StepArgs step) {
@@ -173,7 +173,7 @@ extern "C" __global__ void lstm_backward(StepArgs step) {
     if (!place.live) return;
     size_t H = step.hidden, at = place.row * 4 * H + place.unit;
     const float *gates = step.gates + at;
-    float *d_sums = step.d_input_sums + at;
+    float *d_sums = step.d_input_preactivations + at;
     float i = gates[0], f = gates[H], g = gates[2 * H], o = gates[3 * H];
     keep_h_before(step, place);
     float c_before = before(step.c_start, step.c, H, step, place);
@@ -199,10 +199,10 @@ extern "C" __global__ void gru_backward(StepArgs step) {
     float dn = dh * (1.0f - z) * (1.0f - n * n);
     float dr = dn * m * r * (1.0f - r);
     float dz = dh * (h_before - n) * z * (1.0f - z);
-    step.d_input_sums[at] = step.d_state_sums[at] = dr;
-    step.d_input_sums[at + H] = step.d_state_sums[at + H] = dz;
-    step.d_input_sums[at + 2 * H] = dn;
-    step.d_state_sums[at + 2 * H] = dn * r;
+    step.d_input_preactivations[at] = step.d_state_preactivations[at] = dr;
+    step.d_input_preactivations[at + H] = step.d_state_preactivations[at + H] = dz;
+    step.d_input_preactivations[at + 2 * H] = dn;
+    step.d_state_preactivations[at + 2 * H] = dn * r;
     // What of it passes beside `W_hh`; the product is added to it.
     step.dh[place.state] = dh * z;
 }

@@ -1,8 +1,8 @@
 //! A layer in plain tensor operations, on any device and in any floating-point type: for devices without a kernel
 //! of their own.
 //!
-//! Like the kernels it is one graph node: the steps run without a graph, and the way back is written out. (Candle's
-//! own way back through a loop of steps makes, for each step, a gradient of the size of all.) The sums over the
+//! Like the kernels it is one graph node: the steps run without a graph, and the backward pass is written out. (Candle's
+//! own backward pass through a loop of steps makes, for each step, a gradient of the size of all.) The sums over the
 //! input are one product for all steps; so are the gradients of input and weights.
 
 mod pass;
@@ -32,7 +32,7 @@ impl Kernel for TensorKernel {
         let input = layer.input.contiguous()?;
         let (weights, start) = (flat::of_weights(layer.weights)?, flat::of_state(&initial)?);
         let pass = Pass {
-            mode: layer.mode,
+            cell_type: layer.cell_type,
             packing: layer.packing.clone(),
             sizes,
         };
@@ -53,7 +53,7 @@ impl Kernel for TensorKernel {
             flat::of_state(&initial)?.detach(),
         ];
         let pass = Pass {
-            mode: layer.mode,
+            cell_type: layer.cell_type,
             packing: layer.packing.clone(),
             sizes,
         };
@@ -103,7 +103,7 @@ impl SavedActivations for TensorActivations {
         let [d_input, d_weights, _] = pass.backward(arguments, &ran, &d_result)?;
         Ok(LayerGradients {
             input: input_wanted.then_some(d_input),
-            weights: flat::weights(&d_weights, pass.mode, pass.sizes)?,
+            weights: flat::weights(&d_weights, pass.cell_type, pass.sizes)?,
         })
     }
 }

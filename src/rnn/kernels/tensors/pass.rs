@@ -2,7 +2,7 @@
 
 use crate::batch::packing::Packing;
 use crate::error::Result;
-use crate::rnn::kernels::{DirectionWeights, Mode, Sizes, flat};
+use crate::rnn::kernels::{CellType, DirectionWeights, Sizes, flat};
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) struct Ran {
     steps: Vec<Vec<Step>>,
 }
 
-/// What the way back needs of a step, the rows that are live in it.
+/// What the backward pass needs of a step, the rows that are live in it.
 struct Step {
     number: usize,
     /// How many of them come from the step before; the others begin here.
@@ -57,7 +57,7 @@ impl Cells {
 
 /// The layer's sizes, and its passes.
 pub(super) struct Pass {
-    pub(super) mode: Mode,
+    pub(super) cell_type: CellType,
     pub(super) packing: Arc<Packing>,
     pub(super) sizes: Sizes,
 }
@@ -66,7 +66,7 @@ impl Pass {
     /// The result, from (input, weights, start) without a graph.
     pub(super) fn forward(&self, [input, weights, start]: [Tensor; 3]) -> Result<Ran> {
         let (mut outputs, mut ends, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-        let weights = flat::weights(&weights, self.mode, self.sizes)?;
+        let weights = flat::weights(&weights, self.cell_type, self.sizes)?;
         for (direction, weights) in weights.iter().enumerate() {
             let of_direction =
                 self.direction(&input, weights, &self.cells(&start, direction)?, direction)?;
@@ -78,10 +78,10 @@ impl Pass {
             let last_of = |step: &&Step| -> Result<Cells> {
                 let ended = self.live_after(direction, step.number);
                 step.after
-                    .rows(ended, self.packing.live(step.number) - ended)
+                    .rows(ended, self.packing.batch_size_at(step.number) - ended)
             };
             let ends_here = |step: &&&Step| {
-                self.live_after(direction, step.number) < self.packing.live(step.number)
+                self.live_after(direction, step.number) < self.packing.batch_size_at(step.number)
             };
             let parts: Vec<Cells> = by_time
                 .iter()
@@ -115,11 +115,11 @@ impl Pass {
         let to_sums = weights.hidden.t()?;
         let mut steps: Vec<Step> = Vec::with_capacity(self.packing.steps());
         for number in self.order(direction) {
-            let live = self.packing.live(number);
+            let live = self.packing.batch_size_at(number);
             let mut parts = Vec::new();
             let mut carried = 0;
             if let Some(last) = steps.last() {
-                carried = live.min(self.packing.live(last.number));
+                carried = live.min(self.packing.batch_size_at(last.number));
                 parts.push(last.after.rows(0, carried)?);
             }
             if carried < live {
@@ -151,28 +151,28 @@ impl Pass {
         of_state: &Tensor,
         before: &Cells,
     ) -> Result<(Cells, Vec<Tensor>)> {
-        let gates = self.mode.gates();
+        let gates = self.cell_type.gates();
         let (x, s) = (of_input.chunk(gates, 1)?, of_state.chunk(gates, 1)?);
         let sum = |gate: usize| &x[gate] + &s[gate];
-        match (self.mode, &before.c) {
-            (Mode::Lstm, Some(c)) => {
+        match (self.cell_type, &before.c) {
+            (CellType::Lstm, Some(c)) => {
                 let (i, f) = (sigmoid(&sum(0)?)?, sigmoid(&sum(1)?)?);
                 let (g, o) = (sum(2)?.tanh()?, sigmoid(&sum(3)?)?);
                 let c = ((&f * c)? + (&i * &g)?)?;
                 let h = (&o * c.tanh()?)?;
                 Ok((Cells { h, c: Some(c) }, vec![i, f, g, o]))
             }
-            (Mode::Gru, _) => {
+            (CellType::Gru, _) => {
                 let (r, z) = (sigmoid(&sum(0)?)?, sigmoid(&sum(1)?)?);
                 let m = s[2].contiguous()?;
                 let n = (&x[2] + (&r * &m)?)?.tanh()?;
                 let h = (&n + (&z * (&before.h - &n)?)?)?;
                 Ok((Cells { h, c: None }, vec![r, z, n, m]))
             }
-            (mode, _) => {
+            (cell_type, _) => {
                 let sum = sum(0)?;
-                let h = match mode {
-                    Mode::RnnRelu => sum.relu()?,
+                let h = match cell_type {
+                    CellType::RnnRelu => sum.relu()?,
                     _ => sum.tanh()?,
                 };
                 Ok((Cells { h, c: None }, Vec::new()))
@@ -195,7 +195,7 @@ impl Pass {
             .narrow(0, 0, len)?
             .reshape((self.packing.rows(), ()))?;
         let d_end = d_result.narrow(0, len, d_result.elem_count() - len)?;
-        let weights = flat::weights(&weights, self.mode, self.sizes)?;
+        let weights = flat::weights(&weights, self.cell_type, self.sizes)?;
         let (mut d_inputs, mut d_weights, mut d_starts) = (Vec::new(), Vec::new(), Vec::new());
         for (direction, (weights, steps)) in weights.iter().zip(&ran.steps).enumerate() {
             let d_output = d_output.narrow(1, direction * hidden, hidden)?;
@@ -246,7 +246,7 @@ impl Pass {
         // The gradient of the state after the step, of the rows that the next step carries on.
         let mut d_after: Option<Cells> = None;
         for step in steps.iter().rev() {
-            let live = self.packing.live(step.number);
+            let live = self.packing.batch_size_at(step.number);
             let mut parts: Vec<Cells> = d_after.into_iter().collect();
             let carried_on = match parts.first() {
                 Some(part) => part.h.dim(0)?,
@@ -290,13 +290,13 @@ impl Pass {
         let sigmoid_slope = |y: &Tensor| y - y.sqr()?;
         let tanh_slope = |y: &Tensor| 1.0 - y.sqr()?;
         match (
-            self.mode,
+            self.cell_type,
             &step.gates[..],
             &step.before.c,
             &step.after.c,
             dc,
         ) {
-            (Mode::Lstm, [i, f, g, o], Some(c_before), Some(c), Some(dc)) => {
+            (CellType::Lstm, [i, f, g, o], Some(c_before), Some(c), Some(dc)) => {
                 let tanh_c = c.tanh()?;
                 let dc = (dc + ((dh * o)? * tanh_slope(&tanh_c)?)?)?;
                 let sums = Tensor::cat(
@@ -310,7 +310,7 @@ impl Pass {
                 )?;
                 Ok(([sums.clone(), sums], None, Some((dc * f)?)))
             }
-            (Mode::Gru, [r, z, n, m], ..) => {
+            (CellType::Gru, [r, z, n, m], ..) => {
                 let dn = ((dh * (1.0 - z)?)? * tanh_slope(n)?)?;
                 let dr = ((&dn * m)? * sigmoid_slope(r)?)?;
                 let dz = ((dh * (&step.before.h - n)?)? * sigmoid_slope(z)?)?;
@@ -318,10 +318,10 @@ impl Pass {
                 let of_input = Tensor::cat(&[dr, dz, dn], 1)?;
                 Ok(([of_input, of_state], Some((dh * z)?), None))
             }
-            (mode, ..) => {
+            (cell_type, ..) => {
                 let h = &step.after.h;
-                let slope = match mode {
-                    Mode::RnnRelu => h.gt(0.0)?.to_dtype(h.dtype())?,
+                let slope = match cell_type {
+                    CellType::RnnRelu => h.gt(0.0)?.to_dtype(h.dtype())?,
                     _ => tanh_slope(h)?,
                 };
                 let sums = (dh * slope)?;
@@ -344,8 +344,8 @@ impl Pass {
         match direction {
             1 if step == 0 => 0,
             // Against time no row ends before step 0.
-            1 => self.packing.live(step),
-            _ if step + 1 < self.packing.steps() => self.packing.live(step + 1),
+            1 => self.packing.batch_size_at(step),
+            _ if step + 1 < self.packing.steps() => self.packing.batch_size_at(step + 1),
             _ => 0,
         }
     }
@@ -363,7 +363,7 @@ impl Pass {
         };
         Ok(Cells {
             h: part(direction)?,
-            c: match self.mode.has_cell() {
+            c: match self.cell_type.has_cell() {
                 true => Some(part(directions + direction)?),
                 false => None,
             },

@@ -3,9 +3,9 @@
 use super::numbers::Numbers;
 use crate::batch::packing::Packing;
 use crate::device::cuda::gpu::{Gpu, on};
-use crate::rnn::kernels::cuda::machine::Part;
+use crate::rnn::kernels::cuda::machine::DeviceSlice;
 use crate::rnn::kernels::cuda::pass::Pass;
-use crate::rnn::kernels::{Mode, Sizes};
+use crate::rnn::kernels::{CellType, Sizes};
 use candle_core::cuda_backend::DeviceId;
 use candle_core::cuda_backend::cudarc::cudnn::{result, sys};
 use candle_core::{Device, Error, Result, Tensor};
@@ -77,12 +77,12 @@ pub(super) struct Description {
     pub(super) input: Descriptor<sys::cudnnRNNDataDescriptor_t>,
     pub(super) output: Descriptor<sys::cudnnRNNDataDescriptor_t>,
     pub(super) state: Descriptor<sys::cudnnTensorDescriptor_t>,
-    /// Part of the layer.
+    /// DeviceSlice of the layer.
     _dropout: Descriptor<sys::cudnnDropoutDescriptor_t>,
     /// The rows' lengths, on the device.
     pub(super) lengths: Tensor,
     pub(super) numbers: Numbers,
-    mode: Mode,
+    cell_type: CellType,
     sizes: Sizes,
     /// Bytes of the parameters, and of what a training pass works with and keeps.
     pub(super) weights_size: usize,
@@ -114,12 +114,17 @@ impl Way {
 
 /// Small layers stay in the multiprocessors' registers for all steps, where no row ends before the others: the
 /// sizes up to which PyTorch takes this algorithm, and which cuDNN does not offer for ragged batches.
-fn algorithm(mode: Mode, hidden: usize, packing: &Packing, way: Way) -> sys::cudnnRNNAlgo_t {
-    let most = match (mode, way) {
-        (Mode::RnnTanh | Mode::RnnRelu, Way::Backward) => 256,
-        (Mode::RnnTanh | Mode::RnnRelu, _) => 384,
-        (Mode::Gru | Mode::Lstm, Way::Backward) => 128,
-        (Mode::Gru | Mode::Lstm, _) => 192,
+fn algorithm(
+    cell_type: CellType,
+    hidden: usize,
+    packing: &Packing,
+    way: Way,
+) -> sys::cudnnRNNAlgo_t {
+    let most = match (cell_type, way) {
+        (CellType::RnnTanh | CellType::RnnRelu, Way::Backward) => 256,
+        (CellType::RnnTanh | CellType::RnnRelu, _) => 384,
+        (CellType::Gru | CellType::Lstm, Way::Backward) => 128,
+        (CellType::Gru | CellType::Lstm, _) => 192,
     };
     match packing.is_full() && hidden <= most {
         true => sys::cudnnRNNAlgo_t::CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H,
@@ -148,12 +153,12 @@ impl Description {
         check("describing a layer", unsafe {
             sys::cudnnSetRNNDescriptor_v8(
                 layer.raw,
-                algorithm(pass.mode, sizes.hidden, pass.packing, way),
-                match pass.mode {
-                    Mode::RnnTanh => sys::cudnnRNNMode_t::CUDNN_RNN_TANH,
-                    Mode::RnnRelu => sys::cudnnRNNMode_t::CUDNN_RNN_RELU,
-                    Mode::Gru => sys::cudnnRNNMode_t::CUDNN_GRU,
-                    Mode::Lstm => sys::cudnnRNNMode_t::CUDNN_LSTM,
+                algorithm(pass.cell_type, sizes.hidden, pass.packing, way),
+                match pass.cell_type {
+                    CellType::RnnTanh => sys::cudnnRNNMode_t::CUDNN_RNN_TANH,
+                    CellType::RnnRelu => sys::cudnnRNNMode_t::CUDNN_RNN_RELU,
+                    CellType::Gru => sys::cudnnRNNMode_t::CUDNN_GRU,
+                    CellType::Lstm => sys::cudnnRNNMode_t::CUDNN_LSTM,
                 },
                 match sizes.bias {
                     true => sys::cudnnRNNBiasMode_t::CUDNN_RNN_DOUBLE_BIAS,
@@ -227,7 +232,7 @@ impl Description {
             _dropout: dropout,
             lengths: lengths.on(&device).map_err(Error::wrap)?,
             numbers,
-            mode: pass.mode,
+            cell_type: pass.cell_type,
             sizes,
             weights_size,
             work_size,
@@ -236,14 +241,18 @@ impl Description {
     }
 
     /// Our parameters, flat, and where cuDNN has the same ones in a memory at `base`.
-    pub(super) fn parameters(&self, ours: Part, base: u64) -> Result<Vec<(Part, u64)>> {
+    pub(super) fn parameters(
+        &self,
+        ours: DeviceSlice,
+        base: u64,
+    ) -> Result<Vec<(DeviceSlice, u64)>> {
         let Sizes {
             input,
             hidden,
             directions,
             bias,
         } = self.sizes;
-        let gates = self.mode.gates();
+        let gates = self.cell_type.gates();
         let matrix = Descriptor::new(
             sys::cudnnCreateTensorDescriptor,
             sys::cudnnDestroyTensorDescriptor,
@@ -292,8 +301,8 @@ impl Description {
 }
 
 /// The same with one entry for those that follow each other on both sides, whose numbers have so many bytes there.
-fn joined(places: Vec<(Part, u64)>, size: u64) -> Vec<(Part, u64)> {
-    let mut joined: Vec<(Part, u64)> = Vec::new();
+fn joined(places: Vec<(DeviceSlice, u64)>, size: u64) -> Vec<(DeviceSlice, u64)> {
+    let mut joined: Vec<(DeviceSlice, u64)> = Vec::new();
     for (ours, theirs) in places {
         match joined.last_mut() {
             Some((before, at))
@@ -354,7 +363,7 @@ mod tests {
     fn small_layers_stay_in_registers_where_all_rows_have_all_steps() {
         let (full, ragged) = (Packing::full(3, 2).unwrap(), Packing::new(&[2, 1]).unwrap());
         let small = |hidden, packing, way| {
-            algorithm(Mode::Lstm, hidden, packing, way)
+            algorithm(CellType::Lstm, hidden, packing, way)
                 == sys::cudnnRNNAlgo_t::CUDNN_RNN_ALGO_PERSIST_STATIC_SMALL_H
         };
         assert!(small(192, &full, Way::Forward) && !small(193, &full, Way::Inference));
@@ -364,7 +373,7 @@ mod tests {
 
     #[test]
     fn parameters_that_follow_each_other_on_both_sides_are_copied_at_once() {
-        let part = |address, len| Part { address, len };
+        let part = |address, len| DeviceSlice { address, len };
         let places = vec![
             (part(100, 5), 1000),
             (part(120, 5), 1010),

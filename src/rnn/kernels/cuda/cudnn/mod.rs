@@ -14,7 +14,7 @@
 mod description;
 mod numbers;
 
-use super::machine::{Machine, Part};
+use super::machine::{Backend, DeviceSlice};
 use super::op::Engine;
 use super::pass::{Arguments, Gradients, Pass};
 use crate::device::cuda::gpu::Gpu;
@@ -30,7 +30,7 @@ use std::ptr::null_mut;
 #[derive(Debug)]
 pub struct Cudnn;
 
-/// What the way back needs.
+/// What the backward pass needs.
 pub struct Saved {
     numbers: Numbers,
     /// The parameters in cuDNN's layout.
@@ -40,7 +40,7 @@ pub struct Saved {
 
 /// `h` and `c` of a flat state; no address for a `c` that there is not.
 fn states(pass: &Pass<Gpu>, numbers: Numbers, lent: u64, len: usize) -> [u64; 2] {
-    match pass.mode.has_cell() {
+    match pass.cell_type.has_cell() {
         true => [lent, lent + numbers.size() * (len as u64 / 2)],
         false => [lent, 0],
     }
@@ -70,8 +70,8 @@ impl Engine for Cudnn {
             unsafe { numbers.give(gpu, ours, theirs)? };
         }
         // cuDNN writes both before it reads them.
-        let work = gpu.unwritten::<u8>(layer.work_size)?;
-        let reserve = gpu.unwritten::<u8>(layer.reserve_size)?;
+        let work = gpu.uninit::<u8>(layer.work_size)?;
+        let reserve = gpu.uninit::<u8>(layer.reserve_size)?;
         // SAFETY: the caller's.
         let (input, start) = unsafe {
             (
@@ -128,7 +128,7 @@ impl Engine for Cudnn {
         pass: &Pass<Gpu>,
         arguments: Arguments,
         saved: &mut Saved,
-        (result, d_result): (Part, Part),
+        (result, d_result): (DeviceSlice, DeviceSlice),
         input_wanted: bool,
     ) -> Result<Gradients<CudaSlice<f32>>> {
         let (gpu, numbers) = (pass.machine, saved.numbers);
@@ -137,7 +137,7 @@ impl Engine for Cudnn {
         let mut d_parameters = gpu.zeros(arguments.weights.len)?;
         let mut d_start = gpu.zeros(arguments.start.len)?;
         let d_weights = gpu.device.alloc_zeros::<u8>(layer.weights_size.max(1))?;
-        let work = gpu.unwritten::<u8>(layer.work_size)?;
+        let work = gpu.uninit::<u8>(layer.work_size)?;
         // The pass changes what it reads there, and there may be another one.
         let reserve = saved.reserve.try_clone().map_err(Error::wrap)?;
         // SAFETY: the caller's.

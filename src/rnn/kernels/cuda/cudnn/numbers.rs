@@ -3,7 +3,7 @@
 use crate::device::cuda::bfloat16::Convert;
 use crate::device::cuda::gpu::Gpu;
 use crate::device::{Precision, precision};
-use crate::rnn::kernels::cuda::machine::{Machine, Part};
+use crate::rnn::kernels::cuda::machine::{Backend, DeviceSlice};
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::cudnn::{result, sys};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
@@ -60,7 +60,7 @@ impl Numbers {
     ///
     /// # Safety
     /// They are of a memory that exists, and nobody writes to it.
-    pub(super) unsafe fn lend(self, gpu: &Gpu, ours: Part) -> Result<Lent> {
+    pub(super) unsafe fn lend(self, gpu: &Gpu, ours: DeviceSlice) -> Result<Lent> {
         let lent = self.room(gpu, ours)?;
         if lent.memory.is_some() {
             // SAFETY: the caller's, and `room` has as many numbers.
@@ -70,7 +70,7 @@ impl Numbers {
     }
 
     /// Room for cuDNN to write what is to become our numbers by [`Numbers::take`], zeros where it writes nothing.
-    pub(super) fn room(self, gpu: &Gpu, ours: Part) -> Result<Lent> {
+    pub(super) fn room(self, gpu: &Gpu, ours: DeviceSlice) -> Result<Lent> {
         if !self.bfloat16 {
             let address = ours.address;
             return Ok(Lent {
@@ -89,7 +89,7 @@ impl Numbers {
     ///
     /// # Safety
     /// They are of a memory that exists, and nobody else uses it.
-    pub(super) unsafe fn take(self, gpu: &Gpu, lent: &Lent, ours: Part) -> Result<()> {
+    pub(super) unsafe fn take(self, gpu: &Gpu, lent: &Lent, ours: DeviceSlice) -> Result<()> {
         match lent.memory {
             // SAFETY: the caller's, and the room has as many numbers.
             Some(_) => unsafe { self.fetch(gpu, lent.address, ours) },
@@ -101,8 +101,8 @@ impl Numbers {
     ///
     /// # Safety
     /// Both are of memories that exist, with as many numbers, and nobody else writes to them.
-    pub(super) unsafe fn give(self, gpu: &Gpu, ours: Part, theirs: u64) -> Result<()> {
-        let to = Part {
+    pub(super) unsafe fn give(self, gpu: &Gpu, ours: DeviceSlice, theirs: u64) -> Result<()> {
+        let to = DeviceSlice {
             address: theirs,
             len: ours.len,
         };
@@ -119,8 +119,8 @@ impl Numbers {
     ///
     /// # Safety
     /// As [`Numbers::give`].
-    pub(super) unsafe fn fetch(self, gpu: &Gpu, theirs: u64, ours: Part) -> Result<()> {
-        let from = Part {
+    pub(super) unsafe fn fetch(self, gpu: &Gpu, theirs: u64, ours: DeviceSlice) -> Result<()> {
+        let from = DeviceSlice {
             address: theirs,
             len: ours.len,
         };
@@ -134,7 +134,7 @@ impl Numbers {
     }
 }
 
-fn convert(ours: Part, theirs: u64) -> Convert {
+fn convert(ours: DeviceSlice, theirs: u64) -> Convert {
     Convert {
         single: ours.address,
         upper: theirs,
