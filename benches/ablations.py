@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains a recipe with each of its ingredients switched off, one at a time, and prints a table.
+"""Trains a recipe with each of its components switched off, one at a time, and prints a table.
 
     cargo build --release
     python3 benches/ablations.py --data IMDB [--config configs/imdb-fast.toml] [--seeds 3]
@@ -24,10 +24,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What is switched off or changed, for whatever recipe has it.
+# The changes to a recipe, where applicable.
 VARIANTS = [
     ("the recipe", []),
-    ("no branch of n-grams", ["model.ngrams.order=0"]),
+    ("no n-gram head", ["model.ngrams.order=0"]),
     ("no word vectors learnt first", ["train.vector_epochs=0"]),
     ("first and last step alone (`ends`)", ['model.pooling=["ends"]']),
     ("no dropout on embeddings", ["model.embedding_dropout=0"]),
@@ -105,11 +105,11 @@ def main():
     recipe = config_of(arguments, [])
     variants = []
     for name, overrides in VARIANTS:
-        # A variant that changes nothing in this recipe says nothing.
+        # A variant that does not change this recipe is skipped.
         if not overrides or config_of(arguments, overrides) != recipe:
             variants.append((name, overrides))
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        # The seeds outside: what is there after a while is the whole table.
+        # Seeds in the outer loop, so that partial results cover the whole table.
         runs = {
             (name, seed): pool.submit(train, arguments, name, overrides, seed)
             for seed in range(arguments.seeds)

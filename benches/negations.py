@@ -37,12 +37,12 @@ PLAIN_THINGS = ["a {n}", "what a {n}", "this {t} is a {n}", "the {t} is a real {
 NEGATED_THINGS = ["not a {n}", "no {n}", "this {t} is not a {n}", "it isn't a {n}", "it wasn't a {n}", "the {t} is no {n}", "hardly a {n}", "i wouldn't call it a {n}", "far from a {n}", "by no means a {n}", "i don't think the {t} is a {n}"]
 PLAIN_VERBS = ["i {v} it", "i {v} this {t}", "i really {v} the {t}", "we all {v} it", "you will {v} it", "i have to say i {v} this {t}"]
 NEGATED_VERBS = ["i don't {v} it", "i did not {v} it", "i didn't {v} the {t}", "i didn't {v} this {t} at all", "i can't {v} this {t}", "i could n't {v} it", "i do not {v} this {t}", "you won't {v} it", "i wouldn't {v} it", "nobody will {v} this {t}", "i never {v} it", "i really didn't {v} the {t}", "we did not {v} the {t}", "no one could {v} this {t}"]
-# What negation does to verbs that take no object here.
+# Negated verbs without an object.
 FIXED = {
     "positive": ["it never gets boring", "it does not bore you", "i wasn't bored", "i was not disappointed", "you won't be disappointed", "it doesn't disappoint", "it never disappoints", "the {t} never lets you down", "it does not waste a minute", "no wasted minutes", "i have no complaints", "no complaints about the {t}", "i can't complain about the {t}", "no weak scenes", "without a weak moment", "i couldn't stop watching", "i could not look away", "i didn't want it to end", "you don't want to miss it", "not to be missed", "don't miss this {t}", "i can't praise it enough", "i can't recommend it enough", "it couldn't be better", "it doesn't get better than this", "i would not change a thing", "it never drags", "the {t} doesn't drag", "i had no trouble following the {t}", "not one bad word about the {t}", "the {t} is not without charm", "it does not fail to entertain", "nothing about the {t} is wrong", "it didn't feel long"],
     "negative": ["it never gets going", "it does not work", "the {t} doesn't work", "it didn't make me laugh", "i did not laugh once", "it never comes to life", "it isn't worth it", "not worth your time", "not worth seeing", "it isn't worth the money", "i wouldn't watch it again", "never again", "don't bother", "do not waste your time", "don't see this {t}", "i couldn't finish it", "i could not wait for it to end", "it couldn't be worse", "it doesn't get worse than this", "the {t} makes no sense", "no plot, no point", "there is no story", "there are no laughs", "no suspense, no surprises", "without any charm", "without a good idea", "the {t} has nothing to say", "nothing happens", "nothing works", "i have nothing good to say about the {t}", "the {t} does not hold your attention", "it never finds its feet", "i do not understand the praise", "the {t} didn't do it for me", "not recommended", "can't recommend this {t}", "nobody involved seems to care", "it doesn't deliver"],
 }
-# Of each combination of a template and a label, so many sentences.
+# Number of sentences for each combination of a template and a label.
 EACH = 16
 
 
@@ -61,7 +61,7 @@ def finished(text, rng):
 
 
 def words_of(text):
-    """The words of a text, to compare by."""
+    """The words of a text, for comparison."""
     return re.findall(r"[\w']+", text.lower())
 
 

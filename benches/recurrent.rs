@@ -1,7 +1,8 @@
 //! Forward and backward passes of the recurrent layers on the CPU kernel, over a grid of shapes.
 //!
 //! A shape is B rows of T steps (or of 100 to 400) with H inputs and H hidden units, two
-//! directions, L layers. All of it takes many minutes; a filter (a regular expression) picks some:
+//! directions, L layers. The whole grid takes many minutes; a filter (a regular expression) selects
+//! some:
 //!
 //! ```sh
 //! cargo bench -p birnn-benches                                          # everything
@@ -26,7 +27,7 @@ const STEPS: [usize; 2] = [100, 500];
 const HIDDENS: [usize; 2] = [64, 128];
 const LAYERS: [usize; 2] = [1, 2];
 
-/// (B, T, H, L) beside the grid: the textbook's, and a single text.
+/// (B, T, H, L) in addition to the grid: the textbook's, and a single text.
 const MORE: [(usize, usize, usize, usize); 2] = [(64, 500, 100, 2), (1, 20, 100, 2)];
 
 /// The ragged batch: B, H, L and the lengths of its rows.
@@ -78,7 +79,7 @@ fn recurrent(criterion: &mut Criterion) {
             .measurement_time(Duration::from_secs(2));
         for (name, workload) in workloads(cell_type) {
             group.throughput(Throughput::Elements(workload.tokens() as u64));
-            // Made only where the filter lets a benchmark run.
+            // Created only if the filter selects a benchmark.
             group.bench_function(BenchmarkId::new("inference", &name), |bencher| {
                 let stack = Stack::new(&workload);
                 bencher.iter(|| stack.forward(&stack.detached, &stack.input));
@@ -92,7 +93,7 @@ fn recurrent(criterion: &mut Criterion) {
     }
 }
 
-/// A stack, with gradients and without, and packed rows for it.
+/// A stack, with and without gradients, and packed rows for it.
 struct Stack<'a> {
     workload: &'a Workload,
     tracked: Recurrent,
@@ -122,7 +123,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Forward and backward, as training does it.
+    /// Forward and backward pass, as in training.
     fn train(&self) -> Option<Tensor> {
         let packing = Arc::new(self.workload.packing().expect("not empty"));
         let pass = self

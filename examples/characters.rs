@@ -6,9 +6,9 @@
 //! cargo run --release --example characters -- TEXT.txt lstm 100   # an LSTM, 100 epochs
 //! ```
 //!
-//! It prints the perplexity, how many characters a second it learnt from, and how the text might go on.
-//! `benches/peers/characters.py` does the same with PyTorch, from the same weights: a fifth argument names
-//! a file to write the initial ones to.
+//! It prints the perplexity, the number of characters per second in training, and a continuation of the text.
+//! `benches/peers/characters.py` does the same with PyTorch, from the same weights: a fifth argument names a file to
+//! which the initial ones are written.
 
 use anyhow::{Context, ensure};
 use birnn::models::language::{LanguageConfig, RnnModel, Sampling, generate, perplexity};
@@ -23,10 +23,10 @@ use std::time::Instant;
 const CHARACTERS: usize = 10_000;
 const BATCH: usize = 32;
 const STEPS: usize = 35;
-/// The letters, the space and what is neither.
+/// The letters, the space, and a symbol for anything else.
 const VOCABULARY: &[u8; 28] = b" abcdefghijklmnopqrstuvwxyz?";
 
-/// Lower-case letters and single spaces, as numbers: everything else is a space.
+/// Lower-case letters and single spaces, as numbers: everything else becomes a space.
 fn ids(text: &str) -> Vec<u32> {
     let mut ids = Vec::new();
     for character in text.chars() {
@@ -67,7 +67,7 @@ fn main() -> anyhow::Result<()> {
         "rnn" => CellType::RnnTanh,
         "gru" => CellType::Gru,
         "lstm" => CellType::Lstm,
-        other => anyhow::bail!("{other} is none of rnn, gru, lstm"),
+        other => anyhow::bail!("{other} is not one of rnn, gru, lstm"),
     };
     let number = |text: Option<String>, default: u64| -> anyhow::Result<u64> {
         Ok(text.map_or(Ok(default), |text| text.parse())?)

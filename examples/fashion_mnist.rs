@@ -19,8 +19,8 @@ const IMAGE: usize = 28 * 28;
 const NUM_HIDDENS: usize = 256;
 const CLASSES: usize = 10;
 
-/// Two layers with a rectifier between them. The textbook draws every weight from
-/// normal(0, 0.01) and begins with biases of 0.
+/// Two layers with a ReLU between them. As in the textbook, weights are initialised from normal(0, 0.01) and biases
+/// with 0.
 struct Mlp {
     w1: Tensor,
     b1: Tensor,
@@ -80,7 +80,7 @@ fn train(data: &Dataset, epochs: u64) -> anyhow::Result<Vec<f64>> {
     Ok(accuracies)
 }
 
-/// The share of test images classified right.
+/// The share of test images classified correctly.
 fn accuracy(mlp: &Mlp, data: &Dataset) -> anyhow::Result<f64> {
     let predictions: Vec<u32> = mlp
         .forward(&data.test_images)?
@@ -88,8 +88,8 @@ fn accuracy(mlp: &Mlp, data: &Dataset) -> anyhow::Result<f64> {
         .to_vec1()?;
     let labels: Vec<u8> = data.test_labels.to_vec1()?;
     let pairs = predictions.iter().zip(&labels);
-    let right = pairs.filter(|(prediction, label)| **prediction == u32::from(**label));
-    Ok(right.count() as f64 / labels.len() as f64)
+    let correct = pairs.filter(|(prediction, label)| **prediction == u32::from(**label));
+    Ok(correct.count() as f64 / labels.len() as f64)
 }
 
 fn main() -> anyhow::Result<()> {
@@ -117,7 +117,7 @@ mod tests {
     use birnn::rng::{Rng, Stream};
     use std::path::Path;
 
-    /// Writes IDX files of noise in which the pixels of a row that belongs to the class are lit.
+    /// Writes IDX files of noise in which the pixels of one row, which depends on the class, are lit.
     fn write_idx(folder: &Path, name: &str, count: usize, seed: u64) {
         let mut rng = Rng::new(seed, Stream::Initialisation, 0, 0);
         let mut images = Vec::new();

@@ -1,16 +1,15 @@
-//! Every parser of files that may come from anyone, fed with mutated ones: each must answer with a
-//! value or an error, never with a panic, and in bounded memory.
+//! Every parser of untrusted files, fed with mutated ones: each must return a value or an error, never panic, and use
+//! bounded memory.
 //!
-//! By default a few inputs for each parser; as many as README's section on reliability counts with
+//! By default a few inputs for each parser; as many as counted in docs/reliability.md with
 //!
 //! ```sh
 //! BIRNN_FUZZ=2000000 cargo test --release --test fuzz -- --nocapture
 //! ```
 //!
-//! It needs no nightly compiler. Files in `seeds/NAME` are mutated for the parser NAME ([`mutate`]);
-//! where an input's outcome is of a kind not seen before, it becomes a seed itself. The inputs are the same
-//! ones at every run. The input of a parser that fails is kept in the folder of temporary files, under the
-//! name that the message says.
+//! It needs no nightly compiler. The files in `seeds/NAME` are mutated for the parser NAME ([`mutate`]); an input with
+//! a new kind of outcome becomes a seed itself. The inputs are the same in every run. The input of a failing parser is
+//! kept in the folder of temporary files, under the name given in the message.
 
 mod mutate;
 mod parsers;
@@ -29,24 +28,23 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The most memory that parsers at work and their seeds may hold together.
+/// The maximum memory of a parser together with its seeds.
 const MAX_MEMORY: usize = 256 << 20;
-/// Inputs for each parser by default.
+/// The default number of inputs for each parser.
 const FEW: usize = 2000;
-/// The most seeds, those found on the way included.
+/// The maximum number of seeds, including those found during the run.
 const MAX_SEEDS: usize = 1000;
-/// The most kinds of outcomes that are told apart.
+/// The maximum number of distinguished kinds of outcomes.
 const MAX_KINDS: usize = 10_000;
-/// The longest input that becomes a seed, in bytes.
+/// The maximum length of an input that becomes a seed, in bytes.
 const LONGEST_SEED: usize = 8 << 10;
 
 thread_local! {
-    /// Whether this thread is within a parser, and what the last panic there said.
+    /// Whether this thread is within a parser, and the message of the last panic there.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Notes what a panic within a parser says, and prints it elsewhere: a parser may contain the panic of a
-/// library.
+/// Records the message of a panic within a parser, and prints it elsewhere: a parser may catch the panic of a library.
 fn note_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -66,12 +64,12 @@ fn note_panics() {
     });
 }
 
-/// The kind of an outcome: a message without what is particular to one input.
+/// The kind of an outcome: a message without the parts that are specific to one input.
 fn kind(outcome: &Result<(), String>) -> String {
     let Err(message) = outcome else {
         return "value".to_owned();
     };
-    // The problem, without the remedy; of a longer one the last line, which says what it is.
+    // The problem, without the remedy; of a longer one the last line, which is the most specific.
     let problem = message.split(';').next().unwrap_or_default();
     let problem = problem.trim_end().lines().next_back().unwrap_or_default();
     let mut quoted = false;
@@ -122,7 +120,7 @@ fn fuzz(name: &str, parser: Parser) {
             panic!("{name}: {panic}; the input is {}", kept.display());
         };
         values += usize::from(outcome.is_ok());
-        // Of those that are read a few: what is nearly right is near them.
+        // Of the inputs that are read, only a few become seeds: nearly valid inputs are near them.
         let is_new = kinds.len() < MAX_KINDS && kinds.insert(kind(&outcome))
             || outcome.is_ok() && values.is_multiple_of(64);
         let is_wanted = bytes.len() <= LONGEST_SEED && seeds.len() < MAX_SEEDS;

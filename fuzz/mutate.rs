@@ -1,13 +1,13 @@
-//! Changing bytes so that they are nearly right.
+//! Mutates bytes so that they remain nearly valid.
 
 use birnn::rng::{Rng, Stream};
 use std::collections::BTreeSet;
 
-/// The longest input.
+/// The maximum length of an input.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What parsers stumble over, whatever the format.
-const PIECES: [&[u8]; 36] = [
+/// Fragments that parsers stumble over, in any format.
+const FRAGMENTS: [&[u8]; 36] = [
     b"0",
     b"-1",
     b"1e999",
@@ -46,7 +46,7 @@ const PIECES: [&[u8]; 36] = [
     b"\"\"",
 ];
 
-/// Numbers at the edges of types.
+/// Numbers at the limits of types.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -62,10 +62,10 @@ const NUMBERS: [u64; 12] = [
     u64::MAX,
 ];
 
-/// Changes inputs at random, the same way at every run.
+/// Mutates inputs at random, in the same way in every run.
 pub struct Mutator {
     rng: Rng,
-    /// Words and numbers of the seeds, each once.
+    /// Words and numbers of the seeds, without duplicates.
     words: Vec<Vec<u8>>,
 }
 
@@ -120,18 +120,18 @@ impl Mutator {
                 bytes[bit / 8] ^= 1 << (bit % 8);
             }
             1 if !bytes.is_empty() => {
-                let place = self.rng.below(bytes.len());
-                bytes[place] = self.rng.bits() as u8;
+                let index = self.rng.below(bytes.len());
+                bytes[index] = self.rng.bits() as u8;
             }
             2 => drop(bytes.drain(range)),
             3 => bytes.truncate(range.start),
             4 => {
-                let piece = self.pick(&PIECES).to_vec();
-                bytes.splice(range, piece);
+                let fragment = self.pick(&FRAGMENTS).to_vec();
+                bytes.splice(range, fragment);
             }
             5 if !self.words.is_empty() => {
-                let place = self.rng.below(self.words.len());
-                bytes.splice(range, self.words[place].clone());
+                let index = self.rng.below(self.words.len());
+                bytes.splice(range, self.words[index].clone());
             }
             // A part of another seed.
             6 => {
@@ -139,12 +139,12 @@ impl Mutator {
                 let part = self.range(other.len());
                 bytes.splice(range, other[part].to_vec());
             }
-            // The same again.
+            // A repetition.
             7 => {
                 let part = bytes[range.clone()].to_vec();
                 bytes.splice(range.start..range.start, part);
             }
-            // The same again and again: long, or deeply nested.
+            // Many repetitions: long, or deeply nested.
             8 if !range.is_empty() => {
                 let longest = MAX_BYTES / range.len();
                 let times = match self.rng.below(64) {
@@ -164,7 +164,7 @@ impl Mutator {
             // A number in decimal digits.
             10 => {
                 let digits = bytes[range.start..].iter().position(u8::is_ascii_digit);
-                let Some(start) = digits.map(|place| range.start + place) else {
+                let Some(start) = digits.map(|index| range.start + index) else {
                     return;
                 };
                 let length = bytes[start..]
@@ -178,12 +178,12 @@ impl Mutator {
                 };
                 bytes.splice(start..end, number.to_string().into_bytes());
             }
-            // Two ranges change places.
+            // Swaps two ranges.
             _ => {
                 let part = bytes[range.clone()].to_vec();
                 bytes.drain(range);
-                let place = self.rng.below(bytes.len() + 1);
-                bytes.splice(place..place, part);
+                let index = self.rng.below(bytes.len() + 1);
+                bytes.splice(index..index, part);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The parsers: how each is called, and what must hold of what it reads.
+//! The parsers: how each is called, and the properties of its results.
 
 use birnn::batch::Batch;
 use birnn::checkpoint::{LanguageDirectory, Loading, RunDirectory, RunKind, SavedClassifier};
@@ -15,9 +15,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Reads an input; an error is given as its message.
+/// Reads an input; an error is returned as its message.
 pub type Work = Box<dyn FnMut(&[u8]) -> Result<(), String>>;
-/// Makes the work; it may write files of its own in a folder.
+/// Creates the work, which may write files in a folder.
 pub type Parser = fn(&Path) -> Work;
 
 fn message<T>(result: birnn::Result<T>) -> Result<T, String> {
@@ -28,14 +28,14 @@ fn message<T>(result: birnn::Result<T>) -> Result<T, String> {
     })
 }
 
-/// What a table of texts promises, however it was read.
+/// The guarantees of a table of texts, however it was read.
 fn check_rows(split: Split) {
     assert!(!split.records.is_empty());
-    for (place, record) in split.records.iter().enumerate() {
-        assert_eq!(record.row, place + 1);
+    for (index, record) in split.records.iter().enumerate() {
+        assert_eq!(record.row, index + 1);
         assert_ne!(record.label.as_deref(), Some(""));
     }
-    // Whatever the labels are, they make classes or an error.
+    // Any labels give classes or an error.
     if let Ok(labels) = Labels::of_split(&split) {
         let _ = labels.encode(&split);
     }
@@ -78,12 +78,12 @@ pub fn parquet(_: &Path) -> Work {
     rows(Some(Format::Parquet))
 }
 
-/// A stream of any format, packed or not, as it comes in through a pipe.
+/// A stream of any format, compressed or not, as it comes through a pipe.
 pub fn stream(_: &Path) -> Work {
     rows(None)
 }
 
-/// A config is read back as it was written.
+/// A written config is read back unchanged.
 pub fn config(_: &Path) -> Work {
     Box::new(|bytes| {
         let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
@@ -95,7 +95,7 @@ pub fn config(_: &Path) -> Work {
     })
 }
 
-/// Ids lie below the size of the vocabulary; the tokenizer is read back as it was written.
+/// Ids are below the size of the vocabulary; a written tokenizer is read back unchanged.
 pub fn tokenizer(_: &Path) -> Work {
     let texts = [
         "",
@@ -125,7 +125,7 @@ pub fn tokenizer(_: &Path) -> Work {
     })
 }
 
-/// A good model directory in `folder`.
+/// A valid model directory in `folder`.
 fn good_model(folder: &Path) -> PathBuf {
     let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/textbook");
     let model = folder.join("model");
@@ -136,16 +136,16 @@ fn good_model(folder: &Path) -> PathBuf {
     model
 }
 
-/// Loads a model after one of its files was replaced, and uses it.
+/// Loads a model with one file replaced, and uses it.
 fn model(folder: &Path, name: &'static str) -> Work {
     let model = good_model(folder);
     Box::new(move |bytes| {
-        // Another file in its place: the one before may be mapped into memory.
+        // The file is replaced, not overwritten, as the previous one may be mapped into memory.
         fs::remove_file(model.join(name)).expect("the folder can be written to");
         fs::write(model.join(name), bytes).expect("the folder can be written to");
         let directory = message(SavedClassifier::load(&model, Loading::Mapped, &Device::Cpu))?;
         assert!(directory.temperature.is_finite() && directory.temperature > 0.0);
-        let batch = Batch::new(&[&[1, 0, 2], &[1]]).expect("the batch is right");
+        let batch = Batch::new(&[&[1, 0, 2], &[1]]).expect("the batch is valid");
         let logits = directory.model.forward(&batch, Phase::Inference);
         let logits = message(logits)?
             .to_vec2::<f32>()
@@ -164,7 +164,7 @@ pub fn model_config(folder: &Path) -> Work {
     model(folder, "config.json")
 }
 
-/// The description of a language model, whose other files stay as they are.
+/// The description of a language model, whose other files are unchanged.
 pub fn language_config(folder: &Path) -> Work {
     let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/malformed/good_language");
     let model = folder.join("language");
@@ -187,7 +187,7 @@ pub fn safetensors(folder: &Path) -> Work {
     model(folder, "model.safetensors")
 }
 
-/// Rows have the dimension and are finite.
+/// Rows have the right dimension and are finite.
 pub fn vectors(folder: &Path) -> Work {
     let path = folder.join("vectors");
     let words = ["good", "bad", "the", "a", "film"];
@@ -198,9 +198,9 @@ pub fn vectors(folder: &Path) -> Work {
         .collect();
     Box::new(move |bytes| {
         fs::write(&path, bytes).expect("there is room");
-        let mut go_on = |_, _| ControlFlow::Continue(());
-        let table = message(read_vectors(&path, &vocabulary, &mut go_on))?;
-        let table = table.expect("nobody ended it");
+        let mut proceed = |_, _| ControlFlow::Continue(());
+        let table = message(read_vectors(&path, &vocabulary, &mut proceed))?;
+        let table = table.expect("it was not stopped");
         let rows: Vec<&[f32]> = (0..vocabulary.len() as u32)
             .filter_map(|id| table.row(id))
             .collect();
@@ -213,7 +213,7 @@ pub fn vectors(folder: &Path) -> Work {
     })
 }
 
-/// The state of a run, with the hash that belongs to it: as if made by someone on purpose.
+/// The state of a run with matching hashes, as if crafted on purpose.
 pub fn checkpoint(folder: &Path) -> Work {
     let run = folder.join("run");
     let checkpoint = run.join("checkpoints/00000001");

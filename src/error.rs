@@ -1,34 +1,34 @@
 //! The one error type of the library.
 //!
-//! Every variant says what went wrong, where, and, where there is one, the remedy. The message of
-//! a variant never ends in a full stop and never repeats its source: print the chain (`{:#}` with
+//! Every variant states the problem, its place and, if there is one, the remedy. The message of a
+//! variant never ends in a full stop and never repeats its source: print the chain (`{:#}` with
 //! `anyhow`) to see both.
 
 use std::path::{Path, PathBuf};
 
-/// What can go wrong in this library.
+/// The errors of this library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read or write a file.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as an infinitive: `read`, `write`, `create`.
+        /// The failed action, as an infinitive: `read`, `write`, `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's word on it.
+        /// The operating system's error.
         source: std::io::Error,
     },
 
-    /// A data file, a vector file or a data set does not hold what it should.
+    /// A data file, a vector file or a data set has invalid contents.
     #[error("{place}: {problem}; {remedy}")]
     Data {
-        /// File, and row or line where known: `reviews.csv, row 12`.
+        /// The file, and the row or line if known: `reviews.csv, row 12`.
         place: String,
-        /// What is wrong there.
+        /// The problem.
         problem: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
 
@@ -37,9 +37,9 @@ pub enum Error {
     Config {
         /// The dotted key: `model.num_hiddens`.
         key: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
 
@@ -48,33 +48,33 @@ pub enum Error {
     Model {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
 
-    /// An argument of a library call breaks its contract.
+    /// An argument of a library call violates its contract.
     #[error("{argument}: {problem}")]
     Argument {
         /// The argument's name.
         argument: &'static str,
-        /// What was given and what is expected.
+        /// The given and the expected value.
         problem: String,
     },
 
-    /// The requested device is not there.
+    /// The requested device is not available.
     #[error("device {name}: {problem}; {remedy}")]
     Device {
-        /// The device as it was asked for.
+        /// The name of the device as requested.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
 
-    /// Training met a number that is not finite.
+    /// Training produced a number that is not finite.
     #[error("{quantity} is {value} at step {step}; {remedy}")]
     NotFinite {
         /// `loss`, `gradient norm`, `validation loss` or `a parameter`.
@@ -83,12 +83,12 @@ pub enum Error {
         value: f64,
         /// The optimiser step, from 1.
         step: u64,
-        /// What to try.
+        /// Suggested remedies.
         remedy: String,
     },
 
-    /// Whoever follows a run ended it before there was anything to save.
-    #[error("ended before the first step")]
+    /// The observer of a run stopped it before there was anything to save.
+    #[error("stopped before the first step")]
     Stopped,
 
     /// A tensor operation failed.
@@ -96,11 +96,11 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
-/// The library's result.
+/// The result type of the library.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An [`Error::Io`] for `path`; made to be used with `map_err`.
+    /// An [`Error::Io`] for `path`, for use with `map_err`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io {
@@ -157,7 +157,8 @@ impl Error {
         }
     }
 
-    /// The error of a key or an argument that was read from the file at `path`, as one of that file.
+    /// Turns the error of a key or an argument that was read from the file at `path` into an error
+    /// of that file.
     pub(crate) fn within(self, path: &Path) -> Self {
         match self {
             Self::Config {
@@ -175,7 +176,7 @@ impl Error {
     }
 }
 
-/// What a deserializer says, without Rust's names for types.
+/// A deserializer's message without Rust's type names.
 pub(crate) fn plain_words(message: &str) -> String {
     [
         ("expected usize", "expected a whole number from 0"),
@@ -196,8 +197,7 @@ pub(crate) fn plain_words(message: &str) -> String {
     })
 }
 
-/// A text of someone else's on one line: its control characters, which a terminal may obey, are
-/// written out.
+/// Foreign text on one line: control characters, which a terminal might interpret, are escaped.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {

@@ -3,27 +3,26 @@
 //! between a file of labelled texts and a prediction.
 //!
 //! # The flow
-//! Data flows down; nothing points back up.
+//! Data flows down; no module imports one that is further down.
 //!
 //! ```text
-//!  data         files, folders, the hub            -> rows: text, label
-//!  text         tokenizer                          -> token ids
-//!  dataset       both for a whole run, cached       -> token lists with classes
-//!  batch        packing: only valid steps          -> packed token ids [N]
-//!  model        embedding: a table of rows         -> [N, E]
-//!    rnn          layers x directions              -> [N, D*H]
-//!      kernels      one operation a layer, with or without a graph
-//!    pooling      first and last step, ...         -> [B, 4*num_hiddens]
-//!               linear                             -> logits [B, classes]
-//!    ngrams       a linear classifier beside it, added to the logits
-//!  loss, metrics, calibration
-//!  optim        AdamW, averages of the weights
-//!  train, ensemble, evaluate, predict
-//!  language     the other model: which token comes next
-//!  pretrain     trains it on texts without labels
+//!  data         files, folders, the hub                 -> rows: text, label
+//!  text         tokenizer                               -> token ids
+//!  batch        packing: only valid steps               -> packed token ids [N]
+//!  ops          embedding, dropout, pooling, loss: an operation in one folder with all its devices
+//!  rnn          layers x directions                     -> [N, D*H]
+//!    kernels      one operation a layer, on each device
+//!  optim        AdamW, averages of the weights, schedules
+//!  models       classifier: embedding [N, E], rnn [N, D*H], pooling [B, 4*H], linear [B, classes]
+//!               language: which token comes next; ngrams: a linear head beside the network
+//!  config       what a run is, read and checked
+//!  dataset      data and text for a whole run, cached   -> token lists with classes
 //!  checkpoint   model directories and runs on disk
+//!  inference    Classifier: from texts to classes; evaluation, calibration
+//!  train        one loop for every model
+//!  recipe       complete runs, step by step
 //!  shapes       every tensor of a model, explained
-//!  bench        how fast all this is here
+//!  bench        how fast all this is on a machine
 //! ```
 //!
 //! # Only the layers

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The parameters of a model by name, in alphabetical order.
 ///
-/// Unlike `candle_nn::VarMap` it has one order, and initial values that depend on a seed and the
-/// parameter's name alone.
+/// Unlike `candle_nn::VarMap` it has a defined order, and initial values that depend only on a seed
+/// and the parameter's name.
 #[derive(Debug, Clone)]
 pub struct Parameters {
     variables: BTreeMap<String, Var>,
@@ -19,7 +19,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Runs `build` with a builder that makes every parameter it is asked for, and keeps them.
+    /// Runs `build` with a builder that creates every requested parameter, and keeps them.
     ///
     /// # Errors
     /// Whatever `build` returns.
@@ -46,8 +46,8 @@ impl Parameters {
         Ok((model, parameters))
     }
 
-    /// A builder over the same memory without gradients: a model built from it sees every update
-    /// and records no graph.
+    /// A builder on the same memory without gradients: a model built from it sees every update but
+    /// creates no graph.
     pub fn detached(&self) -> VarBuilder<'static> {
         builder(
             self.iter()
@@ -56,7 +56,7 @@ impl Parameters {
         )
     }
 
-    /// Where they are.
+    /// The device of the parameters.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
@@ -71,13 +71,13 @@ impl Parameters {
     /// The values of a parameter that every model of its kind has.
     ///
     /// # Errors
-    /// A name that there is not.
+    /// There is no parameter of this name.
     pub(crate) fn needed(&self, name: &str) -> Result<Tensor> {
         let var = self.get(name).map(|var| var.as_detached_tensor());
         var.ok_or_else(|| Error::argument("parameters", format!("there is no {name}")))
     }
 
-    /// The variable of that name.
+    /// The variable of this name.
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.variables.get(name)
     }
@@ -94,10 +94,10 @@ impl Parameters {
             .collect()
     }
 
-    /// Overwrites every parameter. Either all of them change or none.
+    /// Overwrites all parameters, or none of them on error.
     ///
     /// # Errors
-    /// A missing name or another shape.
+    /// A missing name or a wrong shape.
     pub fn assign(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, var) in self.iter() {
             let found = values.get(name).ok_or_else(|| {
@@ -121,7 +121,7 @@ impl Parameters {
     }
 }
 
-/// A builder over given single-precision tensors.
+/// A builder over existing single-precision tensors.
 pub fn builder(
     tensors: impl IntoIterator<Item = (String, Tensor)>,
     device: &Device,
@@ -130,8 +130,8 @@ pub fn builder(
     VarBuilder::from_tensors(tensors, DType::F32, device)
 }
 
-/// Runs `build` with a builder that only notes what it is asked for: the parameters of a model by
-/// name with their shapes, without the work of making any.
+/// Runs `build` with a builder that only records requests: the parameters of a model by name with
+/// their shapes, without allocating them.
 ///
 /// # Errors
 /// Whatever `build` returns.
@@ -144,7 +144,7 @@ pub fn shapes<M>(
     Ok(std::mem::take(&mut *lock(&shapes)))
 }
 
-/// The builder's backend that notes names and shapes.
+/// The builder backend that records names and shapes.
 struct Recorder(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
 
 impl SimpleBackend for Recorder {
@@ -157,7 +157,7 @@ impl SimpleBackend for Recorder {
         device: &Device,
     ) -> candle_core::Result<Tensor> {
         lock(&self.0).insert(name.to_owned(), shape.dims().to_vec());
-        // One number seen at every place: a tensor of that shape that takes no memory.
+        // One number broadcast to the shape: a tensor that takes no memory.
         Tensor::zeros((), dtype, device)?.broadcast_as(shape)
     }
 
@@ -170,14 +170,14 @@ impl SimpleBackend for Recorder {
     }
 }
 
-/// The builder's backend that makes what it is asked for.
+/// The builder backend that creates the requested parameters.
 struct Creator {
     seed: u64,
     variables: Arc<Mutex<BTreeMap<String, Var>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // The map is whole whatever happened to another holder of the lock.
+    // The map is valid even if another holder of the lock has panicked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -193,7 +193,7 @@ impl SimpleBackend for Creator {
         let mut variables = lock(&self.variables);
         if let Some(var) = variables.get(name) {
             if *var.shape() != shape {
-                candle_core::bail!("{name} is wanted in two shapes");
+                candle_core::bail!("{name} is requested in two shapes");
             }
             return Ok(var.as_tensor().clone());
         }
@@ -210,7 +210,7 @@ impl SimpleBackend for Creator {
     }
 
     fn contains_tensor(&self, _name: &str) -> bool {
-        // Whatever is asked for is made.
+        // Every requested parameter is created.
         true
     }
 }
@@ -222,7 +222,7 @@ fn initial_values(
     count: usize,
     init: Init,
 ) -> candle_core::Result<Vec<f32>> {
-    // FNV-1a: a fixed number for the name.
+    // FNV-1a: a hash of the name that never changes.
     let layer = name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });

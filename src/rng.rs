@@ -1,16 +1,16 @@
-//! Random numbers that depend on nothing but their key.
+//! Random numbers that are determined by their key.
 //!
 //! Everything random in training (initial values, shuffling, dropout) comes from a generator that
 //! is keyed by `(seed, stream, step, layer)` and indexed by a counter. No state is carried from one
-//! draw to the next, so a resumed run draws what the uninterrupted one would have drawn, and the
+//! draw to the next, so a resumed run draws the same numbers as an uninterrupted one, and the
 //! number of threads changes nothing.
 //!
-//! The generator is SplitMix64 (Steele, Lea, Flood 2014) read at a counter: the finaliser is
-//! applied to `key + counter * golden`. It is not for secrets.
+//! The generator is counter-based SplitMix64 (Steele, Lea, Flood 2014): the finaliser is applied to
+//! `key + counter * golden`. It is not cryptographically secure.
 
 use birnn_kernels::random::{GOLDEN, bits_at, mix};
 
-/// What a generator is used for. Two streams never share numbers.
+/// The use of a generator. Different streams never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Stream {
@@ -22,17 +22,17 @@ pub enum Stream {
     Dropout = 3,
     /// Splitting a data set.
     Split = 4,
-    /// Tokens that are replaced by the unknown one.
+    /// Tokens that word dropout replaces.
     WordDropout = 5,
     /// The order of texts when n-grams are fitted.
     Ngrams = 6,
     /// Learning word vectors.
     Vectors = 7,
-    /// Directions in which texts are perturbed first.
+    /// The initial directions of virtual adversarial perturbations.
     Perturbation = 8,
-    /// Tokens of a text that is made up.
+    /// The tokens of generated text.
     Generation = 9,
-    /// Tokens among which the right one is to be told.
+    /// The candidates of the sampled softmax.
     Candidates = 10,
 }
 
@@ -44,8 +44,8 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The generator of `stream` at `step` for `layer` (any number that tells apart the users of a
-    /// stream within a step).
+    /// The generator of `stream` at `step` for `layer` (any number that distinguishes the users of
+    /// a stream within a step).
     pub fn new(seed: u64, stream: Stream, step: u64, layer: u64) -> Self {
         let key = [stream as u64, step, layer]
             .into_iter()
@@ -55,12 +55,12 @@ impl Rng {
         Self { key, counter: 0 }
     }
 
-    /// What its numbers depend on beside their index.
+    /// The key, on which its numbers depend in addition to their index.
     pub(crate) fn key(&self) -> u64 {
         self.key
     }
 
-    /// The 64 bits at `index`, whatever was drawn before.
+    /// The 64 bits at `index`, independent of previous draws.
     #[inline(always)]
     pub fn bits_at(&self, index: u64) -> u64 {
         bits_at(self.key, index)
@@ -77,20 +77,20 @@ impl Rng {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// The next standard normal number (Box-Muller; one of the pair is used).
+    /// The next standard normal number (Box-Muller; only one of each pair is used).
     pub fn normal(&mut self) -> f64 {
         // 1 - u is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// The next integer below `bound` (which is not 0), without bias worth naming: the bias of the
-    /// multiply-shift is below 2^-32 for every bound below 2^32.
+    /// The next integer below `bound` (which must not be 0). The bias of the multiply-shift is
+    /// negligible: below 2^-32 for every bound below 2^32.
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
-    /// Puts `items` in random order (Fisher-Yates).
+    /// Shuffles `items` (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
@@ -98,7 +98,7 @@ impl Rng {
     }
 }
 
-/// Standard normal numbers for tests, the same ones at every run.
+/// Standard normal numbers for tests, the same in every run.
 #[cfg(test)]
 pub(crate) fn normal_tensor(seed: u64, shape: &[usize]) -> candle_core::Tensor {
     let mut rng = Rng::new(seed, Stream::Initialisation, 0, 0);

@@ -1,4 +1,4 @@
-//! `birnn bench` from the outside, on shapes that are measured in a blink.
+//! `birnn bench` from the outside, on shapes that are measured quickly.
 
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
@@ -67,8 +67,8 @@ fn every_part_has_its_figures() {
     assert_eq!(report["tokens"], 15);
     assert_eq!(report["shape"]["vocabulary_size"], 50);
     assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
-    // 15 tokens, 2 directions, 4 x 4 rows of weights: layer 0 with 6 + 4 columns, layer 1 with
-    // 8 + 4; two operations each forward, twice that more backward.
+    // 15 tokens, 2 directions, 4 x 4 rows of weights: layer 0 with 6 + 4 columns, layer 1 with 8 +
+    // 4; two operations each in the forward pass, and twice as many in the backward pass.
     assert_eq!(
         report["inference"]["gflop"],
         (2 * 15 * 2 * 16 * 22) as f64 / 1e9
@@ -81,7 +81,7 @@ fn every_part_has_its_figures() {
 }
 
 #[test]
-fn only_what_was_asked_for_is_measured() {
+fn only_the_requested_parts_are_measured() {
     let arguments = [
         "--only",
         "latency,recurrent",
@@ -102,7 +102,7 @@ fn only_what_was_asked_for_is_measured() {
     ] {
         assert!(report[part].is_null(), "{part} in {report}");
     }
-    // Without the products there is no floor.
+    // Without the matrix products there is no floor.
     assert!(report["recurrent"]["times_floor"].is_null());
     assert_eq!(report["cell"], "gru");
     assert_eq!(report["shape"]["steps"], 9);
@@ -158,8 +158,8 @@ fn the_table_fits_a_terminal() {
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "too wide: {line}");
     }
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(told.lines().count(), 6, "{told}");
+    let progress = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(progress.lines().count(), 6, "{progress}");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn growth_is_measured_for_every_size() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_refused() {
+fn invalid_arguments_are_refused() {
     for (arguments, part) in [
         (
             &["--shape", "1,2,3"][..],
@@ -198,7 +198,7 @@ fn what_cannot_be_measured_is_refused() {
         (&["--lengths", "9"], "there is no dash"),
         (
             &["--lengths", "1-100000"],
-            "1-100000 is no range; use numbers from 1 to 65536",
+            "1-100000 is not a range; use numbers from 1 to 65536",
         ),
         (&["--cell", "LSTM"], "choose from lstm, gru, rnn, rnn-relu"),
         (
@@ -215,7 +215,7 @@ fn what_cannot_be_measured_is_refused() {
         (&["--scaling", "--only", "gemm"], "cannot be used with"),
         (
             &["--scaling", "--shape", "1,2,3,4,64,6"],
-            "L = 128 is measured as well",
+            "L = 128 would also be measured",
         ),
     ] {
         let output = bench(arguments);

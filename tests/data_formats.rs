@@ -1,4 +1,4 @@
-//! Every file format and folder layout that the crate reads, and every way they can be broken.
+//! Every file format and folder layout that the crate reads, and the ways in which they can be broken.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -39,7 +39,7 @@ impl Folder {
     }
 
     fn open_with(&self, name: &str, options: SourceOptions) -> Result<Source, String> {
-        // Joining nothing would leave a slash at the end.
+        // Joining an empty name would leave a slash at the end.
         let path = match name {
             "" => self.path().to_owned(),
             name => self.path().join(name),
@@ -47,7 +47,7 @@ impl Folder {
         Source::open(path.to_str().unwrap(), options).map_err(|error| self.shorten(&error))
     }
 
-    /// The message with the folder's path taken out.
+    /// The message without the folder's path.
     fn shorten(&self, error: &birnn::Error) -> String {
         let folder = self.path().display().to_string();
         error
@@ -76,8 +76,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Texts and labels, `-` for none.
-fn told(split: &Split) -> Vec<(&str, &str)> {
+/// Texts and labels; `-` means no label.
+fn texts_and_labels(split: &Split) -> Vec<(&str, &str)> {
     split
         .records
         .iter()
@@ -100,7 +100,7 @@ enum Column {
     Bool(Vec<bool>),
 }
 
-/// A Parquet file with these columns and, under the key `huggingface`, this metadata.
+/// A Parquet file with these columns and this metadata under the key `huggingface`.
 fn parquet_file(columns: &[(&str, Column)], metadata: Option<&str>) -> Vec<u8> {
     let fields: String = columns
         .iter()
@@ -173,7 +173,7 @@ fn two_columns() -> Vec<u8> {
 }
 
 #[test]
-fn every_format_gives_the_same_rows_packed_or_not() {
+fn every_format_gives_the_same_rows_compressed_or_not() {
     let folder = Folder::new();
     let files: [(&str, Vec<u8>); 5] = [
         (
@@ -210,14 +210,14 @@ fn every_format_gives_the_same_rows_packed_or_not() {
         folder.file(&packed, gzip(&bytes));
         for name in [name, &packed] {
             let split = folder.read(name).unwrap();
-            assert_eq!(told(&split), expected, "{name}");
+            assert_eq!(texts_and_labels(&split), expected, "{name}");
             assert_eq!(split.records[2].row, 3);
             assert_eq!(split.origin, folder.path().join(name).display().to_string());
         }
         for bytes in [bytes.clone(), gzip(&bytes)] {
             let options = SourceOptions::default();
             let split = read_rows(Cursor::new(bytes), "standard input", &options).unwrap();
-            assert_eq!(told(&split), expected, "{name} guessed");
+            assert_eq!(texts_and_labels(&split), expected, "{name} guessed");
             assert_eq!(split.origin, "standard input");
         }
     }
@@ -230,19 +230,19 @@ fn gzip_files_may_have_several_members() {
     bytes.extend(gzip(b"b,0\n"));
     folder.file("a.csv.gz", bytes);
     assert_eq!(
-        told(&folder.read("a.csv.gz").unwrap()),
+        texts_and_labels(&folder.read("a.csv.gz").unwrap()),
         [("a", "1"), ("b", "0")]
     );
 }
 
 #[test]
-fn streams_can_be_told_their_format() {
+fn the_format_of_a_stream_can_be_given() {
     let options = SourceOptions {
         format: Some(Format::FastText),
         ..SourceOptions::default()
     };
     let split = read_rows(Cursor::new("a\tb\n"), "standard input", &options).unwrap();
-    assert_eq!(told(&split), [("a\tb", "-")]);
+    assert_eq!(texts_and_labels(&split), [("a\tb", "-")]);
     let message = |bytes: &[u8]| {
         let options = SourceOptions::default();
         read_rows(bytes, "standard input", &options)
@@ -255,7 +255,7 @@ fn streams_can_be_told_their_format() {
 }
 
 #[test]
-fn a_file_can_be_told_its_format() {
+fn the_format_of_a_file_can_be_given() {
     let folder = Folder::new();
     folder.file("rows.dat", "text,label\na,b\n");
     let options = SourceOptions {
@@ -263,13 +263,13 @@ fn a_file_can_be_told_its_format() {
         ..SourceOptions::default()
     };
     assert_eq!(
-        told(&folder.read_with("rows.dat", options).unwrap()),
+        texts_and_labels(&folder.read_with("rows.dat", options).unwrap()),
         [("a", "b")]
     );
     assert_eq!(
         folder.open("rows.dat").unwrap_err(),
-        "rows.dat: the file's name does not tell its format; rename it to end in one of .parquet, \
-         .csv, .tsv, .jsonl and .txt, each also with .gz, or name it with the option format"
+        "rows.dat: the file's extension is not a known format; rename it to end in one of .parquet, \
+         .csv, .tsv, .jsonl and .txt, each also with .gz, or set the format option"
     );
 }
 
@@ -319,20 +319,23 @@ fn broken_tables_are_refused() {
         "a.csv",
         b"id,label\n1,2\n",
         "a.csv: there is no text column (none of text, sentence, review, content); the columns \
-         are: id, label; name the right one with --text-column (key data.text_column)",
+         are: id, label; select it with --text-column (key data.text_column)",
     );
     fails(
         "a.csv",
         b"label,text\n1,\"two\nlines\"\n0,\"open\n1,more\n",
-        "a.csv, row 2 (line 4): a quote is opened and never closed: the field runs on to the end \
+        "a.csv, row 2 (line 4): a quote is never closed: the field continues to the end \
          of the file; close the quote, or put",
     );
     folder.file("a.csv", "label,text\n1,\"two\nlines\"\r\n");
-    assert_eq!(told(&folder.read("a.csv").unwrap()), [("two\nlines", "1")]);
+    assert_eq!(
+        texts_and_labels(&folder.read("a.csv").unwrap()),
+        [("two\nlines", "1")]
+    );
     fails(
         "a.tsv",
         b"label\ttext\n1\tfine\n0\t\"quoted\n1\tmore\n0\tend\"\n",
-        "a.tsv, row 2 (line 3): a quoted field runs on over a tab and the end of the line; close \
+        "a.tsv, row 2 (line 3): a quoted field spans a tab and the end of the line; close \
          the quote, or put the field in quotes and double those inside",
     );
 }
@@ -348,7 +351,7 @@ fn columns_and_label_names_can_be_chosen() {
         ..SourceOptions::default()
     };
     let split = folder.read_with("a.csv", options.clone()).unwrap();
-    assert_eq!(told(&split), [("y", "pos"), ("z", "neg")]);
+    assert_eq!(texts_and_labels(&split), [("y", "pos"), ("z", "neg")]);
     options.label_names = Some(vec!["neg".into()]);
     assert_eq!(
         folder.read_with("a.csv", options.clone()).unwrap_err(),
@@ -358,8 +361,8 @@ fn columns_and_label_names_can_be_chosen() {
     options.label_column = Some("star".into());
     assert_eq!(
         folder.read_with("a.csv", options).unwrap_err(),
-        "a.csv: there is no column \"star\"; the columns are: text, body, stars; name the right \
-         one with --label-column (key data.label_column)"
+        "a.csv: there is no column \"star\"; the columns are: text, body, stars; select it with \
+         --label-column (key data.label_column)"
     );
 }
 
@@ -400,11 +403,11 @@ fn groups_are_read_from_their_column() {
         let message = groups(name, Some("sort")).unwrap_err();
         assert!(message.contains("there is no column \"sort\"; the columns are: "));
         assert!(
-            message.ends_with("label, phenomenon, text; name the right one with --group-column")
-                || message.ends_with("kind, phenomenon; name the right one with --group-column")
+            message.ends_with("label, phenomenon, text; select it with --group-column")
+                || message.ends_with("kind, phenomenon; select it with --group-column")
         );
     }
-    // Of a column that nobody asked for, only words count.
+    // A column that was not requested counts only if it holds words.
     folder.file(
         "b.jsonl",
         "{\"text\":\"a\",\"label\":\"x\",\"phenomenon\":[1]}\n",
@@ -415,7 +418,7 @@ fn groups_are_read_from_their_column() {
         "b.jsonl, line 1: the value of \"phenomenon\" is a list; it must be a string, an integer, \
          true, false or null"
     );
-    // Where there are no columns, none can be named.
+    // A format without columns has none to name.
     folder.file("a.txt", "__label__x a\n__label__y b\n");
     assert_eq!(groups("a.txt", None).unwrap(), ["-", "-"]);
     assert_eq!(
@@ -425,7 +428,7 @@ fn groups_are_read_from_their_column() {
 }
 
 #[test]
-fn rows_without_labels_are_read_where_that_is_allowed() {
+fn unlabelled_rows_are_read_if_allowed() {
     let folder = Folder::new();
     let options = SourceOptions {
         unlabelled: true,
@@ -439,7 +442,7 @@ fn rows_without_labels_are_read_where_that_is_allowed() {
     );
     for name in ["a.csv", "a.jsonl", "a.parquet"] {
         let split = folder.read_with(name, options.clone()).unwrap();
-        assert_eq!(told(&split), [("a", "-")]);
+        assert_eq!(texts_and_labels(&split), [("a", "-")]);
         assert!(
             folder
                 .read(name)
@@ -500,7 +503,7 @@ fn broken_json_lines_are_refused() {
     fails(
         b"{\"b\":1,\"a\":2}",
         "a.jsonl, line 1: there is no text column (none of text, sentence, review, content); the \
-         columns are: a, b; name",
+         columns are: a, b; select",
     );
 }
 
@@ -509,7 +512,7 @@ fn fasttext_lines_have_one_label() {
     let folder = Folder::new();
     folder.file("a.txt", "__label__x\na __label__y\n");
     assert_eq!(
-        told(&folder.read("a.txt").unwrap()),
+        texts_and_labels(&folder.read("a.txt").unwrap()),
         [("", "x"), ("a __label__y", "-")]
     );
     folder.file("a.txt", "__label__x a\n__label__x __label__y a\n");
@@ -538,8 +541,14 @@ fn broken_gzip_files_are_refused() {
     folder.file("plain.parquet.gz", two_columns());
     for (name, problem) in [
         ("flipped.csv.gz", "the gzip data are damaged"),
-        ("plain.csv.gz", "these are no gzip data"),
-        ("plain.parquet.gz", "these are no gzip data"),
+        (
+            "plain.csv.gz",
+            "the file is not gzip data, but its name ends in .gz",
+        ),
+        (
+            "plain.parquet.gz",
+            "the file is not gzip data, but its name ends in .gz",
+        ),
     ] {
         let message = folder.read(name).unwrap_err();
         assert!(
@@ -559,7 +568,7 @@ fn parquet_labels_can_have_any_plain_type() {
             parquet_file(&[("label", label), texts()], None),
         );
         let split = folder.read("a.parquet").unwrap();
-        let labels = told(&split)
+        let labels = texts_and_labels(&split)
             .iter()
             .map(|(_, label)| label.to_string())
             .collect::<Vec<_>>();
@@ -628,7 +637,7 @@ fn declared_class_names_are_used_unless_others_are_given() {
 }
 
 #[test]
-fn unfit_parquet_columns_are_refused() {
+fn unsuitable_parquet_columns_are_refused() {
     let folder = Folder::new();
     let fails = |columns: &[(&str, Column)], expected: &str| {
         folder.file("a.parquet", parquet_file(columns, None));
@@ -642,7 +651,7 @@ fn unfit_parquet_columns_are_refused() {
     fails(
         &[("quote", Column::Text(vec!["a", "b"])), label()],
         "a.parquet: there is no text column (none of text, sentence, review, content); the \
-         columns are: quote, label; name",
+         columns are: quote, label; select",
     );
     fails(
         &[("text", Column::Int64(vec![1, 2])), label()],
@@ -650,7 +659,7 @@ fn unfit_parquet_columns_are_refused() {
     );
     fails(
         &[("text", Column::Maybe(vec![Some("a"), None])), label()],
-        "a.parquet, row 2: there is no text (null); remove the row",
+        "a.parquet, row 2: the text is null; remove the row",
     );
     fails(
         &[("text", Column::Bytes(vec![b"a", b"\xff"])), label()],
@@ -683,7 +692,7 @@ fn damaged_parquet_files_are_errors_and_never_panics() {
             .unwrap_err()
             .contains("is damaged (")
     );
-    // Every byte of the file turned over: an error or other rows, but never a panic.
+    // Each byte of the file inverted: an error or different rows, but never a panic.
     for position in 0..good.len() {
         let mut damaged = good.clone();
         damaged[position] ^= 0xff;
@@ -714,7 +723,7 @@ fn the_layout_of_acl_imdb_is_read() {
     let source = folder.open("").unwrap();
     assert_eq!(names(&source), ["train", "test", "unsupervised"]);
     assert_eq!(
-        told(&source.split("train", &mut ()).unwrap()),
+        texts_and_labels(&source.split("train", &mut ()).unwrap()),
         [
             ("bad", "neg"),
             ("good 9_7.txt\n", "pos"),
@@ -723,7 +732,7 @@ fn the_layout_of_acl_imdb_is_read() {
         ]
     );
     assert_eq!(
-        told(&source.split("unsupervised", &mut ()).unwrap()),
+        texts_and_labels(&source.split("unsupervised", &mut ()).unwrap()),
         [("who knows", "-")]
     );
     let inner = folder.open("test").unwrap();
@@ -754,7 +763,7 @@ fn a_folder_of_classes_is_one_split() {
     let source = folder.open("mine").unwrap();
     assert_eq!(names(&source), ["train"]);
     assert_eq!(
-        told(&source.split("train", &mut ()).unwrap()),
+        texts_and_labels(&source.split("train", &mut ()).unwrap()),
         [("hello", "ham"), ("buy", "spam")]
     );
 }
@@ -784,11 +793,14 @@ fn a_folder_of_files_has_their_splits() {
         ["train", "validation", "test", "extra", "unsupervised"]
     );
     let train = source.split("train", &mut ()).unwrap();
-    assert_eq!(told(&train), [("first", "1"), ("second", "1")]);
+    assert_eq!(texts_and_labels(&train), [("first", "1"), ("second", "1")]);
     assert_eq!(train.records[1].row, 2);
     assert_eq!(train.origin, format!("{}, train", folder.path().display()));
     for (split, text) in [("validation", "d"), ("test", "t")] {
-        assert_eq!(told(&source.split(split, &mut ()).unwrap()), [(text, "1")]);
+        assert_eq!(
+            texts_and_labels(&source.split(split, &mut ()).unwrap()),
+            [(text, "1")]
+        );
     }
     assert!(!source.has_split("dev"));
 }
@@ -802,7 +814,7 @@ fn a_clone_of_a_hub_repository_is_read() {
     let source = folder.open("").unwrap();
     assert_eq!(names(&source), ["train"]);
     assert_eq!(
-        told(&source.split("train", &mut ()).unwrap()),
+        texts_and_labels(&source.split("train", &mut ()).unwrap()),
         [("good", "1"), ("", "-"), ("bad\nbad", "0")]
     );
     let options = SourceOptions {
@@ -812,12 +824,12 @@ fn a_clone_of_a_hub_repository_is_read() {
     assert_eq!(
         folder.open_with("", options).unwrap_err(),
         "DIR: there is no subset \"none\"; the subsets are: other, plain_text; choose one with \
-         the option subset"
+         the subset option"
     );
 }
 
 #[test]
-fn the_name_of_a_file_tells_its_split() {
+fn the_name_of_a_file_determines_its_split() {
     let folder = Folder::new();
     for (name, split) in [
         ("train.csv", "train"),
@@ -832,7 +844,7 @@ fn the_name_of_a_file_tells_its_split() {
 }
 
 #[test]
-fn folders_that_hold_nothing_are_refused() {
+fn folders_without_data_are_refused() {
     let folder = Folder::new();
     assert_eq!(
         folder.open("").unwrap_err(),
@@ -850,7 +862,7 @@ fn folders_that_hold_nothing_are_refused() {
 }
 
 #[test]
-fn a_missing_source_is_told_with_the_nearest_name() {
+fn a_missing_source_is_reported_with_the_nearest_name() {
     let folder = Folder::new();
     folder.file("reviews.csv", "");
     folder.file("other.csv", "");
@@ -869,7 +881,7 @@ fn a_missing_source_is_told_with_the_nearest_name() {
 
 #[cfg(not(feature = "hub"))]
 #[test]
-fn without_the_feature_the_hub_is_not_asked() {
+fn without_the_feature_the_hub_is_not_queried() {
     let message = Source::open("imdb", SourceOptions::default()).unwrap_err();
     assert_eq!(
         message.to_string(),

@@ -1,8 +1,8 @@
-//! The kernels for GPUs on a GPU, and what is trained with them, beside the CPU's.
+//! The GPU kernels, and models trained with them, compared with the CPU.
 //!
 //!     cargo test --release --features cudnn --test gpu
 //!
-//! Without a GPU each test says so and is skipped; `tests/cuda/pretend.sh` pretends one.
+//! Without a GPU each test is skipped with a message; `tests/cuda/pretend.sh` emulates one.
 
 use birnn::batch::Batch;
 use birnn::batch::packing::Packing;
@@ -28,8 +28,8 @@ use candle_nn::{Init, VarBuilder, VarMap};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The first GPU, if this build knows of any and one is there, for one test at a time: the precision is that of
-/// the whole process.
+/// The first GPU, if this build supports GPUs and one is available, for one test at a time: the precision is a setting
+/// of the whole process.
 fn gpu() -> Option<(Device, MutexGuard<'static, ()>)> {
     static ONE: Mutex<()> = Mutex::new(());
     match birnn::device::device("cuda") {
@@ -50,7 +50,7 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
     host.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Relative to the largest expected number.
+/// With a tolerance relative to the largest expected number.
 #[track_caller]
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f32) {
     assert_eq!(found.dims(), expected.dims(), "{what}");
@@ -113,7 +113,7 @@ impl Stack {
         }
     }
 
-    /// Output, final state and the gradients of everything, by name, through a graph.
+    /// Output, final state and all gradients, by name, through a graph.
     fn run(&self) -> HashMap<String, Tensor> {
         let (output, state) = self
             .stack
@@ -142,7 +142,7 @@ impl Stack {
         found
     }
 
-    /// The same of a loss of the output alone, without a graph.
+    /// The same for a loss of the output alone, without a graph.
     fn train(&self) -> HashMap<String, Tensor> {
         let pass = self
             .stack
@@ -166,8 +166,8 @@ impl Stack {
     }
 }
 
-/// Outputs, final states and all gradients within 1e-4 of the CPU kernel: every cell_type, ragged, one direction and
-/// two, one to three layers, with biases and without.
+/// Outputs, final states and all gradients are within 1e-4 of the CPU kernel: every cell type, ragged, one direction
+/// and two, one to three layers, with and without biases.
 #[test]
 fn layers_agree_with_the_cpu() {
     let Some((device, _alone)) = gpu() else {
@@ -176,8 +176,8 @@ fn layers_agree_with_the_cpu() {
     assert_layers_agree(&device, 1e-4, |_, _| true);
 }
 
-/// With factors of 10 and of 7 bits the same to about as many; but for gradients through a ReLU, which jump where a
-/// sum is rounded to the other side of zero.
+/// With factors of 10 and of 7 mantissa bits, the same to about as many bits; except for gradients through a ReLU,
+/// which jump where a pre-activation is rounded across zero.
 #[test]
 fn layers_agree_with_the_cpu_in_lower_precision() {
     let Some((device, _alone)) = gpu() else {
@@ -191,8 +191,8 @@ fn layers_agree_with_the_cpu_in_lower_precision() {
     }
 }
 
-/// Weights of a stack. Those of ReLUs are multiples of 1/8, so that few steps sum without rounding: gradients jump
-/// where a sum is rounded to the other side of zero.
+/// Weights of a stack. Those of ReLUs are multiples of 1/8, so that few steps are rounded: gradients jump where a
+/// pre-activation is rounded across zero.
 fn weights_of(config: &RecurrentConfig) -> HashMap<String, Tensor> {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
@@ -210,7 +210,7 @@ fn weights_of(config: &RecurrentConfig) -> HashMap<String, Tensor> {
     variables.into_iter().enumerate().map(values).collect()
 }
 
-/// To multiples of a fraction.
+/// Rounds to multiples of a fraction.
 fn rounded(tensor: &Tensor, of_one: f64) -> Tensor {
     ((tensor * of_one).unwrap().round().unwrap() / of_one).unwrap()
 }
@@ -237,7 +237,7 @@ fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(CellTy
                     ..RecurrentConfig::new(cell_type, 20, 33)
                 };
                 let weights = weights_of(&config);
-                // Ragged, and with as many steps in each row.
+                // Ragged, and with equal lengths.
                 let lengths = match cell_type {
                     CellType::RnnRelu => [[3, 1, 2, 3, 1, 2, 2], [3; 7]],
                     _ => [[17, 3, 29, 29, 1, 8, 12], [6; 7]],
@@ -267,7 +267,8 @@ fn assert_layers_agree(device: &Device, tolerance: f32, compared: impl Fn(CellTy
         }
     }
     eprintln!("{cases} tensors compared");
-    // Two ways and batches for each cell_type and each of the four stacks, and six tensors at least.
+    // Both implementations and both batches for each cell type and each of the four stacks, with at least six tensors
+    // each.
     assert!(cases >= 2 * 2 * 4 * 4 * 6);
 }
 
@@ -369,7 +370,7 @@ fn the_optimizer_takes_the_steps_of_the_cpu() {
     }
 }
 
-/// Ends a run after a step.
+/// Stops a run after a step.
 struct Until(u64, bool);
 
 impl Observer for Until {
@@ -386,7 +387,7 @@ impl Observer for Until {
     }
 }
 
-/// The best weights of a run that begins on one device and goes on on another.
+/// The best weights of a run that begins on one device and is resumed on another.
 fn trained(first: &Device, then: &Device) -> BTreeMap<String, Tensor> {
     let mut config = Config::default();
     (config.model.embedding_size, config.model.num_hiddens) = (8, 6);
@@ -449,9 +450,9 @@ fn trained(first: &Device, then: &Device) -> BTreeMap<String, Tensor> {
     weights.into_iter().collect()
 }
 
-/// Batches that are sent ahead, steps, averages and evaluations: the same weights wherever a run begins and ends.
+/// Uploaded batches, steps, averages and evaluations: the same weights wherever a run begins and ends.
 #[test]
-fn a_run_goes_on_on_another_device() {
+fn a_run_is_resumed_on_another_device() {
     let Some((device, _alone)) = gpu() else {
         return;
     };
@@ -468,7 +469,7 @@ fn a_run_goes_on_on_another_device() {
     }
 }
 
-/// Three steps of a language model of both directions over whole texts, with candidates that are drawn.
+/// Three steps of a bidirectional language model on whole texts, with sampled candidates.
 #[test]
 fn a_language_model_learns_as_on_the_cpu() {
     let Some((device, _alone)) = gpu() else {

@@ -1,4 +1,4 @@
-//! Data sets by hub id, against a server on this machine that speaks the least of the hub's API.
+//! Data sets by hub id, from a local server that implements a minimum of the hub's API.
 #![cfg(feature = "hub")]
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use birnn::data::{HubOptions, Progress, Source, SourceOptions, Split};
+use birnn::data::{DownloadProgress, HubOptions, Source, SourceOptions, Split};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -19,10 +19,10 @@ const TRAIN: &str = "plain_text/train-00000-of-00001.parquet";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret";
 
-/// An answer: status, further headers, body.
+/// A response: status, additional headers, body.
 type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
 
-/// What the server knows, and what it was asked.
+/// The server's responses and the requests it received.
 #[derive(Default)]
 struct State {
     answers: HashMap<String, Answer>,
@@ -37,7 +37,7 @@ struct Hub {
 }
 
 impl Hub {
-    /// A server that answers 404 to everything.
+    /// A server that answers every request with 404.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -45,7 +45,7 @@ impl Hub {
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that hangs up is no concern of the server.
+                // A closed connection is not an error of the server.
                 let _ = serve(stream, &shared);
             }
         });
@@ -57,7 +57,7 @@ impl Hub {
         }
     }
 
-    /// A server with the data set `o/n`, whose `main` holds these files under their hashes.
+    /// A server with the data set `o/n`, whose `main` has these files under their hashes.
     fn with_files(files: &[(&str, &[u8])]) -> Self {
         let hub = Self::start();
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
@@ -165,7 +165,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\n",
         body.len()
     );
-    // A rude server repeats the token.
+    // A misbehaving server echoes the token.
     head += &format!("X-Error-Message: no {}\r\n", token.unwrap_or_default());
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -177,17 +177,21 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     stream.flush()
 }
 
-/// Remembers what it is told.
+/// Records the reported progress.
 #[derive(Default)]
-struct Heard(Vec<(String, u64, Option<u64>)>);
+struct Recorder(Vec<(String, u64, Option<u64>)>);
 
-impl Progress for Heard {
+impl DownloadProgress for Recorder {
     fn download(&mut self, file: &str, done: u64, total: Option<u64>) {
         self.0.push((file.to_owned(), done, total));
     }
 }
 
-fn read(options: SourceOptions, split: &str, progress: &mut dyn Progress) -> Result<Split, String> {
+fn read(
+    options: SourceOptions,
+    split: &str,
+    progress: &mut dyn DownloadProgress,
+) -> Result<Split, String> {
     let source = Source::open("o/n", options).map_err(|error| error.to_string())?;
     source
         .split(split, progress)
@@ -229,7 +233,7 @@ fn texts(split: &Split) -> Vec<&str> {
     split.records.iter().map(|r| r.text.as_str()).collect()
 }
 
-/// The blobs in the cache.
+/// The number of blobs in the cache.
 fn blobs(cache: &Path) -> usize {
     fs::read_dir(cache.join("datasets--o--n/blobs")).map_or(0, Iterator::count)
 }
@@ -245,12 +249,15 @@ fn a_split_is_downloaded_once_and_then_read_from_the_cache() {
     assert_eq!(source.split_names().collect::<Vec<_>>(), ["train", "test"]);
     assert_eq!(hub.requests(), ["GET /api/datasets/o/n/revision/main"]);
 
-    let mut heard = Heard::default();
-    let split = source.split("train", &mut heard).unwrap();
+    let mut recorder = Recorder::default();
+    let split = source.split("train", &mut recorder).unwrap();
     assert_eq!(texts(&split), ["good", "bad"]);
     assert_eq!(split.origin, "o/n, train");
     let size = train.len() as u64;
-    assert_eq!(heard.0.last(), Some(&(TRAIN.to_owned(), size, Some(size))));
+    assert_eq!(
+        recorder.0.last(),
+        Some(&(TRAIN.to_owned(), size, Some(size)))
+    );
     let requests = hub.requests();
     assert_eq!(
         requests.iter().filter(|request| **request == get).count(),
@@ -280,11 +287,11 @@ fn a_split_is_downloaded_once_and_then_read_from_the_cache() {
 }
 
 #[test]
-fn offline_with_an_empty_cache_says_so() {
+fn offline_with_an_empty_cache_is_reported() {
     let hub = Hub::with_files(&[(TRAIN, &rows(&["a", "b"]))]);
     assert_eq!(
         read(hub.offline(), "train", &mut ()).unwrap_err(),
-        "o/n: the data set is not in the cache, and the network is not to be used; run once \
+        "o/n: the data set is not in the cache, and offline mode is on; run once \
          without HF_HUB_OFFLINE, or check HF_HOME"
     );
     assert_eq!(hub.requests(), [""; 0]);
@@ -296,8 +303,8 @@ fn a_file_with_the_wrong_hash_is_refused_and_removed() {
     let hub = Hub::with_files(&[(TRAIN, &good)]);
     hub.hold("main", TRAIN, &sha256(&good), &bad);
     hub.refuses(&format!(
-        "o/n, {TRAIN}: the file in the cache is not the one that the hub describes (its hash or \
-         size differs), and was removed; run the command again to download it anew"
+        "o/n, {TRAIN}: the file in the cache does not match the hub's description (its hash or \
+         size differs), and was removed; run the command again to download it"
     ));
     assert_eq!(blobs(hub.cache.path()), 0);
     assert!(
@@ -312,7 +319,7 @@ fn a_file_with_the_wrong_hash_is_refused_and_removed() {
         ["good", "bad"]
     );
 
-    // Damage after the download is found too.
+    // Damage after the download is detected too.
     let blob = hub
         .cache
         .path()
@@ -328,7 +335,7 @@ fn a_file_with_the_wrong_hash_is_refused_and_removed() {
 }
 
 #[test]
-fn a_page_about_an_error_is_not_taken_for_the_file() {
+fn an_error_page_is_not_mistaken_for_the_file() {
     let good = rows(&["good", "bad"]);
     let hub = Hub::with_files(&[(TRAIN, &good)]);
     let get = format!("GET /datasets/o/n/resolve/main/{TRAIN}");
@@ -384,18 +391,18 @@ fn the_conversion_of_the_hub_is_the_second_choice() {
     for options in [hub.options(), hub.offline()] {
         assert_eq!(texts(&read(options, "train", &mut ()).unwrap()), ["a", "b"]);
     }
-    // Asked for by name, only that revision will do.
+    // If a revision is requested by name, only that one is used.
     let mut options = hub.options();
     options.hub.revision = Some("v2".into());
     assert_eq!(
         read(options, "train", &mut ()).unwrap_err(),
         "o/n: there is no such data set, or it has no revision \"v2\", on the hub (404); check \
-         the id; a file or folder of this name is not here either"
+         the id; there is no local file or folder of this name either"
     );
 }
 
 #[test]
-fn paths_that_lead_out_of_the_cache_are_passed_over() {
+fn paths_that_lead_out_of_the_cache_are_skipped() {
     let hub = Hub::with_files(&[("../../train.parquet", b""), ("/train.parquet", b"")]);
     let message = read(hub.options(), "train", &mut ()).unwrap_err();
     assert!(message.contains("has no Parquet files"), "{message}");
@@ -405,8 +412,8 @@ fn paths_that_lead_out_of_the_cache_are_passed_over() {
 fn refusals_are_explained_without_the_token() {
     let hub = Hub::start();
     hub.refuses(
-        "o/n: there is no such data set on the hub (404); check the id; a file or folder of this \
-         name is not here either",
+        "o/n: there is no such data set on the hub (404); check the id; there is no local file or \
+         folder of this name either",
     );
     let info = "GET /api/datasets/o/n/revision/main";
     hub.answer(info, 401, vec![], b"");
@@ -425,7 +432,7 @@ fn refusals_are_explained_without_the_token() {
 }
 
 #[test]
-fn a_busy_hub_says_how_long_to_wait() {
+fn a_busy_hub_reports_how_long_to_wait() {
     let hub = Hub::start();
     let wait = vec![("Retry-After", "42".to_owned())];
     hub.answer("GET /api/datasets/o/n/revision/main", 429, wait, b"");
@@ -436,10 +443,10 @@ fn a_busy_hub_says_how_long_to_wait() {
 }
 
 #[test]
-fn a_hub_out_of_reach_is_told_with_its_cause() {
+fn an_unreachable_hub_is_reported_with_its_cause() {
     let hub = Hub::start();
     let mut options = hub.options();
-    // A port that was free a moment ago, and that nobody listens on.
+    // A port that was free a moment ago and has no listener.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -452,7 +459,6 @@ fn a_hub_out_of_reach_is_told_with_its_cause() {
         "{message}"
     );
     assert!(
-        message
-            .ends_with("); check the network; with HF_HUB_OFFLINE=1 what is in the cache is used")
+        message.ends_with("); check the network; with HF_HUB_OFFLINE=1 only the cache is used")
     );
 }

@@ -1,8 +1,8 @@
-//! Files that are wrong in one way each, and what is said of each of them.
+//! Files with one error each, and the message for each of them.
 //!
-//! `tests/malformed/generate.py` writes the files, `tests/malformed/expected.tsv` holds the whole
-//! message of each. With the environment variable `BIRNN_WRITE_EXPECTED=1` the list is written
-//! anew: read what changed.
+//! `tests/malformed/generate.py` writes the files, `tests/malformed/expected.tsv` holds the
+//! complete message for each. With the environment variable `BIRNN_WRITE_EXPECTED=1` the list is
+//! rewritten: review the changes.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ fn dataset() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/malformed")
 }
 
-/// A copy of one of the good folders.
+/// A copy of one of the intact folders.
 struct Folder(TempDir);
 
 impl Folder {
@@ -40,14 +40,14 @@ impl Folder {
         copy
     }
 
-    /// Puts the file `from` in the place of another.
+    /// Replaces a file by `from`.
     fn put(&self, name: &str, from: &Path) {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::copy(from, path).unwrap();
     }
 
-    /// Runs a reader on the folder; its message comes without the folder's path.
+    /// Runs a reader on the folder; the message is returned without the folder's path.
     fn read<T>(&self, read: impl FnOnce(&Path) -> birnn::Result<T>) -> Result<(), String> {
         outcome(read(self.0.path()), self.0.path())
     }
@@ -66,7 +66,7 @@ impl Folder {
 
 const CHECKPOINT: &str = "checkpoints/00000001";
 
-/// The whole message of a failed read, on one line and without the path of the folder.
+/// The complete message of a failed read, on one line and without the path of the folder.
 fn outcome<T>(result: birnn::Result<T>, folder: &Path) -> Result<(), String> {
     let Err(error) = result else { return Ok(()) };
     let mut message = error.to_string();
@@ -103,8 +103,8 @@ fn read(parser: &str, path: &Path) -> Result<(), String> {
         "tokenizer" => here(TextEncoder::load(path, &TextConfig::default()).map(drop)),
         "vectors" => {
             let words = [("good".to_owned(), 0), ("bad".to_owned(), 1)];
-            let mut go_on = |_, _| ControlFlow::Continue(());
-            here(read_vectors(path, &words, &mut go_on).map(drop))
+            let mut proceed = |_, _| ControlFlow::Continue(());
+            here(read_vectors(path, &words, &mut proceed).map(drop))
         }
         "model_config" | "model_tokenizer" | "weights" | "ngrams" => {
             let model = Folder::of(match parser {
@@ -147,7 +147,8 @@ fn read(parser: &str, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Writes the list of hashes that fits the files of a checkpoint: what is wrong is within them.
+/// Writes a matching list of hashes for the files of a checkpoint, so that the error is within
+/// them.
 fn list_hashes(checkpoint: &Path) {
     let line = |name: &str| {
         let hash = Sha256::digest(fs::read(checkpoint.join(name)).unwrap());
@@ -187,7 +188,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[test]
-fn what_the_malformed_files_are_made_of_is_good() {
+fn the_unmodified_files_are_valid() {
     for folder in ["good", "good_ngrams"] {
         assert_eq!(Folder::of(folder).model(), Ok(()), "{folder}");
     }
@@ -228,7 +229,7 @@ fn every_malformed_file_is_refused_with_the_expected_message() {
         let expected = expected
             .remove(name.as_str())
             .unwrap_or("a line in expected.tsv");
-        // Not even the list can ask for these.
+        // Not even the list may accept these.
         let refused = message != "accepted" && !message.starts_with("panic: ");
         if message != expected || !refused {
             problems += &format!("{name}\n  expected: {expected}\n  found:    {message}\n");
@@ -238,6 +239,6 @@ fn every_malformed_file_is_refused_with_the_expected_message() {
         problems += &format!("{name}\n  expected: a file\n  found:    none\n");
     }
     assert!(problems.is_empty(), "\n{problems}");
-    // None may vanish together with its line.
+    // No file may vanish together with its line.
     assert_eq!(found.len(), 540);
 }

@@ -1,4 +1,4 @@
-//! Language models that classifiers begin with: training, resuming, transfer, and the commands.
+//! Language models for initialising classifiers: training, resuming, transfer, and the commands.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::birnn;
 
 const CPU: Device = Device::Cpu;
 
-/// A small model over the bundled sample.
+/// A small model on the bundled sample.
 const SMALL: &[(&str, &str)] = &[
     ("model.embedding_size", "12"),
     ("model.num_hiddens", "12"),
@@ -35,7 +35,7 @@ fn config(more: &[(&str, &str)]) -> Config {
     Config::from_toml(None, &overrides).unwrap()
 }
 
-/// Notes what it is told, and ends the run after some step.
+/// Records the reports, and stops the run after some step.
 #[derive(Default)]
 struct Watch {
     stop_at: Option<u64>,
@@ -78,7 +78,7 @@ fn begin(config: &Config, dataset: &TextDataset, path: &Path, watch: &mut Watch)
     trainer(config, dataset).run(&mut run, watch).unwrap()
 }
 
-fn go_on(path: &Path, dataset: &TextDataset, watch: &mut Watch) -> Outcome {
+fn resume(path: &Path, dataset: &TextDataset, watch: &mut Watch) -> Outcome {
     let config = RunDirectory::config_of(path, RunKind::LanguageModel).unwrap();
     let data = dataset.fingerprints.clone();
     let mut resumed = RunDirectory::resume(path, RunKind::LanguageModel, data, &CPU).unwrap();
@@ -97,7 +97,7 @@ fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
     let losses = |epoch: usize| watch.epochs[epoch].validation_losses.clone();
     let (first, second) = (losses(0), losses(1));
     for direction in 0..2 {
-        // Predicting by frequencies alone costs 5.37 and 5.41 nats on these texts.
+        // Predicting by frequency alone costs 5.37 and 5.41 nats on these texts.
         assert!(first[direction] < 5.25, "{first:?}");
         assert!(
             second[direction] < first[direction],
@@ -114,7 +114,7 @@ fn both_directions_learn_and_a_resumed_run_ends_with_the_same_bytes() {
     let outcome = begin(&config, &dataset, &parts, &mut interrupted);
     assert_eq!(outcome, Outcome::Interrupted { step: steps / 2 });
     let mut rest = Watch::default();
-    go_on(&parts, &dataset, &mut rest);
+    resume(&parts, &dataset, &mut rest);
     assert_eq!(rest.steps.len() as u64, steps - steps / 2);
     let bytes = |path: &Path| std::fs::read(path.join("model.safetensors")).unwrap();
     assert!(bytes(&whole) == bytes(&parts));
@@ -158,7 +158,7 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
     );
     assert!(printed.contains(" train --data sample "), "{printed}");
 
-    // The same seed writes the same text; the likeliest one needs none.
+    // The same seed generates the same text; greedy decoding needs no seed.
     let generate = |more: &[&str]| {
         let begin = [
             "generate", "--model", "language", "--prompt", "The film", "--tokens", "12",
@@ -187,16 +187,18 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
     ];
     let sizes = &settings[..3];
     let output = run(path, &with_small(&classifier, sizes));
-    let told = stderr(&output);
-    assert!(output.status.success(), "{told}");
+    let progress = stderr(&output);
+    assert!(output.status.success(), "{progress}");
     assert!(
-        told.contains("from the language model in language: embedding.weight, encoder.bias_hh_l0,"),
-        "{told}"
+        progress.contains(
+            "initialised from the language model in language: embedding.weight, encoder.bias_hh_l0,"
+        ),
+        "{progress}"
     );
     let read = |folder: &str| std::fs::read(path.join(folder).join("tokenizer.json")).unwrap();
     assert!(read("language") == read("classifier"), "another vocabulary");
 
-    // What goes wrong names the place and the remedy.
+    // Errors name the place and the remedy.
     let mut other = with_small(&classifier[..5], &sizes[..1]);
     other.extend(["--set", "model.num_hiddens=13", "--force"]);
     let output = run(path, &other);
@@ -211,7 +213,8 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
     for (arguments, message) in [
         (
             &["predict", "--model", "language", "good"][..],
-            "config.json: this is a language model, not a classifier; begin a classifier with it",
+            "config.json: this is a language model, not a classifier; use it to initialise a \
+             classifier",
         ),
         (
             &["generate", "--model", "classifier", "--prompt", "good"],
@@ -219,11 +222,11 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
         ),
         (
             &["train", "--resume", "--out", "language"],
-            "language: this is a run of `birnn pretrain`; go on with a run of `birnn train`",
+            "language: this is a run of `birnn pretrain`; resume a run of `birnn train`",
         ),
         (
             &["pretrain", "--resume", "--out", "classifier"],
-            "classifier: this is a run of `birnn train`; go on with a run of `birnn pretrain`",
+            "classifier: this is a run of `birnn train`; resume a run of `birnn pretrain`",
         ),
         (
             &["generate", "--model", "language", "--prompt", " "],
@@ -247,9 +250,9 @@ fn from_a_language_model_to_texts_and_to_a_classifier() {
     }
 }
 
-/// Every parameter that both models have is the language model's, and the others are their own.
+/// Every parameter that both models share has the language model's values; the others are the classifier's own.
 #[test]
-fn a_classifier_begins_with_the_language_model() {
+fn a_classifier_is_initialised_from_the_language_model() {
     let config = config(&[("pretrain.epochs", "1")]);
     let dataset = dataset(&config);
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! No pass makes a subnormal number: they cost some processors a hundred times as long as others. That can be
-//! counted anywhere.
+//! No pass produces subnormal numbers: some processors take a hundred times as long for them. They can be counted on
+//! any processor.
 
 mod support;
 
@@ -45,7 +45,7 @@ fn check(shape: &str, cell: CellType) {
     }
 }
 
-/// The textbook's sizes but for the number of rows, read at both ends: gradients vanish between them.
+/// The textbook's sizes except for the number of rows, pooled at both ends: gradients vanish in between.
 #[test]
 fn the_textbook_classifier_makes_none() {
     for cell in CellType::ALL {
@@ -60,7 +60,7 @@ fn long_single_rows_make_none() {
     }
 }
 
-/// Everything that a run keeps to go on from, in the files of its last checkpoint.
+/// The complete state of a run, in the files of its last checkpoint.
 fn in_checkpoints(run: &Path) -> Count {
     let mut count = Count::default();
     for checkpoint in std::fs::read_dir(run.join("checkpoints")).unwrap() {
@@ -81,7 +81,7 @@ fn in_checkpoints(run: &Path) -> Count {
     count
 }
 
-/// Word vectors, n-grams and network, averaged and clipped, on the bundled sample.
+/// Word vectors, n-grams and network, with averaging and clipping, on the bundled sample.
 #[test]
 fn a_run_of_the_fast_recipe_makes_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn a_run_of_the_fast_recipe_makes_none() {
     assert_eq!(count.subnormal, 0);
 }
 
-/// Over all steps of a run, sampled softmax and tied embeddings included.
+/// Over all steps of a run, including sampled softmax and tied embeddings.
 #[test]
 fn a_language_model_makes_none() {
     let _alone = ALONE.lock();

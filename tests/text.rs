@@ -1,4 +1,4 @@
-//! The text stage as a user sees it: what becomes of a text, and what of a bad tokenizer.json.
+//! The text stage from the user's point of view: tokens of texts, and errors for bad tokenizer files.
 
 use birnn::text::{MAX_VOCABULARY, PAD, TextConfig, TextEncoder, TokenKind, Truncate, UNKNOWN};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn words(texts: &[&str]) -> TextEncoder {
     train(texts, &config(TokenKind::Word))
 }
 
-/// The tokens of `text`, learnt from the text itself.
+/// The tokens of `text`, with a vocabulary learnt from the text itself.
 fn tokens_of(text: &str) -> Vec<String> {
     tokens(&words(&[text]), text)
 }
@@ -167,7 +167,7 @@ fn contractions_numbers_symbols_and_scripts() {
 }
 
 #[test]
-fn the_special_tokens_cannot_be_written_in_a_text() {
+fn special_tokens_cannot_be_produced_by_a_text() {
     let encoder = words(&["pad unk < >"]);
     assert_eq!(
         tokens(&encoder, "<pad> <unk>"),
@@ -188,7 +188,7 @@ fn characters() {
 }
 
 #[test]
-fn pieces_of_words_in_any_language() {
+fn subwords_in_any_language() {
     let texts = ["low lower lowest", "low lower", "电影很好看", "电影不好看"];
     let encoder = train(&texts, &config(TokenKind::Bpe));
     assert_eq!(encoder.id(PAD), Some(0));
@@ -249,7 +249,7 @@ fn a_saved_tokenizer_reads_the_same() {
 }
 
 #[test]
-fn a_batch_is_its_texts_one_by_one_and_can_be_broken_off() {
+fn a_batch_gives_the_tokens_of_each_text_and_can_be_stopped() {
     let texts = varied_texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let encoder = words(&texts);
@@ -296,7 +296,7 @@ fn long_texts_are_shortened() {
 }
 
 #[test]
-fn training_says_what_it_lacks() {
+fn training_names_what_is_missing() {
     let error = |texts: &[&str], config: &TextConfig| {
         let trained = TextEncoder::train(texts, config, &mut |_, _| ());
         trained.unwrap_err().to_string()
@@ -324,7 +324,7 @@ fn training_says_what_it_lacks() {
     }
 }
 
-/// A tokenizer with everything that should not reach our ids.
+/// A tokenizer with all settings that must not affect our ids.
 fn bert() -> Value {
     json!({
         "version": "1.0",
@@ -489,11 +489,11 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
         ),
         (
             model(word_level(json!({"u": 0, "a": u32::MAX}))),
-            "the token \"a\" has the id 4294967295; ids lie below 16777216",
+            "the token \"a\" has the id 4294967295; ids must be below 16777216",
         ),
         (
             model(word_level(json!({"u": 0, "a": MAX_VOCABULARY}))),
-            "the token \"a\" has the id 16777216; ids lie below 16777216",
+            "the token \"a\" has the id 16777216; ids must be below 16777216",
         ),
         (
             model(word_level(json!({"u": 0, "a": 1, "b": 1}))),
@@ -503,7 +503,7 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
             "{\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"u\",\
              \"vocab\":{\"u\":0,\"a\":1,\"a\":2}}}"
                 .into(),
-            "the token \"a\" stands twice",
+            "the token \"a\" occurs twice",
         ),
         (
             "{\"model\":{\"vocab\":{}},\"model\":{\"vocab\":{}}}".into(),
@@ -523,11 +523,11 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
         ),
         (
             model(json!({"type": "WordLevel", "unk_token": "u", "vocab": [["u", 0.0]]})),
-            "a WordLevel vocabulary is not written like this one",
+            "the vocabulary does not have the form of a WordLevel vocabulary",
         ),
         (
             model(json!({"type": "Unigram", "unk_id": 0, "vocab": {"u": 0}})),
-            "a Unigram vocabulary is not written like this one",
+            "the vocabulary does not have the form of a Unigram vocabulary",
         ),
         (
             model(json!({"type": "Unigram", "unk_id": 0, "vocab": []})),
@@ -552,7 +552,7 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
         ),
         (
             bpe(json!(["a b c"]), Value::Null),
-            "merge 1 is not two pieces",
+            "merge 1 is not two subwords",
         ),
         (
             bpe(json!([["a", "a", "a"]]), Value::Null),
@@ -560,11 +560,11 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
         ),
         (
             bpe(json!([["a", "#b"], ["a", "é"]]), json!("#")),
-            "merge 2 is not two pieces",
+            "merge 2 is not two subwords",
         ),
         (
             bpe(json!([["a", "a"]]), json!("a long prefix")),
-            "merge 1 is not two pieces",
+            "merge 1 is not two subwords",
         ),
         (
             with("version", json!("9.0")),
@@ -629,7 +629,7 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
         ),
         (
             added(json!(u32::MAX), "x"),
-            "the added token \"x\" has the id 4294967295; ids lie below 16777216",
+            "the added token \"x\" has the id 4294967295; ids must be below 16777216",
         ),
         (
             with("added_tokens", json!([{"id": 3}])),
@@ -659,8 +659,7 @@ fn bad_tokenizer_files_are_refused_and_none_panics() {
     );
 }
 
-/// A tokenizer for words does without the crate; a file that says the same in other words goes
-/// to it.
+/// A word tokenizer does not use the crate; a file that describes the same tokenizer differently does.
 #[test]
 fn words_are_the_same_through_the_crate() {
     let texts = varied_texts();
@@ -684,13 +683,13 @@ fn words_are_the_same_through_the_crate() {
             assert_eq!(encoder.id("good"), trained.id("good"));
             encoder.to_json().unwrap()
         };
-        // Composing twice is composing once.
+        // Composing twice gives the same as composing once.
         through_the_crate(&|value| {
             let steps = value["normalizer"]["normalizers"].as_array_mut().unwrap();
             steps.insert(2, json!({"type": "NFC"}));
         });
         through_the_crate(&|value| value["decoder"] = json!({"type": "Fuse"}));
-        // A kind that is not named; it is saved as all are.
+        // A model without a kind; it is saved with one.
         let saved = through_the_crate(&|value| {
             value["model"].as_object_mut().unwrap().remove("type");
         });
@@ -708,7 +707,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn cut_and_bent_files_never_panic() {
+fn truncated_and_corrupted_files_never_panic() {
     for whole in [
         bert().to_string(),
         words(&["a b don't"]).to_json().unwrap(),
@@ -723,7 +722,7 @@ fn cut_and_bent_files_never_panic() {
             for with in [b'0', b'"', 0xff] {
                 let mut bent = whole.clone().into_bytes();
                 bent[at] = with;
-                // Refused or usable; both are fine, a panic is not.
+                // Refused or usable; either is fine, but not a panic.
                 if let Ok(encoder) = load(&bent) {
                     encoder.encode("a b abab don't goodness").unwrap();
                     encoder.to_json().unwrap();

@@ -1,5 +1,5 @@
-//! What breaks runs and files, again and again. By default a few rounds of everything; all of it, as
-//! README's section on reliability counts it, with
+//! Repeatedly breaks runs and files. By default a few rounds of everything; the complete set, as counted in
+//! docs/reliability.md, with
 //!
 //! ```sh
 //! BIRNN_TORTURE=full cargo test --release --test torture -- --nocapture
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The first number by default, the second one if everything is wanted.
+/// The first number by default, the second one for the complete set.
 fn rounds(few: usize, all: usize) -> usize {
     match std::env::var("BIRNN_TORTURE").as_deref() {
         Ok("full") => all,
@@ -31,7 +31,7 @@ fn rounds(few: usize, all: usize) -> usize {
     }
 }
 
-/// A run of 480 steps with everything that is fitted before the first one.
+/// A run of 480 steps with everything that can be fitted before the first one.
 const RUN: [&str; 21] = [
     "train",
     "--seed=2",
@@ -62,7 +62,7 @@ fn birnn(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The checkpoints of a run, the newest first.
+/// The checkpoints of a run, newest first.
 fn checkpoints(run: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(run.join("checkpoints")) else {
         return Vec::new();
@@ -75,10 +75,10 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// What must be the same, interrupted or not: the model, the last state, and the log but for its times.
+/// What must be identical, interrupted or not: the model, the last state, and the log except for its times.
 type RunResult = (Vec<u8>, Vec<u8>, Vec<String>);
 
-/// How long the run takes if nothing ends it, and its result.
+/// The duration of an uninterrupted run, and its result.
 fn uninterrupted(folder: &Path) -> (Duration, RunResult) {
     let started = Instant::now();
     let arguments = [&RUN[..], &["--out", "whole"]].concat();
@@ -118,7 +118,7 @@ fn a_run_killed_again_and_again_ends_as_if_it_had_not_been() {
         let mut arguments = begin.clone();
         loop {
             let mut child = birnn(folder, &arguments).spawn().unwrap();
-            // Of a third of the run at most, so that most runs are killed more than once.
+            // At most a third of the run, so that most runs are killed more than once.
             let wait = duration.mul_f64(rng.uniform() / 3.0);
             std::thread::sleep(wait.max(Duration::from_millis(1)));
             let ended = child.try_wait().unwrap();
@@ -129,7 +129,7 @@ fn a_run_killed_again_and_again_ends_as_if_it_had_not_been() {
             child.kill().unwrap();
             child.wait().unwrap();
             kills += 1;
-            // Before the first checkpoint there is nothing to go on from.
+            // Before the first checkpoint there is nothing to resume from.
             arguments = match checkpoints(&out).is_empty() {
                 true => begin.clone(),
                 false => vec!["train", "--resume", "--out", "run"],
@@ -142,16 +142,16 @@ fn a_run_killed_again_and_again_ends_as_if_it_had_not_been() {
     println!("{kills} kills in {runs} runs: every model, state and log the same");
 }
 
-/// A folder's content is gone, or was never there.
+/// A folder is empty or does not exist.
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
 }
 
-/// The longest time before a process says what is to become of signals.
+/// The maximum time before a process has installed its signal handlers.
 const BEGIN: Duration = Duration::from_millis(30);
 
 #[test]
-fn a_run_ended_by_a_signal_says_how_it_goes_on_and_does() {
+fn a_run_stopped_by_a_signal_prints_how_to_resume_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (duration, expected) = uninterrupted(folder);
@@ -174,11 +174,11 @@ fn a_run_ended_by_a_signal_says_how_it_goes_on_and_does() {
             assert!(kill.unwrap().success());
         }
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        let last = said.lines().next_back().unwrap_or_default();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let last = stderr.lines().next_back().unwrap_or_default();
         match (output.status.code(), output.status.signal()) {
             (Some(0), None) => {}
-            // Before the program had begun: it takes a few milliseconds to ask for its signals.
+            // Before the signal handlers were installed, which takes a few milliseconds.
             (None, Some(signal)) if signal == number && wait < BEGIN && is_empty(&out) => {
                 at_once += 1;
                 continue;
@@ -186,20 +186,20 @@ fn a_run_ended_by_a_signal_says_how_it_goes_on_and_does() {
             (Some(code), None) if code == 128 + number => match last {
                 "interrupted before the first step: nothing to save" => {
                     before += 1;
-                    assert!(is_empty(&out), "{said}");
+                    assert!(is_empty(&out), "{stderr}");
                     continue;
                 }
                 command => {
                     within += 1;
                     let command = command.trim_start().split_once(' ').unwrap();
-                    assert_eq!(command.1, "train --resume --out run", "{said}");
+                    assert_eq!(command.1, "train --resume --out run", "{stderr}");
                     let resume = ["train", "--resume", "--out", "run"];
                     assert!(birnn(folder, &resume).status().unwrap().success());
                 }
             },
-            other => panic!("{name}: {other:?}\n{said}"),
+            other => panic!("{name}: {other:?}\n{stderr}"),
         }
-        assert!(result(&out) == expected, "round {round}: {said}");
+        assert!(result(&out) == expected, "round {round}: {stderr}");
         fs::remove_dir_all(&out).unwrap();
     }
     assert!(within > 0);

@@ -42,12 +42,12 @@ def train(path, cell, epochs, weights):
     nn.ModuleDict({"encoder": layer, "decoder": decoder}).load_state_dict(load_file(weights))
     parameters = [*layer.parameters(), *decoder.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.0)
-    pieces = length // STEPS
+    segments = length // STEPS
     started = time.perf_counter()
     for _ in range(epochs):
         state, total = None, 0.0
-        for piece in range(pieces):
-            steps = slice(piece * STEPS, (piece + 1) * STEPS)
+        for segment in range(segments):
+            steps = slice(segment * STEPS, (segment + 1) * STEPS)
             one_hot = nn.functional.one_hot(inputs[steps], VOCABULARY).float()
             output, state = layer(one_hot, state)
             loss = nn.functional.cross_entropy(
@@ -61,13 +61,13 @@ def train(path, cell, epochs, weights):
             detach = lambda tensor: tensor.detach()
             state = tuple(map(detach, state)) if cell == "lstm" else state.detach()
     seconds = time.perf_counter() - started
-    perplexity = torch.tensor(total / pieces).exp().item()
-    rate = epochs * pieces * BATCH * STEPS / seconds
+    perplexity = torch.tensor(total / segments).exp().item()
+    rate = epochs * segments * BATCH * STEPS / seconds
     print(f"perplexity {perplexity:.4f}, {rate:.0f} characters/s")
 
 
 def figures(command):
-    """Perplexity and characters a second of a process."""
+    """The perplexity and the characters per second of a process."""
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"perplexity ([\d.]+), (\d+) characters/s", printed)
     return float(found[1]), float(found[2])

@@ -50,7 +50,7 @@ class Measure:
 
     name: str
     title: str
-    # What PyTorch's process does: training, inference, latency, padded or packed.
+    # The task of the PyTorch process: training, inference, latency, padded or packed.
     task: str
     # The part of `birnn bench`, and where its figure is in the JSON.
     part: str
@@ -107,7 +107,7 @@ MEASURES = [
     ),
 ]
 
-# What holds PyTorch and its libraries to an instruction set.
+# Restricts PyTorch and its libraries to an instruction set.
 TORCH_ENVIRONMENT = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
@@ -121,10 +121,10 @@ THREADS = training("threads", "birnn alone: 1 thread against {threads}", TEXTBOO
 
 
 class Failure(Exception):
-    """Something that the user can mend."""
+    """An error that the user can correct."""
 
 
-# PyTorch's side: runs in a process of its own and prints one JSON object.
+# The PyTorch side: runs in a separate process and prints one JSON object.
 
 
 def torch_side(job):
@@ -139,7 +139,7 @@ def torch_side(job):
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[job["cell"]]
 
     class Classifier(torch.nn.Module):
-        """The textbook's bidirectional classifier, read at both ends."""
+        """The textbook's bidirectional classifier, pooled at both ends."""
 
         def __init__(self):
             super().__init__()
@@ -148,14 +148,14 @@ def torch_side(job):
             self.decoder = torch.nn.Linear(4 * num_hiddens, CLASSES)
 
         def forward(self, tokens):
-            # Tokens are [B, T], the layers want [T, B, E].
+            # Tokens are [B, T], the layers expect [T, B, E].
             outputs, _ = self.encoder(self.embedding(tokens.t()))
             return self.decoder(torch.cat([outputs[0], outputs[-1]], dim=1))
 
     device = torch.device(job["device"])
 
     def finish():
-        # What a GPU has been asked to do, it does later.
+        # GPU work is asynchronous.
         if device.type == "cuda":
             torch.cuda.synchronize()
 
@@ -229,7 +229,7 @@ def flush_in_every_thread(torch):
 
 
 def peak_memory():
-    """The largest resident set of this process in bytes, where the system counts it (Linux)."""
+    """The peak resident set size of this process in bytes, if the system reports it (Linux)."""
     try:
         for line in pathlib.Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -243,7 +243,7 @@ def peak_memory():
 
 
 def seconds_of_others():
-    """Processor seconds so far of whatever is not a child of ours, where the system counts them."""
+    """CPU seconds so far of all processes that are not our children, if the system counts them."""
     try:
         with open("/proc/stat", encoding="ascii") as stat:
             # user, nice, system, idle, iowait, irq, softirq, steal
@@ -256,7 +256,7 @@ def seconds_of_others():
 
 
 def run(command, what, loads, more_environment=None):
-    """The JSON object that a command prints. Notes in `loads` how many processors others used."""
+    """The JSON object that a command prints. Records in `loads` how many CPUs other processes used."""
     before, started = seconds_of_others(), time.monotonic()
     environment = {**os.environ, **(more_environment or {})}
     try:
@@ -264,7 +264,7 @@ def run(command, what, loads, more_environment=None):
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
     except OSError as error:
-        remedy = "build birnn (cargo build --release) or name it with --birnn; name a Python with --python"
+        remedy = "build birnn (cargo build --release) or give its path with --birnn; give a Python with --python"
         raise Failure(f"{what} cannot be started: {error}; {remedy}") from error
     if before is not None:
         loads.append((seconds_of_others() - before) / (time.monotonic() - started))
@@ -272,7 +272,7 @@ def run(command, what, loads, more_environment=None):
         lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise Failure(
             f"{what} ended with code {done.returncode}: {lines[-1]}; "
-            "name a Python with PyTorch with --python"
+            "give a Python with PyTorch with --python"
         )
     try:
         return json.loads(done.stdout)
@@ -281,14 +281,14 @@ def run(command, what, loads, more_environment=None):
 
 
 class Comparison:
-    """Both sides, and what they are run with."""
+    """Both sides, and their settings."""
 
     def __init__(self, options):
         self.options = options
         self.torch = {}
         self.machine = {}
         self.rows = None
-        # Of every run, how many processors others used.
+        # The number of CPUs that other processes used, for every run.
         self.loads = []
 
     def ours(self, measure, threads):
@@ -342,14 +342,14 @@ class Comparison:
             return self.ours(measure, 1), None, self.ours(measure, self.options.threads)
         ours = self.ours(measure, self.options.threads)
         theirs = self.theirs(measure, flush=False)
-        # A GPU has no use for it, and memory does not depend on it.
+        # It does not apply to GPUs, and does not affect memory.
         once = self.options.device != "cpu" or measure.unit == "GB"
         flushed = None if once else self.theirs(measure, flush=True)
         return theirs, flushed, ours
 
 
 def summary(measure, rounds, threads):
-    """Medians and ratios of the rounds of a measure, against the faster way of the other side."""
+    """Medians and ratios of the rounds of a measure, against the faster variant of the other side."""
     theirs, flushed, ours = zip(*rounds)
     medians = statistics.median(theirs), statistics.median(flushed) if all(flushed) else None
     is_flushed = medians[1] is not None and medians[1] < medians[0]
@@ -446,7 +446,7 @@ def read_options():
     for name in names:
         if name not in known:
             parser.error(f"there is no measure {name!r}; choose from {', '.join(known)}")
-    # On a GPU neither the host's threads nor its memory are what counts.
+    # On a GPU neither the host's threads nor its memory matter.
     # The large step is for them.
     beside_the_point = {THREADS.name, "memory"} if options.device != "cpu" else {"large"}
     if options.threads == 1:
@@ -468,20 +468,20 @@ def main():
         for measure in options.measures:
             theirs, flushed, ours = comparison.round(measure)
             rounds[measure].append((theirs, flushed, ours))
-            beside = "" if flushed is None else f" ({flushed:.3f} flushed)"
+            flushed_text = "" if flushed is None else f" ({flushed:.3f} flushed)"
             faster = theirs if flushed is None else min(theirs, flushed)
             print(
                 f"round {number} of {options.rounds}, {measure.name}: "
-                f"{theirs:.3f}{beside} and {ours:.3f} {measure.unit}, ratio {faster / ours:.2f}",
+                f"{theirs:.3f}{flushed_text} and {ours:.3f} {measure.unit}, ratio {faster / ours:.2f}",
                 file=sys.stderr,
                 flush=True,
             )
-    # Where others took more than a tenth of a processor in an average run.
+    # Measures during which other processes used more than a tenth of a CPU on average.
     load = statistics.fmean(comparison.loads) if comparison.loads else 0.0
     load = load if load > 0.1 else None
     warning = None
     if load:
-        warning = f"The machine was busy ({load:.1f} processors beside this): do not trust the ratios."
+        warning = f"The machine was busy ({load:.1f} CPUs used by other processes): do not trust the ratios."
         print(warning, file=sys.stderr)
     results = [summary(measure, of, options.threads) for measure, of in rounds.items()]
     machine, torch = comparison.machine, comparison.torch

@@ -1,4 +1,4 @@
-//! AdamW's step on the elements of a parameter: its moments and its difference from its average in one pass.
+//! AdamW's step on the elements of a parameter: its moments and its difference from the average in one pass.
 
 use crate::instructions::InstructionSet;
 use crate::subnormals::{flushed, flushed_below};
@@ -11,21 +11,21 @@ pub struct Scalars {
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f32,
-    /// Learning rate over the first moment's bias correction.
+    /// Learning rate divided by the first moment's bias correction.
     pub step_size: f32,
-    /// One over the root of the second moment's bias correction.
+    /// Reciprocal of the square root of the second moment's bias correction.
     pub root_correction: f32,
-    /// What remains of a weight after decay.
+    /// The factor of weight decay: one minus learning rate times decay.
     pub keep: f32,
-    /// Factor on the gradient.
+    /// The factor of the gradient.
     pub scale: f32,
-    /// Factor on a weight's change, which is then taken from its difference from its average.
+    /// The factor of a weight's change, which is then subtracted from its difference from the average.
     pub average: f32,
 }
 
-/// The same elements of a parameter, its moments, and (or nothing) its difference from its average.
+/// The same range of elements of a parameter, its moments, and its difference from the average (or an empty slice).
 #[derive(Default)]
 pub struct Span<'a> {
     /// The parameter.
@@ -34,12 +34,12 @@ pub struct Span<'a> {
     pub first: &'a mut [f32],
     /// Its second moment.
     pub second: &'a mut [f32],
-    /// Its difference from its average, or nothing.
+    /// Its difference from the average, or an empty slice.
     pub difference: &'a mut [f32],
 }
 
 impl<'a> Span<'a> {
-    /// The first `len` elements and the others.
+    /// Splits after the first `len` elements.
     #[must_use]
     pub fn split(self, len: usize) -> (Self, Self) {
         let averaged = len.min(self.difference.len());
@@ -63,37 +63,36 @@ impl<'a> Span<'a> {
     }
 }
 
-/// What one task updates: the pieces of a span that stand at `starts` and are as long as their
-/// parts of the gradient.
+/// The work of one task: the slices of a span that begin at `starts`, each as long as its part of the gradient.
 pub struct Block<'a> {
     /// The elements.
     pub span: Span<'a>,
-    /// Where the pieces begin.
+    /// The offsets of the slices.
     pub starts: Vec<usize>,
-    /// Their gradients, one after the other.
+    /// Their gradients, concatenated.
     pub gradient: &'a [f32],
 }
 
 impl Block<'_> {
-    /// Takes the step.
+    /// Performs the step.
     ///
     /// # Panics
-    /// Pieces that do not lie in the span.
+    /// The slices do not lie within the span.
     pub fn update(self, scalars: &Scalars) {
         let block = self;
         InstructionSet::current().run(Update { block, scalars });
     }
 }
 
-/// Gradients below this, 2^-55, do not count in the second moment: the root of what they would add there
-/// is below a tenth of the rounding error of an epsilon of 1e-8, and their squares may be subnormal.
+/// Gradients below this, 2^-55, are ignored in the second moment: the square root of their contribution is below a
+/// tenth of the rounding error of an epsilon of 1e-8, and their squares may be subnormal.
 const SMALLEST_SQUARED: f32 = f32::from_bits((127 - 55) << 23);
 
-/// Second moments below its square, 2^-110, are zero.
+/// Second moments below its square, 2^-110, are treated as zero.
 const SMALLEST_SQUARE: f32 = SMALLEST_SQUARED * SMALLEST_SQUARED;
 
-/// The update of a block. Not a closure: what calls one may be compiled on its own, without the
-/// instructions that the dispatch has chosen.
+/// The update of a block. Not a closure, as code that calls a closure may be compiled separately, without the selected
+/// instruction set.
 struct Update<'a> {
     block: Block<'a>,
     scalars: &'a Scalars,
@@ -107,8 +106,8 @@ impl NullaryFnOnce for Update<'_> {
         let Self { block, scalars } = self;
         let span = block.span;
         let width = block.gradient.len() / block.starts.len();
-        let pieces = block.gradient.chunks_exact(width);
-        for (&start, gradient) in block.starts.iter().zip(pieces) {
+        let rows = block.gradient.chunks_exact(width);
+        for (&start, gradient) in block.starts.iter().zip(rows) {
             let range = start..start + width;
             let parameter = &mut span.parameter[range.clone()];
             let first = &mut span.first[range.clone()];
@@ -150,7 +149,7 @@ impl Scalars {
         }
     }
 
-    /// The next value of a weight; its moments are moved, and flushed.
+    /// The next value of a weight; updates and flushes its moments.
     #[inline(always)]
     fn next(&self, w: f32, first: &mut f32, second: &mut f32, g: f32) -> f32 {
         let g = flushed(g * self.scale);

@@ -1,20 +1,20 @@
-//! Buffers that are used again.
+//! A pool of reusable buffers.
 //!
-//! A training step of the textbook's model (64 texts of 500 tokens) has up to 384 MB of them. Asked
-//! from the operating system anew at every step, they cost a seventh of the step's time.
+//! A training step of the textbook's model (64 texts of 500 tokens) uses up to 384 MB of buffers.
+//! Requesting them from the operating system at every step would cost a seventh of the step's time.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 static POOL: Pool = Pool(Mutex::new(Vec::new()));
 
-/// A slice of numbers whose memory goes back to a pool when it is dropped. There are never more of
+/// A slice of numbers whose memory returns to a pool when it is dropped. There are never more of
 /// them than were once in use at the same time.
 #[derive(Debug)]
 pub(super) struct Buffer(Vec<f32>);
 
 impl Buffer {
-    /// `len` numbers of any value: for what is overwritten before it is read.
+    /// `len` numbers of unspecified value: for buffers that are overwritten before they are read.
     pub(super) fn new(len: usize) -> Self {
         Self(POOL.take(len))
     }
@@ -26,12 +26,12 @@ impl Drop for Buffer {
     }
 }
 
-/// Memory that nobody uses at present.
+/// Memory that is currently unused.
 struct Pool(Mutex<Vec<Vec<f32>>>);
 
 impl Pool {
-    /// `len` numbers of any value, in the smallest memory that has room for them, else in the
-    /// largest, which then grows.
+    /// `len` numbers of unspecified value, in the smallest memory that has room for them, or else
+    /// in the largest, which then grows.
     fn take(&self, len: usize) -> Vec<f32> {
         if len == 0 {
             return Vec::new();
@@ -47,7 +47,7 @@ impl Pool {
         };
         drop(free);
         if data.capacity() < len {
-            // Nothing in it is worth copying to its new place.
+            // Cleared first, as its contents are not worth copying when it grows.
             data = Vec::new();
         }
         data.resize(len, 0.0);
@@ -81,18 +81,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_used_again_whatever_the_size() {
+    fn memory_is_reused_for_any_size() {
         let pool = Pool(Mutex::new(Vec::new()));
         let (small, large) = (pool.take(10), pool.take(100));
-        let places = (small.as_ptr(), large.as_ptr());
+        let addresses = (small.as_ptr(), large.as_ptr());
         pool.give(large);
         pool.give(small);
         let small = pool.take(7);
         let large = pool.take(11);
-        assert_eq!((small.as_ptr(), large.as_ptr()), places);
+        assert_eq!((small.as_ptr(), large.as_ptr()), addresses);
         assert_eq!((small.len(), large.len()), (7, 11));
         pool.give(small);
-        // Nothing fits: the one there is makes way.
+        // Nothing is large enough: the existing memory is replaced.
         assert_eq!(pool.take(1000).len(), 1000);
         assert!(pool.0.lock().unwrap().is_empty());
         assert!(pool.take(0).is_empty());

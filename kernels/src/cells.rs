@@ -1,11 +1,10 @@
 //! The equations of each cell for a few registers of hidden units, forward and backward.
 //!
-//! A layer keeps the gates of a row as blocks of H numbers. An LSTM has PyTorch's four. A GRU's
-//! new gate needs the sums over input and over state apart, so it has four as well, in such an
-//! order that the blocks with a sum over the input are neighbours, and those with a sum over the
-//! state are:
+//! A layer stores the gates of a row as blocks of H numbers. An LSTM has PyTorch's four. A GRU's new gate needs the
+//! pre-activations from input and state separately, so it has four as well, ordered so that the blocks with a
+//! contribution from the input are adjacent, and those with a contribution from the state too:
 //!
-//! | cell_type | blocks | `W_ih x + b_ih` goes into | `W_hh h + b_hh` goes into |
+//! | cell type | blocks | `W_ih x + b_ih` goes into | `W_hh h + b_hh` goes into |
 //! |---|---|---|---|
 //! | RNN | h | h | h |
 //! | LSTM | i, f, g, o | i, f, g, o | i, f, g, o |
@@ -13,33 +12,33 @@
 //!
 //! where `m = W_hn h + b_hn`.
 //!
-//! What is carried from step to step, and the gradients of the sums, are flushed: numbers that vanish over
-//! many steps become zero before they are subnormal (see [`crate::subnormals`]).
+//! Numbers that are carried from step to step, and the gradients of the pre-activations, are flushed: numbers that
+//! vanish over many steps become zero before they are subnormal (see [`crate::subnormals`]).
 
 use super::lanes::Lanes;
 use super::math::{sigmoid, tanh};
 use crate::subnormals::SMALLEST_KEPT;
 use pulp::Simd;
 
-/// The most blocks that a cell has.
+/// The maximum number of blocks of a cell.
 pub(super) const MAX_BLOCKS: usize = 4;
 
-/// A few registers of each block. Those that a cell does not have are without meaning.
+/// A few registers of each block. Blocks that a cell does not have are unused.
 pub(super) type Blocks<S, const N: usize> = [Lanes<S, N>; MAX_BLOCKS];
 
-/// What a step makes of the sums in its blocks.
+/// The result of a step for the pre-activations in its blocks.
 pub(super) struct StepOutput<S: Simd, const N: usize> {
-    /// The values of the gates, kept for the backward pass.
+    /// The gate values, saved for the backward pass.
     pub(super) gates: Blocks<S, N>,
     /// The next hidden state.
     pub(super) h: Lanes<S, N>,
-    /// The next cell state; without meaning if the cell_type has none.
+    /// The next cell state; unused if the cell type has none.
     pub(super) c: Lanes<S, N>,
 }
 
-/// What the gradient of a step depends on.
+/// The values on which the gradient of a step depends.
 pub(super) struct StepCache<S: Simd, const N: usize> {
-    /// The values of the gates.
+    /// The gate values.
     pub(super) gates: Blocks<S, N>,
     /// The hidden state before the step.
     pub(super) h_previous: Lanes<S, N>,
@@ -51,42 +50,41 @@ pub(super) struct StepCache<S: Simd, const N: usize> {
     pub(super) c: Lanes<S, N>,
 }
 
-/// The gradients that a step passes on.
+/// The gradients computed by a step.
 pub(super) struct Gradients<S: Simd, const N: usize> {
-    /// Of the sums in the blocks.
-    pub(super) sums: Blocks<S, N>,
+    /// Of the pre-activations in the blocks.
+    pub(super) preactivations: Blocks<S, N>,
     /// Of the hidden state before the step, without the part that passes through `W_hh`.
     pub(super) h: Lanes<S, N>,
     /// Of the cell state before the step.
     pub(super) c: Lanes<S, N>,
 }
 
-/// A recurrence, as the passes need it.
+/// The recurrence of a cell type.
 pub(super) trait Cell: Send + Sync {
-    /// For each block with a sum over the input, the first ones, its gate in PyTorch's order.
+    /// For each block with a contribution from the input (the first ones), its gate in PyTorch's order.
     const INPUT: &'static [usize];
-    /// For each block with a sum over the state, the last ones, its gate in PyTorch's order.
+    /// For each block with a contribution from the state (the last ones), its gate in PyTorch's order.
     const HIDDEN: &'static [usize];
     /// Number of blocks.
     const BLOCKS: usize;
-    /// Whether the state has a cell beside `h`.
+    /// Whether the state has a cell `c` in addition to `h`.
     const HAS_CELL: bool;
-    /// Whether the gradient needs the values of the gates.
+    /// Whether the gradient needs the gate values.
     const KEEPS_GATES: bool;
-    /// Whether a part of `h` reaches the next step beside `W_hh`.
+    /// Whether a part of `h` reaches the next step without passing through `W_hh`.
     const CARRIES: bool;
 
     /// A step.
     fn forward<S: Simd, const N: usize>(
-        sums: Blocks<S, N>,
+        preactivations: Blocks<S, N>,
         h: Lanes<S, N>,
         c: Lanes<S, N>,
     ) -> StepOutput<S, N>;
 
-    /// The gradient of a step, from those of the states after it, which are flushed. The caller flushes
-    /// what comes out.
+    /// The gradient of a step, from those of the states after it, which are flushed. The caller flushes the result.
     fn backward<S: Simd, const N: usize>(
-        kept: StepCache<S, N>,
+        cache: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N>;
@@ -132,17 +130,17 @@ impl Cell for Lstm {
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: StepCache<S, N>,
+        cache: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
-        let [i, f, g, o] = kept.gates;
-        let tanh_c = tanh(kept.c);
+        let [i, f, g, o] = cache.gates;
+        let tanh_c = tanh(cache.c);
         let dc = (dh * o).mul_add(tanh_slope(tanh_c), dc);
         Gradients {
-            sums: [
+            preactivations: [
                 dc * g * sigmoid_slope(i),
-                dc * kept.c_previous * sigmoid_slope(f),
+                dc * cache.c_previous * sigmoid_slope(f),
                 dc * i * tanh_slope(g),
                 dh * tanh_c * sigmoid_slope(o),
             ],
@@ -181,16 +179,16 @@ impl Cell for Gru {
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: StepCache<S, N>,
+        cache: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
-        let [n, r, z, m] = kept.gates;
+        let [n, r, z, m] = cache.gates;
         let dn = dh * (z.constant(1.0) - z) * tanh_slope(n);
         let dr = dn * m * sigmoid_slope(r);
-        let dz = dh * (kept.h_previous - n) * sigmoid_slope(z);
+        let dz = dh * (cache.h_previous - n) * sigmoid_slope(z);
         Gradients {
-            sums: [dn, dr, dz, dn * r],
+            preactivations: [dn, dr, dz, dn * r],
             h: dh * z,
             c: dc,
         }
@@ -210,32 +208,32 @@ impl Cell for RnnTanh {
 
     #[inline(always)]
     fn forward<S: Simd, const N: usize>(
-        sums: Blocks<S, N>,
+        preactivations: Blocks<S, N>,
         _h: Lanes<S, N>,
         c: Lanes<S, N>,
     ) -> StepOutput<S, N> {
         StepOutput {
-            gates: sums,
-            h: tanh(sums[0]).flushed(),
+            gates: preactivations,
+            h: tanh(preactivations[0]).flushed(),
             c,
         }
     }
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: StepCache<S, N>,
+        cache: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
         Gradients {
-            sums: [dh * tanh_slope(kept.h); MAX_BLOCKS],
+            preactivations: [dh * tanh_slope(cache.h); MAX_BLOCKS],
             h: dh,
             c: dc,
         }
     }
 }
 
-/// `h' = max(., 0)`; the gradient at 0 is 0, as in PyTorch. Through a NaN none passes.
+/// `h' = max(., 0)`; the gradient at 0 is 0, as in PyTorch, and for a NaN as well.
 pub(super) struct RnnRelu;
 
 impl Cell for RnnRelu {
@@ -248,29 +246,29 @@ impl Cell for RnnRelu {
 
     #[inline(always)]
     fn forward<S: Simd, const N: usize>(
-        sums: Blocks<S, N>,
+        preactivations: Blocks<S, N>,
         _h: Lanes<S, N>,
         c: Lanes<S, N>,
     ) -> StepOutput<S, N> {
         let zero = c.constant(0.0);
         StepOutput {
-            gates: sums,
-            // Not a maximum: a NaN must stay one.
-            h: sums[0].if_below(SMALLEST_KEPT, zero, sums[0]),
+            gates: preactivations,
+            // Not a maximum, which would drop a NaN.
+            h: preactivations[0].if_below(SMALLEST_KEPT, zero, preactivations[0]),
             c,
         }
     }
 
     #[inline(always)]
     fn backward<S: Simd, const N: usize>(
-        kept: StepCache<S, N>,
+        cache: StepCache<S, N>,
         dh: Lanes<S, N>,
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
         let zero = dh.constant(0.0);
-        let negated = zero - kept.h;
+        let negated = zero - cache.h;
         Gradients {
-            sums: [negated.if_below(0.0, dh, zero); MAX_BLOCKS],
+            preactivations: [negated.if_below(0.0, dh, zero); MAX_BLOCKS],
             h: dh,
             c: dc,
         }

@@ -1,15 +1,15 @@
-//! Dropout masks from random bits that depend on nothing but a key and an element's number.
+//! Dropout masks from random bits that depend only on a key and an element's index.
 
 use crate::instructions::InstructionSet;
 use crate::random::bits_at;
 use pulp::NullaryFnOnce;
 
-/// Elements that are drawn at a time; a multiple of four.
+/// Number of elements generated at a time; a multiple of four.
 pub const DRAWN: usize = 256;
 
-/// Drops from the elements of a tensor that begin with number `first`, a multiple of four: each 64 bits of
-/// the generator decide on four elements, which become zero where their 16 bits are below `threshold` and
-/// are multiplied by `scale` elsewhere.
+/// Applies the mask to the elements of a tensor that begin at index `first`, a multiple of four: each 64 bits of the
+/// generator decide on four elements, which become zero if their 16 bits are below `threshold` and are multiplied by
+/// `scale` otherwise.
 pub fn drop_elements(key: u64, threshold: u16, scale: f32, first: usize, elements: &mut [f32]) {
     debug_assert!(first.is_multiple_of(4));
     InstructionSet::current().run(DropElements {

@@ -10,7 +10,7 @@
 use super::buffer::Buffer;
 use super::cells::{Cell, MAX_BLOCKS};
 use super::lanes::Lanes;
-use super::shards::{Shard, forward_rows, ordered, run_tasks};
+use super::shards::{Chunk, Shard, forward_rows, ordered, run_tasks};
 use super::shared::Shared;
 use super::tile::{Accumulate, Lhs, product};
 use super::weights::{Flat, ForwardWeights, Widths};
@@ -194,118 +194,37 @@ impl<C: Cell> WithSimd for ShardForward<'_, C> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            arguments,
-            shard,
-            direction,
-            weights,
-            ..
-        } = self;
-        let Sizes {
-            input: inputs,
-            hidden,
-            directions,
-            ..
-        } = arguments.sizes;
-        let widths = Widths::<S, C>::new(inputs, hidden);
-        let (row_len, state_row) = (widths.sums_row(), widths.state_row());
-        let (input_columns, hidden_start) = (widths.input_columns(), widths.hidden_start());
+        let Sizes { input, hidden, .. } = self.arguments.sizes;
+        let widths = Widths::<S, C>::new(input, hidden);
+        let row_len = widths.sums_row();
         let mut h = self.start_of::<S>(0, widths);
         let mut c = match C::HAS_CELL {
             true => self.start_of::<S>(1, widths),
             false => Vec::new(),
         };
 
-        let chunks = shard.chunks(CHUNK_ROWS);
+        let chunks = self.shard.chunks(CHUNK_ROWS);
         let most = chunks.iter().map(|chunk| chunk.rows()).max().unwrap_or(0);
         let mut sums = Buffer::new(most * row_len);
-        let backwards = direction == 1;
-        for chunk in ordered(0..chunks.len(), backwards).map(|index| &chunks[index]) {
-            for (at, rows) in shard.runs(chunk) {
-                let from = &arguments.input[rows.start * inputs..];
-                product(
-                    simd,
-                    Lhs::rows(from, rows.len(), inputs, inputs),
-                    &weights.input,
-                    Accumulate::Row(&weights.bias),
-                    &mut sums[at * row_len..],
-                    row_len,
-                );
-            }
-            if hidden_start > 0 {
-                // The blocks that the input has no part in.
-                for row in sums[..chunk.rows() * row_len].chunks_exact_mut(row_len) {
-                    row[input_columns..].copy_from_slice(&weights.bias[input_columns..]);
-                }
-            }
-            for step in ordered(chunk.steps.clone(), backwards) {
-                let live = shard.batch_size_at(step);
+        for index in ordered(0..chunks.len(), self.backwards()) {
+            let chunk = &chunks[index];
+            self.sum_inputs(simd, widths, chunk, &mut sums);
+            for step in ordered(chunk.steps.clone(), self.backwards()) {
+                let live = self.shard.batch_size_at(step);
                 let sums = &mut sums[chunk.start(step) * row_len..][..live * row_len];
-                product(
-                    simd,
-                    Lhs::rows(&h, live, hidden, state_row),
-                    &weights.hidden,
-                    Accumulate::Present,
-                    &mut sums[hidden_start..],
-                    row_len,
-                );
-                let next_step = shard.beside(step, backwards);
-                for row in 0..live {
-                    if let Some(next) =
-                        next_step.filter(|&next| self.keep && row < shard.batch_size_at(next))
-                    {
-                        let packed = shard.row(next) + row;
-                        if C::KEEPS_GATES {
-                            self.gates
-                                .prefetch(packed * widths.gates_row(), widths.gates_row());
-                        }
-                        if C::HAS_CELL {
-                            self.c.prefetch(packed * state_row, state_row);
-                        }
-                    }
-                    let packed = shard.row(step) + row;
-                    let state = row * state_row..(row + 1) * state_row;
-                    let gates = if self.keep && C::KEEPS_GATES {
-                        let width = widths.gates_row();
-                        // SAFETY: no other task has this row of this direction, and a buffer
-                        // has been written since it was made.
-                        unsafe { self.gates.part(packed * width, width) }
-                    } else {
-                        &mut []
-                    };
-                    let kept_c = if self.keep && C::HAS_CELL {
-                        // SAFETY: as above.
-                        unsafe { self.c.part(packed * state_row, state_row) }
-                    } else {
-                        &mut []
-                    };
-                    let row = StepRow {
-                        hidden,
-                        sums: &sums[row * row_len..(row + 1) * row_len],
-                        h: &mut h[state.clone()],
-                        c: &mut c[if C::HAS_CELL { state.clone() } else { 0..0 }],
-                        kept_gates: gates,
-                        kept_c,
-                    };
-                    row.run::<S, C>(simd);
-                    let at = (packed * directions + direction) * hidden;
-                    // SAFETY: no other task has these columns of this row.
-                    unsafe { self.output.write(at, &h[state][..hidden]) };
-                }
+                self.step(simd, widths, step, sums, &mut h, &mut c);
             }
         }
-        for (row, position) in shard.positions().enumerate() {
-            let parts = [&h, &c];
-            for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
-                let at = arguments.state_at(part, direction, position);
-                // SAFETY: no other task has this direction of this sequence.
-                unsafe { self.state.write(at, &values[row * state_row..][..hidden]) };
-            }
-        }
+        self.end(widths, &h, &c);
     }
 }
 
 impl<C: Cell> ShardForward<'_, C> {
+    /// Whether this direction takes later steps first.
+    fn backwards(&self) -> bool {
+        self.direction == 1
+    }
+
     /// The initial `h` (`part` 0) or `c` (`part` 1) of the shard's rows, in whole registers.
     fn start_of<S: Simd>(&self, part: usize, widths: Widths<S, C>) -> Vec<f32> {
         let row_len = widths.state_row();
@@ -315,6 +234,113 @@ impl<C: Cell> ShardForward<'_, C> {
             row[..widths.hidden].copy_from_slice(from);
         }
         state
+    }
+
+    /// Writes the sums over the input, and the biases, of all rows of a chunk.
+    #[inline(always)]
+    fn sum_inputs<S: Simd>(&self, simd: S, widths: Widths<S, C>, chunk: &Chunk, sums: &mut [f32]) {
+        let weights = self.weights;
+        let (inputs, row_len) = (widths.input, widths.sums_row());
+        let (input_columns, hidden_start) = (widths.input_columns(), widths.hidden_start());
+        for (at, rows) in self.shard.runs(chunk) {
+            let from = &self.arguments.input[rows.start * inputs..];
+            product(
+                simd,
+                Lhs::rows(from, rows.len(), inputs, inputs),
+                &weights.input,
+                Accumulate::Row(&weights.bias),
+                &mut sums[at * row_len..],
+                row_len,
+            );
+        }
+        if hidden_start > 0 {
+            // The blocks that the input has no part in.
+            for row in sums[..chunk.rows() * row_len].chunks_exact_mut(row_len) {
+                row[input_columns..].copy_from_slice(&weights.bias[input_columns..]);
+            }
+        }
+    }
+
+    /// A step: adds the sums over the state to those of its rows, and turns them into the next state, which it
+    /// writes to the output.
+    #[inline(always)]
+    fn step<S: Simd>(
+        &self,
+        simd: S,
+        widths: Widths<S, C>,
+        step: usize,
+        sums: &mut [f32],
+        h: &mut [f32],
+        c: &mut [f32],
+    ) {
+        let (shard, hidden) = (self.shard, widths.hidden);
+        let (row_len, state_row) = (widths.sums_row(), widths.state_row());
+        let live = shard.batch_size_at(step);
+        product(
+            simd,
+            Lhs::rows(h, live, hidden, state_row),
+            &self.weights.hidden,
+            Accumulate::Present,
+            &mut sums[widths.hidden_start()..],
+            row_len,
+        );
+        let next_step = shard.beside(step, self.backwards());
+        for row in 0..live {
+            if let Some(next) =
+                next_step.filter(|&next| self.keep && row < shard.batch_size_at(next))
+            {
+                let packed = shard.row(next) + row;
+                if C::KEEPS_GATES {
+                    self.gates
+                        .prefetch(packed * widths.gates_row(), widths.gates_row());
+                }
+                if C::HAS_CELL {
+                    self.c.prefetch(packed * state_row, state_row);
+                }
+            }
+            let packed = shard.row(step) + row;
+            let state = row * state_row..(row + 1) * state_row;
+            let gates = if self.keep && C::KEEPS_GATES {
+                let width = widths.gates_row();
+                // SAFETY: no other task has this row of this direction, and a buffer
+                // has been written since it was made.
+                unsafe { self.gates.part(packed * width, width) }
+            } else {
+                &mut []
+            };
+            let kept_c = if self.keep && C::HAS_CELL {
+                // SAFETY: as above.
+                unsafe { self.c.part(packed * state_row, state_row) }
+            } else {
+                &mut []
+            };
+            let row = StepRow {
+                hidden,
+                sums: &sums[row * row_len..(row + 1) * row_len],
+                h: &mut h[state.clone()],
+                c: &mut c[if C::HAS_CELL { state.clone() } else { 0..0 }],
+                kept_gates: gates,
+                kept_c,
+            };
+            row.run::<S, C>(simd);
+            let at = (packed * self.arguments.sizes.directions + self.direction) * hidden;
+            // SAFETY: no other task has these columns of this row.
+            unsafe { self.output.write(at, &h[state][..hidden]) };
+        }
+    }
+
+    /// Writes the final state.
+    #[inline(always)]
+    fn end<S: Simd>(&self, widths: Widths<S, C>, h: &[f32], c: &[f32]) {
+        for (row, position) in self.shard.positions().enumerate() {
+            let parts = [h, c];
+            for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
+                let at = self.arguments.state_at(part, self.direction, position);
+                let values = &values[row * widths.state_row()..][..widths.hidden];
+                // SAFETY: no other task has this direction of this sequence.
+                unsafe { self.state.write(at, values) };
+            }
+        }
     }
 }
 

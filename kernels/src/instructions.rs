@@ -1,14 +1,15 @@
-//! The instruction sets that code can be compiled for, and which of them this machine has.
+//! The instruction sets for which code can be compiled, and those of this machine.
 
 use pulp::{Arch, WithSimd};
 use std::fmt;
 use std::sync::OnceLock;
 
-/// An instruction set that this machine has.
+/// An instruction set of this machine.
 #[derive(Clone, Copy)]
 pub struct InstructionSet(Arch);
 
-/// What [`InstructionSet::current`] has once returned, or [`InstructionSet::choose`] has set.
+/// The instruction set that [`InstructionSet::current`] has returned or [`InstructionSet::choose`]
+/// has set.
 static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
 
 impl InstructionSet {
@@ -26,18 +27,18 @@ impl InstructionSet {
         sets.into_iter().map(Self).collect()
     }
 
-    /// The one that this process uses: the best, if no other was chosen.
+    /// The instruction set that this process uses: the best, unless another one was chosen.
     pub fn current() -> Self {
         *CURRENT.get_or_init(|| Self::available()[0])
     }
 
-    /// Has this process use the instruction set. `false` if it uses another one already: it is to be
-    /// chosen before anything is computed.
+    /// Selects the instruction set of this process. Returns `false` if another one is already in
+    /// use: it must be chosen before anything is computed.
     pub fn choose(self) -> bool {
         CURRENT.get_or_init(|| self).name() == self.name()
     }
 
-    /// The short name for people: `avx512`, `avx2`, `neon`, `scalar`.
+    /// The short display name: `avx512`, `avx2`, `neon`, `scalar`.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -47,18 +48,18 @@ impl InstructionSet {
             #[cfg(target_arch = "aarch64")]
             Arch::Neon(_) => "neon",
             Arch::Scalar => "scalar",
-            // There may be more.
+            // `pulp` may support more.
             _ => "simd",
         }
     }
 
-    /// Whether a multiplication and an addition are one operation, rounded once.
+    /// Whether a multiplication and an addition are fused, with a single rounding.
     pub fn fuses(self) -> bool {
         !matches!(self.0, Arch::Scalar)
     }
 
-    /// Runs an operation compiled for this instruction set: one that is generic over registers, or a
-    /// [`pulp::NullaryFnOnce`] of plain code.
+    /// Runs an operation compiled for this instruction set: one that is generic over registers, or
+    /// a [`pulp::NullaryFnOnce`] of plain code.
     pub fn run<Op: WithSimd>(self, operation: Op) -> Op::Output {
         self.0.dispatch(operation)
     }
@@ -83,7 +84,7 @@ mod tests {
         assert_eq!(names.last(), Some(&"scalar"));
         assert_eq!(InstructionSet::current().name(), names[0]);
         assert!(InstructionSet::available()[0].choose());
-        // Whoever comes too late is told.
+        // Choosing too late fails.
         let last = InstructionSet::available()[names.len() - 1];
         assert_eq!(last.choose(), names.len() == 1);
     }

@@ -1,23 +1,23 @@
-//! A few vectors of numbers, each as wide as the processor's registers, with a number's operators.
+//! A few vectors of numbers, each as wide as the processor's registers, with arithmetic operators.
 //!
-//! An exponential is a chain of a dozen operations of which each waits for the one before. With two
-//! registers side by side the processor has always another one to work on.
+//! An exponential is a chain of a dozen operations, each of which waits for the previous one. With two registers at a
+//! time the processor always has another one to work on.
 
-#![allow(unsafe_code, reason = "registers are loaded without a check of bounds")]
+#![allow(unsafe_code, reason = "registers are loaded without bounds checks")]
 
 use crate::subnormals::SMALLEST_KEPT;
 use pulp::Simd;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// As many numbers as `N` registers of the instruction set `S` hold.
+/// As many numbers as fit in `N` registers of the instruction set `S`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lanes<S: Simd, const N: usize> {
     simd: S,
     values: [S::f32s; N],
 }
 
-/// What an expression makes of each register. Not a function that is given another one: what the compiler
-/// does not put in place there, it compiles without the instruction set.
+/// Evaluates an expression for each register. Not a function with a closure argument: if the compiler does not inline
+/// the closure, it compiles it without the instruction set.
 macro_rules! each {
     ($lanes:expr, |$simd:ident, $index:ident, $values:ident| $body:expr) => {{
         let mut lanes = $lanes;
@@ -33,7 +33,7 @@ macro_rules! each {
 }
 
 impl<S: Simd, const N: usize> Lanes<S, N> {
-    /// How many numbers.
+    /// Number of lanes.
     pub(super) const WIDTH: usize = N * S::F32_LANES;
 
     #[inline(always)]
@@ -51,7 +51,7 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         lanes
     }
 
-    /// The first numbers of a slice; zeros in the lanes for which there are none.
+    /// The first numbers of a slice; the remaining lanes are zero.
     #[inline(always)]
     pub(super) fn load_some(simd: S, from: &[f32]) -> Self {
         if from.len() >= Self::WIDTH {
@@ -62,7 +62,7 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
             let from = &from[from.len().min(index * S::F32_LANES)..];
             let count = from.len().min(S::F32_LANES);
             let some = simd.mask_between_m32s(0, count as u32);
-            // SAFETY: the mask has only lanes for which `from` has a number.
+            // SAFETY: the mask only selects lanes for which `from` has a number.
             *values = unsafe { simd.mask_load_ptr_f32s(some, from.as_ptr()) };
         }
         lanes
@@ -85,20 +85,20 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         }
         for (to, values) in to.chunks_mut(S::F32_LANES).zip(self.values) {
             let some = self.simd.mask_between_m32s(0, to.len() as u32);
-            // SAFETY: the mask has only lanes for which `to` has room.
+            // SAFETY: the mask only selects lanes for which `to` has room.
             unsafe {
                 self.simd.mask_store_ptr_f32s(some, to.as_mut_ptr(), values);
             }
         }
     }
 
-    /// `self * factor + summand`, rounded once where the processor can.
+    /// `self * factor + addend`, rounded once if the processor supports it.
     #[inline(always)]
-    pub(super) fn mul_add(self, factor: Self, summand: Self) -> Self {
+    pub(super) fn mul_add(self, factor: Self, addend: Self) -> Self {
         each!(self, |simd, index, values| simd.mul_add_e_f32s(
             values,
             factor.values[index],
-            summand.values[index]
+            addend.values[index]
         ))
     }
 
@@ -112,7 +112,7 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         each!(self, |simd, index, values| simd.abs_f32s(values))
     }
 
-    /// This magnitude with the sign of `sign`; `self` is not negative.
+    /// This magnitude with the sign of `sign`; `self` must not be negative.
     #[inline(always)]
     pub(super) fn with_sign_of(self, sign: Self) -> Self {
         each!(self, |simd, index, values| {
@@ -121,7 +121,7 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         })
     }
 
-    /// In each lane, `yes` where this lane is below `bound`, else `no`. NaN is below nothing.
+    /// In each lane, `yes` if this lane is below `bound`, else `no`. A NaN is not below anything.
     #[inline(always)]
     pub(super) fn if_below(self, bound: f32, yes: Self, no: Self) -> Self {
         each!(self, |simd, index, values| {
@@ -130,15 +130,14 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
         })
     }
 
-    /// Zero in each lane whose magnitude is below [`SMALLEST_KEPT`], else the lane as it is, NaN too.
+    /// Zero in each lane whose magnitude is below [`SMALLEST_KEPT`], else the lane unchanged, including NaN.
     #[inline(always)]
     pub(super) fn flushed(self) -> Self {
         let magnitude = self.abs();
         magnitude.if_below(SMALLEST_KEPT, self.constant(0.0), self)
     }
 
-    /// Adds to the bits of each lane, then moves them 23 places up: from an integer in the low bits
-    /// to a power of two.
+    /// Adds to the bits of each lane, then shifts them left by 23: from an integer in the low bits to a power of two.
     #[inline(always)]
     pub(super) fn exponent_from_low_bits(self, added: u32) -> Self {
         each!(self, |simd, index, values| {

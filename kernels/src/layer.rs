@@ -1,16 +1,16 @@
-//! What a layer is a function of.
+//! The arguments of a layer.
 
 use crate::layout::Layout;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The recurrence: which equations turn an input and a state into the next state.
+/// The recurrence: the equations from an input and a state to the next state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CellType {
     /// Elman network with tanh.
     #[serde(rename = "rnn")]
     RnnTanh,
-    /// Elman network with a rectifier.
+    /// Elman network with ReLU.
     #[serde(rename = "rnn-relu")]
     RnnRelu,
     /// Gated recurrent unit, in PyTorch's variant (reset gate applied after the product).
@@ -22,7 +22,7 @@ pub enum CellType {
 }
 
 impl CellType {
-    /// Every cell_type.
+    /// Every cell type.
     pub const ALL: [Self; 4] = [Self::RnnTanh, Self::RnnRelu, Self::Gru, Self::Lstm];
 
     /// Number of gates, G: the row blocks of the weights.
@@ -34,14 +34,14 @@ impl CellType {
         }
     }
 
-    /// Whether the state has a cell `c` beside `h`.
+    /// Whether the state has a cell `c` in addition to `h`.
     pub fn has_cell(self) -> bool {
         self == Self::Lstm
     }
 }
 
 impl fmt::Display for CellType {
-    /// The name that configs use.
+    /// The name used in configs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RnnTanh => "rnn",
@@ -55,13 +55,13 @@ impl fmt::Display for CellType {
 /// The sizes of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Inputs, I.
+    /// Number of input features, I.
     pub input: usize,
-    /// Hidden units, H.
+    /// Number of hidden units, H.
     pub hidden: usize,
-    /// Directions, D: one or two.
+    /// Number of directions, D: one or two.
     pub directions: usize,
-    /// Whether it has biases.
+    /// Whether the layer has biases.
     pub bias: bool,
 }
 
@@ -73,27 +73,27 @@ impl Sizes {
     }
 }
 
-/// What a layer is a function of, flat.
+/// The arguments of a layer, flat.
 #[derive(Debug, Clone, Copy)]
 pub struct Arguments<'a> {
-    /// Where each sequence's steps are.
+    /// The layout of the packed rows.
     pub layout: &'a Layout,
-    /// The sizes that the rest has.
+    /// The sizes of the other arguments.
     pub sizes: Sizes,
     /// Packed rows, [N, I].
     pub input: &'a [f32],
-    /// Of each direction in turn: `weight_ih` [G*H, I], `weight_hh` [G*H, H], `bias_ih` `[G*H]`,
+    /// For each direction in turn: `weight_ih` [G*H, I], `weight_hh` [G*H, H], `bias_ih` `[G*H]`,
     /// `bias_hh` `[G*H]`.
     pub parameters: &'a [f32],
-    /// `h` [D, B, H], then for an LSTM `c`.
+    /// The initial state: `h` [D, B, H], followed by `c` for an LSTM.
     pub start: &'a [f32],
 }
 
-/// Multiplications below which a layer is not worth waking another thread.
+/// A layer with fewer multiplications than this is not worth waking another thread.
 const SMALL: usize = 8_000_000;
 
 impl<'a> Arguments<'a> {
-    /// Holds the sizes of the slices against what they are said to be.
+    /// Asserts that the slices have the declared sizes.
     pub(crate) fn check(&self, cell_type: CellType) {
         let Sizes {
             input,
@@ -113,7 +113,7 @@ impl<'a> Arguments<'a> {
         assert_eq!(self.start.len(), states, "initial state");
     }
 
-    /// Whether the layer is so little work that one thread does it soonest.
+    /// Whether the layer is so small that a single thread is fastest.
     pub(crate) fn is_small(&self) -> bool {
         self.layout.rows().saturating_mul(self.parameters.len()) < SMALL
     }
@@ -124,7 +124,7 @@ impl<'a> Arguments<'a> {
         &self.start[at..at + self.sizes.hidden]
     }
 
-    /// Where that row is.
+    /// The offset of that row.
     pub(crate) fn state_at(&self, part: usize, direction: usize, position: usize) -> usize {
         let directions = self.sizes.directions;
         ((part * directions + direction) * self.layout.batch() + position) * self.sizes.hidden

@@ -1,35 +1,35 @@
 //! The layout of a ragged batch: only valid steps, no padding.
 //!
 //! Rows are sorted by length, longest first, and laid out step by step: first every row's step 0,
-//! then step 1 of the rows that have one, and so on, the order of PyTorch's `PackedSequence`. The
-//! live rows of a step are thus always the first ones, and they are contiguous:
+//! then step 1 of the rows that have one, and so on, in the order of PyTorch's `PackedSequence`.
+//! The active rows of a step are thus always the first ones, and they are contiguous:
 //!
 //! ```text
 //! lengths 2 4 3      order 1 2 0 (row 1 is the longest)
 //!
 //! step      0      1      2     3
 //! packed  a0 b0 c0 a1 b1 c1 a2 b2 a3       a = row 1, b = row 2, c = row 0
-//! live    3        3        2     1
+//! rows    3        3        2     1
 //! offset  0        3        6     8     9
 //! ```
 
-/// Which packed row holds which step of which sequence.
+/// Maps each step of each sequence to its packed row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// `order[i]`: the caller's row at sorted position `i`.
     order: Vec<usize>,
-    /// Length at sorted position `i`, never increasing.
+    /// Length at sorted position `i`, in non-increasing order.
     lengths: Vec<usize>,
-    /// First packed row of each step, then the number of packed rows: `steps + 1` entries.
+    /// First packed row of each step, followed by the number of packed rows: `steps + 1` entries.
     offsets: Vec<usize>,
 }
 
 impl Layout {
-    /// The layout of a batch whose row `i` has `lengths[i]` steps. Rows of one length keep their
+    /// The layout of a batch whose row `i` has `lengths[i]` steps. Rows of equal length keep their
     /// order.
     ///
     /// # Panics
-    /// An empty batch, or a row without steps.
+    /// The batch is empty, or a row has no steps.
     pub fn new(lengths: &[usize]) -> Self {
         assert!(!lengths.is_empty(), "the batch has no rows");
         assert!(!lengths.contains(&0), "a row has no steps");
@@ -38,14 +38,14 @@ impl Layout {
         let lengths: Vec<usize> = order.iter().map(|&row| lengths[row]).collect();
 
         let mut offsets = Vec::with_capacity(lengths[0] + 1);
-        let mut live = lengths.len();
+        let mut batch_sizes = lengths.len();
         let mut offset = 0;
         for step in 0..lengths[0] {
-            while lengths[live - 1] <= step {
-                live -= 1;
+            while lengths[batch_sizes - 1] <= step {
+                batch_sizes -= 1;
             }
             offsets.push(offset);
-            offset += live;
+            offset += batch_sizes;
         }
         offsets.push(offset);
         Self {
@@ -75,7 +75,7 @@ impl Layout {
         &self.lengths
     }
 
-    /// The first packed row of each step, then their number.
+    /// The first packed row of each step, followed by the number of packed rows.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
@@ -90,7 +90,7 @@ impl Layout {
         self.offsets[step]
     }
 
-    /// Number of sequences that have this step: they are the first sorted positions.
+    /// Number of sequences that have this step: they occupy the first sorted positions.
     pub fn batch_size_at(&self, step: usize) -> usize {
         self.offsets[step + 1] - self.offsets[step]
     }
@@ -106,10 +106,10 @@ mod tests {
         assert_eq!(layout.sorted_indices(), [1, 2, 0]);
         assert_eq!(layout.lengths(), [4, 3, 2]);
         assert_eq!(layout.offsets(), [0, 3, 6, 8, 9]);
-        let live: Vec<_> = (0..layout.steps())
+        let batch_sizes: Vec<_> = (0..layout.steps())
             .map(|step| layout.batch_size_at(step))
             .collect();
-        assert_eq!(live, [3, 3, 2, 1]);
+        assert_eq!(batch_sizes, [3, 3, 2, 1]);
         assert_eq!((layout.batch(), layout.rows()), (3, 9));
     }
 }

@@ -1,29 +1,29 @@
-//! Recurrent layers on slices of numbers, and the loops beside them in which training spends its time. All that is
-//! to be compiled for speed is here, so that everything else is compiled quickly.
+//! Recurrent layers on slices of numbers, and the other hot loops of training. All code that must be compiled for speed
+//! is here, so that everything else compiles quickly.
 //!
 //! A layer is one operation for both directions and all lengths, with its own backward pass, in single
 //! precision, for the instruction sets of the CPU.
 //!
-//! Everything here runs in the current rayon pool and gives the same bytes on any number of threads.
-//! Instruction sets with fused multiplication and addition (AVX2, AVX-512, NEON) give the same bytes as each
-//! other: every element is the same chain of the same roundings. Plain arithmetic rounds differently.
-//! Numbers too small to matter are zero, so that none is subnormal: see [`subnormals`].
+//! Everything here runs in the current rayon pool and gives the same bytes on any number of threads. Instruction sets
+//! with fused multiply-add (AVX2, AVX-512, NEON) give the same bytes as each other: every element is computed by the
+//! same sequence of operations. Plain arithmetic rounds differently. Very small numbers are flushed to zero, so that
+//! none is subnormal: see [`subnormals`].
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `layer` | what a layer is a function of |
+//! | `layer` | the arguments of a layer |
 //! | `layout` | the ragged batch |
-//! | `instructions` | which instruction sets this machine has, and how to compile for each |
+//! | `instructions` | the instruction sets of this machine, and compilation for each |
 //! | `subnormals` | numbers that are treated as zero |
 //! | `lanes`, `math` | a register of numbers with the operators of one; sigmoid and tanh |
 //! | `tile`, `matmul` | the matrix product |
-//! | `cells` | the equations of each cell_type |
-//! | `weights` | weights rearranged for the products, their gradients put back |
-//! | `shards` | how the work is cut into tasks |
+//! | `cells` | the equations of each cell type |
+//! | `weights` | weights packed for the products, and their gradients unpacked |
+//! | `shards` | how the work is divided into tasks |
 //! | `forward`, `backward` | the passes of a layer |
-//! | `adamw`, `dropout`, `skip_gram`, `slices`, `softmax` | what else a training step spends its time in |
+//! | `adamw`, `dropout`, `skip_gram`, `slices`, `softmax` | the other hot loops of a training step |
 //! | `random` | bits for dropout |
-//! | `buffer`, `shared`, `prefetch` | memory: used again, filled by several tasks, asked for ahead |
+//! | `buffer`, `shared`, `prefetch` | memory: reused, filled by several tasks, prefetched |
 
 pub mod adamw;
 mod backward;
@@ -61,7 +61,7 @@ use cells::{Cell, Gru, Lstm, RnnRelu, RnnTanh};
 use forward::{Forward, Pack};
 use std::marker::PhantomData;
 
-/// Runs the generic function for the cell of a cell_type.
+/// Calls the generic function for the cell of a cell type.
 macro_rules! for_cell_of {
     ($cell_type:expr, $function:ident($($argument:expr),*)) => {
         match $cell_type {
@@ -73,10 +73,10 @@ macro_rules! for_cell_of {
     };
 }
 
-/// Rearranges the flat parameters of all directions for [`forward`], which otherwise does it itself.
+/// Packs the flat parameters of all directions for [`forward`], which otherwise does so itself.
 ///
 /// # Panics
-/// Parameters of another number than the sizes ask for.
+/// The number of parameters does not match the sizes.
 pub fn pack(
     instructions: InstructionSet,
     cell_type: CellType,
@@ -94,11 +94,11 @@ pub fn pack(
     for_cell_of!(cell_type, run(instructions, sizes, parameters))
 }
 
-/// Runs a layer: its output, its final state and, with `keep`, what [`backward`] needs. `packed` are its
-/// parameters by [`pack`], for the same instruction set.
+/// Runs a layer: its output, its final state and, with `keep`, the saved activations for [`backward`]. `packed` are its
+/// parameters packed by [`pack`], for the same instruction set.
 ///
 /// # Panics
-/// Arguments of other sizes than they say, or packed parameters of another layer.
+/// Arguments whose sizes disagree, or packed parameters of another layer.
 pub fn forward(
     instructions: InstructionSet,
     cell_type: CellType,
@@ -118,23 +118,23 @@ pub fn forward(
     for_cell_of!(cell_type, run(instructions, arguments, packed, keep))
 }
 
-/// What the gradients of a layer follow from, beside its arguments.
+/// The inputs of the backward pass of a layer, in addition to its arguments.
 #[derive(Debug, Clone, Copy)]
 pub struct Results<'a> {
-    /// What [`forward`] kept.
+    /// The activations saved by [`forward`].
     pub saved: &'a [Saved],
     /// The layer's output, [N, D*H].
     pub output: &'a [f32],
     /// The gradient of the output.
     pub d_output: &'a [f32],
-    /// The gradient of the final state, like [`Arguments::start`]; none if it is not used.
+    /// The gradient of the final state, like [`Arguments::start`]; `None` if it is not used.
     pub d_state: Option<&'a [f32]>,
 }
 
 /// The gradients of a layer's arguments: that of the input only if `input_wanted`.
 ///
 /// # Panics
-/// Arguments or results of other sizes than they say, or what another layer has kept.
+/// Arguments or results whose sizes disagree, or saved activations of another layer.
 pub fn backward(
     instructions: InstructionSet,
     cell_type: CellType,
@@ -166,7 +166,7 @@ pub fn backward(
     assert_eq!(
         results.saved.len(),
         arguments.sizes.directions,
-        "what was kept"
+        "the saved activations"
     );
     for_cell_of!(
         cell_type,

@@ -1,24 +1,25 @@
-//! Sigmoid and tanh without branches, tables or library calls, a few registers at a time.
+//! Sigmoid and tanh without branches, tables or library calls, on a few registers at a time.
 //!
-//! Both rest on the exponential of a number that is not positive.
+//! Both are based on the exponential of a number that is not positive.
 
 use super::lanes::Lanes;
 use pulp::Simd;
 
+/// The lowest `x` for the range reduction `exp(x) = 2^k exp(r)` with `x = k ln 2 + r`: below it, `2^k` is not a normal
+/// number.
+pub(super) const LOWEST: f32 = -87.0;
+/// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+/// ln 2 in two parts; the first has few enough bits for `k * LN2_HIGH` to be exact.
+pub(super) const LN2_HIGH: f32 = 0.693_359_4;
+pub(super) const LN2_LOW: f32 = -2.121_944_4e-4;
+
 /// `exp(x)` for `x <= 0` as `(2^k, exp(r) - 1)`: `exp(x) = 2^k + 2^k (exp(r) - 1)`.
 ///
-/// `x = k ln 2 + r` with `|r| <= ln 2 / 2`; `exp(r) - 1` is Taylor's series to `r^7`, whose
-/// remainder is below 6e-9 of it.
+/// `x = k ln 2 + r` with `|r| <= ln 2 / 2`; `exp(r) - 1` is the Taylor series up to `r^7`, whose remainder is below
+/// 6e-9 of it.
 #[inline(always)]
 fn exp_of_negative<S: Simd, const N: usize>(x: Lanes<S, N>) -> (Lanes<S, N>, Lanes<S, N>) {
-    /// Below this, `2^k` is no normal number.
-    const LOWEST: f32 = -87.0;
-    /// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts; the first has few enough bits for `k * LN2_HIGH` to be exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-
     let constant = |value| x.constant(value);
     let x = x.if_below(LOWEST, constant(LOWEST), x);
     let rounded = x.mul_add(constant(std::f32::consts::LOG2_E), constant(ROUND));
@@ -30,15 +31,15 @@ fn exp_of_negative<S: Simd, const N: usize>(x: Lanes<S, N>) -> (Lanes<S, N>, Lan
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
         series = series.mul_add(r, constant(coefficient));
     }
-    // The last two coefficients are 1. Not `r + r r (...)`: the square of a small number is subnormal.
+    // The last two coefficients are 1. Not `r + r r (...)`, as the square of a small number is subnormal.
     let expm1_r = series.mul_add(r, constant(1.0)) * r;
 
-    // 2^k, by its exponent bits: k is in [-126, 0].
+    // 2^k, from its exponent bits: k is in [-126, 0].
     let power = rounded.exponent_from_low_bits(127u32.wrapping_sub(ROUND.to_bits()));
     (power, expm1_r)
 }
 
-/// The logistic function, `1 / (1 + exp(-x))`; exact in relative terms down to `x = -87`.
+/// The logistic function, `1 / (1 + exp(-x))`; with a small relative error down to `x = -87`.
 #[inline(always)]
 pub(super) fn sigmoid<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     let one = x.constant(1.0);
@@ -48,7 +49,7 @@ pub(super) fn sigmoid<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     x.if_below(0.0, e, one) / (one + e)
 }
 
-/// The hyperbolic tangent; exact in relative terms near 0 as well.
+/// The hyperbolic tangent; with a small relative error near 0 as well.
 #[inline(always)]
 pub(super) fn tanh<S: Simd, const N: usize>(x: Lanes<S, N>) -> Lanes<S, N> {
     let zero = x.constant(0.0);
@@ -64,14 +65,14 @@ mod tests {
     use crate::instructions::InstructionSet;
     use pulp::WithSimd;
 
-    /// Which of the two functions.
+    /// Selects one of the two functions.
     #[derive(Debug, Clone, Copy)]
     enum Function {
         Sigmoid,
         Tanh,
     }
 
-    /// The function of every element, a register at a time.
+    /// Applies the function to every element, a register at a time.
     struct Map<'a>(Function, &'a mut [f32]);
 
     impl WithSimd for Map<'_> {

@@ -1,4 +1,4 @@
-//! The product of two matrices by the tiles of the layers, for the small ones beside them.
+//! The product of two small matrices, by the tile kernels of the layers.
 
 use crate::buffer::Buffer;
 use crate::instructions::InstructionSet;
@@ -6,11 +6,11 @@ use crate::subnormals::flushed;
 use crate::tile::{Accumulate, Lhs, Panels, padded, product};
 use pulp::{Simd, WithSimd};
 
-/// A matrix in the memory of a slice, row by row, or the transpose of such a matrix.
+/// A matrix in a slice in row-major order, or the transpose of such a matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
     data: &'a [f32],
-    /// As it is in memory.
+    /// The number of rows as stored.
     rows: usize,
     columns: usize,
     transposed: bool,
@@ -20,7 +20,7 @@ impl<'a> Matrix<'a> {
     /// A matrix [rows, columns].
     ///
     /// # Panics
-    /// Another number of elements, or none.
+    /// The number of elements differs from the size, or is 0.
     pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         assert!(rows > 0 && columns > 0 && data.len() == rows * columns);
         Self {
@@ -49,11 +49,10 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The product `left right`, row by row, its elements flushed (see [`crate::subnormals`]). It runs in one
-/// thread.
+/// The row-major product `left right`, with flushed elements (see [`crate::subnormals`]). It runs on one thread.
 ///
 /// # Panics
-/// Matrices that do not fit.
+/// Mismatched sizes.
 pub fn matmul(instructions: InstructionSet, left: Matrix, right: Matrix) -> Vec<f32> {
     assert_eq!(left.size().1, right.size().0, "k of a product");
     instructions.run(Matmul { left, right })
@@ -105,7 +104,7 @@ mod tests {
         let mut expected = Vec::new();
         for row in 0..rows {
             for column in 0..columns {
-                let term = |k: usize| left[row * k + k] * right[k * columns + column];
+                let term = |p: usize| left[row * k + p] * right[p * columns + column];
                 expected.push((0..k).map(term).sum::<f32>());
             }
         }
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "k of a product")]
-    fn matrices_that_do_not_fit_are_refused() {
+    fn mismatched_matrices_are_refused() {
         let matrix = Matrix::new(&[1.0; 6], 2, 3);
         matmul(InstructionSet::current(), matrix, matrix);
     }

@@ -1,28 +1,26 @@
-//! How a layer's work is cut: rows of the batch into shards, and the steps of a shard into chunks.
+//! How a layer's work is divided: rows of the batch into shards, and the steps of a shard into chunks.
 //!
-//! The rows of a batch do not depend on each other, so shards run at the same time, and where they
-//! are cut changes nothing in the forward pass. In the backward pass the gradients of the weights
-//! are sums over the rows: there the cuts depend on the batch alone and the sums are added in
-//! order. So results do not depend on the number of threads.
+//! The rows of a batch are independent, so shards run in parallel, and the division does not affect the forward pass.
+//! In the backward pass the gradients of the weights are sums over the rows: there the division depends only on the
+//! batch, and the sums are added in order. So results do not depend on the number of threads.
 
 use crate::layout::Layout;
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Rows of a shard of the backward pass in `directions` directions: few enough that a usual batch keeps several
-/// cores busy, enough that the weights, which every step of every shard reads, come from the cache often
-/// enough.
+/// Rows of a shard of the backward pass in `directions` directions: few enough that a typical batch keeps several cores
+/// busy, and enough to amortise reading the weights, which every step of every shard does.
 pub(super) fn backward_rows(directions: usize) -> usize {
     match directions {
-        // No second direction keeps a second core busy.
+        // There is no second direction to keep a second core busy.
         1 => 16,
         _ => 32,
     }
 }
 
-/// Rows of a shard of the forward pass of this many sequences in `directions` directions: as many
-/// as still give every thread a shard, up to where more bring nothing.
+/// Rows of a shard of the forward pass of this many sequences in `directions` directions: as many as possible while
+/// every thread gets a shard, up to the number beyond which there is no gain.
 pub(super) fn forward_rows(batch: usize, directions: usize) -> usize {
     let (least, most) = (8, 64);
     let shards = rayon::current_num_threads().div_ceil(directions);
@@ -70,12 +68,12 @@ impl<'a> Shard<'a> {
         self.layout.batch_size_at(step).clamp(self.from, self.to) - self.from
     }
 
-    /// The packed row of the shard's first sequence at this step; the others follow.
+    /// The packed row of the shard's first sequence at this step; the others follow it.
     pub(super) fn row(&self, step: usize) -> usize {
         self.layout.offset(step) + self.from
     }
 
-    /// The step that comes after `step`, or before it if `backwards`, if there is one.
+    /// The step after `step`, or before it if `backwards`, if there is one.
     pub(super) fn beside(&self, step: usize, backwards: bool) -> Option<usize> {
         match backwards {
             true => step.checked_sub(1),
@@ -83,7 +81,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Consecutive steps whose rows together are at least `rows`, or all that are left.
+    /// Consecutive steps whose rows together are at least `rows`, or all remaining ones.
     pub(super) fn chunks(&self, rows: usize) -> Vec<Chunk> {
         let steps = self.length(0);
         let mut chunks = Vec::new();
@@ -106,7 +104,7 @@ impl<'a> Shard<'a> {
         chunks
     }
 
-    /// The chunk's packed rows as ranges, each with where it starts in the chunk.
+    /// The chunk's packed rows as ranges, each with its offset in the chunk.
     pub(super) fn runs(&self, chunk: &Chunk) -> Vec<(usize, Range<usize>)> {
         let mut runs: Vec<(usize, Range<usize>)> = Vec::new();
         for step in chunk.steps.clone() {
@@ -121,12 +119,12 @@ impl<'a> Shard<'a> {
     }
 }
 
-/// Some consecutive steps of a shard.
+/// A range of consecutive steps of a shard.
 #[derive(Debug)]
 pub(super) struct Chunk {
     /// The steps.
     pub(super) steps: Range<usize>,
-    /// The chunk's first row of each step, then their number.
+    /// The chunk's first row of each step, followed by the number of rows.
     starts: Vec<usize>,
 }
 
@@ -142,7 +140,7 @@ impl Chunk {
     }
 }
 
-/// The numbers of a range, from its end if `backwards`.
+/// The numbers of a range, in reverse order if `backwards`.
 pub(super) fn ordered(range: Range<usize>, backwards: bool) -> impl Iterator<Item = usize> {
     let Range { start, end } = range;
     (0..end - start).map(move |index| match backwards {
@@ -151,7 +149,7 @@ pub(super) fn ordered(range: Range<usize>, backwards: bool) -> impl Iterator<Ite
     })
 }
 
-/// What tasks `0..count` return, run like those of [`run_tasks`].
+/// The results of the tasks `0..count`, run like those of [`run_tasks`].
 pub(super) fn map_tasks<T: Send + Sync>(
     count: usize,
     small: bool,
@@ -165,8 +163,8 @@ pub(super) fn map_tasks<T: Send + Sync>(
     results.collect()
 }
 
-/// Runs tasks `0..count`, in this order on this thread if they are `small` or there is one thread
-/// or one task, else on all threads, each taking the next task when it is done with one.
+/// Runs tasks `0..count`: in order on this thread if they are `small` or if there is only one thread or task, otherwise
+/// on all threads, each taking the next task when it has finished one.
 pub(super) fn run_tasks(count: usize, small: bool, task: impl Fn(usize) + Sync) {
     let threads = rayon::current_num_threads().min(count);
     if small || threads == 1 {

@@ -1,12 +1,12 @@
 //! Memory that several tasks fill, each its own part.
 
-#![allow(unsafe_code, reason = "tasks write parts of one memory")]
+#![allow(unsafe_code, reason = "tasks write disjoint parts of shared memory")]
 
 use super::prefetch::prefetch;
 use std::marker::PhantomData;
 
-/// A matrix under construction: tasks on several threads write to it at the same time. What has
-/// not been written has no value yet.
+/// A matrix under construction, to which tasks on several threads write at the same time. Elements
+/// that have not been written are uninitialised.
 #[derive(Debug)]
 pub(super) struct Shared<'a> {
     start: *mut f32,
@@ -14,7 +14,7 @@ pub(super) struct Shared<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: all access goes through unsafe functions whose callers keep the tasks apart.
+// SAFETY: all access goes through unsafe functions whose callers ensure that tasks do not overlap.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
@@ -29,8 +29,8 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Empties `data`, makes room for `len` numbers and shares them uninit. Whoever knows that
-    /// all are written sets its length.
+    /// Clears `data`, reserves `len` uninitialised numbers and shares them. The caller sets the
+    /// length once all of them are written.
     pub(super) fn uninit(data: &'a mut Vec<f32>, len: usize) -> Self {
         data.clear();
         data.reserve_exact(len);
@@ -41,33 +41,36 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Writes numbers from `at` on.
+    /// Writes numbers starting at `at`.
     ///
     /// # Safety
     /// No other task reads or writes these elements at the same time.
     #[inline(always)]
     pub(super) unsafe fn write(&self, at: usize, values: &[f32]) {
         assert!(at <= self.len && values.len() <= self.len - at);
-        // SAFETY: the range is within the shared memory; `values` is a live borrow of other
-        // memory, as the shared memory is exclusively borrowed.
+        // SAFETY: the range is within the shared memory; `values` is a live borrow of other memory,
+        // as the shared memory is exclusively borrowed.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) }
     }
 
-    /// Asks for memory that will be written.
+    /// Prefetches memory that will be written.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: usize, len: usize) {
         prefetch(self.start.wrapping_add(at), len);
     }
 
-    /// Part of the memory, to be changed.
+    /// A mutable part of the memory.
     ///
     /// # Safety
     /// The part has been written, and no other task reads or writes it while the slice lives.
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "the caller keeps the tasks apart")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller ensures that tasks do not overlap"
+    )]
     pub(super) unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
         assert!(at <= self.len && len <= self.len - at);
-        // SAFETY: the range is within the shared memory; the caller has it alone.
+        // SAFETY: the range is within the shared memory; the caller has exclusive access to it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
 }

@@ -1,18 +1,18 @@
-//! The step of skip-gram with negative sampling at one pair of words.
+//! The update of skip-gram with negative sampling for one pair of words.
 
 use crate::instructions::InstructionSet;
 use pulp::NullaryFnOnce;
 
-/// Numbers that lie in one cache line.
+/// The numbers of one cache line.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(align(64))]
 pub struct Line(pub [f32; LINE]);
 
-/// How many numbers a [`Line`] has.
+/// Number of elements of a [`Line`].
 pub const LINE: usize = 16;
 
-/// The step at the rows `v` of a word and `u` of a target with its label: `u` moves, and what `v` is to
-/// move by is added to `change`.
+/// The update for the row `v` of a word and the row `u` of a target with its label: updates `u`, and adds the update of
+/// `v` to `change`.
 pub fn step(
     v: &[Line],
     u: &mut [Line],
@@ -55,7 +55,7 @@ impl NullaryFnOnce for Step<'_> {
     }
 }
 
-/// The product of two rows.
+/// The dot product of two rows.
 #[inline(always)]
 fn dot(a: &[Line], b: &[Line]) -> f32 {
     let mut sums = [0.0; LINE];
@@ -64,7 +64,7 @@ fn dot(a: &[Line], b: &[Line]) -> f32 {
             *sum += a * b;
         }
     }
-    // By halves: the order of a register's own sum.
+    // By halves, the order of a register's own sum.
     let mut width = LINE / 2;
     while width > 0 {
         for lane in 0..width {
@@ -75,16 +75,16 @@ fn dot(a: &[Line], b: &[Line]) -> f32 {
     sums[0]
 }
 
-/// The logistic function from a table; it is off by at most a thousandth.
+/// The logistic function from a table, with an error of at most a thousandth.
 #[derive(Debug)]
 pub struct Sigmoid {
     values: Vec<f32>,
 }
 
 impl Sigmoid {
-    /// Beyond this it is as good as 0 or 1.
+    /// Beyond this the function is practically 0 or 1.
     const LIMIT: f32 = 8.0;
-    /// Values per unit.
+    /// Table entries per unit.
     const DENSITY: f32 = 128.0;
 
     /// The table.
@@ -99,10 +99,10 @@ impl Sigmoid {
         }
     }
 
-    /// `1 / (1 + exp(-x))`; 0 for what is no number.
+    /// `1 / (1 + exp(-x))`; 0 for NaN.
     #[inline(always)]
     pub fn at(&self, x: f32) -> f32 {
-        // A cast to an integer keeps to its range.
+        // A cast to an integer saturates.
         let index = ((x + Self::LIMIT) * Self::DENSITY + 0.5) as usize;
         self.values[index.min(self.values.len() - 1)]
     }

@@ -1,9 +1,9 @@
-//! Loops over slices for the widest instructions: what the operations beside the layers spend their time in.
+//! Vectorised loops over slices, for the operations besides the layers.
 
 use crate::instructions::InstructionSet;
 use pulp::NullaryFnOnce;
 
-/// `to += from`, as far as both go.
+/// `to += from`, up to the shorter length.
 pub fn add(to: &mut [f32], from: &[f32]) {
     InstructionSet::current().run(Add { to, from });
 }
@@ -24,22 +24,22 @@ impl NullaryFnOnce for Add<'_> {
     }
 }
 
-/// Replaces each number of `best` by that of `values` if it is larger, and then the entry of `places` by
-/// `place`.
-pub fn take_larger(best: &mut [f32], places: &mut [u32], values: &[f32], place: u32) {
+/// Where a number of `values` is larger than that of `best`, replaces the latter by it and the entry of `argmax` by
+/// `index`.
+pub fn take_larger(best: &mut [f32], argmax: &mut [u32], values: &[f32], index: u32) {
     InstructionSet::current().run(TakeLarger {
         best,
-        places,
+        argmax,
         values,
-        place,
+        index,
     });
 }
 
 struct TakeLarger<'a> {
     best: &'a mut [f32],
-    places: &'a mut [u32],
+    argmax: &'a mut [u32],
     values: &'a [f32],
-    place: u32,
+    index: u32,
 }
 
 impl NullaryFnOnce for TakeLarger<'_> {
@@ -47,16 +47,16 @@ impl NullaryFnOnce for TakeLarger<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let best = self.best.iter_mut().zip(self.places);
-        for ((best, place), &value) in best.zip(self.values) {
-            let wins = value > *best;
-            *best = if wins { value } else { *best };
-            *place = if wins { self.place } else { *place };
+        let best = self.best.iter_mut().zip(self.argmax);
+        for ((best, index), &value) in best.zip(self.values) {
+            let is_larger = value > *best;
+            *best = if is_larger { value } else { *best };
+            *index = if is_larger { self.index } else { *index };
         }
     }
 }
 
-/// The sum of the squares in double precision, in one order whatever the processor.
+/// The sum of the squares in double precision, in the same order on every processor.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
     InstructionSet::current().run(SumOfSquares(values))
 }
@@ -68,7 +68,7 @@ impl NullaryFnOnce for SumOfSquares<'_> {
 
     #[inline(always)]
     fn call(self) -> f64 {
-        /// Sums that run side by side.
+        /// Number of parallel partial sums.
         const LANES: usize = 16;
         let mut sums = [0.0; LANES];
         let blocks = self.0.chunks_exact(LANES);
@@ -93,9 +93,9 @@ mod tests {
         let mut to = [1.0, 2.0, 3.0];
         add(&mut to, &[10.0, 20.0]);
         assert_eq!(to, [11.0, 22.0, 3.0]);
-        let (mut best, mut places) = ([1.0, 5.0, f32::NEG_INFINITY], [7; 3]);
-        take_larger(&mut best, &mut places, &[2.0, 5.0, 0.0], 8);
-        assert_eq!((best, places), ([2.0, 5.0, 0.0], [8, 7, 8]));
+        let (mut best, mut argmax) = ([1.0, 5.0, f32::NEG_INFINITY], [7; 3]);
+        take_larger(&mut best, &mut argmax, &[2.0, 5.0, 0.0], 8);
+        assert_eq!((best, argmax), ([2.0, 5.0, 0.0], [8, 7, 8]));
         let values: Vec<f32> = (1..=37).map(|value| value as f32).collect();
         assert_eq!(sum_of_squares(&values), f64::from(37 * 38 * 75 / 6));
     }

@@ -1,27 +1,28 @@
-//! Loss and gradient of a softmax over candidates, in the memory of the logits.
+//! Loss and gradient of a softmax over candidates, in place of the logits.
 
+use super::math::{LN2_HIGH, LN2_LOW, LOWEST, ROUND};
 use crate::instructions::InstructionSet;
 use crate::subnormals::flushed;
 use rayon::prelude::*;
 
-/// Turns logits [rows, candidates] into the gradient of `factor` times the sum of the rows' cross-entropies
-/// against the candidates `right`; `offsets` are added to the logits first, and `corrections` to all of a row
-/// but the right one. Returns the loss of each row.
+/// Replaces logits [rows, candidates] by the gradient of `factor` times the sum of the rows' cross-entropies against
+/// the candidates `targets`. The `biases` are added to the logits first, and the log-q corrections `neg_log_q` to all
+/// of a row except the target. Returns the loss of each row.
 pub fn to_gradient(
     logits: &mut [f32],
-    offsets: &[f32],
-    corrections: &[f32],
-    right: &[u32],
+    biases: &[f32],
+    neg_log_q: &[f32],
+    targets: &[u32],
     factor: f32,
 ) -> Vec<f64> {
-    let rows = logits.par_chunks_exact_mut(offsets.len().max(1));
-    rows.zip(right)
-        .map(|(logits, &right)| {
+    let rows = logits.par_chunks_exact_mut(biases.len().max(1));
+    rows.zip(targets)
+        .map(|(logits, &target)| {
             let row = Row {
                 logits,
-                offsets,
-                corrections,
-                right: right as usize,
+                biases,
+                neg_log_q,
+                target: target as usize,
                 factor,
             };
             InstructionSet::current().run(row)
@@ -32,13 +33,13 @@ pub fn to_gradient(
 /// One row of [`to_gradient`].
 struct Row<'a> {
     logits: &'a mut [f32],
-    offsets: &'a [f32],
-    corrections: &'a [f32],
-    right: usize,
+    biases: &'a [f32],
+    neg_log_q: &'a [f32],
+    target: usize,
     factor: f32,
 }
 
-/// Sums and maxima that run side by side.
+/// Number of parallel partial sums and maxima.
 const LANES: usize = 16;
 
 impl pulp::NullaryFnOnce for Row<'_> {
@@ -48,16 +49,16 @@ impl pulp::NullaryFnOnce for Row<'_> {
     fn call(self) -> f64 {
         let Self {
             logits,
-            offsets,
-            corrections,
-            right,
+            biases,
+            neg_log_q,
+            target,
             factor,
         } = self;
-        let logit = logits[right] + offsets[right];
-        for ((logit, offset), correction) in logits.iter_mut().zip(offsets).zip(corrections) {
-            *logit += offset + correction;
+        let logit = logits[target] + biases[target];
+        for ((logit, bias), neg_log_q) in logits.iter_mut().zip(biases).zip(neg_log_q) {
+            *logit += bias + neg_log_q;
         }
-        logits[right] = logit;
+        logits[target] = logit;
         let highest = highest(logits);
         for value in logits.iter_mut() {
             *value = flushed(exp_of_negative(*value - highest));
@@ -67,7 +68,7 @@ impl pulp::NullaryFnOnce for Row<'_> {
         for value in logits.iter_mut() {
             *value = flushed(*value * share);
         }
-        logits[right] -= factor;
+        logits[target] -= factor;
         sum.ln() + f64::from(highest) - f64::from(logit)
     }
 }
@@ -98,17 +99,11 @@ fn sum(values: &[f32]) -> f64 {
     rest.chain(lanes).map(f64::from).sum()
 }
 
-/// `exp(x)` for `x <= 0`, to a relative error of 1e-7 above `x = -87`: `2^k exp(r)` with `x = k ln 2 + r`,
-/// and Taylor's series of `exp(r)` to `r^7`. Plain arithmetic, of which a loop becomes vector instructions.
+/// `exp(x)` for `x <= 0`, with a relative error of 1e-7 above `x = -87`: `2^k exp(r)` with `x = k ln 2 + r`, and the
+/// Taylor series of `exp(r)` up to `r^7`. Unlike [`math`](super::math) it is plain arithmetic, which is vectorised in
+/// loops over any length and rounds alike with every instruction set.
 #[inline(always)]
 fn exp_of_negative(x: f32) -> f32 {
-    /// Below this, `2^k` is no normal number.
-    const LOWEST: f32 = -87.0;
-    /// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts; the first has few enough bits for `k * LN2_HIGH` to be exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = if x < LOWEST { LOWEST } else { x };
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let k = rounded - ROUND;
@@ -156,27 +151,27 @@ mod tests {
             .collect()
     }
 
-    /// Against finite differences of the loss in double precision.
+    /// Compared with finite differences of the loss in double precision.
     #[test]
     fn the_gradient_is_that_of_the_loss() {
         const WIDTH: usize = 37;
         let values = numbers(1, 3 * WIDTH);
-        let offsets = numbers(2, WIDTH);
-        let corrections = numbers(3, WIDTH);
-        let right = [5, 36, 0];
+        let biases = numbers(2, WIDTH);
+        let neg_log_q = numbers(3, WIDTH);
+        let targets = [5, 36, 0];
         let mut gradient = values.clone();
-        let losses = to_gradient(&mut gradient, &offsets, &corrections, &right, 0.5);
+        let losses = to_gradient(&mut gradient, &biases, &neg_log_q, &targets, 0.5);
         let loss = |row: usize, moved: usize, step: f64| {
             let at = |column: usize| {
-                let value = f64::from(values[row * WIDTH + column]) + f64::from(offsets[column]);
-                let correction = match column == right[row] as usize {
+                let value = f64::from(values[row * WIDTH + column]) + f64::from(biases[column]);
+                let log_q_correction = match column == targets[row] as usize {
                     true => 0.0,
-                    false => f64::from(corrections[column]),
+                    false => f64::from(neg_log_q[column]),
                 };
-                value + correction + if column == moved { step } else { 0.0 }
+                value + log_q_correction + if column == moved { step } else { 0.0 }
             };
             let sum: f64 = (0..WIDTH).map(|column| at(column).exp()).sum();
-            sum.ln() - at(right[row] as usize)
+            sum.ln() - at(targets[row] as usize)
         };
         for (row, found) in losses.into_iter().enumerate() {
             assert!((found - loss(row, 0, 0.0)).abs() < 1e-6);
@@ -189,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_are_no_numbers_give_a_loss_that_is_none() {
+    fn nan_logits_give_a_nan_loss() {
         let losses = to_gradient(&mut [0.0, f32::NAN, 1.0], &[0.0; 3], &[0.0; 3], &[0], 1.0);
         assert!(losses[0].is_nan());
     }

@@ -1,58 +1,55 @@
 //! Numbers that are treated as zero, so that none becomes subnormal.
 //!
-//! A gradient that passes back over hundreds of steps shrinks by a factor at each. Left alone it
-//! ends among the subnormal numbers, below 1.2e-38, which carry no weight in any sum but cost an
-//! Intel core over a hundred cycles for each operation: a training step took ten times as long there.
-//! So what is carried from step to step, what gradients are summed from, and the optimizer's state
-//! are *flushed*: a magnitude below [`SMALLEST_KEPT`] becomes zero.
+//! A gradient that is propagated back over hundreds of steps shrinks by a factor at each. Unchecked, it ends among the
+//! subnormal numbers, below 1.2e-38, which do not affect any sum but cost an Intel core over a hundred cycles per
+//! operation: a training step took ten times as long there. So the values that are carried from step to step, the
+//! inputs of gradient sums, and the optimizer's state are *flushed*: a magnitude below [`SMALLEST_KEPT`] becomes zero.
 //!
-//! The other way, the processor's own flush-to-zero mode, is not open to Rust: compiled code may assume
-//! that the mode is the default one (`std::arch::x86_64::_mm_setcsr` says so). It would also have to
-//! be set and restored in every task of every thread pool, and would change what a caller's own operations
-//! compute. A comparison and a mask for each register need
-//! nothing of that.
+//! The alternative, the processor's flush-to-zero mode, is not available to Rust: compiled code may assume the default
+//! mode (see `std::arch::x86_64::_mm_setcsr`). It would also have to be set and restored in every task of every thread
+//! pool, and would affect the caller's own operations. A comparison and a mask per register avoid all of this.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Magnitudes below this are treated as zero: 2^-95, about 2.5e-29.
 ///
-/// It is 2^31 times the smallest normal number. So a product of a number that is kept and a weight or
-/// an activation of 2^-31 (4.7e-10) or more is normal; and so is every sum and difference of
-/// numbers that are kept, as all of them are multiples of 2^-118.
+/// It is 2^31 times the smallest normal number. So the product of a number that is kept and a weight or an activation
+/// of 2^-31 (4.7e-10) or more is normal; and so is every sum and difference of numbers that are kept, as all of them
+/// are multiples of 2^-118.
 pub const SMALLEST_KEPT: f32 = f32::from_bits((127 - 95) << 23);
 
-/// Zero if the magnitude is below [`SMALLEST_KEPT`], else the number as it is, NaN too.
+/// Zero if the magnitude is below [`SMALLEST_KEPT`], else the number unchanged, including NaN.
 #[inline(always)]
 pub fn flushed(value: f32) -> f32 {
     flushed_below(SMALLEST_KEPT, value)
 }
 
-/// Zero if the magnitude is below `smallest`, else the number as it is, NaN too.
+/// Zero if the magnitude is below `smallest`, else the number unchanged, including NaN.
 #[inline(always)]
 pub fn flushed_below(smallest: f32, value: f32) -> f32 {
     if value.abs() < smallest { 0.0 } else { value }
 }
 
-/// Which of a layer's numbers.
+/// A kind of a layer's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// What the forward pass keeps for the backward pass: outputs, cell states, gates.
+    /// The activations that the forward pass saves for the backward pass: outputs, cell states, gates.
     Saved,
-    /// The gradients of the state on their way from step to step.
+    /// The gradients of the state that are carried from step to step.
     Carried,
-    /// The gradients of the gates' sums.
+    /// The gradients of the gates' pre-activations.
     Sums,
     /// The gradients of inputs, parameters and initial states.
     Gradients,
 }
 
-/// How many numbers were counted.
+/// Counts of numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// All.
+    /// All numbers.
     pub numbers: u64,
-    /// Those that are subnormal.
+    /// The subnormal ones.
     pub subnormal: u64,
 }
 
@@ -65,7 +62,7 @@ impl Count {
 }
 
 impl Place {
-    /// Every place.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Saved, Self::Carried, Self::Sums, Self::Gradients];
 }
 
@@ -77,8 +74,9 @@ static COUNTS: Mutex<[Count; Place::ALL.len()]> = Mutex::new(
     }; Place::ALL.len()],
 );
 
-/// What a function returns, and the counts of the numbers that layers of this process computed meanwhile,
-/// in the order of [`Place::ALL`]. It is for one thread at a time; layers are slower as long as it runs.
+/// Runs a function and counts the numbers that the layers of this process compute in the meantime; returns its result
+/// and the counts in the order of [`Place::ALL`]. Only one thread may use it at a time; layers are slower while it
+/// runs.
 pub fn counted<T>(run: impl FnOnce() -> T) -> (T, [Count; Place::ALL.len()]) {
     let counts = || COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     *counts() = Default::default();
@@ -89,7 +87,7 @@ pub fn counted<T>(run: impl FnOnce() -> T) -> (T, [Count; Place::ALL.len()]) {
     (result, found)
 }
 
-/// Counts these numbers if [`counted`] runs.
+/// Counts these numbers while [`counted`] runs.
 #[inline]
 pub(crate) fn note(place: Place, values: &[f32]) {
     #[cold]
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_counted_while_it_is_asked_for() {
+    fn numbers_are_counted_only_on_request() {
         note(Place::Carried, &[1e-39]);
         let values = [0.0, 1e-39, 1.0, -1e-45, f32::NAN];
         let ((), counts) = counted(|| note(Place::Carried, &values));

@@ -1,4 +1,4 @@
-//! The weights of one direction, rearranged for the products, and their gradients put back.
+//! The weights of one direction, packed for the products, and the unpacking of their gradients.
 
 use super::buffer::Buffer;
 use super::cells::Cell;
@@ -11,9 +11,9 @@ use std::marker::PhantomData;
 /// Sizes of one direction of a layer whose cell is C, for the instruction set S.
 #[derive(Debug)]
 pub(super) struct Widths<S, C> {
-    /// Inputs, I.
+    /// Number of input features, I.
     pub(super) input: usize,
-    /// Hidden units, H.
+    /// Number of hidden units, H.
     pub(super) hidden: usize,
     types: PhantomData<(S, C)>,
 }
@@ -35,38 +35,38 @@ impl<S: Simd, C: Cell> Widths<S, C> {
         }
     }
 
-    /// A row of inputs in whole registers.
+    /// The width of a row of inputs, in whole registers.
     pub(super) fn input_row(self) -> usize {
         padded::<S>(self.input)
     }
 
-    /// A row of a state in whole registers.
+    /// The width of a row of a state, in whole registers.
     pub(super) fn state_row(self) -> usize {
         padded::<S>(self.hidden)
     }
 
-    /// A row of the values of the gates, each block in whole registers.
+    /// The width of a row of gate values, each block in whole registers.
     pub(super) fn gates_row(self) -> usize {
         C::BLOCKS * self.state_row()
     }
 
-    /// A row of sums or their gradients: the blocks without a gap, and room for a register that
-    /// begins at the last element.
+    /// The width of a row of pre-activations or their gradients: the blocks without gaps, and room
+    /// for a register that begins at the last element.
     pub(super) fn sums_row(self) -> usize {
         padded::<S>(C::BLOCKS * self.hidden + S::F32_LANES - 1)
     }
 
-    /// Columns of a row of sums that the input takes part in; they begin at 0.
+    /// Number of pre-activation columns to which the input contributes; they begin at 0.
     pub(super) fn input_columns(self) -> usize {
         C::INPUT.len() * self.hidden
     }
 
-    /// Columns of a row of sums that the state takes part in.
+    /// Number of pre-activation columns to which the state contributes.
     pub(super) fn hidden_columns(self) -> usize {
         C::HIDDEN.len() * self.hidden
     }
 
-    /// Where those begin.
+    /// The first of these columns.
     pub(super) fn hidden_start(self) -> usize {
         (C::BLOCKS - C::HIDDEN.len()) * self.hidden
     }
@@ -77,8 +77,8 @@ impl<S: Simd, C: Cell> Widths<S, C> {
         self.input_columns() * (self.input + self.hidden + biases)
     }
 
-    /// Row `column` of a weight matrix of PyTorch's order, where `gates` says which gate each
-    /// block of columns is.
+    /// Row `column` of a weight matrix in PyTorch's order, where `gates` gives the gate of each
+    /// block of columns.
     fn row(self, gates: &[usize], column: usize) -> usize {
         gates[column / self.hidden] * self.hidden + column % self.hidden
     }
@@ -94,7 +94,7 @@ pub(super) struct Flat<'a> {
 }
 
 impl<'a> Flat<'a> {
-    /// Those of one direction of a layer.
+    /// The parameters of one direction of a layer.
     pub(super) fn of_direction<S: Simd, C: Cell>(
         arguments: &Arguments<'a>,
         direction: usize,
@@ -106,7 +106,7 @@ impl<'a> Flat<'a> {
         Self::new(parameters, widths, bias)
     }
 
-    /// Takes a direction's parameters apart.
+    /// Splits a direction's parameters.
     pub(super) fn new<S: Simd, C: Cell>(
         parameters: &'a [f32],
         widths: Widths<S, C>,
@@ -123,14 +123,14 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// The weights of one direction as the forward pass reads them.
+/// The packed weights of one direction for the forward pass.
 #[derive(Debug)]
 pub struct ForwardWeights {
     /// Transposed `weight_ih`: the columns are those of the input's blocks.
     pub(super) input: Panels,
     /// Transposed `weight_hh`: the columns are those of the state's blocks.
     pub(super) hidden: Panels,
-    /// Both biases, a row of sums.
+    /// Both biases, a row of pre-activations.
     pub(super) bias: Vec<f32>,
 }
 
@@ -159,11 +159,11 @@ impl ForwardWeights {
     }
 }
 
-/// The weights of one direction as the backward pass reads them.
+/// The packed weights of one direction for the backward pass.
 #[derive(Debug)]
 pub(super) struct BackwardWeights {
     /// `weight_ih`, rows in the order of the input's blocks; absent if the input's gradient is not
-    /// wanted.
+    /// requested.
     pub(super) input: Option<Panels>,
     /// `weight_hh`, rows in the order of the state's blocks.
     pub(super) hidden: Panels,
@@ -191,14 +191,14 @@ impl BackwardWeights {
 }
 
 /// The gradients of one direction's parameters over some of the rows, transposed as the products
-/// leave them: rows are those of a row of sums.
+/// produce them: rows are pre-activation rows.
 #[derive(Debug)]
 pub(super) struct WeightGradients {
-    /// [I, row of sums]; the columns are those of the input's blocks.
+    /// [I, pre-activations]; the columns are those of the input's blocks.
     pub(super) input: Buffer,
-    /// [H, row of sums]; the columns are those of the state's blocks.
+    /// [H, pre-activations]; the columns are those of the state's blocks.
     pub(super) hidden: Buffer,
-    /// A row of sums.
+    /// A row of pre-activations.
     pub(super) bias: Vec<f32>,
 }
 
@@ -217,7 +217,7 @@ impl WeightGradients {
         }
     }
 
-    /// Adds the gradients to those of the flat parameters, flushed.
+    /// Adds the flushed gradients to those of the flat parameters.
     pub(super) fn add_to<S: Simd, C: Cell>(
         &self,
         parameters: &mut [f32],
@@ -241,7 +241,7 @@ impl WeightGradients {
         if bias {
             let (d_input_bias, d_hidden_bias) = d_bias.split_at_mut(rows);
             for column in 0..rows {
-                // Sums of numbers that are flushed.
+                // Sums of flushed numbers.
                 d_input_bias[widths.row(C::INPUT, column)] += self.bias[column];
                 d_hidden_bias[widths.row(C::HIDDEN, column)] += self.bias[start + column];
             }

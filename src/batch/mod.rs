@@ -1,4 +1,4 @@
-//! Batches of token lists: which texts go together, and in which layout.
+//! Batches of token lists: which texts are grouped, and their layout.
 
 pub mod packing;
 
@@ -9,7 +9,7 @@ use crate::rng::{Rng, Stream};
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
 
-/// The tokens of some texts, packed: only valid steps, longest text first.
+/// The tokens of a batch of texts, packed: only valid steps, longest text first.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Token ids in packed order, N of them.
@@ -18,7 +18,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Packs token lists, none of them empty.
+    /// Packs token lists; none may be empty.
     ///
     /// # Errors
     /// No lists, or an empty one.
@@ -46,7 +46,7 @@ impl Batch {
         self.packing.batch()
     }
 
-    /// Never: a batch has at least one text.
+    /// Always false: a batch has at least one text.
     pub fn is_empty(&self) -> bool {
         false
     }
@@ -59,7 +59,7 @@ impl Batch {
     /// Token ids in packed order, as a tensor `[N]`.
     ///
     /// # Errors
-    /// A failing transfer to the device.
+    /// The transfer to the device fails.
     pub fn ids(&self, device: &Device) -> Result<Tensor> {
         self.ids.on(device)
     }
@@ -68,19 +68,19 @@ impl Batch {
 /// How texts are grouped into batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batching {
-    /// At most this many texts in a batch.
+    /// Maximum number of texts in a batch.
     pub texts: usize,
-    /// At most this many tokens in a batch, but always one text; 0 for no limit.
+    /// Maximum number of tokens in a batch, but always at least one text; 0 means no limit.
     pub tokens: usize,
 }
 
-/// Texts of one batch are drawn from a pool of this many batches, sorted by length.
+/// The texts of a batch come from a pool of this many batches, sorted by length.
 const BATCHES_PER_POOL: usize = 50;
 
 impl Batching {
     /// The batches of one training epoch, as indices into `lengths`: shuffled, then sorted by
-    /// length within pools, cut, and the batches of a pool shuffled. Every text is in exactly one
-    /// batch, also the last, smaller one.
+    /// length within pools, split, and the batches of a pool shuffled. Every text is in exactly one
+    /// batch, including the last, smaller one.
     pub fn epoch(&self, lengths: &[usize], seed: u64, epoch: u64) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         let mut rng = Rng::new(seed, Stream::Shuffle, epoch, 0);
@@ -96,8 +96,8 @@ impl Batching {
         batches
     }
 
-    /// The batches of an evaluation: all texts sorted by length, longest first, so that the
-    /// batch that needs most memory comes first.
+    /// The batches of an evaluation: all texts sorted by length, longest first, so that the batch
+    /// that needs the most memory comes first.
     pub fn by_length(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|&text| std::cmp::Reverse(lengths[text]));

@@ -4,20 +4,19 @@ use crate::device::indices::Indices;
 use crate::error::{Error, Result};
 pub use birnn_kernels::Layout;
 
-/// Which packed row holds which step of which sequence.
+/// Maps each step of each sequence to its packed row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
     layout: Layout,
-    /// The layout's offsets and lengths as a device reads them.
+    /// The layout's offsets and lengths in the form that devices read.
     on_device: [Indices; 2],
 }
 
 impl Packing {
-    /// The packing of a batch whose row `i` has `lengths[i]` steps. Rows of one length keep their
-    /// order.
+    /// The packing of a batch whose row `i` has `lengths[i]` steps. Rows of equal length keep their order.
     ///
     /// # Errors
-    /// An empty batch, or a row without steps.
+    /// The batch is empty, or a row has no steps.
     pub fn new(lengths: &[usize]) -> Result<Self> {
         if lengths.is_empty() {
             return Err(Error::argument("lengths", "the batch has no rows"));
@@ -47,7 +46,7 @@ impl Packing {
         Self::new(&vec![steps; batch])
     }
 
-    /// What the kernels for the CPU read.
+    /// The layout, as the CPU kernels read it.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -77,8 +76,7 @@ impl Packing {
         self.layout.lengths()
     }
 
-    /// The first packed row of each step, then their number; and the lengths: for functions that run on a
-    /// device.
+    /// The first packed row of each step, followed by the number of packed rows; and the lengths: for device kernels.
     pub(crate) fn on_device(&self) -> &[Indices; 2] {
         &self.on_device
     }
@@ -110,7 +108,7 @@ impl Packing {
         self.layout.offset(step)
     }
 
-    /// Number of sequences that have this step: they are the first sorted positions.
+    /// Number of sequences that have this step: they occupy the first sorted positions.
     pub fn batch_size_at(&self, step: usize) -> usize {
         self.layout.batch_size_at(step)
     }
@@ -135,7 +133,7 @@ impl Packing {
 
     /// Packs token lists, given in the caller's order, into one list of `rows()` tokens.
     ///
-    /// Every list must have the length that this packing was made with.
+    /// Every list must have the length given when this packing was made.
     pub fn pack<T: Copy>(&self, sequences: &[&[T]]) -> Vec<T> {
         self.iter()
             .map(|(step, position)| sequences[self.sorted_indices()[position]][step])
@@ -153,10 +151,10 @@ mod tests {
         assert_eq!(packing.sorted_indices(), [1, 2, 0]);
         assert_eq!(packing.unsorted_indices(), [2, 0, 1]);
         assert_eq!(packing.lengths(), [4, 3, 2]);
-        let live: Vec<_> = (0..packing.steps())
+        let batch_sizes: Vec<_> = (0..packing.steps())
             .map(|step| packing.batch_size_at(step))
             .collect();
-        assert_eq!(live, [3, 3, 2, 1]);
+        assert_eq!(batch_sizes, [3, 3, 2, 1]);
         let offsets: Vec<_> = (0..=packing.steps()).map(|t| packing.offset(t)).collect();
         assert_eq!(offsets, [0, 3, 6, 8, 9]);
         assert_eq!(packing.last_rows(), [8, 7, 5]);

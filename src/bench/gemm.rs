@@ -64,90 +64,10 @@ enum Transposed {
 /// own product, all at the same time. They go through candle, which fills results with zeros
 /// first: it takes a few per cent of the smallest products.
 pub(super) fn gemm(workload: &Workload) -> Result<Gemm> {
-    let Shape {
-        batch,
-        embedding_size,
-        num_hiddens: hidden,
-        num_layers,
-        ..
-    } = workload.shape();
-    let gates = workload.cell().gates() * hidden;
-    let rows = workload.tokens().min(BLOCK);
-    let upper = 2 * hidden;
-    let mut shapes = vec![
-        (
-            "recurrent, forward",
-            batch,
-            hidden,
-            gates,
-            Transposed::Right,
-        ),
-        (
-            "recurrent, backward",
-            batch,
-            gates,
-            hidden,
-            Transposed::Neither,
-        ),
-        (
-            "recurrent, weight gradient",
-            gates,
-            rows,
-            hidden,
-            Transposed::Left,
-        ),
-        (
-            "input, forward",
-            rows,
-            embedding_size,
-            gates,
-            Transposed::Right,
-        ),
-        (
-            "input, backward",
-            rows,
-            gates,
-            embedding_size,
-            Transposed::Neither,
-        ),
-        (
-            "input, weight gradient",
-            gates,
-            rows,
-            embedding_size,
-            Transposed::Left,
-        ),
-    ];
-    if num_layers > 1 {
-        shapes.extend([
-            (
-                "upper input, forward",
-                rows,
-                upper,
-                gates,
-                Transposed::Right,
-            ),
-            (
-                "upper input, backward",
-                rows,
-                gates,
-                upper,
-                Transposed::Neither,
-            ),
-            (
-                "upper input, weight gradient",
-                gates,
-                rows,
-                upper,
-                Transposed::Left,
-            ),
-        ]);
-    }
-    shapes.push(("square", SQUARE, SQUARE, SQUARE, Transposed::Neither));
-
+    let shapes = shapes_of(workload);
     let _serial = SerialProducts::new();
     let mut products = Vec::with_capacity(shapes.len());
-    for (name, m, k, n, transposed) in shapes {
+    for (name, [m, k, n], transposed) in shapes {
         let gflops = rate(m, k, n, transposed)?;
         products.push(Product {
             name,
@@ -162,6 +82,41 @@ pub(super) fn gemm(workload: &Workload) -> Result<Gemm> {
         gflops: rates.fold(0.0, f64::max),
         products,
     })
+}
+
+/// A product's name, its m, k and n, and which factor lies transposed in memory.
+type ProductShape = (&'static str, [usize; 3], Transposed);
+
+/// The products of a workload's layers, and a large square one.
+fn shapes_of(workload: &Workload) -> Vec<ProductShape> {
+    use Transposed::{Left, Neither, Right};
+    let Shape {
+        batch,
+        embedding_size: inputs,
+        num_hiddens: hidden,
+        num_layers,
+        ..
+    } = workload.shape();
+    let gates = workload.cell().gates() * hidden;
+    let rows = workload.tokens().min(BLOCK);
+    let upper = 2 * hidden;
+    let mut shapes = vec![
+        ("recurrent, forward", [batch, hidden, gates], Right),
+        ("recurrent, backward", [batch, gates, hidden], Neither),
+        ("recurrent, weight gradient", [gates, rows, hidden], Left),
+        ("input, forward", [rows, inputs, gates], Right),
+        ("input, backward", [rows, gates, inputs], Neither),
+        ("input, weight gradient", [gates, rows, inputs], Left),
+    ];
+    if num_layers > 1 {
+        shapes.extend([
+            ("upper input, forward", [rows, upper, gates], Right),
+            ("upper input, backward", [rows, gates, upper], Neither),
+            ("upper input, weight gradient", [gates, rows, upper], Left),
+        ]);
+    }
+    shapes.push(("square", [SQUARE; 3], Neither));
+    shapes
 }
 
 /// 10^9 operations a second over all threads, the best of some rounds.

@@ -1,13 +1,13 @@
-//! What the operating system tells of the machine and of this process.
+//! Information from the operating system about the machine and this process.
 
-/// The largest resident set of this process so far, in bytes, where the system counts it (Linux).
+/// The peak resident set size of this process so far, in bytes, if the system reports it (Linux).
 pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = value(&status, "VmHWM")?.strip_suffix("kB")?;
     Some(kibibytes.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The processor's name, where the system tells it (Linux).
+/// The processor's name, if the system reports it (Linux).
 pub fn cpu_name() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     value(&text, "model name").map(str::to_owned)

@@ -158,6 +158,36 @@ pub struct Report {
     pub peak_memory_bytes: Option<u64>,
 }
 
+impl Report {
+    /// Where it is measured and on what, without any measurement.
+    fn new(workload: &Workload, device: &Device) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            cpu: cpu_name(),
+            device: match device {
+                Device::Cpu => "cpu",
+                Device::Cuda(_) => "cuda",
+                Device::Metal(_) => "metal",
+            },
+            instructions: InstructionSet::current().name(),
+            threads: rayon::current_num_threads(),
+            cell: workload.cell(),
+            shape: workload.shape(),
+            lengths: workload.lengths(),
+            rows: workload.lengths().map(|_| workload.rows().to_vec()),
+            tokens: workload.tokens(),
+            training: None,
+            recurrent: None,
+            inference: None,
+            latency: None,
+            tokenizer: None,
+            gemm: None,
+            subnormals: None,
+            peak_memory_bytes: None,
+        }
+    }
+}
+
 /// How fast the batch was worked through.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rate {
@@ -245,30 +275,7 @@ pub fn measure(
         wanted
     };
     let tokens = workload.tokens();
-    let mut report = Report {
-        version: env!("CARGO_PKG_VERSION"),
-        cpu: cpu_name(),
-        device: match device {
-            Device::Cpu => "cpu",
-            Device::Cuda(_) => "cuda",
-            Device::Metal(_) => "metal",
-        },
-        instructions: InstructionSet::current().name(),
-        threads: rayon::current_num_threads(),
-        cell: workload.cell(),
-        shape: workload.shape(),
-        lengths: workload.lengths(),
-        rows: workload.lengths().map(|_| workload.rows().to_vec()),
-        tokens,
-        training: None,
-        recurrent: None,
-        inference: None,
-        latency: None,
-        tokenizer: None,
-        gemm: None,
-        subnormals: None,
-        peak_memory_bytes: None,
-    };
+    let mut report = Report::new(workload, device);
     let of_classifier = [Part::Training, Part::Inference, Part::Latency];
     let mut classifier = match parts.iter().any(|part| of_classifier.contains(part)) {
         true => Some(Classifier::new(workload, device)?),

@@ -1,4 +1,4 @@
-//! The classifier at work: a step of training, a batch of inference, a single text.
+//! Benchmarks of the classifier: a training step, inference on a batch, a single text.
 
 use super::timing::Timing;
 use super::workload::{CLASSES, SEED, Workload};
@@ -15,10 +15,10 @@ use candle_core::Device;
 
 const LEARNING_RATE: f64 = 0.01;
 
-/// Tokens of the single text.
+/// Number of tokens of the single text.
 pub const LATENCY_TOKENS: usize = 20;
 
-/// A single text is so quick that it is measured at least this often.
+/// A single text is so fast that it is measured at least this often.
 const LATENCY_REPEATS: usize = 200;
 const LATENCY_WARM_UPS: usize = 20;
 
@@ -37,7 +37,7 @@ impl<'a> Classifier<'a> {
         Self::with(workload, device, &TrainConfig::default())
     }
 
-    /// One whose parameters are averaged over the steps.
+    /// A classifier with averaged parameters.
     pub(super) fn averaged(workload: &'a Workload, device: &Device) -> Result<Self> {
         let settings = TrainConfig {
             ema_decay: 0.99,
@@ -62,11 +62,11 @@ impl<'a> Classifier<'a> {
     }
 
     pub(super) fn training(&mut self, repeats: usize) -> Result<Timing> {
-        // In a thread of the pool, as the trainer.
+        // On a thread of the pool, like the trainer.
         rayon::scope(|_| Timing::measure(1, repeats, || self.step()))
     }
 
-    /// One optimizer step as the trainer takes it, from token ids on; returns the loss before it.
+    /// One optimizer step as in training, from token ids on; returns the loss before it.
     pub(super) fn step(&mut self) -> Result<f64> {
         let (gradients, metrics) = self.gradients()?;
         self.update(gradients)?;
@@ -88,7 +88,7 @@ impl<'a> Classifier<'a> {
         Ok(())
     }
 
-    /// All that a step moves.
+    /// Everything that a step updates.
     pub(super) fn weights(&self) -> &Weights {
         self.learner.weights()
     }
@@ -110,7 +110,7 @@ impl<'a> Classifier<'a> {
         })
     }
 
-    /// The logits of one text of [`LATENCY_TOKENS`] tokens, from ids on.
+    /// The logits of one text of [`LATENCY_TOKENS`] tokens, from token ids on.
     pub(super) fn latency(&self, repeats: usize) -> Result<Timing> {
         let model = self.prepared()?;
         let ids = self.workload.text(0, LATENCY_TOKENS);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::rnn::kernels::CellType;
 
-    /// The step is one that learns: the loss on the one batch falls.
+    /// The measured step really trains: the loss on the single batch decreases.
     #[test]
     fn the_measured_step_trains() {
         for cell in CellType::ALL {

@@ -1,4 +1,4 @@
-//! The recurrent layers by themselves.
+//! Benchmark of the recurrent layers alone.
 
 use super::timing::Timing;
 use super::workload::{DIRECTIONS, SEED, Workload};
@@ -26,7 +26,7 @@ pub(super) fn recurrent(workload: &Workload, repeats: usize, device: &Device) ->
         .map(|_| rng.normal() as f32)
         .collect();
     let input = Tensor::from_vec(values, (packing.rows(), shape.embedding_size), device)?;
-    // In a thread of the pool, as the trainer.
+    // On a thread of the pool, like the trainer.
     rayon::scope(|_| {
         Timing::measure(1, repeats, || {
             let pass = layers.forward_train(&input, &packing, None, Phase::Inference)?;

@@ -1,4 +1,4 @@
-//! How the cost of training grows with each size of a shape.
+//! How the cost of training grows with each dimension of a shape.
 
 use super::model::Classifier;
 use super::timing::Timing;
@@ -9,7 +9,7 @@ use candle_core::Device;
 use serde::Serialize;
 use std::time::Instant;
 
-/// The letters of the sizes that are varied, with their places in `B,T,E,H,L,V`.
+/// The letters of the sizes that are varied, with their indices in `B,T,E,H,L,V`.
 const VARIED: [(&str, usize); 5] = [("T", 1), ("B", 0), ("H", 3), ("L", 4), ("V", 5)];
 
 /// How an optimizer step grows with one size, all others fixed.
@@ -17,10 +17,10 @@ const VARIED: [(&str, usize); 5] = [("T", 1), ("B", 0), ("H", 3), ("L", 4), ("V"
 pub struct Growth {
     /// The letter of the size: `T`, `B`, `H`, `L` or `V`.
     pub size: &'static str,
-    /// The times, by rising size.
+    /// The times, by increasing size.
     pub points: Vec<Point>,
-    /// The exponent p of time ~ size^p that fits best: the slope of the logarithm of the median
-    /// time over the logarithm of the size, by least squares.
+    /// The exponent p that best fits time ~ size^p: the least-squares slope of the logarithm of the
+    /// median time over the logarithm of the size.
     pub exponent: f64,
 }
 
@@ -34,10 +34,10 @@ pub struct Point {
     pub timing: Timing,
 }
 
-/// Measures an optimizer step at a quarter, half, once and twice every size of `shape` (of layers:
-/// half, once, twice and three times); every row has all steps. After a warm-up the values of a
-/// size take turns, `repeats` times, so that whatever else the machine does falls on all of them.
-/// `progress` is told of each size and its values before they are measured.
+/// Measures an optimizer step at a quarter, half, once and twice every size of `shape` (for layers:
+/// half, once, twice and three times); every row has all steps. After a warm-up, the values of a
+/// size are measured in turn, `repeats` times, so that disturbances affect all of them alike.
+/// `progress` is called with each size and its values before they are measured.
 ///
 /// # Errors
 /// A size that is too large at its largest value, or a failing tensor operation.
@@ -47,15 +47,15 @@ pub fn scaling(
     repeats: usize,
     progress: &mut dyn FnMut(&str, &[usize]),
 ) -> Result<Vec<Growth>> {
-    // All shapes are made first: one that cannot be used is found before any work.
+    // All shapes are created first, so that an invalid one is found before any measurement.
     let mut plan = Vec::new();
-    for (size, place) in VARIED {
-        let values = values(size, shape.numbers()[place]);
+    for (size, index) in VARIED {
+        let values = values(size, shape.numbers()[index]);
         let workload = |&value: &usize| {
-            Workload::new(shape.with(place, value), cell, None).map_err(|problem| {
+            Workload::new(shape.with(index, value), cell, None).map_err(|problem| {
                 Error::argument(
                     "shape",
-                    format!("{size} = {value} is measured as well: {problem}"),
+                    format!("{size} = {value} would also be measured: {problem}"),
                 )
             })
         };
@@ -65,7 +65,7 @@ pub fn scaling(
     let mut growths = Vec::new();
     for (size, values, workloads) in plan {
         progress(size, &values);
-        // In a thread of the pool, as the trainer.
+        // On a thread of the pool, like the trainer.
         let timings = rayon::scope(|_| in_turns(&workloads, repeats))?;
         let points = values.into_iter().zip(timings);
         let points: Vec<Point> = points
@@ -81,7 +81,7 @@ pub fn scaling(
     Ok(growths)
 }
 
-/// The times of an optimizer step for each workload: after a warm-up they take turns.
+/// The times of an optimizer step for each workload: after a warm-up they are measured in turn.
 fn in_turns(workloads: &[Workload], repeats: usize) -> Result<Vec<Timing>> {
     let mut classifiers = Vec::new();
     for workload in workloads {
@@ -100,7 +100,7 @@ fn in_turns(workloads: &[Workload], repeats: usize) -> Result<Vec<Timing>> {
     Ok(times.map(Timing::of).collect())
 }
 
-/// The values that a size takes, rising, at least two.
+/// The values of a size, increasing, at least two.
 fn values(size: &str, base: usize) -> Vec<usize> {
     let mut values = match size {
         "L" => vec![base.div_ceil(2), base, 2 * base, 3 * base],
@@ -159,9 +159,9 @@ mod tests {
     #[test]
     fn every_size_is_measured_at_its_values() {
         let shape: Shape = "2,3,4,5,1,7".parse().unwrap();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let growths = scaling(shape, CellType::RnnTanh, 1, &mut |size, values| {
-            told.push((size.to_owned(), values.to_vec()));
+            reported.push((size.to_owned(), values.to_vec()));
         })
         .unwrap();
         let expected = [
@@ -172,10 +172,10 @@ mod tests {
             ("V", vec![2, 4, 7, 14]),
         ];
         assert_eq!(
-            told,
+            reported,
             expected.map(|(size, values)| (size.to_owned(), values))
         );
-        for (growth, (size, values)) in growths.iter().zip(&told) {
+        for (growth, (size, values)) in growths.iter().zip(&reported) {
             let measured: Vec<usize> = growth.points.iter().map(|point| point.value).collect();
             assert_eq!((growth.size, &measured), (size.as_str(), values));
             assert!(growth.exponent.is_finite());
@@ -184,7 +184,7 @@ mod tests {
         let message = scaling(large, CellType::Gru, 1, &mut |_, _| panic!("too late")).unwrap_err();
         assert_eq!(
             message.to_string(),
-            "shape: L = 128 is measured as well: shape: L is 128; use a number from 1 to 64"
+            "shape: L = 128 would also be measured: shape: L is 128; use a number from 1 to 64"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How many subnormal numbers training makes: none, on any processor.
+//! Counts the subnormal numbers that training produces: none, on any processor.
 
 use super::model::Classifier;
 use super::workload::Workload;
@@ -9,27 +9,27 @@ use birnn_kernels::subnormals::{Count, Place, counted};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 
-/// The steps after which numbers are counted.
+/// The numbers of steps after which numbers are counted.
 const STEPS: [u64; 2] = [1, 50];
 
-/// How many numbers of a kind there are after some steps of training, and how many of them are subnormal.
+/// The count of one kind of numbers after some training steps, and how many of them are subnormal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Subnormals {
-    /// Which numbers.
+    /// The kind of numbers.
     pub numbers: &'static str,
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u64,
-    /// How many numbers there are.
+    /// The count of all numbers.
     pub count: u64,
-    /// How many of them are subnormal.
+    /// The count of subnormal ones.
     pub subnormal: u64,
 }
 
-/// Trains a workload's classifier, with averages of its parameters, and counts in the layers of the
-/// recurrent network, the gradients, and everything that a step moves.
+/// Trains a workload's classifier, with averaged parameters, and counts in the recurrent layers, the gradients, and
+/// everything that a step updates.
 ///
 /// # Errors
-/// A failing tensor operation.
+/// A tensor operation fails.
 pub fn subnormals(workload: &Workload) -> Result<Vec<Subnormals>> {
     let mut classifier = Classifier::averaged(workload, &Device::Cpu)?;
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ fn in_gradients(gradients: &Gradients) -> Result<Count> {
     Ok(count)
 }
 
-/// Counts in everything that a step moves: parameters, moments, differences from the averages, by name.
+/// Counts in everything that a step updates: parameters, moments, differences from the averages, by name.
 ///
 /// # Errors
 /// A tensor that is not on the CPU.

@@ -1,18 +1,18 @@
-//! How long something takes.
+//! Time measurements.
 
 use crate::error::Result;
 use serde::Serialize;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// The times of some repeats.
+/// The times of repeated measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Timing {
-    /// The middle time; of an even number the mean of the two in the middle.
+    /// The median time.
     pub median_seconds: f64,
-    /// The shortest time: the one least disturbed by whatever else runs.
+    /// The minimum time, which is the least disturbed by other processes.
     pub minimum_seconds: f64,
-    /// Number of times.
+    /// Number of measurements.
     pub repeats: usize,
 }
 
@@ -38,7 +38,7 @@ impl Timing {
         Ok(Self::of(seconds))
     }
 
-    /// Of at least one time.
+    /// The statistics of at least one time.
     pub(super) fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_unstable_by(f64::total_cmp);
         let repeats = seconds.len();
@@ -49,7 +49,7 @@ impl Timing {
         }
     }
 
-    /// How many a second, if the median time is that of `count`.
+    /// The rate per second, if the median time is that of `count` items.
     pub fn rate(&self, count: usize) -> f64 {
         count as f64 / self.median_seconds
     }

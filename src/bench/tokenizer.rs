@@ -1,4 +1,4 @@
-//! The word tokenizer on the bundled reviews.
+//! Benchmark of the word tokenizer on the bundled reviews.
 
 use super::timing::Timing;
 use crate::data::{Source, SourceOptions};
@@ -7,28 +7,28 @@ use crate::text::{TextConfig, TextEncoder};
 use serde::Serialize;
 use std::ops::ControlFlow;
 
-/// How fast texts become token ids.
+/// The speed of tokenisation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tokenizer {
     /// Number of texts.
     pub texts: usize,
-    /// Their tokens.
+    /// Number of their tokens.
     pub tokens: usize,
-    /// One text after the other.
+    /// On one thread.
     pub one_thread: TokenizerRate,
-    /// Texts spread over all threads.
+    /// With the texts spread over all threads.
     pub all_threads: TokenizerRate,
 }
 
-/// A rate of tokenization.
+/// A tokenisation rate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenizerRate {
     /// Times for all texts.
     #[serde(flatten)]
     pub timing: Timing,
-    /// Texts a second, by the median.
+    /// Texts per second, by the median.
     pub texts_per_second: f64,
-    /// Tokens a second, by the median.
+    /// Tokens per second, by the median.
     pub tokens_per_second: f64,
 }
 

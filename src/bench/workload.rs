@@ -1,4 +1,4 @@
-//! What is measured: a shape, a recurrence, and the batch drawn from them.
+//! The benchmark workload: a shape, a recurrence, and a random batch.
 
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
@@ -12,21 +12,21 @@ use std::str::FromStr;
 /// The sizes of a classifier and its batch, written `B,T,E,H,L,V`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Shape {
-    /// Rows of the batch, B.
+    /// Number of rows of the batch, B.
     pub batch: usize,
-    /// Steps of the longest row, T.
+    /// Number of steps of the longest row, T.
     pub steps: usize,
-    /// Features of a token's embedding, E.
+    /// Number of features of a token's embedding, E.
     pub embedding_size: usize,
-    /// Features of the hidden state of each direction, H.
+    /// Number of hidden units of each direction, H.
     pub num_hiddens: usize,
-    /// Recurrent layers, L.
+    /// Number of recurrent layers, L.
     pub num_layers: usize,
-    /// Tokens of the vocabulary, V.
+    /// Number of tokens in the vocabulary, V.
     pub vocabulary_size: usize,
 }
 
-/// The letters of a shape, in order, and the most that each may be.
+/// The letters of a shape, in order, and their maximum values.
 const LETTERS: [(char, usize); 6] = [
     ('B', 1 << 16),
     ('T', MAX_STEPS),
@@ -36,14 +36,13 @@ const LETTERS: [(char, usize); 6] = [
     ('V', crate::text::MAX_VOCABULARY),
 ];
 
-/// The most steps that a row may have.
+/// The maximum number of steps of a row.
 const MAX_STEPS: usize = 1 << 16;
 
-/// The most tokens that a batch may have.
+/// The maximum number of tokens of a batch.
 const MAX_TOKENS: usize = 1 << 24;
 
-/// The most numbers that a table or a layer's output may have: a slip of the finger must not ask
-/// for terabytes.
+/// The maximum number of elements of a table or of a layer's output: a typing error must not request terabytes.
 const MAX_NUMBERS: usize = 1 << 31;
 
 impl Default for Shape {
@@ -93,14 +92,14 @@ impl Shape {
         }
     }
 
-    /// The shape with the number of one letter of `B,T,E,H,L,V` (counted from 0) changed.
+    /// The shape with one number of `B,T,E,H,L,V`, given by its index, changed.
     pub(super) fn with(&self, letter: usize, number: usize) -> Self {
         let mut numbers = self.numbers();
         numbers[letter] = number;
         Self::from_numbers(numbers)
     }
 
-    /// Checks that every number can be used.
+    /// Checks that all numbers can be used.
     ///
     /// # Errors
     /// The first number that is 0 or too large.
@@ -187,12 +186,12 @@ impl fmt::Display for Shape {
     }
 }
 
-/// The lengths that rows are drawn from, written `MIN-MAX`.
+/// The range from which row lengths are drawn, written `MIN-MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Lengths {
-    /// The shortest length a row may have.
+    /// The minimum length of a row.
     pub min: usize,
-    /// The longest one; the first row has it.
+    /// The maximum length; the first row has it.
     pub max: usize,
 }
 
@@ -232,15 +231,15 @@ pub struct Workload {
     rows: Vec<usize>,
 }
 
-/// The seed of everything drawn for a measurement.
+/// The seed of all random numbers in a measurement.
 pub(super) const SEED: u64 = 1;
 
 /// The classes of a measured classifier.
 pub(super) const CLASSES: usize = 2;
 
 impl Workload {
-    /// A workload whose rows all have T steps or, with `lengths`, a number of steps drawn evenly
-    /// from them; T is then the largest length.
+    /// A workload whose rows all have T steps or, with `lengths`, a number of steps drawn uniformly from that range; T
+    /// is then the maximum length.
     ///
     /// # Errors
     /// A number that is 0 or too large.
@@ -250,7 +249,9 @@ impl Workload {
         {
             return Err(Error::argument(
                 "lengths",
-                format!("{min}-{max} is no range; use numbers from 1 to {MAX_STEPS}, like 100-400"),
+                format!(
+                    "{min}-{max} is not a range; use numbers from 1 to {MAX_STEPS}, like 100-400"
+                ),
             ));
         }
         let steps = lengths.map_or(shape.steps, |lengths| lengths.max);
@@ -281,20 +282,19 @@ impl Workload {
         self.cell
     }
 
-    /// What the rows' lengths are drawn from, if they are not all T.
+    /// The range from which the rows' lengths are drawn, if they are not all T.
     pub fn lengths(&self) -> Option<Lengths> {
         self.lengths
     }
 
-    /// Tokens of the batch, N.
+    /// Number of tokens of the batch, N.
     pub fn tokens(&self) -> usize {
         self.rows.iter().sum()
     }
 
-    /// Floating-point operations of the recurrent layers' matrix products in a forward pass, an
-    /// addition and a multiplication counted as two: in every layer and direction each of the N
-    /// valid steps multiplies its input and its state with their weights. Element-wise work and
-    /// the decoder are not counted.
+    /// Floating-point operations of the recurrent layers' matrix products in a forward pass, an addition and a
+    /// multiplication counted as two: in every layer and direction each of the N valid steps multiplies its input and
+    /// its state with their weights. Element-wise work and the decoder are not counted.
     pub fn forward_flop(&self) -> f64 {
         let Shape {
             embedding_size,
@@ -308,8 +308,8 @@ impl Workload {
         2.0 * self.tokens() as f64 * weights as f64
     }
 
-    /// Operations of a forward and a backward pass: backward every product is there twice, for the
-    /// gradient of its input or state and for the gradient of its weights.
+    /// Operations of a forward and a backward pass: the backward pass has two products for each one of the forward
+    /// pass, for the gradient of its input or state and for the gradient of its weights.
     pub fn training_flop(&self) -> f64 {
         3.0 * self.forward_flop()
     }
@@ -333,7 +333,7 @@ impl Workload {
     /// The layout of the batch.
     ///
     /// # Errors
-    /// None that is known of: a workload has rows, and steps in all of them.
+    /// None is known: a workload has rows, and all of them have steps.
     pub fn packing(&self) -> Result<Packing> {
         Packing::new(&self.rows)
     }
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named() {
+    fn invalid_values_are_named() {
         for (text, message) in [
             (
                 "1,2",

@@ -1,8 +1,8 @@
-//! The bytes of a file without a copy of them.
+//! The bytes of a file without copying them.
 
 #![allow(
     unsafe_code,
-    reason = "mapping a file into memory needs a promise that nobody writes to it"
+    reason = "mapping a file into memory requires that nobody writes to it"
 )]
 
 use memmap2::Mmap;
@@ -13,24 +13,25 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The bytes of a whole file, shared by all who read them.
+/// The bytes of a whole file, with shared ownership.
 #[derive(Debug, Clone)]
 pub(super) enum Bytes {
     /// A file mapped into memory.
     Mapped(Arc<Mmap>),
     /// Bytes in memory.
     Owned(Arc<[u8]>),
-    /// A file that is part of the program.
+    /// A file that is embedded in the program.
     Static(&'static [u8]),
 }
 
 impl Bytes {
-    /// Maps a file into memory, where it stays as it is if its name is given to another file.
+    /// Maps a file into memory; the mapping stays valid if the file is replaced by another one of
+    /// the same name.
     pub(super) fn map(path: &Path) -> Result<Self> {
         let file = File::open(path)?;
         // SAFETY: the bytes must not change while they are mapped. This program never writes to
-        // such a file in place: it renames a new one over it (`atomic`), which leaves the mapped
-        // one as it is. That nobody else does, `Loading::Mapped` asks of its callers.
+        // such a file in place: it renames a new file over it (`atomic`), which leaves the mapped
+        // one unchanged. `Loading::Mapped` requires of its callers that nobody else writes to it.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self::Mapped(Arc::new(map)))
     }

@@ -1,4 +1,4 @@
-//! The checkpoints of a run: numbered in the order in which they are written, the newest ones kept.
+//! The checkpoints of a run: numbered in the order in which they are written; only the newest ones are kept.
 
 use super::manifest::verify;
 use super::state::{RunKind, STATE, StateFile, TENSORS, read_state};
@@ -10,26 +10,26 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The name of their folder within that of the run.
+/// The name of the folder of checkpoints within that of the run.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
-/// How many are kept.
+/// The number of checkpoints that are kept.
 pub(super) const KEPT: usize = 2;
 const LOCK: &str = "lock";
 
-/// A folder that is locked for as long as this lives.
+/// A lock on a folder, released on drop.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
 impl Drop for Lock {
-    /// Closing the file is not enough: a process that is being started elsewhere in this one has it open, too, until
-    /// it becomes another program.
+    /// Closing the file is not enough: a child process that is being spawned elsewhere in this process holds the file
+    /// open, too, until it executes another program.
     fn drop(&mut self) {
-        // Where that fails the lock ends with the file.
+        // If unlocking fails, the lock ends with the file.
         let _ = self.0.unlock();
     }
 }
 
-/// Locks the folder of a run, which is made if it is not there.
+/// Locks the folder of a run, creating it if necessary.
 pub(super) fn lock(path: &Path) -> Result<Lock> {
     let folder = path.join(CHECKPOINTS);
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
@@ -42,7 +42,7 @@ pub(super) fn lock(path: &Path) -> Result<Lock> {
             "another run is writing in this folder",
             "wait for its end, or choose another --out",
         )),
-        // A file system without locks.
+        // The file system does not support locks.
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
             Ok(Lock(opened))
         }
@@ -50,8 +50,7 @@ pub(super) fn lock(path: &Path) -> Result<Lock> {
     }
 }
 
-/// The checkpoints of a run with their numbers, the newest first; unfinished ones, which count as the
-/// oldest, at the end.
+/// The checkpoints of a run with their numbers, newest first; unfinished ones count as the oldest and come last.
 pub(super) fn checkpoints(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let folder = path.join(CHECKPOINTS);
     let entries = match std::fs::read_dir(&folder) {
@@ -76,20 +75,20 @@ pub(super) fn checkpoints(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// What the newest whole checkpoint says.
+/// The state of the newest intact checkpoint.
 pub(super) struct Newest {
     pub(super) folder: PathBuf,
     pub(super) state: StateFile,
-    /// What is wrong with the newer ones.
+    /// The errors of newer checkpoints that were skipped.
     pub(super) skipped: Vec<Error>,
     /// The number of the next checkpoint.
     pub(super) next: u64,
 }
 
-/// Reads the newest whole checkpoint of a run.
+/// Reads the newest intact checkpoint of a run.
 ///
 /// # Errors
-/// There is none; of several that are not whole, the newest one's problem.
+/// There are no checkpoints; or none is intact: then the error of the newest one.
 pub(super) fn newest(path: &Path, kind: RunKind) -> Result<Newest> {
     let mut skipped = Vec::new();
     let mut next = 1;
@@ -111,7 +110,7 @@ pub(super) fn newest(path: &Path, kind: RunKind) -> Result<Newest> {
             Err(error) => skipped.push(error),
         }
     }
-    // The newest one's problem, where there is one.
+    // The error of the newest one, if there is one.
     let problem = skipped.into_iter().next();
     Err(problem.unwrap_or_else(|| nothing_to_resume(path)))
 }

@@ -1,5 +1,4 @@
-//! Copies of models to give away: the three files and nothing of the run, in half the size if
-//! wanted.
+//! Copies of models for distribution: the three files without the run, optionally at half the size.
 
 use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
 use super::model_directory::{temperature_of, weights_to_bytes};
@@ -11,19 +10,19 @@ use crate::models::ngrams::NGRAM_KEYS;
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
-/// A matrix of more elements than this is worth storing in half precision.
+/// A matrix with more elements than this is stored in half precision.
 const WORTH_HALVING: usize = 65_536;
 
 /// Copies the model in the folder `from` to the folder `to` and returns the size of the new
 /// `model.safetensors` in bytes. With `half` the embedding table, and every other matrix of more
-/// than 65,536 elements, is stored in half precision (F16), the rest in single precision;
-/// otherwise the weights are the same bytes.
+/// than 65,536 elements, is stored in half precision (F16), the rest in single precision; without
+/// it the weights are copied unchanged.
 ///
 /// # Errors
-/// There is no whole model in `from`, `to` holds one already or cannot be written, or a number is
+/// There is no intact model in `from`, `to` already holds one or cannot be written, or a number is
 /// too large for half precision.
 pub fn export(from: &Path, to: &Path, half: bool) -> Result<usize> {
-    // Whatever is wrong with the model is said here.
+    // Reports any problem with the model.
     SavedClassifier::load(from, Loading::Mapped, &Device::Cpu)?;
     check_free(to)?;
     let read = |name: &str| {
@@ -37,7 +36,7 @@ pub fn export(from: &Path, to: &Path, half: bool) -> Result<usize> {
     std::fs::create_dir_all(to).map_err(Error::io("create", to))?;
     atomic::write_file(&to.join(TOKENIZER), &read(TOKENIZER)?)?;
     atomic::write_file(&to.join(WEIGHTS), &weights)?;
-    // Last: with it the model is whole.
+    // Written last, as it marks the model as complete.
     atomic::write_file(&to.join(CONFIG), &read(CONFIG)?)?;
     Ok(weights.len())
 }
@@ -67,7 +66,7 @@ fn halved(path: &Path) -> Result<Vec<u8>> {
     let mut tensors = weights.tensors(&Device::Cpu)?;
     for (name, tensor) in &mut tensors {
         let large = tensor.rank() == 2 && tensor.elem_count() > WORTH_HALVING;
-        // Keys are whole numbers of 24 bits.
+        // N-gram keys stay as they are: whole numbers of 24 bits.
         if name == EMBEDDING || large && name != NGRAM_KEYS {
             *tensor = in_half_precision(tensor)?.ok_or_else(|| {
                 Error::model(
@@ -81,7 +80,7 @@ fn halved(path: &Path) -> Result<Vec<u8>> {
     weights_to_bytes(&tensors, temperature_of(&weights)?)
 }
 
-/// A tensor as F16; `None` if a number of it is beyond that.
+/// A tensor as F16; `None` if one of its numbers is out of range.
 fn in_half_precision(tensor: &Tensor) -> Result<Option<Tensor>> {
     let half = tensor.to_dtype(DType::F16)?;
     let values: Vec<f32> = half.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;

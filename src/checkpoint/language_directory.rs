@@ -1,4 +1,4 @@
-//! A language model on disk: the same three files as a classifier, with another `config.json`.
+//! A language model on disk: the same three files as a classifier, with a different `config.json`.
 
 use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, present};
 use super::tensors::check_tensors;
@@ -42,22 +42,22 @@ pub struct LanguageDirectory {
     pub path: PathBuf,
     /// The architecture.
     pub config: LanguageConfig,
-    /// The tokenizer; it reads whole texts.
+    /// The tokenizer; it does not truncate texts.
     pub encoder: TextEncoder,
     /// The parameters by name.
     pub tensors: BTreeMap<String, Tensor>,
-    /// The model, without gradients.
+    /// The model, with constant parameters.
     pub model: RnnModel,
-    /// Where its tensors are.
+    /// The device of its tensors.
     pub device: Device,
 }
 
 impl LanguageDirectory {
-    /// Reads the folder of a language model.
+    /// Loads the folder of a language model.
     ///
     /// # Errors
-    /// A missing or broken file, another version, a classifier, or weights that do not fit the architecture
-    /// and the tokenizer or are not finite.
+    /// A missing or damaged file, another version, a classifier, or weights that do not match the architecture and the
+    /// tokenizer or are not finite.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::model(
@@ -91,7 +91,7 @@ impl LanguageDirectory {
         })
     }
 
-    /// The file of the tokenizer in the folder of a language model.
+    /// The path of the tokenizer in the folder of a language model.
     pub fn tokenizer_of(path: &Path) -> PathBuf {
         path.join(TOKENIZER)
     }
@@ -124,7 +124,7 @@ fn read_config(path: &Path) -> Result<LanguageConfig> {
             "use the birnn that made it",
         ));
     }
-    // A list would be taken for the values in their order.
+    // serde would read a list as the values in order.
     if value.get(LANGUAGE).is_some_and(|value| !value.is_object()) {
         return Err(broken(format!("{LANGUAGE}: not a JSON object")));
     }

@@ -1,4 +1,4 @@
-//! The hashes of a checkpoint's files: whether it is what was written.
+//! The hashes of a checkpoint's files, to verify that they are intact.
 
 use crate::dataset::hexadecimal;
 use crate::error::{Error, Result};
@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The name of the list, a line for each file as `sha256sum` writes it. It is written last: a folder
-/// without it was not finished.
+/// The name of the list, with a line for each file in the format of `sha256sum`. It is written
+/// last: a folder without it is unfinished.
 pub(super) const MANIFEST: &str = "SHA256SUMS";
 
 /// The list for these files, by name.
@@ -24,7 +24,7 @@ fn line(name: &str, hash: &str) -> String {
     format!("{hash}  {name}\n")
 }
 
-/// The hash of a file, of which a part at a time is in memory.
+/// The hash of a file, read in chunks.
 fn hash_of(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
@@ -37,11 +37,11 @@ fn hash_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Checks that a folder holds these files as they were written. The list itself is compared byte by
-/// byte with the one that the files give, so that a change of it is found too.
+/// Checks that a folder holds these files unchanged. The list itself is compared byte by byte with
+/// the one computed from the files, so that changes of the list are detected too.
 ///
 /// # Errors
-/// A file that is missing, that cannot be read, or that is another one.
+/// A file is missing, cannot be read, or has changed.
 pub(super) fn verify(folder: &Path, names: &[&'static str]) -> Result<()> {
     let damaged = |name: &str, problem: &str| {
         Error::model(
@@ -60,17 +60,14 @@ pub(super) fn verify(folder: &Path, names: &[&'static str]) -> Result<()> {
         if !listed[found.len().min(listed.len())..].starts_with(line.as_bytes()) {
             return Err(damaged(
                 name,
-                "this is not what was written: its hash is not that in SHA256SUMS",
+                "the file has changed: its hash differs from that in SHA256SUMS",
             ));
         }
         found.push_str(&line);
     }
     match listed == found.as_bytes() {
         true => Ok(()),
-        false => Err(damaged(
-            MANIFEST,
-            "the list of hashes is not what was written",
-        )),
+        false => Err(damaged(MANIFEST, "the list of hashes has changed")),
     }
 }
 

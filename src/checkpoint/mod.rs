@@ -1,4 +1,4 @@
-//! What is written to disk: model directories and the folder of a training run.
+//! The files that are written to disk: model directories and the folder of a training run.
 
 mod bytes;
 mod checkpoints;

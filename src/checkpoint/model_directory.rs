@@ -1,7 +1,7 @@
 //! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
 //!
-//! The first two are written once. The temperature belongs to the weights and changes with them, so it is
-//! in their file, among its metadata: whoever reads while a run replaces that file gets both of one epoch.
+//! The first two are written once. The temperature belongs to the weights and changes with them, so it is stored in the
+//! metadata of their file: a reader always gets both from the same epoch, even while a run replaces the file.
 
 use super::bytes::Bytes;
 use super::tensors::{ExpectedShape, check_tensors, wrong};
@@ -30,14 +30,13 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The version that this code writes, and the newest one that it reads.
 const FORMAT_VERSION: u32 = 1;
 
-/// The temperature that changes nothing.
+/// The temperature that leaves logits unchanged.
 const NO_TEMPERATURE: f64 = 1.0;
 
 /// The key of the temperature in the metadata of the weights.
 const TEMPERATURE: &str = "temperature";
 
-/// The content of `config.json`. Only `labels` is required; everything else has the defaults of
-/// training.
+/// The content of `config.json`. Only `labels` is required; everything else has the defaults of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
@@ -47,11 +46,11 @@ pub struct ModelFile {
     /// The architecture.
     #[serde(default)]
     pub model: ModelConfig,
-    /// How long texts are cut.
+    /// How texts are truncated.
     #[serde(default)]
     pub text: TextLimits,
-    /// What the logits are divided by before the softmax, above 0, instead of the temperature that is
-    /// stored with the weights.
+    /// The divisor of the logits before the softmax, above 0; it overrides the temperature that is stored with the
+    /// weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     /// The classes, by number.
@@ -62,11 +61,11 @@ fn format_version() -> u32 {
     FORMAT_VERSION
 }
 
-/// What a model needs to know of its texts beside the tokenizer.
+/// The truncation settings of a model, which are not part of the tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextLimits {
-    /// The most tokens of a text that are read; 0 for all.
+    /// The maximum number of tokens read of a text; 0 for all.
     pub max_tokens: usize,
     /// Which tokens of a longer text are kept.
     pub truncate: Truncate,
@@ -111,36 +110,35 @@ impl ModelFile {
 /// A classifier that has been read and checked.
 #[derive(Debug)]
 pub struct SavedClassifier {
-    /// What errors call it: its folder.
+    /// The folder, for errors.
     pub path: PathBuf,
     /// The content of `config.json`.
     pub file: ModelFile,
-    /// What the logits are divided by before the softmax: that of `config.json`, else that of the
-    /// weights, else 1.
+    /// The divisor of the logits before the softmax: that of `config.json`, else that of the weights, else 1.
     pub temperature: f64,
     /// The tokenizer.
     pub encoder: TextEncoder,
-    /// The model, without gradients.
+    /// The model, with constant parameters.
     pub model: BiRnn,
 }
 
-/// How the weights of a folder get into memory.
+/// How the weights are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loading {
-    /// They are read, once and wholly.
+    /// The file is read once, as a whole.
     Read,
-    /// On the CPU the file is mapped, so that of the embedding table only the rows are read that texts use: the
-    /// fastest way to a few predictions. While the model is in use, `model.safetensors` may be replaced by another
+    /// On the CPU the file is mapped into memory, so that only the rows of the embedding table that texts use are read:
+    /// the fastest way to a few predictions. While the model is in use, `model.safetensors` may be replaced by another
     /// file or removed, but must not be written to in place.
     Mapped,
 }
 
 impl SavedClassifier {
-    /// Reads the folder of a model.
+    /// Loads the folder of a model.
     ///
     /// # Errors
-    /// A missing or broken file, a newer format, weights that do not fit the architecture, the
-    /// tokenizer or the classes, or that are not finite.
+    /// A missing or damaged file, a newer format, or weights that do not match the architecture, the tokenizer or the
+    /// classes, or that are not finite.
     pub fn load(path: &Path, loading: Loading, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::model(
@@ -163,11 +161,11 @@ impl SavedClassifier {
         Self::new(path, file, encoder, &weights, device)
     }
 
-    /// Reads the contents of the three files from memory, where the embedding table stays as it is;
-    /// errors call them files of the folder `path`.
+    /// Loads a model from the contents of the three files, without copying the embedding table; in errors they are
+    /// files of the folder `path`.
     ///
     /// # Errors
-    /// Those of [`SavedClassifier::load`], but for missing files.
+    /// Those of [`SavedClassifier::load`], except for missing files.
     pub fn from_bytes(
         path: &Path,
         config: &[u8],
@@ -213,20 +211,20 @@ impl SavedClassifier {
         })
     }
 
-    /// Writes what does not change during training: `config.json` and `tokenizer.json`.
+    /// Writes the constant part of a model, which does not change during training: `config.json` and `tokenizer.json`.
     ///
     /// # Errors
-    /// What the operating system refuses.
+    /// The files cannot be written.
     pub fn write_description(path: &Path, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
         write_description(path, file, encoder)
     }
 
-    /// Writes `model.safetensors`: weights and the temperature fitted to them. The same ones always give
-    /// the same bytes.
+    /// Writes `model.safetensors`: the weights and the temperature fitted to them. The same input always gives the same
+    /// bytes.
     ///
     /// # Errors
-    /// A temperature that is not a number above 0, or what the operating system refuses; the file is then
-    /// the new one or still the one before.
+    /// A temperature that is not a number above 0, or a file that cannot be written; the file is then either the new or
+    /// the previous one.
     pub fn write_weights(
         path: &Path,
         tensors: &BTreeMap<String, Tensor>,
@@ -239,7 +237,7 @@ impl SavedClassifier {
     }
 }
 
-/// Writes what does not change during training: a model's description as `config.json`, and `tokenizer.json`.
+/// Writes the constant part of a model: its description as `config.json`, and `tokenizer.json`.
 pub(super) fn write_description(
     path: &Path,
     description: &impl Serialize,
@@ -249,14 +247,14 @@ pub(super) fn write_description(
     atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
 }
 
-/// A file of the directory, which must be there.
+/// The path of a file of the directory, which must exist.
 pub(super) fn present(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     if path.is_file() {
         return Ok(path);
     }
     let remedy = if name == WEIGHTS && folder.join("checkpoints").is_dir() {
-        "this run has not finished an epoch yet: let it go on with `birnn train --resume --out`"
+        "this run has not finished an epoch yet: resume it with `birnn train --resume --out`"
     } else {
         "a model directory holds config.json, tokenizer.json and model.safetensors"
     };
@@ -267,7 +265,7 @@ fn read_model_file(path: &Path) -> Result<ModelFile> {
     parse_model_file(&std::fs::read(path).map_err(Error::io("read", path))?, path)
 }
 
-/// The content of a `config.json`, which errors call `path`.
+/// Parses a `config.json`; errors use `path`.
 fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
     let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
     // The version first: a newer file may have keys that this code does not know.
@@ -294,10 +292,10 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
         return Err(Error::model(
             path,
             "this is a language model, not a classifier",
-            "begin a classifier with it (`birnn train --init-from`) or let it write (`birnn generate`)",
+            "use it to initialise a classifier (`birnn train --init-from`) or to generate text (`birnn generate`)",
         ));
     }
-    // A list would be taken for the values in their order.
+    // serde would read a list as the values in order.
     for (key, place) in [
         ("", ""),
         ("/model", "model: "),
@@ -315,7 +313,7 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
             None => problem,
         })
     })?;
-    // A list of labels read from a file has not been checked yet.
+    // Deserialising has not checked the labels.
     let labels = Labels::new(file.labels.names().to_vec());
     labels.map_err(|error| error.within(path))?;
     file.model.validate().map_err(|error| error.within(path))?;
@@ -333,7 +331,7 @@ fn check_temperature(temperature: f64) -> std::result::Result<(), String> {
     }
 }
 
-/// The temperature that is stored with weights.
+/// The temperature that is stored with the weights.
 pub(super) fn temperature_of(weights: &WeightFile) -> Result<Option<f64>> {
     let Some(written) = weights.metadata(TEMPERATURE) else {
         return Ok(None);
@@ -351,7 +349,7 @@ pub(super) fn temperature_of(weights: &WeightFile) -> Result<Option<f64>> {
     })
 }
 
-/// The weights must fit the architecture, the classes and the tokenizer, and be finite.
+/// Checks that the weights match the architecture, the classes and the tokenizer, and are finite.
 fn check_weights(weights: &WeightFile, file: &ModelFile, encoder: &TextEncoder) -> Result<()> {
     check_tensors(weights, &expected_shapes(file)?)?;
     let rows = weights.shape(EMBEDDING).map_or(0, |shape| shape[0]);
@@ -367,7 +365,7 @@ fn check_weights(weights: &WeightFile, file: &ModelFile, encoder: &TextEncoder) 
     }
 }
 
-/// Every parameter of a model with its shape; the embedding table's number of rows is not in `config.json`.
+/// Every parameter of a model with its shape; the number of rows of the embedding table is not in `config.json`.
 fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, ExpectedShape>> {
     let build = |vb: VarBuilder| BiRnn::new(&file.model, 1, file.labels.len(), vb);
     let shapes = crate::parameters::shapes(build)?.into_iter();
@@ -382,8 +380,7 @@ fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, ExpectedShape>> 
         .collect())
 }
 
-/// The embedding table: on the CPU it stays in the file, where only the rows that are used are
-/// copied.
+/// The embedding table: on the CPU it stays in the file, and only the rows that are used are copied.
 fn embedding(
     weights: &WeightFile,
     file: &ModelFile,

@@ -1,17 +1,16 @@
-//! The folder of a training run: the best model so far, the log, and the state to go on from.
+//! The folder of a training run: the best model so far, the log, and the checkpoints for resuming.
 //!
 //! ```text
 //! tokenizer.json                  written once
 //! config.json                     written once
 //! model.safetensors               the best epoch's weights and temperature, replaced as a whole
 //! metrics.jsonl                   one line per log step and per epoch
-//! checkpoints/00000012/           training.json, training.safetensors: where to go on
-//! checkpoints/lock                locked by who writes here
+//! checkpoints/00000012/           training.json, training.safetensors: the state for resuming
+//! checkpoints/lock                locked by the process that writes here
 //! ```
 //!
-//! Checkpoints are numbered in the order in which they are written; the newest ones are kept. Each has
-//! a list of the hashes of its files ([`manifest`]), and the newest that agrees with its list is the one
-//! to go on from.
+//! Checkpoints are numbered in the order in which they are written; only the newest ones are kept. Each has a list of
+//! the hashes of its files ([`manifest`]), and a run resumes from the newest one that matches its list.
 
 use super::checkpoints::{
     CHECKPOINTS, KEPT, Lock, Newest, checkpoints, lock, newest, nothing_to_resume,
@@ -36,9 +35,9 @@ use std::path::{Path, PathBuf};
 
 const METRICS: &str = "metrics.jsonl";
 
-/// What a model's `config.json` holds.
+/// The content of a model's `config.json`.
 pub trait Description: Serialize {
-    /// What is trained to be such a model.
+    /// The kind of run that trains such a model.
     fn kind(&self) -> RunKind;
 }
 
@@ -60,33 +59,33 @@ pub struct RunDirectory {
     path: PathBuf,
     kind: RunKind,
     config: Config,
-    /// What the run is made from.
+    /// The hashes of the run's inputs.
     data: Fingerprints,
     metrics: File,
     metrics_bytes: u64,
     /// The number of the next checkpoint.
     next: u64,
-    /// Locked as long as this exists.
+    /// The lock, held as long as this exists.
     _lock: Lock,
 }
 
-/// A run that goes on.
+/// A resumed run.
 #[derive(Debug)]
 pub struct Resumed {
-    /// Its folder.
+    /// The folder of the run.
     pub run: RunDirectory,
-    /// Where it goes on.
+    /// The state from which it resumes.
     pub snapshot: Snapshot,
-    /// What is wrong with the newer checkpoints that were passed over.
+    /// The errors of newer checkpoints that were skipped.
     pub skipped: Vec<Error>,
 }
 
 impl RunDirectory {
-    /// Starts a run in a folder that holds none yet; with `force` an old run there is removed. The model's
-    /// `description` becomes `config.json`.
+    /// Starts a run in a folder without one; with `force` an existing run is removed. The model's `description` becomes
+    /// `config.json`.
     ///
     /// # Errors
-    /// A run that is there, or what the operating system refuses.
+    /// The folder already holds a run, or cannot be written.
     pub fn create(
         path: &Path,
         config: &Config,
@@ -97,7 +96,7 @@ impl RunDirectory {
     ) -> Result<Self> {
         Self::check_free(path, force)?;
         let lock = lock(path)?;
-        // The checkpoints first: without them nothing goes on with what is half removed.
+        // The checkpoints first: without them a half-removed run cannot be resumed.
         for (_, checkpoint) in checkpoints(path)? {
             atomic::remove_folder(&checkpoint)?;
         }
@@ -122,7 +121,7 @@ impl RunDirectory {
         })
     }
 
-    /// Checks that a run may start in a folder: before any work is done.
+    /// Checks, before any work is done, that a run may start in a folder.
     ///
     /// # Errors
     /// It is a file, or it holds a run or a model and `force` is not given.
@@ -143,25 +142,25 @@ impl RunDirectory {
             Some(name) if !force => Err(Error::model(
                 path,
                 format!("the folder already holds a run ({name})"),
-                "go on with --resume, overwrite it with --force, or choose another --out",
+                "continue it with --resume, overwrite it with --force, or choose another --out",
             )),
             _ => Ok(()),
         }
     }
 
-    /// The config of the run in this folder, which trains what `kind` says.
+    /// The config of the run of this kind in the folder.
     ///
     /// # Errors
-    /// There is no checkpoint, it cannot be read, or it is another command's.
+    /// There is no checkpoint, it cannot be read, or it belongs to a different command.
     pub fn config_of(path: &Path, kind: RunKind) -> Result<Config> {
         Ok(newest(path, kind)?.state.config)
     }
 
-    /// Opens a run to go on with it, and reads its newest checkpoint that is whole. What the log holds
-    /// from after the checkpoint is cut off.
+    /// Opens a run to resume it, and reads its newest intact checkpoint. Log lines written after the checkpoint are
+    /// removed.
     ///
     /// # Errors
-    /// There is no checkpoint, none is whole, it is another command's, the data are not those of the run, or
+    /// There is no intact checkpoint, it belongs to a different command, the inputs differ from those of the run, or
     /// another process writes in this folder.
     pub fn resume(
         path: &Path,
@@ -183,8 +182,11 @@ impl RunDirectory {
         if !differences.is_empty() {
             return Err(Error::model(
                 path,
-                format!("not what the run began with: {}", differences.join(", ")),
-                "restore it, or start a new run in another folder",
+                format!(
+                    "these inputs have changed since the run began: {}",
+                    differences.join(", ")
+                ),
+                "restore them, or start a new run in another folder",
             ));
         }
         let tensors = WeightFile::open(&folder.join(TENSORS))?.tensors(device)?;
@@ -228,7 +230,7 @@ impl RunDirectory {
     /// Appends one line to the log.
     ///
     /// # Errors
-    /// What the operating system refuses.
+    /// The log cannot be written.
     pub fn log(&mut self, line: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_string(line).map_err(|error| {
             Error::argument("line", format!("cannot be written as JSON: {error}"))
@@ -240,10 +242,10 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Saves the state to go on from, and removes the oldest one.
+    /// Saves a checkpoint and removes the oldest one.
     ///
     /// # Errors
-    /// What the operating system refuses; the checkpoints before are then still there.
+    /// The checkpoint cannot be written; the previous ones are then still there.
     pub fn save_last(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = StateFile {
             format_version: FORMAT_VERSION,
@@ -258,7 +260,7 @@ impl RunDirectory {
         let files = [(STATE, state.as_bytes()), (TENSORS, tensors.as_slice())];
         let list = manifest(files);
         let [state, tensors] = files;
-        // The log first: the checkpoint counts on its length.
+        // The log first: the checkpoint relies on its length.
         disk::sync(&self.metrics).map_err(Error::io("flush", self.path.join(METRICS)))?;
         atomic::write_folder(
             &self
@@ -274,10 +276,10 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Saves the weights of the best epoch and, of a classifier, the temperature fitted to them.
+    /// Saves the weights of the best epoch and, for a classifier, the temperature fitted to them.
     ///
     /// # Errors
-    /// What the operating system refuses; the file is then the new one or still the one before.
+    /// The file cannot be written; it is then either the new or the previous one.
     pub fn save_best(
         &self,
         tensors: &BTreeMap<String, Tensor>,
@@ -335,7 +337,7 @@ mod tests {
         }
     }
 
-    /// What resuming finds: its step, and that everything is of this step.
+    /// The step found by resuming, after checking that everything is of this step.
     fn found(path: &Path) -> u64 {
         let resumed = RunDirectory::resume(
             path,
@@ -351,7 +353,7 @@ mod tests {
         state.step
     }
 
-    /// Lets a save of step 3 fail at every operation, after steps 1 and 2; returns how many there are.
+    /// Makes a save of step 3 fail at every operation, after steps 1 and 2; returns the number of operations.
     fn torture(fault: Fault) -> usize {
         for operations in 0.. {
             let folder = tempfile::tempdir().unwrap();
@@ -362,10 +364,10 @@ mod tests {
             match (saved, found(folder.path())) {
                 (Some(Ok(())), 3) => return operations,
                 (Some(Ok(())), step) => panic!("step {step} after a save of step 3"),
-                // The step before, or this one where only what comes after it failed.
+                // The previous step, or this one if only later operations failed.
                 (_, step) => assert!((2..=3).contains(&step), "step {step}, {operations}"),
             }
-            // And the run can go on.
+            // The run can be resumed.
             let resumed = RunDirectory::resume(
                 folder.path(),
                 RunKind::Classifier,

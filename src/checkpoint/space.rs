@@ -1,15 +1,15 @@
-//! Whether the disk has room for a run.
+//! Checks that the disk has room for a run.
 
 use super::checkpoints::KEPT;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// Checks that there is room at `path`, which need not be there yet, for the run of a model of so
-/// many numbers: for the checkpoints that are kept and the one that is being written, each with
-/// parameters, two moments and averages, and for the model twice.
+/// Checks that there is room at `path`, which need not exist yet, for the run of a model with this
+/// many parameters: for the checkpoints that are kept and the one that is being written, each with
+/// parameters, two moments and averages, and for two copies of the model.
 ///
 /// # Errors
-/// There is less, or the operating system does not tell.
+/// There is not enough room, or the operating system does not report the free space.
 pub fn check_space(path: &Path, parameters: u64) -> Result<()> {
     let needed = size_of::<f32>() as u64 * parameters * (4 * (KEPT as u64 + 1) + 2);
     let path = std::path::absolute(path).map_err(Error::io("find", path))?;

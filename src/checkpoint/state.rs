@@ -1,4 +1,4 @@
-//! Where a run stands: what a checkpoint holds.
+//! The state of a run, as stored in a checkpoint.
 
 use crate::config::Config;
 use crate::dataset::Fingerprints;
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The names of its two files.
+/// The names of a checkpoint's two files.
 pub(super) const STATE: &str = "training.json";
 pub(super) const TENSORS: &str = "training.safetensors";
 /// The version that this code writes, and the only one that it reads.
 pub(super) const FORMAT_VERSION: u32 = 5;
 
-/// What `training.json` holds beside the caller's state.
+/// The content of `training.json` in addition to the run's state.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StateFile {
     pub(super) format_version: u32,
-    /// The command whose run it is.
+    /// The command that created the run.
     pub(super) command: String,
     /// The complete config of the run.
     pub(super) config: Config,
-    /// What the run is made from.
+    /// The hashes of the run's inputs.
     pub(super) data: Fingerprints,
-    /// Length of `metrics.jsonl` at this moment: what follows is from after the checkpoint.
+    /// Length of `metrics.jsonl` at this moment: the rest was written after the checkpoint.
     pub(super) metrics_bytes: u64,
     #[serde(rename = "progress")]
     pub(super) state: RunState,
@@ -37,7 +37,7 @@ struct Version {
     format_version: u32,
 }
 
-/// The part of `training.json` that every command's runs have.
+/// The part of `training.json` that the runs of every command have.
 #[derive(Debug, Deserialize)]
 struct Command {
     command: String,
@@ -53,7 +53,7 @@ pub enum RunKind {
 }
 
 impl RunKind {
-    /// The command whose runs these are, as checkpoints name it.
+    /// The command of such runs, as stored in checkpoints.
     pub fn command(self) -> &'static str {
         match self {
             Self::Classifier => "train",
@@ -62,29 +62,29 @@ impl RunKind {
     }
 }
 
-/// Where a run is, as far as it is numbers.
+/// The numbers of a run's state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// Optimizer steps taken.
+    /// Number of optimizer steps taken.
     pub step: u64,
-    /// Batches seen; numbers the forward passes of training.
+    /// Number of batches seen; identifies the forward passes of training.
     #[serde(default)]
     pub batches: u64,
-    /// Epochs finished.
+    /// Number of finished epochs.
     pub epoch: u64,
-    /// Batches of the present epoch that are done.
+    /// Number of finished batches of the current epoch.
     pub batch_in_epoch: u64,
-    /// Sum over the examples of the present epoch of their loss.
+    /// Sum of the losses of the examples of the current epoch.
     pub epoch_loss: f64,
-    /// Of a classifier, the texts of the present epoch that were classified right.
+    /// For a classifier, the number of correctly classified texts of the current epoch.
     #[serde(default)]
     pub epoch_correct: u64,
-    /// Examples of the present epoch so far: texts of a classifier, predicted tokens of a language model.
+    /// Number of examples of the current epoch so far: texts for a classifier, predicted tokens for a language model.
     #[serde(alias = "epoch_texts", alias = "epoch_tokens")]
     pub epoch_examples: u64,
     /// Seconds of training so far.
     pub seconds: f64,
-    /// Of a classifier, the best validation accuracy.
+    /// For a classifier, the best validation accuracy.
     #[serde(default)]
     pub best_accuracy: Option<f64>,
     /// The validation loss of the best epoch.
@@ -94,22 +94,22 @@ pub struct RunState {
 }
 
 impl RunState {
-    /// The mean loss of the present epoch.
+    /// The mean loss of the current epoch.
     pub(crate) fn mean_loss(&self) -> f64 {
         self.epoch_loss / self.counted()
     }
 
-    /// The share of the present epoch's texts that were classified right.
+    /// The share of the current epoch's texts that were classified correctly.
     pub(crate) fn accuracy(&self) -> f64 {
         self.epoch_correct as f64 / self.counted()
     }
 
-    /// None yet where the first texts are unlabelled.
+    /// The divisor is at least 1, as the first texts may be unlabelled.
     fn counted(&self) -> f64 {
         self.epoch_examples.max(1) as f64
     }
 
-    /// Whether a validation is better than the best one so far: by its accuracy, if it has one, then by its loss.
+    /// Whether a validation result is better than the best one so far: by accuracy, if it has one, then by loss.
     pub(crate) fn is_better(&self, accuracy: Option<f64>, loss: f64) -> bool {
         match self.best_loss {
             None => true,
@@ -144,7 +144,7 @@ pub(super) fn read_state(folder: &Path, kind: RunKind) -> Result<StateFile> {
             "start a new run in another folder",
         )
     };
-    // The version first: the rest may be of another form.
+    // The version first: the rest may have another form.
     let Version { format_version } = serde_json::from_slice(&bytes).map_err(unreadable)?;
     if format_version != FORMAT_VERSION {
         return Err(Error::model(
@@ -161,7 +161,7 @@ pub(super) fn read_state(folder: &Path, kind: RunKind) -> Result<StateFile> {
         return Err(Error::model(
             folder.parent().and_then(Path::parent).unwrap_or(folder),
             format!("this is a run of `birnn {}`", one_line(&command)),
-            format!("go on with a run of `birnn {}`", kind.command()),
+            format!("resume a run of `birnn {}`", kind.command()),
         ));
     }
     let state: StateFile = serde_json::from_slice(&bytes).map_err(unreadable)?;

@@ -1,16 +1,16 @@
-//! Whether the tensors of a file are those of a model.
+//! Checks that the tensors of a file are those of a model.
 
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The shape that a tensor should have; `None` for a size that is not known, that of the vocabulary.
+/// The expected shape of a tensor; `None` for a size that is not known, that of the vocabulary.
 pub(super) type ExpectedShape = Vec<Option<usize>>;
 
-/// Checks that a file has these tensors and no others, and that they hold finite numbers.
+/// Checks that a file has exactly these tensors, and that they hold finite numbers.
 ///
 /// # Errors
-/// The first one that does not fit.
+/// The first one that does not match.
 pub(super) fn check_tensors(
     weights: &WeightFile,
     expected: &BTreeMap<String, ExpectedShape>,
@@ -53,7 +53,7 @@ pub(super) fn check_tensors(
     match weights.names().find(|name| !expected.contains_key(*name)) {
         Some(name) => Err(wrong(
             weights,
-            format!("the tensor {name} has no place in the model of config.json"),
+            format!("the tensor {name} is not part of the model in config.json"),
         )),
         None => Ok(()),
     }
@@ -61,6 +61,6 @@ pub(super) fn check_tensors(
 
 /// The error for weights of another model.
 pub(super) fn wrong(weights: &WeightFile, problem: String) -> Error {
-    let remedy = "config.json and tokenizer.json must be those that the weights were made with";
+    let remedy = "config.json and tokenizer.json must belong to the weights";
     Error::model(weights.path(), problem, remedy)
 }

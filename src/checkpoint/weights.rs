@@ -1,4 +1,4 @@
-//! Reading safetensors files that are mapped into memory, or are there: only what is used is read
+//! Reads safetensors files from memory or from mapped files: only the parts that are used are read
 //! and copied.
 
 use super::bytes::Bytes;
@@ -21,7 +21,7 @@ pub(super) struct WeightFile {
     metadata: HashMap<String, String>,
 }
 
-/// Where a tensor of the file is.
+/// The position of a tensor in the file.
 #[derive(Debug)]
 struct Entry {
     dtype: Dtype,
@@ -33,22 +33,22 @@ impl WeightFile {
     /// Opens a file and reads the names and shapes of its tensors.
     ///
     /// # Errors
-    /// It cannot be read, or is not a whole safetensors file.
+    /// The file cannot be read, or is not an intact safetensors file.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let bytes = Bytes::map(path).map_err(Error::io("read", path))?;
         Self::of_bytes(path, bytes)
     }
 
-    /// Reads the names and shapes of the tensors of a file's bytes, which errors call `path`.
+    /// Reads the names and shapes of the tensors in the bytes of a file; errors use `path`.
     ///
     /// # Errors
-    /// It is not a whole safetensors file.
+    /// It is not an intact safetensors file.
     pub(super) fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
         let broken = |error: &dyn std::fmt::Display| {
             Error::model(
                 path,
                 format!(
-                    "not a whole safetensors file: {}",
+                    "not an intact safetensors file: {}",
                     plain_words(&error.to_string())
                 ),
                 "replace it by an intact copy, or train again",
@@ -81,12 +81,12 @@ impl WeightFile {
         })
     }
 
-    /// An entry of the file's metadata, if it is there.
+    /// An entry of the file's metadata, if present.
     pub(super) fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -96,12 +96,12 @@ impl WeightFile {
         self.entries.keys().map(String::as_str)
     }
 
-    /// The shape of a tensor, if it is there.
+    /// The shape of a tensor, if present.
     pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
-    /// Whether a tensor is there and of floating-point numbers: the types that weights have.
+    /// Whether a tensor is present and has a floating-point type that weights may have.
     pub(super) fn is_floating(&self, name: &str) -> bool {
         self.entries.get(name).is_some_and(|entry| {
             matches!(
@@ -114,7 +114,7 @@ impl WeightFile {
     /// A tensor as single precision on `device`.
     ///
     /// # Errors
-    /// It is not there, or of a type that Candle does not have.
+    /// The tensor is missing, or has a type that Candle does not support.
     pub(super) fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let entry = self.entry(name)?;
         let bytes = &self.bytes[entry.bytes.clone()];
@@ -123,7 +123,7 @@ impl WeightFile {
         let tensor = view.load(device).map_err(|error| match error {
             candle_core::Error::UnsupportedSafeTensorDtype(dtype) => Error::model(
                 &self.path,
-                format!("the tensor {name} is of the type {dtype:?}, which is not read"),
+                format!("the tensor {name} has the type {dtype:?}, which is not supported"),
                 "replace it by an intact copy, or train again",
             ),
             other => Error::Tensor(other),
@@ -134,7 +134,7 @@ impl WeightFile {
     /// Every tensor as single precision on `device`, by name.
     ///
     /// # Errors
-    /// One is of a type that Candle does not have.
+    /// A tensor has a type that Candle does not support.
     pub(super) fn tensors(&self, device: &Device) -> Result<BTreeMap<String, Tensor>> {
         self.names()
             .map(|name| Ok((name.to_owned(), self.tensor(name, device)?)))
@@ -142,10 +142,10 @@ impl WeightFile {
     }
 
     /// A tensor [V, E] of single or half precision (F32, F16, BF16) as a table that stays in the
-    /// file; `None` if it is of another type or rank.
+    /// file; `None` if it has another type or rank.
     ///
     /// # Errors
-    /// It is not there.
+    /// The tensor is missing.
     pub(super) fn table(&self, name: &str) -> Result<Option<TableInFile>> {
         let entry = self.entry(name)?;
         let dtype = match entry.dtype {
@@ -166,7 +166,7 @@ impl WeightFile {
         })
     }
 
-    /// Whether all numbers of a tensor are finite as single precision.
+    /// Whether all numbers of a tensor are finite in single precision.
     ///
     /// # Errors
     /// As [`WeightFile::tensor`].
@@ -197,8 +197,8 @@ impl WeightFile {
 
 /// Whether all of the little-endian single-precision numbers in `bytes` are finite.
 fn all_finite(bytes: &[u8]) -> bool {
-    // A number that is not finite has an exponent of ones alone: one more carries into the place
-    // of the sign. Blocks without a branch inside run as fast as memory is read.
+    // A number that is not finite has an exponent of all ones: adding one carries into the sign
+    // bit. Blocks without branches run at the speed of memory.
     bytes.chunks(4096 * size_of::<f32>()).all(|block| {
         let (numbers, _) = block.as_chunks();
         let carries = numbers.iter().fold(0, |carries, &number| {
@@ -208,7 +208,7 @@ fn all_finite(bytes: &[u8]) -> bool {
     })
 }
 
-/// The same for numbers of two bytes, whose exponents are counted in units of `one`.
+/// The same for numbers of two bytes, where `one` is the unit of the exponent.
 fn all_finite_half(bytes: &[u8], one: u16) -> bool {
     bytes.chunks(4096 * size_of::<u16>()).all(|block| {
         let (numbers, _) = block.as_chunks();
@@ -219,7 +219,7 @@ fn all_finite_half(bytes: &[u8], one: u16) -> bool {
     })
 }
 
-/// An embedding table [V, E] on the CPU whose rows are read from its file as they are used.
+/// An embedding table [V, E] on the CPU whose rows are read from its file when they are used.
 #[derive(Debug)]
 pub(super) struct TableInFile {
     file: Bytes,
@@ -238,7 +238,7 @@ impl EmbeddingTable for TableInFile {
         let table = &self.file[self.bytes.clone()];
         let width = self.columns * self.dtype.size_in_bytes();
         let ids = batch.packed_ids();
-        // Bytes, not numbers: the file may hold them at any address.
+        // Bytes, not numbers: the file may store them at any alignment.
         let mut rows = Vec::with_capacity(ids.len() * width);
         for &id in ids.iter() {
             let row = id as usize * width;
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_found_at_every_place() {
+    fn a_number_that_is_not_finite_is_found_at_every_position() {
         let mut numbers = [f32::MAX, f32::MIN, 0.0, -0.0, 1e-45].repeat(2000);
         assert!(all_finite(&bytes(&numbers)));
         assert!(all_finite(&[]));
@@ -275,17 +275,17 @@ mod tests {
             -f32::INFINITY,
             signalling,
         ] {
-            for place in [0, 1, 4095, 4096, 8191, 9999] {
-                let good = std::mem::replace(&mut numbers[place], bad);
-                assert!(!all_finite(&bytes(&numbers)), "{bad} at {place}");
-                numbers[place] = good;
+            for index in [0, 1, 4095, 4096, 8191, 9999] {
+                let good = std::mem::replace(&mut numbers[index], bad);
+                assert!(!all_finite(&bytes(&numbers)), "{bad} at {index}");
+                numbers[index] = good;
             }
         }
     }
 
     #[test]
-    fn a_half_number_that_is_not_finite_is_found_at_every_place() {
-        // The largest, the smallest and zero; infinities and numbers that are none.
+    fn a_half_number_that_is_not_finite_is_found_at_every_position() {
+        // The largest, the smallest and zero; infinities and NaNs.
         for (one, good, bad) in [
             (
                 0x0400,
@@ -304,16 +304,16 @@ mod tests {
             let mut numbers = good.repeat(2000);
             assert!(all_finite_half(&bytes(&numbers), one));
             for bad in bad {
-                for place in [0, 1, 4095, 4096, 7999] {
-                    let good = std::mem::replace(&mut numbers[place], bad);
-                    assert!(!all_finite_half(&bytes(&numbers), one), "{bad} at {place}");
-                    numbers[place] = good;
+                for index in [0, 1, 4095, 4096, 7999] {
+                    let good = std::mem::replace(&mut numbers[index], bad);
+                    assert!(!all_finite_half(&bytes(&numbers), one), "{bad} at {index}");
+                    numbers[index] = good;
                 }
             }
         }
     }
 
-    /// A file with the header behind `padding` spaces, so that numbers lie at any address.
+    /// A file whose header is padded by `padding` spaces, so that numbers are at any alignment.
     fn file(folder: &Path, padding: usize, dtype: &str, shape: [usize; 2], data: &[u8]) -> PathBuf {
         let header = format!(
             r#"{{"t":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[0,{}]}}}}{}"#,
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_table_in_a_file_are_those_of_the_tensor_at_any_address() {
+    fn rows_of_a_table_in_a_file_are_those_of_the_tensor_at_any_alignment() {
         let folder = tempfile::tempdir().unwrap();
         let numbers = [1f32, 2., 3., 4., 5., 6., 7., 8., 9.];
         let halves = |dtype: DType| -> Vec<u8> {

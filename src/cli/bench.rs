@@ -1,8 +1,8 @@
-//! `birnn bench`: how fast this machine is.
+//! `birnn bench`: benchmarks of this machine.
 
 use super::device;
 use super::table::table;
-use super::{Ending, Usage, tell};
+use super::{Ending, Usage, note};
 use anyhow::Context;
 use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Subnormals, Workload};
 use birnn::recipe::grouped;
@@ -13,10 +13,10 @@ use std::io::Write;
 
 /// Measure training and inference on this machine.
 ///
-/// A classifier of two directions is trained and used on random tokens. GFLOP/s counts the matrix
-/// products of its recurrent layers; the floor is the time these products alone would take at the
-/// highest rate that products reach here. Training is an optimizer step, recurrent a forward and
-/// backward pass of the recurrent layers alone, latency one text of 20 tokens, from ids to logits.
+/// A bidirectional classifier is trained and used on random tokens. GFLOP/s counts the matrix products of its recurrent
+/// layers; the floor is the time these products alone would take at the highest rate that products reach here. Training
+/// is an optimizer step, recurrent a forward and backward pass of the recurrent layers alone, latency one text of 20
+/// tokens, from ids to logits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn bench\n  \
@@ -36,11 +36,11 @@ pub(super) struct Arguments {
     /// Draw the rows' lengths from this range (T is then MAX) [default: every row has T steps].
     #[arg(long, value_name = "MIN-MAX")]
     lengths: Option<Lengths>,
-    /// Threads to use; 0 for as many as training uses.
+    /// Number of threads; 0 for as many as training uses.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
     threads: u16,
-    /// The processor's instructions to use, avx512, avx2, neon or scalar; the products of gemm are Candle's,
-    /// which always uses the best [default: the best of this machine].
+    /// The processor's instruction set: avx512, avx2, neon or scalar. The products of gemm are Candle's, which always
+    /// uses the best one [default: the best of this machine].
     #[arg(long, value_name = "NAME", value_parser = instructions)]
     instructions: Option<InstructionSet>,
     /// cpu, cuda, cuda:N or metal; tokenizer and gemm are measured on the CPU only.
@@ -49,13 +49,12 @@ pub(super) struct Arguments {
     /// How often each part is measured, after a warm-up.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeats: u32,
-    /// Measure these only: training, recurrent, inference, latency, tokenizer, gemm; or count subnormals,
-    /// numbers so small that they cost some processors a hundred times as long as others: training
-    /// should make none.
+    /// Measure only these parts: training, recurrent, inference, latency, tokenizer, gemm; or count subnormals, numbers
+    /// so small that some processors take a hundred times as long for them: training should produce none.
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     only: Vec<Part>,
-    /// Measure instead how an optimizer step grows with T, B, H, L and V: each is varied round the
-    /// shape, and the exponent of its growth is fitted.
+    /// Instead, measure how an optimizer step grows with T, B, H, L and V: each is varied around the shape, and the
+    /// exponent of its growth is fitted.
     #[arg(long, conflicts_with_all = ["only", "lengths"])]
     scaling: bool,
     /// Print one JSON object instead of tables.
@@ -79,7 +78,7 @@ fn instructions(name: &str) -> Result<InstructionSet, String> {
         .ok_or_else(|| format!("this machine has {}", names.join(", ")))
 }
 
-/// The name that a config has for it.
+/// The name of a cell type in a config.
 fn name_of(cell_type: CellType) -> &'static str {
     match cell_type {
         CellType::Lstm => "lstm",
@@ -90,9 +89,9 @@ fn name_of(cell_type: CellType) -> &'static str {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    // Nothing has been computed yet, so none is in use.
+    // Must be chosen before anything is computed.
     arguments.instructions.map(InstructionSet::choose);
-    // What training does, so that its speed and its memory are those of training.
+    // As in training, so that speed and memory are those of training.
     birnn::rnn::kernels::cpu::keep_freed_memory();
     rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.threads.into())
@@ -114,9 +113,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<String> {
         [] => Part::times_on(&device),
         only => only,
     };
-    let mut told = |part: Part| tell(&format!("measuring {part} ..."));
+    let mut on_progress = |part: Part| note(&format!("measuring {part} ..."));
     let repeats = arguments.repeats as usize;
-    let report = bench::measure(&workload, parts, repeats, &device, &mut told).map_err(usage)?;
+    let report =
+        bench::measure(&workload, parts, repeats, &device, &mut on_progress).map_err(usage)?;
     Ok(match arguments.json {
         true => serde_json::to_string(&report)? + "\n",
         false => plain(&report),
@@ -131,16 +131,16 @@ struct Scaling {
     instructions: &'static str,
     threads: usize,
     cell: CellType,
-    /// The shape round which sizes are varied.
+    /// The shape around which sizes are varied.
     shape: Shape,
     scaling: Vec<Growth>,
 }
 
 fn measure_growth(arguments: &Arguments) -> anyhow::Result<String> {
     let (shape, cell) = (arguments.shape, arguments.cell);
-    let mut told = |size: &str, values: &[usize]| {
+    let mut on_progress = |size: &str, values: &[usize]| {
         let values: Vec<String> = values.iter().map(usize::to_string).collect();
-        tell(&format!(
+        note(&format!(
             "measuring training with {size} {} ...",
             values.join(", ")
         ));
@@ -152,7 +152,7 @@ fn measure_growth(arguments: &Arguments) -> anyhow::Result<String> {
         threads: rayon::current_num_threads(),
         cell,
         shape,
-        scaling: bench::scaling(shape, cell, arguments.repeats as usize, &mut told)
+        scaling: bench::scaling(shape, cell, arguments.repeats as usize, &mut on_progress)
             .map_err(usage)?,
     };
     Ok(match arguments.json {
@@ -161,7 +161,7 @@ fn measure_growth(arguments: &Arguments) -> anyhow::Result<String> {
     })
 }
 
-/// A size that cannot be used was given on the command line.
+/// Turns an invalid size into a usage error, as it was given on the command line.
 fn usage(error: birnn::Error) -> anyhow::Error {
     match error {
         birnn::Error::Argument { .. } => Usage(error.to_string()).into(),
@@ -169,7 +169,7 @@ fn usage(error: birnn::Error) -> anyhow::Error {
     }
 }
 
-/// The report for people.
+/// The report as text.
 fn plain(report: &Report) -> String {
     let mut sections = vec![head(report)];
     let rates = [
@@ -271,7 +271,7 @@ fn machine(
     format!("birnn {version} on {cpu} ({instructions}), {threads} {unit}{device}\n")
 }
 
-/// The growth for people: a row for each size and value, the exponent with the last.
+/// The growth as text: a row for each size and value, with the exponent in the last.
 fn plain_growth(scaling: &Scaling) -> String {
     let head = ["", "value", "median", "minimum", "exponent"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -295,7 +295,7 @@ fn plain_growth(scaling: &Scaling) -> String {
         }
     }
     format!(
-        "{}{}: an optimizer step round B,T,E,H,L,V = {}, one size varied at a time\n\n{}",
+        "{}{}: an optimizer step around B,T,E,H,L,V = {}, one size varied at a time\n\n{}",
         machine(
             scaling.version,
             scaling.cpu.as_deref(),
@@ -346,7 +346,7 @@ fn products(gemm: &Gemm) -> String {
     table(&rows)
 }
 
-/// The counts for people.
+/// The counts as text.
 fn subnormals(counts: &[Subnormals]) -> String {
     let head = ["subnormal numbers", "steps", "of", "subnormal"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -361,7 +361,7 @@ fn subnormals(counts: &[Subnormals]) -> String {
     table(&rows)
 }
 
-/// A time with three digits or more, in the unit that suits it.
+/// A time with at least three significant digits, in a suitable unit.
 fn seconds(seconds: f64) -> String {
     match seconds {
         s if s >= 10.0 => format!("{s:.1} s"),
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_for_people() {
+    fn numbers_are_formatted() {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(grouped(12), "12");
         for (time, text) in [

@@ -1,4 +1,4 @@
-//! `birnn completions`: scripts for shells.
+//! `birnn completions`: shell completion scripts.
 
 use super::Ending;
 use clap::CommandFactory;

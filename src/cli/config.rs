@@ -1,14 +1,14 @@
 //! `--config` and `--set`.
 
-use super::tell;
+use super::note;
 use anyhow::Context;
 use birnn::config::Config;
 use std::path::Path;
 
-/// A config that is part of the program: what it is called, and its content.
+/// A config that is part of the program: its name and content.
 pub(super) type Bundled = (&'static str, &'static str);
 
-/// The config of a file, or a bundled one where none is given, with overrides.
+/// The config of a file, or a bundled one if none is given, with overrides.
 pub(super) fn read_config(
     file: Option<&Path>,
     bundled: Bundled,
@@ -24,10 +24,10 @@ pub(super) fn read_config(
         }
         None => (Path::new(bundled.0), bundled.1),
     };
-    Ok(Config::from_toml_noting(Some(file), overrides, &mut tell)?)
+    Ok(Config::from_toml_noting(Some(file), overrides, &mut note)?)
 }
 
-/// `KEY=VALUE`, as `--set` takes it.
+/// Parses `KEY=VALUE`, the argument of `--set`.
 pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),

@@ -1,10 +1,10 @@
-//! The device that a command runs on.
+//! The device on which a command runs.
 
-use super::tell;
+use super::note;
 use birnn::device::{AUTO, device, found};
 use candle_core::Device;
 
-/// The device of this name. Says which one it is where there was a choice.
+/// Opens the device of this name, and prints which one was chosen if there was a choice.
 ///
 /// # Errors
 /// As [`device`].
@@ -14,10 +14,10 @@ pub(super) fn open(name: &str) -> birnn::Result<Device> {
     }
     let (device, name, problems) = found();
     for problem in &problems {
-        tell(&problem.to_string());
+        note(&problem.to_string());
     }
     if !device.is_cpu() || !problems.is_empty() {
-        tell(&format!("device: {name}"));
+        note(&format!("device: {name}"));
     }
     Ok(device)
 }

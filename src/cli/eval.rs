@@ -1,4 +1,4 @@
-//! `birnn eval`: how good a model is on labelled texts.
+//! `birnn eval`: evaluation of a model on labelled texts.
 
 use super::device;
 use super::progress::Terminal;
@@ -19,9 +19,9 @@ use std::time::Instant;
 
 /// Evaluate a model on labelled texts.
 ///
-/// Without --data, the texts are the validation split of the run that made the model. With it, the
-/// split is `test` if there is one, else `validation`, else the only one. Where the texts have a
-/// column that says of what kind they are, each kind's accuracy stands below the table.
+/// Without --data, the texts are the validation split of the run that produced the model. With it,
+/// the split is `test` if there is one, else `validation`, else the only one. If the texts have a
+/// column with their kind, the accuracy of each kind is printed below the table.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn eval --model runs/sample\n  \
@@ -31,8 +31,8 @@ use std::time::Instant;
     birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
     birnn eval --model runs/imdb --model runs/imdb-2 --data imdb")]
 pub(super) struct Arguments {
-    /// The folder of a model or a run; of several, the mean of their probabilities counts
-    /// [default: the model that is part of this program, data/pretrained].
+    /// The folder of a model or a run; with several, their probabilities are averaged [default: the
+    /// model that is part of this program, data/pretrained].
     #[arg(long, value_name = "DIR")]
     model: Vec<PathBuf>,
     #[command(flatten)]
@@ -40,13 +40,13 @@ pub(super) struct Arguments {
     /// The split to evaluate on.
     #[arg(long, value_name = "NAME", requires = "data")]
     split: Option<String>,
-    /// The column with the kinds of texts [default: phenomenon, if that is there].
+    /// The column with the kinds of texts [default: phenomenon, if it exists].
     #[arg(long, value_name = "NAME", requires = "data")]
     group_column: Option<String>,
     /// Leave out the n-gram head, if the model has one.
     #[arg(long)]
     network_alone: bool,
-    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
     /// Print one JSON object instead of a table.
@@ -63,19 +63,19 @@ struct Report<'a> {
     macro_f1: Option<f64>,
     /// The expected calibration error, after temperature.
     calibration_error: Option<f64>,
-    /// What the model's logits are divided by; null for several models, which each have their own.
+    /// The divisor of the model's logits; null for several models, which have one each.
     temperature: Option<f64>,
     /// `confusion[label][prediction]`.
     confusion: &'a [Vec<u64>],
     /// Names of the classes, in the order of `confusion`.
     labels: &'a [String],
-    /// In the order in which they first appear; absent where the texts have none.
+    /// In order of first appearance; absent if the texts have no groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupReport<'a>>,
     seconds: f64,
 }
 
-/// What `--json` says of a kind of texts.
+/// The object for a group of texts in `--json`.
 #[derive(Debug, Serialize)]
 struct GroupReport<'a> {
     name: &'a str,
@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut terminal = Terminal::new(None);
     let split = read_split(arguments, &mut terminal)?;
     let evaluation = evaluate(&model, &split, &arguments.data.cache(), &mut terminal)?;
-    let evaluation = evaluation.context("the evaluation was ended")?;
+    let evaluation = evaluation.context("the evaluation was stopped")?;
     let groups = evaluation.groups(&split, labels);
     let seconds = started.elapsed().as_secs_f64();
     let text = match arguments.json {
@@ -121,7 +121,7 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
             [model] => model,
             [] => {
                 let model = "the model that is part of this program";
-                let problem = format!("{model} does not say which texts it was validated on");
+                let problem = format!("{model} does not record on which texts it was validated");
                 return Err(unknown(&problem).into());
             }
             _ => {
@@ -131,7 +131,7 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
         };
         let config = RunDirectory::config_of(model, RunKind::Classifier).map_err(|_| {
             unknown(&format!(
-                "{} does not say which texts it was validated on",
+                "{} does not record on which texts it was validated",
                 model.display()
             ))
         })?;

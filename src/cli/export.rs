@@ -1,4 +1,4 @@
-//! `birnn export`: a copy of a model to give away.
+//! `birnn export`: a copy of a model for distribution.
 
 use super::Ending;
 use birnn::checkpoint::export;
@@ -6,10 +6,10 @@ use birnn::recipe::grouped;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Copy a model to another folder: its three files, and nothing of the run that made it.
+/// Copy a model to another folder: its three files, without the run that produced it.
 ///
 /// With --half the embedding table and other large matrices are stored in half precision, which
-/// halves the file and hardly changes a prediction. birnn and PyTorch read both.
+/// halves the file and hardly changes predictions. birnn and PyTorch read both.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn export --model runs/imdb --out imdb\n  \

@@ -1,4 +1,4 @@
-//! `birnn generate`: texts from a language model.
+//! `birnn generate`: text generation with a language model.
 
 use super::Ending;
 use super::device;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Let a language model go on from a beginning.
+/// Generate text with a language model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn generate --model runs/sample-language --prompt \"This film\"\n  \
@@ -20,22 +20,22 @@ pub(super) struct Arguments {
     /// The folder of a language model (see `birnn pretrain`).
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The beginning: at least one word.
+    /// The prompt: at least one word.
     #[arg(long, value_name = "TEXT")]
     prompt: String,
-    /// How many tokens are added.
+    /// The number of tokens to generate.
     #[arg(long, value_name = "N", default_value_t = 60)]
     tokens: usize,
-    /// Below 1 the likelier tokens become likelier still; 0 takes the likeliest one each time.
+    /// Values below 1 favour probable tokens; 0 always selects the most probable one.
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0)]
     temperature: f64,
-    /// Draw among this many of the likeliest tokens only; 0 for all.
+    /// Sample only from this many most probable tokens; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     top_k: usize,
-    /// The seed of the num_samples.
+    /// The seed of the sampling.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
     /// Print a JSON object instead.

@@ -1,4 +1,4 @@
-//! Signals that end a run in an orderly way.
+//! Signals that stop a run in an orderly way.
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -6,7 +6,8 @@ use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Notes the first interrupt (Ctrl-C) or termination; the second one ends the process at once.
+/// Records the first interrupt (Ctrl-C) or termination signal; the second one ends the process at
+/// once.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt {
     signal: Arc<AtomicUsize>,
@@ -17,7 +18,7 @@ impl Interrupt {
         let seen = Arc::new(AtomicBool::new(false));
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds `seen` false, and sets it.
+            // In this order: at the first signal, `seen` is still false, and is then set.
             flag::register_conditional_shutdown(number, exit_code(number), seen.clone())
                 .and_then(|_| flag::register(number, seen.clone()))
                 .and_then(|_| flag::register_usize(number, signal.clone(), number as usize))
@@ -26,7 +27,7 @@ impl Interrupt {
         Ok(Self { signal })
     }
 
-    /// The exit code for the signal that came, if one did.
+    /// The exit code of the signal, if one was received.
     pub(super) fn code(&self) -> Option<u8> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
@@ -35,7 +36,7 @@ impl Interrupt {
     }
 }
 
-/// What a shell expects of a process that a signal ended.
+/// The exit code that shells expect of a process ended by a signal.
 fn exit_code(signal: i32) -> i32 {
     128 + signal
 }

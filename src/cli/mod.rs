@@ -1,4 +1,4 @@
-//! Subcommands, exit codes, and how errors reach a person.
+//! Subcommands, exit codes, and error output.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong
 //! usage, 101 a bug, 130 interrupted, 143 terminated.
@@ -62,16 +62,15 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// How a command ended when nothing failed.
+/// How a command ended, if it did not fail.
 enum Ending {
     Done,
-    /// A signal ended it; the number is the exit code.
+    /// It was stopped by a signal; the number is the exit code.
     Signal(u8),
 }
 
 pub(crate) fn main() -> ExitCode {
-    // A panic is a bug, except those of a parser that the library contains: print only what gets
-    // this far.
+    // A panic is a bug, except those of a parser that the library catches: print only panics that reach this point.
     let panic = Arc::new(Mutex::new(String::new()));
     let noted = panic.clone();
     std::panic::set_hook(Box::new(move |info| {
@@ -80,15 +79,15 @@ pub(crate) fn main() -> ExitCode {
     match catch_unwind(AssertUnwindSafe(|| run(Arguments::parse().command))) {
         Ok(Ok(Ending::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Ending::Signal(code))) => ExitCode::from(code),
-        // Whoever reads our output has seen enough.
+        // The reader of our output has closed it.
         Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            tell(&format!("error: {error:#}"));
+            note(&format!("error: {error:#}"));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
         Err(_) => {
             let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
-            tell(&format!(
+            note(&format!(
                 "error: this is a bug in birnn, please report it: {panic}"
             ));
             ExitCode::from(101)
@@ -111,8 +110,8 @@ fn run(command: Command) -> anyhow::Result<Ending> {
     }
 }
 
-/// A line on stderr. Unlike `eprintln!` it does not panic where nobody reads any more.
-fn tell(line: &str) {
+/// Prints a line on stderr. Unlike `eprintln!` it does not panic if stderr is closed.
+fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -122,7 +121,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Whether the user can mend the error on the command line or in the config.
+/// Whether the user can correct the error on the command line or in the config.
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<Usage>()
         || matches!(
@@ -131,7 +130,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         )
 }
 
-/// Arguments that do not go together.
+/// Arguments that cannot be combined.
 #[derive(Debug)]
 struct Usage(String);
 

@@ -1,4 +1,4 @@
-//! `birnn predict`: classes for texts.
+//! `birnn predict`: classification of texts.
 
 use super::device;
 use super::progress::Terminal;
@@ -13,30 +13,30 @@ use std::path::PathBuf;
 
 /// Predict the class of texts: one line each, with class, probability and text.
 ///
-/// Texts are arguments, or the lines of --file or of standard input. An argument of several lines
-/// is printed as one.
+/// Texts are arguments, or the lines of --file or of standard input. An argument with several lines
+/// is printed as one line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn predict \"Not bad at all!\" \"I want my money back.\"\n  \
     birnn predict --model runs/sample --file reviews.txt\n  \
     echo \"What a film.\" | birnn predict --model runs/sample --json\n  \
-    birnn predict --model runs/imdb --model runs/imdb-2 \"Two models say more than one.\"")]
+    birnn predict --model runs/imdb --model runs/imdb-2 \"Two models are better than one.\"")]
 pub(super) struct Arguments {
     /// The texts.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     texts: Vec<String>,
-    /// The folder of a model or a run; of several, the mean of their probabilities counts
-    /// [default: the model that is part of this program, data/pretrained].
+    /// The folder of a model or a run; with several, their probabilities are averaged [default: the
+    /// model that is part of this program, data/pretrained].
     #[arg(long, value_name = "DIR")]
     model: Vec<PathBuf>,
-    /// A file with one text a line; `-` for standard input.
+    /// A file with one text per line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
-    /// Print one JSON object a line instead, with the scores and logits of every class (of several
-    /// models, the logarithms of the scores).
+    /// Print one JSON object per line instead, with the scores and logits of every class (for
+    /// several models, the logarithms of the scores).
     #[arg(long)]
     json: bool,
 }
@@ -61,7 +61,7 @@ impl Serialize for Scores<'_> {
     }
 }
 
-/// Texts are read and predicted in portions, so that any number of lines fits in memory.
+/// Texts are read and predicted in portions, so that memory use does not depend on their number.
 const PORTION: usize = 8192;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
@@ -105,13 +105,13 @@ fn write_json(
         scores: Scores(names, &prediction.scores),
         logits: &prediction.logits,
     };
-    // As an I/O error, so that a reader who has seen enough is told from a failure.
+    // As an I/O error, so that a closed pipe can be distinguished from a failure.
     serde_json::to_writer(&mut *output, &report).map_err(std::io::Error::from)?;
     output.write_all(b"\n")?;
     Ok(())
 }
 
-/// Where the texts come from.
+/// The source of the texts.
 enum Input {
     Arguments(Vec<String>),
     Lines {
@@ -148,7 +148,7 @@ impl Input {
         }
     }
 
-    /// The next texts, at most `most`; none at the end.
+    /// The next texts, at most `most`; empty at the end.
     fn next(&mut self, most: usize) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Arguments(texts) => Ok(std::mem::take(texts)),
@@ -164,7 +164,8 @@ impl Input {
                     let text = String::from_utf8(bytes)
                         .ok()
                         .with_context(|| format!("{}: not valid UTF-8; convert it", place()))?;
-                    // Some editors mark a file as UTF-8 like this; data files are read the same way.
+                    // Some editors begin a UTF-8 file with this byte order mark; data files are
+                    // read the same way.
                     let mark = if *line == 1 { "\u{feff}" } else { "" };
                     let text = text.strip_prefix(mark).unwrap_or(&text);
                     texts.push(text.trim_end_matches(['\n', '\r']).to_owned());

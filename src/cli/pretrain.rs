@@ -1,4 +1,4 @@
-//! `birnn pretrain`: from texts, labelled or not, to a language model.
+//! `birnn pretrain`: trains a language model on texts, labelled or not.
 
 use super::Ending;
 use super::config::{Bundled, key_value, read_config};
@@ -18,13 +18,12 @@ use birnn::train::Outcome;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Train a language model on texts, labelled or not, for `birnn train` to begin with.
+/// Train a language model on texts, labelled or not, to initialise `birnn train`.
 ///
-/// It learns which word comes next and, with `model.bidirectional`, which word came before; its embeddings
-/// and its recurrent layer have the sizes of the classifier that `[model]` of the config describes. All
-/// splits are read but the validation split and `test`. The folder --out receives the best epoch's model
-/// (config.json, tokenizer.json, model.safetensors), the log (metrics.jsonl) and a checkpoint to go on
-/// from. Ctrl-C saves and says how to go on; a second one ends at once.
+/// It predicts the next word and, with `model.bidirectional`, the previous word; its embeddings and its recurrent layer
+/// have the sizes of the classifier in `[model]` of the config. All splits are read except the validation split and
+/// `test`. The folder --out receives the best epoch's model (config.json, tokenizer.json, model.safetensors), the log
+/// (metrics.jsonl) and a checkpoint for resuming. Ctrl-C saves and prints how to resume; a second one ends at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn pretrain\n  \
@@ -35,31 +34,31 @@ use std::path::{Path, PathBuf};
     birnn train --config configs/imdb-pretrained.toml --data imdb --init-from runs/imdb-language\n  \
     birnn generate --model runs/imdb-language --prompt \"This film\"")]
 pub(super) struct Arguments {
-    /// A TOML file; without it, configs/language.toml (part of this program).
+    /// A TOML file [default: configs/language.toml, part of this program].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
-    /// The folder of the run [default: runs/NAME-language, where NAME is that of the data].
+    /// The folder of the run [default: runs/NAME-language, where NAME is the name of the data].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in --out, to the same result as if it had not been interrupted.
+    /// Resume the run in --out, with the same result as if it had not been interrupted.
     #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
         "text_column", "label_column", "print_config"])]
     resume: bool,
-    /// Overwrite a run that is in --out.
+    /// Overwrite an existing run in --out.
     #[arg(long)]
     force: bool,
-    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
-    /// The seed of everything random.
+    /// The random seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Override a key of the config: --set pretrain.epochs=2.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Print the complete config as TOML and end.
+    /// Print the complete config as TOML and exit.
     #[arg(long)]
     print_config: bool,
 }
@@ -104,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             run_setup::resume(&out, RunKind::LanguageModel, data, &device)?
         }
         false => {
-            let kept = run_setup::kept_config(&config)?;
+            let kept = run_setup::stored_config(&config)?;
             (recipe.create_run(&out, &kept, arguments.force)?, None)
         }
     };
@@ -139,7 +138,7 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The result, and what to do next.
+/// The result, and the next steps.
 fn conclude(
     arguments: &Arguments,
     config: &Config,
@@ -166,7 +165,7 @@ fn conclude(
         perplexity(best_loss),
         quoted(Path::new(&config.data.source)),
     );
-    // Not `println!`: it panics where nobody reads any more.
+    // Not `println!`, which panics if stdout is closed.
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The model that is part of this program, and how `--model` chooses another.
+//! The model that is part of this program, and the choice of another one with `--model`.
 
 use anyhow::{Context, ensure};
 use birnn::inference::{Classifier, Ensemble};
@@ -11,10 +11,10 @@ static CONFIG: &[u8] = include_bytes!("../../data/pretrained/config.json");
 static TOKENIZER: &[u8] = include_bytes!("../../data/pretrained/tokenizer.json");
 static WEIGHTS: &[u8] = include_bytes!("../../data/pretrained/model.safetensors");
 
-/// Their hashes, a line each, as `sha256sum` writes them.
+/// Their hashes, one per line, in the format of `sha256sum`.
 const SUMS: &str = include_str!("../../data/pretrained/SHA256SUMS");
 
-/// The models in these folders, or the one of this program where there are none.
+/// The models in these folders, or the one that is part of this program if there are none.
 pub(super) fn models(folders: &[PathBuf], device: &Device) -> anyhow::Result<Ensemble> {
     if !folders.is_empty() {
         return Ok(Ensemble::map_dirs(folders, device)?);
@@ -31,7 +31,7 @@ pub(super) fn models(folders: &[PathBuf], device: &Device) -> anyhow::Result<Ens
     Ok(model.into())
 }
 
-/// Checks that a file has the hash that a list of them says.
+/// Checks that a file has the hash given in a list.
 fn check(name: &str, content: &[u8], sums: &str) -> anyhow::Result<()> {
     let remedy = "build birnn again from an intact copy of its source, or give another --model";
     let listed = sums
@@ -47,7 +47,7 @@ fn check(name: &str, content: &[u8], sums: &str) -> anyhow::Result<()> {
         .collect();
     ensure!(
         found == expected,
-        "{name} has the SHA-256 {found}, but SHA256SUMS says {expected}; {remedy}"
+        "{name} has the SHA-256 {found}, but SHA256SUMS has {expected}; {remedy}"
     );
     Ok(())
 }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_file_of_another_hash_is_refused() {
-        // Of the three bytes `abc` (FIPS 180-2).
+        // The hash of the three bytes `abc` (FIPS 180-2).
         let sums = "0123  a.json\n\
             ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b.json\n";
         check("b.json", b"abc", sums).unwrap();
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(
             message,
             "b.json has the SHA-256 a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9, \
-             but SHA256SUMS says ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad; \
+             but SHA256SUMS has ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad; \
              build birnn again from an intact copy of its source, or give another --model"
         );
         assert!(check("a.json", b"abc", sums).is_err());

@@ -1,7 +1,7 @@
-//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
+//! Progress on stderr: a bar on a terminal, plain lines otherwise.
 
 use super::interrupt::Interrupt;
-use super::tell;
+use super::note;
 use birnn::dataset::Stage;
 use birnn::models::language::perplexity;
 use birnn::recipe::{Monitor, Step};
@@ -12,19 +12,19 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Plain lines come at most this often.
+/// The minimum time between plain lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// Shows how far a command is.
+/// Shows the progress of a command.
 pub(super) struct Terminal {
     interrupt: Option<Interrupt>,
     bar: ProgressBar,
     /// Whether stderr is a terminal.
     interactive: bool,
-    /// What the bar counts at present.
+    /// The current task of the bar.
     task: String,
     last_line: Instant,
-    /// Steps of training that the present bar began with.
+    /// The training step at which the current bar began.
     first_step: u64,
 }
 
@@ -40,18 +40,18 @@ impl Terminal {
         }
     }
 
-    /// A line for people, above the bar if there is one.
-    pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| tell(line));
+    /// Prints a line, above the bar if there is one.
+    pub(super) fn print(&self, line: &str) {
+        self.bar.suspend(|| note(line));
     }
 
-    /// Takes the bar off the screen.
+    /// Removes the bar from the screen.
     pub(super) fn clear(&mut self) {
         self.bar.finish_and_clear();
         self.task.clear();
     }
 
-    /// Counts `done` of `total` for `task`; `unit` names what is counted.
+    /// Shows `done` of `total` for `task`; `unit` names what is counted.
     pub(super) fn count(&mut self, task: &str, done: u64, total: Option<u64>, unit: &str) {
         if self.task != task {
             self.begin(task, total, unit);
@@ -63,8 +63,8 @@ impl Terminal {
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
             match total {
-                Some(total) => tell(&format!("{task}: {done} of {total} {unit}")),
-                None => tell(&format!("{task}: {done} {unit}")),
+                Some(total) => note(&format!("{task}: {done} of {total} {unit}")),
+                None => note(&format!("{task}: {done} {unit}")),
             }
         }
         if total == Some(done) {
@@ -91,8 +91,8 @@ impl Terminal {
         self.bar.set_message(unit.to_owned());
     }
 
-    /// Whether the command goes on: not after a signal.
-    pub(super) fn go_on(&self) -> ControlFlow<()> {
+    /// Whether the command continues: not after a signal.
+    pub(super) fn check_interrupt(&self) -> ControlFlow<()> {
         match self.interrupted() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -117,13 +117,13 @@ fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     )
 }
 
-impl data::Progress for Terminal {
+impl data::DownloadProgress for Terminal {
     fn download(&mut self, file: &str, done: u64, total: Option<u64>) {
         self.count(&format!("downloading {file}"), done, total, "bytes");
     }
 }
 
-impl dataset::Progress for Terminal {
+impl dataset::DatasetProgress for Terminal {
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()> {
         let task = match stage {
             Stage::Vocabulary => "building the vocabulary",
@@ -131,16 +131,17 @@ impl dataset::Progress for Terminal {
             Stage::Predictions => "classifying",
         };
         self.count(task, done as u64, Some(total as u64), "texts");
-        self.go_on()
+        self.check_interrupt()
     }
 
     fn note(&mut self, line: &str) {
-        self.say(line);
+        self.print(line);
     }
 }
 
 impl Terminal {
-    /// Shows where training is: the step, counted from 1, of so many, and what is known after it.
+    /// Shows the training progress: the step, counted from 1, the number of steps, and the metrics
+    /// after it.
     fn steps(&mut self, epoch: u64, step: u64, steps: u64, state: &str) {
         let task = "training";
         if self.task != task {
@@ -152,7 +153,7 @@ impl Terminal {
                     Some(steps),
                     "{prefix} [{bar:30}] {pos} of {len} steps, {msg}, {eta} left",
                 );
-                // The estimate counts from here, also in a run that was resumed.
+                // The remaining time is estimated from here, also in a resumed run.
                 self.bar.set_position(step.saturating_sub(1));
                 self.bar.reset_eta();
             }
@@ -163,7 +164,7 @@ impl Terminal {
         self.bar.set_position(step);
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
-            tell(&format!("epoch {epoch}: step {step} of {steps}, {state}"));
+            note(&format!("epoch {epoch}: step {step} of {steps}, {state}"));
         }
     }
 }
@@ -204,7 +205,7 @@ impl Observer for Terminal {
                 by_direction(&report.validation_losses)
             ),
         };
-        self.say(&format!(
+        self.print(&format!(
             "epoch {}: {result}{}; {:.0} s",
             report.epoch,
             if report.best { " (best)" } else { "" },
@@ -224,7 +225,7 @@ fn by_direction(losses: &[f64]) -> String {
         .map(|&loss| format!("{:.2}", perplexity(loss)))
         .collect();
     match &perplexities[..] {
-        [forward, reverse] => format!("{forward}, from right to left {reverse}"),
+        [forward, reverse] => format!("{forward}, right to left {reverse}"),
         all => all.join(", "),
     }
 }

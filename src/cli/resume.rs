@@ -1,18 +1,18 @@
-//! How a run that has ended early goes on.
+//! Resuming a run that has ended early.
 
 use super::Ending;
 use super::interrupt::Interrupt;
+use super::note;
 use super::progress::Terminal;
 use super::shell::{program, quoted};
-use super::tell;
 use birnn::device::AUTO;
 use std::path::Path;
 
-/// The command that goes on with a run.
+/// The command that resumes a run.
 pub(super) struct Resume(String);
 
 impl Resume {
-    /// That of a subcommand, for the run in a folder on a device.
+    /// The command for a subcommand and the run in a folder on a device.
     pub(super) fn new(subcommand: &str, out: &Path, device: &str) -> Self {
         let device = match device {
             AUTO => String::new(),
@@ -24,35 +24,35 @@ impl Resume {
         ))
     }
 
-    /// The error of a run that has failed: after one of the disk with the command.
+    /// The error of a failed run, with the command if the disk failed.
     pub(super) fn failed(&self, error: birnn::Error) -> anyhow::Error {
         match error {
             birnn::Error::Io { .. } => anyhow::Error::from(error).context(format!(
-                "the run has ended, and its last checkpoint is whole; once the disk works again, go on \
-                 with `{}`",
+                "the run has ended, and its last checkpoint is intact; once the disk works again, resume \
+                 it with `{}`",
                 self.0
             )),
             other => other.into(),
         }
     }
 
-    /// Says that the run was ended by a signal after a step, and how it goes on.
+    /// Prints that the run was interrupted by a signal after a step, and how to resume it.
     pub(super) fn interrupted(
         &self,
         step: u64,
         terminal: &Terminal,
         interrupt: &Interrupt,
     ) -> Ending {
-        terminal.say(&format!(
-            "interrupted at step {step}; everything is saved. Go on with:\n  {}",
+        terminal.print(&format!(
+            "interrupted at step {step}; everything is saved. Resume with:\n  {}",
             self.0
         ));
         Ending::Signal(interrupt.code().unwrap_or(130))
     }
 }
 
-/// Says that the run was ended by a signal before there was anything to save.
+/// Prints that the run was interrupted before there was anything to save.
 pub(super) fn stopped_early(interrupt: &Interrupt) -> Ending {
-    tell("interrupted before the first step: nothing to save");
+    note("interrupted before the first step: nothing to save");
     Ending::Signal(interrupt.code().unwrap_or(130))
 }

@@ -1,8 +1,8 @@
-//! What the commands that make a run have in common: its folder, and the config that it keeps.
+//! Common parts of the commands that create a run: its folder and its stored config.
 
+use super::note;
 use super::shell::free_path;
-use super::source::kept_source;
-use super::tell;
+use super::source::stored_source;
 use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
 use birnn::config::Config;
 use birnn::dataset::Fingerprints;
@@ -10,8 +10,8 @@ use birnn::text::TokenKind;
 use candle_core::Device;
 use std::path::{Path, PathBuf};
 
-/// The folder of a run that begins or goes on: the one that was given, or a new one named after its data. A run
-/// that begins needs one that is free, or `force`.
+/// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free folder,
+/// or `force`.
 pub(super) fn folder(
     given: Option<&Path>,
     config: &Config,
@@ -31,11 +31,10 @@ pub(super) fn folder(
     Ok(out)
 }
 
-/// The config as a run keeps it: files by their whole paths, so that the run can be resumed and
-/// evaluated from any folder.
-pub(super) fn kept_config(config: &Config) -> std::io::Result<Config> {
+/// The config as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
+pub(super) fn stored_config(config: &Config) -> std::io::Result<Config> {
     let mut config = config.clone();
-    kept_source(&mut config.data)?;
+    stored_source(&mut config.data)?;
     let train = &mut config.train;
     let mut paths: Vec<&mut PathBuf> = train.teachers.iter_mut().collect();
     paths.extend(&mut train.init_from);
@@ -49,7 +48,7 @@ pub(super) fn kept_config(config: &Config) -> std::io::Result<Config> {
     Ok(config)
 }
 
-/// Opens the run in a folder to go on with it, and says which checkpoints were passed over.
+/// Opens the run in a folder to resume it, and prints which checkpoints were skipped.
 pub(super) fn resume(
     out: &Path,
     kind: RunKind,
@@ -58,11 +57,11 @@ pub(super) fn resume(
 ) -> birnn::Result<(RunDirectory, Option<Snapshot>)> {
     let resumed = RunDirectory::resume(out, kind, data, device)?;
     for problem in &resumed.skipped {
-        tell(&format!("passed over a damaged checkpoint: {problem}"));
+        note(&format!("skipped a damaged checkpoint: {problem}"));
     }
     if !resumed.skipped.is_empty() {
         let step = resumed.snapshot.state.step;
-        tell(&format!("going on from step {step}"));
+        note(&format!("resuming from step {step}"));
     }
     Ok((resumed.run, Some(resumed.snapshot)))
 }

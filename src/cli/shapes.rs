@@ -1,4 +1,4 @@
-//! `birnn shapes`: the shape of every tensor of a model, and why.
+//! `birnn shapes`: the shape of every tensor of a model, with explanations.
 
 use super::Ending;
 use super::Usage;
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Walk through a model: every tensor with its shape, in symbols and in numbers, and one line of why.
+/// Show every tensor of a model with its shape, in symbols and in numbers, and a line of explanation.
 ///
-/// The model of a config is built with random weights and runs over the texts: forward, as in prediction,
-/// and a step of training. What is shown are the shapes that were found on the way. Without texts a
-/// sentence is made up; several texts show how texts of different lengths are packed.
+/// The model of a config is built with random weights and run on the texts: a forward pass as in prediction, and a
+/// training step. The shapes are the ones observed in this run. Without texts a sample sentence is used; several texts
+/// show how texts of different lengths are packed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn shapes \"What a film\"\n  \
@@ -38,10 +38,10 @@ pub(super) struct Arguments {
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "model")]
     set: Vec<(String, String)>,
-    /// Also what happens inside a cell at one step, gate by gate.
+    /// Also show the operations inside a cell at one step, gate by gate.
     #[arg(long)]
     steps: bool,
-    /// What to print.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with = "json")]
     format: Format,
     /// Print one JSON object instead.
@@ -51,21 +51,21 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Tables for people.
+    /// Tables in plain text.
     Table,
-    /// A picture of the network, unrolled over the first text.
+    /// A diagram of the network, unrolled over the first text.
     Svg,
-    /// A page with the picture and the tables.
+    /// A page with the diagram and the tables.
     Html,
 }
 
-/// The config where none is given.
+/// The config if none is given.
 const TEXTBOOK: Bundled = ("configs/d2l.toml", include_str!("../../configs/d2l.toml"));
 
-/// What is said where nothing is given.
+/// The text if none is given.
 const SENTENCE: &str = "What a lovely film!";
 
-/// What is walked over.
+/// The model and texts to show.
 struct Subject {
     config: Config,
     encoder: TextEncoder,
@@ -75,7 +75,7 @@ struct Subject {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     if arguments.steps && arguments.format == Format::Svg {
-        let problem = "--steps has no place in the picture: use --format html, table or --json";
+        let problem = "--steps cannot be shown in the diagram: use --format html, table or --json";
         return Err(Usage(problem.to_owned()).into());
     }
     let made_up = [SENTENCE.to_owned()];
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
     if let Some(folder) = &arguments.model {
         let model = SavedClassifier::load(folder, Loading::Mapped, &Device::Cpu)?;
-        // How a model without its run was trained is not known.
+        // The training settings of a model without its run are not known.
         let config = Config {
             model: model.file.model.clone(),
             ..RunDirectory::config_of(folder, RunKind::Classifier).unwrap_or_default()
@@ -125,7 +125,7 @@ fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
     let encoder = TextEncoder::train(texts, &all, &mut |_, _| ())?;
     let vocabulary = match config.text.tokenizer {
         TokenKind::File(_) => encoder.vocabulary_size(),
-        // As many as the config allows.
+        // As large as the config allows.
         _ => config.text.vocabulary_size.max(encoder.vocabulary_size()),
     };
     let classes = config.data.label_names.as_ref().map_or(2, Vec::len);

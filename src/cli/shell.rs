@@ -1,15 +1,15 @@
-//! Commands that a person can copy, and names that come from those of the data.
+//! Commands for copying into a shell, and names derived from the data.
 
 use std::path::{Path, PathBuf};
 
-/// How this program was called, for a shell.
+/// The name under which this program was called, quoted for a shell.
 pub(super) fn program() -> String {
     std::env::args()
         .next()
         .map_or_else(|| "birnn".into(), |program| quoted(Path::new(&program)))
 }
 
-/// A path for a shell.
+/// A path, quoted for a shell.
 pub(super) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-:\\".contains(c);
@@ -19,12 +19,12 @@ pub(super) fn quoted(path: &Path) -> String {
     }
 }
 
-/// `runs/NAME` with an ending, or the first of `runs/NAME-2`, `runs/NAME-3`, ... that is free;
-/// `NAME` is that of the source.
+/// `runs/NAME` with an ending, or the first free one of `runs/NAME-2`, `runs/NAME-3`, ...; `NAME`
+/// is derived from the source.
 pub(super) fn free_path(source: &str, ending: &str, is_free: impl Fn(&Path) -> bool) -> PathBuf {
     let name = match source {
         "-" => "stdin",
-        // `reviews.csv.gz` and `owner/reviews` are both `reviews`.
+        // `reviews.csv.gz` and `owner/reviews` both become `reviews`.
         source => Path::new(source)
             .file_name()
             .and_then(|name| name.to_str()?.split('.').find(|part| !part.is_empty()))

@@ -1,4 +1,4 @@
-//! Options that say where texts come from; shared by `train` and `eval`.
+//! Options that specify the source of texts; shared by `train` and `eval`.
 
 use birnn::config::DataConfig;
 use birnn::fs::cache::Cache;
@@ -17,9 +17,8 @@ pub(super) struct DataArguments {
     /// The column with the labels [default: label, sentiment, class or category].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) label_column: Option<String>,
-    /// Neither read nor write the cache of vocabularies and tokens, which is in the folder
-    /// that BIRNN_CACHE names (empty: no cache), or else where the system keeps caches
-    /// (on Linux ~/.cache/birnn).
+    /// Neither read nor write the cache of vocabularies and tokens, which is in the folder given by BIRNN_CACHE (empty:
+    /// no cache), or else in the system's cache folder (on Linux ~/.cache/birnn).
     #[arg(long, help_heading = "Data")]
     pub(super) no_cache: bool,
 }
@@ -33,7 +32,7 @@ impl DataArguments {
         }
     }
 
-    /// Puts what was given on the command line over a config.
+    /// Applies the command-line options to a config.
     pub(super) fn apply(&self, config: &mut DataConfig) {
         if let Some(source) = &self.data {
             config.source = source.clone();
@@ -47,9 +46,8 @@ impl DataArguments {
     }
 }
 
-/// Sources as a run keeps them: files by their whole paths, so that the run can be resumed and evaluated
-/// from any folder.
-pub(super) fn kept_source(data: &mut DataConfig) -> std::io::Result<()> {
+/// Sources as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
+pub(super) fn stored_source(data: &mut DataConfig) -> std::io::Result<()> {
     for source in std::iter::once(&mut data.source).chain(&mut data.additional_sources) {
         let path = Path::new(source);
         if path.exists() && source != "sample" {

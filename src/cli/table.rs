@@ -1,7 +1,7 @@
-//! Tables and numbers for people.
+//! Formatting of tables and numbers.
 
-/// Rows of cells in aligned columns: the first one left, the others right. The first row is the
-/// head.
+/// Rows of cells in aligned columns: the first column is left-aligned, the others right-aligned.
+/// The first row is the header.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
@@ -29,7 +29,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A share as a percentage, or a dash where it is undefined.
+/// A share as a percentage, or a dash if it is undefined.
 pub(super) fn percent(share: Option<f64>) -> String {
     match share {
         Some(share) => format!("{:.2}", 100.0 * share),

@@ -1,4 +1,4 @@
-//! `birnn train`: from labelled texts to a model directory.
+//! `birnn train`: trains a classifier on labelled texts.
 
 use super::Ending;
 use super::config::{Bundled, key_value, read_config};
@@ -23,9 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// Train a model; without arguments on the bundled sample.
 ///
-/// The folder --out receives the best epoch's model (config.json, tokenizer.json,
-/// model.safetensors), the log (metrics.jsonl) and a checkpoint to go on from. Ctrl-C saves and
-/// says how to go on; a second one ends at once.
+/// The folder --out receives the best epoch's model (config.json, tokenizer.json, model.safetensors), the log
+/// (metrics.jsonl) and a checkpoint for resuming. Ctrl-C saves and prints how to resume; a second one ends at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn train\n  \
@@ -35,36 +34,36 @@ use std::path::{Path, PathBuf};
     birnn train --config configs/imdb-pretrained.toml --data imdb --init-from runs/imdb-language\n  \
     birnn train --config configs/d2l.toml --set model.num_hiddens=64 --print-config")]
 pub(super) struct Arguments {
-    /// A TOML file; without it, configs/sample.toml for the sample and configs/text.toml for
-    /// other data (both are part of this program).
+    /// A TOML file [default: configs/sample.toml for the sample and configs/text.toml for other data, both part of this
+    /// program].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
-    /// The folder of the run [default: runs/NAME, where NAME is that of the data].
+    /// The folder of the run [default: runs/NAME, where NAME is the name of the data].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Begin with a language model, the folder of `birnn pretrain`: its vocabulary, embeddings and first
-    /// recurrent layers.
+    /// Initialise from a language model, the folder of `birnn pretrain`: its vocabulary, embeddings and first recurrent
+    /// layers.
     #[arg(long, value_name = "DIR")]
     init_from: Option<PathBuf>,
-    /// Go on with the run in --out, to the same result as if it had not been interrupted.
+    /// Resume the run in --out, with the same result as if it had not been interrupted.
     #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
         "text_column", "label_column", "init_from", "print_config"])]
     resume: bool,
-    /// Overwrite a run that is in --out.
+    /// Overwrite an existing run in --out.
     #[arg(long)]
     force: bool,
-    /// cpu, cuda, cuda:N, metal, or auto: the best that this birnn was built for and finds.
+    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
-    /// The seed of everything random.
+    /// The random seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     seed: Option<u64>,
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Print the complete config as TOML and end.
+    /// Print the complete config as TOML and exit.
     #[arg(long)]
     print_config: bool,
 }
@@ -103,14 +102,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
         false => ClassifierRecipe::begin(&config, &cache, &device, Some(&out), &mut terminal),
     };
     terminal.clear();
-    let recipe = match recipe {
+    let mut recipe = match recipe {
         Err(birnn::Error::Stopped) => return Ok(stopped_early(&interrupt)),
         recipe => recipe?,
     };
     let (mut run, snapshot) = match arguments.resume {
         true => run_setup::resume(&out, RunKind::Classifier, recipe.fingerprints(), &device)?,
         false => {
-            let kept = run_setup::kept_config(&config)?;
+            let kept = run_setup::stored_config(&config)?;
             (recipe.create_run(&out, &kept, arguments.force)?, None)
         }
     };
@@ -128,7 +127,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
             ..
         } => {
             if early {
-                terminal.say("no better epoch for a while: training ends here");
+                terminal.print("no improvement for several epochs: training stops early");
             }
             let accuracy = best_accuracy.unwrap_or_default();
             conclude(&out, recipe.dataset(), best_epoch, accuracy, &device)?;
@@ -137,7 +136,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     }
 }
 
-/// The config of the run: the interrupted one's, or file and command line.
+/// The config of the run: that of the interrupted run, or from the file and the command line.
 fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     if let (true, Some(out)) = (arguments.resume, &arguments.out) {
         return Ok(RunDirectory::config_of(out, RunKind::Classifier)?);
@@ -159,18 +158,18 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut config = read_config(arguments.config.as_deref(), bundled, &overrides)?;
     arguments.data.apply(&mut config.data);
     if let Some(language) = &config.train.init_from {
-        // Token by token the same vocabulary: the rows of the embedding table are the language model's.
+        // The vocabulary must be identical, as the rows of the embedding table are the language model's.
         config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(language));
     }
     Ok(config)
 }
 
-/// A text as TOML writes it.
+/// A string in TOML syntax.
 fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// The result, some examples, and what to do next.
+/// The result, some examples, and the next steps.
 fn conclude(
     out: &Path,
     dataset: &Dataset,
@@ -179,7 +178,7 @@ fn conclude(
     device: &Device,
 ) -> anyhow::Result<()> {
     let classifier = Classifier::map_dir(out, device)?;
-    // The shortest validation texts that have a few words: they fit on a line.
+    // The shortest validation texts with a few words, which fit on a line.
     let mut examples: Vec<usize> = (0..dataset.validation.len())
         .filter(|&text| dataset.validation.ids[text].len() >= 5)
         .collect();
@@ -218,7 +217,7 @@ fn conclude(
         "\nnext:\n  {program} predict --model {out} \"a sentence of yours\"\n  \
          {program} eval --model {out}\n"
     ));
-    // Not `println!`: it panics where nobody reads any more.
+    // Not `println!`, which panics if stdout is closed.
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }

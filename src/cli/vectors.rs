@@ -1,19 +1,19 @@
-//! `birnn vectors`: word vectors from texts, labelled or not.
+//! `birnn vectors`: learns word vectors from texts, labelled or not.
 
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::shell::{free_path, program, quoted};
-use super::{Ending, Usage, tell};
+use super::{Ending, Usage, note};
 use anyhow::Context;
 use birnn::data::{Source, SourceOptions};
-use birnn::dataset::{Progress, Stage, encode_texts};
+use birnn::dataset::{DatasetProgress, Stage, encode_texts};
 use birnn::recipe::{grouped, learn_noting};
 use birnn::text::TextEncoder;
 use birnn::vectors::{VectorsConfig, WordVectors};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Learn word vectors from texts, labelled or not, for `birnn train` to begin with.
+/// Learn word vectors from texts, labelled or not, to initialise `birnn train`.
 ///
 /// Skip-gram with negative sampling (Mikolov et al. 2013). The file --out is text: a first line
 /// `count dimension`, then a word and its numbers per line. The same texts, options and seed give
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
     Then:\n  \
     birnn train --data imdb --set train.vectors=runs/imdb.vec --set model.embedding_size=100")]
 pub(super) struct Arguments {
-    /// Where the texts are: whatever `birnn train --data` takes; labels need not be there.
+    /// The source of the texts: as for `birnn train --data`, but labels are optional.
     #[arg(
         long,
         help_heading = "Data",
@@ -37,43 +37,44 @@ pub(super) struct Arguments {
     /// The column with the texts [default: text, sentence, review or content].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     text_column: Option<String>,
-    /// A split to read; may be given several times [default: all but `validation` and `test`].
+    /// A split to read; may be given several times [default: all except `validation` and `test`].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     split: Vec<String>,
-    /// The file of the vectors [default: runs/NAME.vec, where NAME is that of the data].
+    /// The output file [default: runs/NAME.vec, where NAME is the name of the data].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Overwrite a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
-    /// The seed of everything random.
+    /// The random seed.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().seed)]
     seed: u64,
-    /// The most words that get a vector: the most frequent ones.
+    /// The maximum vocabulary size; the most frequent words are kept.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().words)]
     words: usize,
-    /// Words that stand in the texts less often get no vector.
+    /// Words that occur less often in the texts get no vector.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().min_frequency)]
     min_frequency: u64,
-    /// Keep upper case: `Good` and `good` are two words.
+    /// Keep upper case: `Good` and `good` are different words.
     #[arg(long)]
     case: bool,
-    /// The numbers per word.
+    /// The size of each vector.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().dimension)]
     dimension: usize,
-    /// A word is related to at most this many words on either side.
+    /// Context window: the maximum distance, in words, on either side.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().window)]
     window: usize,
-    /// How many random words each word is told from.
+    /// The number of negative samples per word.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().negatives)]
     negatives: usize,
-    /// Passes over the texts.
+    /// Number of passes over the texts.
     #[arg(long, value_name = "N", default_value_t = VectorsConfig::default().epochs)]
     epochs: u64,
-    /// Of a word that makes up a larger share of the texts, some places are left out; 0 for none.
+    /// Subsampling threshold: occurrences of more frequent words are dropped at random; 0
+    /// disables it.
     #[arg(long, value_name = "SHARE", default_value_t = VectorsConfig::default().threshold)]
     threshold: f64,
-    /// The learning rate at the beginning; it falls to 0 in a line.
+    /// The initial learning rate; it decays linearly to 0.
     #[arg(long, value_name = "RATE", default_value_t = VectorsConfig::default().learning_rate)]
     learning_rate: f64,
 }
@@ -92,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let vectors = learn(arguments, source_name, &config, &mut terminal)?;
     terminal.clear();
     let Some(vectors) = vectors else {
-        tell("interrupted: nothing is saved");
+        note("interrupted: nothing is saved");
         return Ok(Ending::Signal(interrupt.code().unwrap_or(130)));
     };
     if let Some(folder) = out.parent() {
@@ -118,7 +119,7 @@ fn config(arguments: &Arguments) -> VectorsConfig {
     }
 }
 
-/// Refuses a file that is there, and what no file can be written to.
+/// Checks that the output file does not exist yet, and that it can be written.
 fn check_free(out: &Path, force: bool) -> anyhow::Result<()> {
     let (problem, remedy) = if out.is_dir() {
         ("this is a folder", "choose another --out")
@@ -133,7 +134,7 @@ fn check_free(out: &Path, force: bool) -> anyhow::Result<()> {
     Err(birnn::Error::data(out.display().to_string(), problem, remedy).into())
 }
 
-/// Reads the texts and learns; `None` if a signal ended it.
+/// Reads the texts and learns; `None` if a signal stopped it.
 fn learn(
     arguments: &Arguments,
     source_name: &str,
@@ -142,11 +143,11 @@ fn learn(
 ) -> anyhow::Result<Option<WordVectors>> {
     let texts = read_texts(arguments, source_name, terminal)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    // Whoever wants to end it says so again at the first tokenised texts.
-    let mut told = |done, total| {
+    // A stop request is ignored here; it is repeated when the texts are tokenised.
+    let mut on_progress = |done, total| {
         let _ = terminal.texts(Stage::Vocabulary, done, total);
     };
-    let encoder = TextEncoder::train(&texts, &config.text(), &mut told)?;
+    let encoder = TextEncoder::train(&texts, &config.text(), &mut on_progress)?;
     let Some(ids) = encode_texts(&encoder, &texts, terminal)? else {
         return Ok(None);
     };
@@ -157,8 +158,7 @@ fn learn(
     }
 }
 
-/// The texts of the splits that were asked for. Without --split those of all but the splits that
-/// results are measured on.
+/// The texts of the requested splits; by default of all except the evaluation splits.
 fn read_texts(
     arguments: &Arguments,
     source_name: &str,
@@ -179,7 +179,7 @@ fn read_texts(
         let message = format!("choose a split with --split: {}", left.join(", "));
         return Err(Usage(message).into());
     }
-    // One that is not there is refused with the names of those that are.
+    // A missing split is refused with the names of the existing ones.
     let missing = arguments.split.iter().find(|name| !source.has_split(name));
     let mut texts = Vec::new();
     let mut parts = Vec::new();
@@ -193,14 +193,14 @@ fn read_texts(
     if !left.is_empty() {
         line.push_str(&format!("; not read: {}", left.join(", ")));
     }
-    terminal.say(&line);
+    terminal.print(&line);
     Ok(texts)
 }
 
-/// What came out, some words with their neighbours, and what to do next.
+/// The result, some words with their neighbours, and the next steps.
 fn conclude(out: &Path, source_name: &str, vectors: &WordVectors) -> anyhow::Result<()> {
     let mut text = format!(
-        "{}: {} words, {} numbers each\n\nsome words and those nearest to them (cosine):\n",
+        "{}: {} words, {} numbers each\n\nsome words and their nearest neighbours (cosine):\n",
         out.display(),
         grouped(vectors.words().len()),
         vectors.dimension()
@@ -220,7 +220,7 @@ fn conclude(out: &Path, source_name: &str, vectors: &WordVectors) -> anyhow::Res
         quoted(out),
         vectors.dimension()
     ));
-    // Not `println!`: it panics where nobody reads any more.
+    // Not `println!`, which panics if stdout is closed.
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }

@@ -1,20 +1,20 @@
-//! Where texts come from.
+//! The sources of texts.
 
 use crate::data::Labels;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Where the texts come from.
+/// The sources of texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// `sample`, a file, a folder, a hub id such as `imdb`, or `-`.
     pub source: String,
-    /// The column with the texts; without it one of the usual names.
+    /// The column with the texts; by default one of the usual names.
     pub text_column: Option<String>,
-    /// The column with the labels; without it one of the usual names.
+    /// The column with the labels; by default one of the usual names.
     pub label_column: Option<String>,
-    /// Names of the classes 0, 1, ... where the data has integers.
+    /// The names of the classes 0, 1, ... if the data has integers.
     pub label_names: Option<Vec<String>>,
     /// The subset ("configuration") of a hub data set that has several.
     pub subset: Option<String>,
@@ -22,16 +22,17 @@ pub struct DataConfig {
     pub revision: Option<String>,
     /// The split to train on.
     pub train_split: String,
-    /// The split to choose the best epoch on; cut from the training split where there is none.
+    /// The split on which the best epoch is chosen; held out from the training split if there is
+    /// none.
     pub validation_split: String,
-    /// Whether the sentences of each training text are learnt too, as texts of their own with its
-    /// label, which need not be the sentence's own opinion. For tokens that are words.
+    /// Whether the sentences of each training text are added as training texts with its label,
+    /// which need not match the opinion of the individual sentence. For tokens that are words.
     pub sentences: bool,
-    /// A split without labels: its texts go into the vocabulary, and teachers label them.
+    /// An unlabelled split: its texts are used for the vocabulary, and teachers label them.
     pub unlabelled_split: Option<String>,
-    /// More sources, whose training splits are learnt beside the first one's.
+    /// Further sources, whose training splits are added to that of the first one.
     pub additional_sources: Vec<String>,
-    /// The share of the training split that is cut off where there is no validation split.
+    /// The share of the training split that is held out if there is no validation split.
     pub validation_fraction: f64,
 }
 

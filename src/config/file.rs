@@ -17,7 +17,7 @@ impl Config {
         Self::from_toml_noting(file, overrides, &mut |_| ())
     }
 
-    /// The same; `note` is called with a line for each key that has another name today.
+    /// The same; `note` is called with a line for each key that has been renamed.
     ///
     /// # Errors
     /// As [`Config::from_toml`].
@@ -29,7 +29,7 @@ impl Config {
         let mut table = toml::Table::new();
         if let Some((path, text)) = file {
             table = text.parse().map_err(|error: toml::de::Error| {
-                // A tab would be written out, and the mark below the line would be off.
+                // A tab would be printed as is, and the mark below the line would be misaligned.
                 let message = error.to_string().replace('\t', " ");
                 let lines: Vec<String> = message.lines().map(one_line).collect();
                 Error::config(
@@ -62,14 +62,14 @@ impl Config {
     /// The complete config as TOML. Keys without a value (`None`) are left out.
     ///
     /// # Errors
-    /// None that is known of: every config can be written.
+    /// None is known: every config can be written.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self)
             .map_err(|error| Error::config("the config", error.to_string(), "report this as a bug"))
     }
 }
 
-/// Of the values that stand for more than themselves, this one has an error of its own.
+/// Checked separately, because this value's own error message is more precise.
 fn check_tokenizer(table: &toml::Table) -> Result<()> {
     let tokenizer = table.get("text").and_then(|text| text.get("tokenizer"));
     match tokenizer.and_then(toml::Value::as_str) {

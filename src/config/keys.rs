@@ -1,26 +1,26 @@
-//! The keys of a config file before they have become a [`Config`].
+//! The keys of a config file before they are converted to a [`Config`].
 
 use super::Config;
 use crate::error::{Error, Result};
 use crate::text::TokenKind;
 use std::path::Path;
 
-/// Every key there is: the default config, with nulls for what has no default.
+/// All known keys: the default config, with nulls for keys without a default.
 fn known_keys() -> serde_json::Value {
     serde_json::to_value(Config::default()).unwrap_or_default()
 }
 
-/// Finds the first key that no config has, or that holds a value where a section belongs.
+/// Finds the first unknown key, or key that holds a value where a section belongs.
 pub(super) fn check_keys(table: &toml::Table) -> Result<()> {
     check_section("", table, &known_keys())
 }
 
-/// The same within a section; `prefix` stands before its keys.
+/// The same within a section, whose keys begin with `prefix`.
 fn check_section(prefix: &str, table: &toml::Table, known: &serde_json::Value) -> Result<()> {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         let Some(known) = known.get(name) else {
-            // A key tells more than the section that there is not.
+            // A key within an unknown section is more informative than the section.
             let inner = value.as_table().and_then(|table| table.keys().next());
             return Err(match inner {
                 Some(inner) => unknown_key(&format!("{key}.{inner}")),
@@ -30,11 +30,11 @@ fn check_section(prefix: &str, table: &toml::Table, known: &serde_json::Value) -
         if !known.is_object() {
             continue;
         }
-        // A list would be taken for the section's values in their order.
+        // serde would read a list as the section's values in order.
         let Some(table) = value.as_table() else {
             return Err(Error::config(
                 &key,
-                "this is a section and has no value itself",
+                "this is a section, not a value",
                 format!("write [{key}] and its keys on the lines below"),
             ));
         };
@@ -43,21 +43,21 @@ fn check_section(prefix: &str, table: &toml::Table, known: &serde_json::Value) -
     Ok(())
 }
 
-/// The longest unknown key, in bytes, for which the nearest known one is looked for.
+/// The maximum length of an unknown key, in bytes, for which the nearest known one is searched.
 const LONGEST_GUESS: usize = 100;
 
 fn unknown_key(key: &str) -> Error {
     fn name(key: &str) -> &str {
         key.rsplit('.').next().unwrap_or(key)
     }
-    // Of equal ones that counts which is nearer as a whole.
+    // Ties are broken by the distance of the whole keys.
     let distance = |known: &String| {
         let whole = strsim::damerau_levenshtein(known, key);
-        // Whoever leaves out the section means the key within it, and so may who takes another.
+        // If the section is missing, the key within it is meant; likewise if the section is wrong.
         let within = strsim::damerau_levenshtein(name(known), name(key));
         (whole.min(within + usize::from(key.contains('.'))), whole)
     };
-    // Nobody means a key by a text, and distances of long ones take long.
+    // A long text is not a mistyped key, and its distances would take long to compute.
     let candidates = match key.len() <= LONGEST_GUESS {
         true => all_keys(),
         false => Vec::new(),
@@ -89,17 +89,17 @@ fn all_keys() -> Vec<String> {
     keys
 }
 
-/// Keys that have another name today: the old one, and the new one in the same section.
+/// Renamed keys: the section, the old name and the new name.
 const RENAMED: [(&str, &str, &str); 3] = [
     ("train", "encoder_rate", "encoder_lr_multiplier"),
     ("train", "embedding_rate", "embedding_lr_multiplier"),
     ("pretrain", "piece_tokens", "segment_tokens"),
 ];
 
-/// Gives old keys their new names, and notes it.
+/// Renames old keys, with a note for each.
 ///
 /// # Errors
-/// A key is there under both names.
+/// A key is present under both names.
 pub(super) fn rename_old_keys(table: &mut toml::Table, note: &mut dyn FnMut(&str)) -> Result<()> {
     for (section, old, new) in RENAMED {
         let Some(table) = table.get_mut(section).and_then(toml::Value::as_table_mut) else {
@@ -111,12 +111,12 @@ pub(super) fn rename_old_keys(table: &mut toml::Table, note: &mut dyn FnMut(&str
         if table.insert(new.to_owned(), value).is_some() {
             return Err(Error::config(
                 format!("{section}.{old}"),
-                format!("this is the old name of {section}.{new}, which is there, too"),
+                format!("this is the old name of {section}.{new}, which is also present"),
                 "leave it out",
             ));
         }
         note(&format!(
-            "configuration, {section}.{old}: the name today is {section}.{new}"
+            "configuration, {section}.{old}: this key is now called {section}.{new}"
         ));
     }
     Ok(())
@@ -146,7 +146,7 @@ pub(super) fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()>
     Ok(())
 }
 
-/// Makes relative paths of a config file relative to its folder.
+/// Makes relative paths in a config file relative to its folder.
 pub(super) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
     let mut resolve = |section: &str, key: &str, is_path: fn(&str, &Path) -> bool| {
         let value = table
@@ -173,7 +173,7 @@ pub(super) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
         matches!(text.parse(), Ok(TokenKind::File(_)))
     });
     // A source may also be the name of something that is not a file.
-    let is_there = |text: &str, folder: &Path| text != "-" && folder.join(text).exists();
-    resolve("data", "source", is_there);
-    resolve("data", "additional_sources", is_there);
+    let exists = |text: &str, folder: &Path| text != "-" && folder.join(text).exists();
+    resolve("data", "source", exists);
+    resolve("data", "additional_sources", exists);
 }

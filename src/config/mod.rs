@@ -1,9 +1,9 @@
-//! The complete description of a training run, and how it is read and checked.
+//! The complete description of a training run, and its parsing and validation.
 //!
 //! A config file is TOML. Every key has a default, an unknown key is an error that names the
 //! nearest known one, and relative paths are relative to the file. Single keys can be overridden
-//! (`model.num_hiddens=64`). All checks happen in [`Config::from_toml`]: a `Config` that it returns
-//! is one that a run can use.
+//! (`model.num_hiddens=64`). [`Config::from_toml`] performs all checks: a `Config` that it returns
+//! can be used for a run.
 
 mod data;
 #[cfg(feature = "toml")]
@@ -29,17 +29,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// Where the texts come from.
+    /// The sources of texts.
     pub data: DataConfig,
-    /// How texts become tokens.
+    /// How texts are tokenised.
     pub text: TextConfig,
     /// The architecture.
     pub model: ModelConfig,
     /// How the model is trained.
     pub train: TrainConfig,
-    /// How a language model is trained that it can begin with.
+    /// How the language model is trained from which the model can be initialised.
     pub pretrain: PretrainConfig,
 }
 
@@ -55,8 +55,8 @@ impl Config {
         if !train.teachers.is_empty() && self.data.unlabelled_split.is_none() {
             return Err(Error::config(
                 "train.teachers",
-                "there are no texts to teach",
-                "name a split without labels: data.unlabelled_split",
+                "there are no unlabelled texts for the teachers",
+                "set data.unlabelled_split to an unlabelled split",
             ));
         }
         Ok(())

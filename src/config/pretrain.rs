@@ -8,52 +8,51 @@ use crate::models::language::{Input, LanguageConfig};
 use crate::optim::schedule::{Schedule, ScheduleKind};
 use serde::{Deserialize, Serialize};
 
-/// How a language model is trained from which a classifier can begin; its architecture is that of the
+/// How the language model is trained from which a classifier can be initialised; its architecture is that of the
 /// classifier ([`PretrainConfig::architecture`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PretrainConfig {
-    /// Passes over the texts.
+    /// Number of passes over the texts.
     pub epochs: u64,
-    /// At most this many segments of texts in a batch.
+    /// Maximum number of text segments in a batch.
     pub batch_size: usize,
-    /// At most this many tokens in a batch; 0 for no limit.
+    /// Maximum number of tokens in a batch; 0 means no limit.
     pub batch_tokens: usize,
-    /// Longer texts are cut into pieces of this many tokens; no state is carried from one to the next.
+    /// Longer texts are split into segments of this many tokens; no state is carried between them.
     #[serde(alias = "piece_tokens")]
     pub segment_tokens: usize,
-    /// The highest learning rate.
+    /// The peak learning rate.
     pub learning_rate: f64,
-    /// How the learning rate moves: `constant`, `linear`, `cosine` or `one-cycle`.
+    /// The learning rate schedule: `constant`, `linear`, `cosine` or `one-cycle`.
     pub schedule: ScheduleKind,
-    /// Share of all steps over which the learning rate rises.
+    /// The share of all steps for warm-up, over which the learning rate rises.
     pub warmup: f64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
-    /// The gradient's norm is clipped to this; 0 for no clipping.
+    /// The maximum gradient norm; 0 disables clipping.
     pub clip_norm: f64,
     /// Dropout between recurrent layers and before the decoder.
     pub dropout: f64,
-    /// Whether the decoder's weights are the embedding table, where both have the same size.
+    /// Whether the decoder's weights are the embedding table, if both have the same size.
     pub tied: bool,
-    /// Tokens that are drawn for each batch, among which (and its own ones) the right ones are to be told;
-    /// 0 for all tokens of the vocabulary, which takes long if it is large.
+    /// Number of negative samples per batch for the sampled softmax; 0 uses the full vocabulary, which is slow if it is
+    /// large.
     pub negatives: usize,
     /// Standard deviation of the initial embeddings.
     pub embedding_deviation: f64,
-    /// Epochs over the texts in which vectors of their words are learnt first, as `birnn vectors` does; the
-    /// embeddings begin with them. 0 for none.
+    /// Number of epochs for learning word vectors first, as `birnn vectors` does, to initialise the embeddings; 0 for
+    /// none.
     pub vector_epochs: u64,
     /// Added to the initial forget-gate bias of an LSTM.
     pub forget_bias: f64,
-    /// The perplexity is measured on at most this many texts of the validation split, evenly spaced; 0 for
-    /// all.
+    /// The perplexity is measured on at most this many texts of the validation split, evenly spaced; 0 for all.
     pub validation_texts: usize,
-    /// In which precision an NVIDIA GPU multiplies, see [`Precision`].
+    /// The precision of matrix products on an NVIDIA GPU, see [`Precision`].
     pub precision: Precision,
-    /// Steps between two lines of the log.
+    /// Number of steps between log lines.
     pub log_every: u64,
-    /// Steps between two checkpoints within an epoch; 0 for none but those between epochs.
+    /// Number of steps between checkpoints within an epoch; 0 for checkpoints only between epochs.
     pub checkpoint_every: u64,
 }
 
@@ -84,8 +83,8 @@ impl Default for PretrainConfig {
 }
 
 impl PretrainConfig {
-    /// The language model from which a classifier can begin: the same cell and sizes. In two directions it
-    /// has one layer, the classifier's first one, because further ones read both directions.
+    /// The language model from which a classifier can be initialised: the same cell and sizes. With two directions it
+    /// has one layer, the classifier's first one, because further layers read both directions.
     pub fn architecture(&self, model: &ModelConfig) -> LanguageConfig {
         LanguageConfig {
             cell: model.cell,
@@ -133,7 +132,7 @@ impl PretrainConfig {
         if self.negatives > crate::text::MAX_VOCABULARY {
             return Err(Error::config(
                 "pretrain.negatives",
-                "more than any vocabulary has",
+                "more than the maximum vocabulary size",
                 "use 0 for all tokens",
             ));
         }

@@ -1,8 +1,8 @@
-//! Ranges of keys.
+//! Ranges of config values.
 
 use crate::error::{Error, Result};
 
-/// A key, whether its value is in its range, and the range.
+/// A key, whether its value is in range, and a description of the range.
 pub(super) type Check = (&'static str, bool, &'static str);
 
 /// At least 1.
@@ -33,7 +33,7 @@ pub(super) fn finite(key: &'static str, value: f64) -> Check {
     (key, value.is_finite(), "a finite number")
 }
 
-/// That all hold.
+/// Checks that all values are in range.
 ///
 /// # Errors
 /// The first key whose value is out of its range.

@@ -12,19 +12,19 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Passes over the training split.
+    /// Number of passes over the training split.
     pub epochs: u64,
-    /// At most this many texts in a batch.
+    /// Maximum number of texts in a batch.
     pub batch_size: usize,
-    /// At most this many tokens in a batch; 0 for no limit.
+    /// Maximum number of tokens in a batch; 0 means no limit.
     pub batch_tokens: usize,
-    /// Batches whose gradients are averaged into one step.
+    /// Number of batches whose gradients are averaged into one step.
     pub accumulate: usize,
-    /// The highest learning rate.
+    /// The peak learning rate.
     pub learning_rate: f64,
-    /// How the learning rate moves: `constant`, `linear`, `cosine` or `one-cycle`.
+    /// The learning rate schedule: `constant`, `linear`, `cosine` or `one-cycle`.
     pub schedule: ScheduleKind,
-    /// Share of all steps over which the learning rate rises.
+    /// The share of all steps for warm-up, over which the learning rate rises.
     pub warmup: f64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
@@ -34,64 +34,63 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// AdamW's epsilon.
     pub epsilon: f64,
-    /// The gradient's norm is clipped to this; 0 for no clipping.
+    /// The maximum gradient norm; 0 disables clipping.
     pub clip_norm: f64,
-    /// Decay of the moving average of the weights that is evaluated and saved; 0 for none.
+    /// Decay of the moving average of the weights that is evaluated and saved; 0 for no averaging.
     pub ema_decay: f64,
     /// Label smoothing of the training loss.
     pub label_smoothing: f64,
-    /// Probability with which a token of a training text is replaced by the unknown one.
+    /// Probability with which a token of a training text is replaced by the unknown token.
     pub word_dropout: f64,
-    /// How much the loss of adversarially perturbed texts counts beside that of the texts
-    /// themselves (Miyato, Dai and Goodfellow 2017); 0 for none. A step then takes twice as long.
+    /// Weight of the loss on adversarially perturbed texts, relative to the loss on the texts themselves (Miyato, Dai
+    /// and Goodfellow 2017); 0 for none. A step then takes twice as long.
     pub adversarial_weight: f64,
-    /// How much it counts, beside the loss of the texts, that the model says of perturbed texts what
-    /// it says of the texts themselves (virtual adversarial training, Miyato, Dai and Goodfellow
-    /// 2017); 0 for none. The texts of `data.unlabelled_split` take part. A step then takes three
-    /// times as long.
+    /// Weight of the virtual adversarial loss, which makes predictions for perturbed texts match those for the texts
+    /// themselves (virtual adversarial training, Miyato, Dai and Goodfellow 2017); 0 for none. The texts of
+    /// `data.unlabelled_split` are included. A step then takes three times as long.
     pub virtual_adversarial_weight: f64,
-    /// Norm of the perturbation of an embedded text, as a share of the text's own.
+    /// Norm of the perturbation of an embedded text, as a share of the text's own norm.
     pub adversarial_size: f64,
-    /// What the losses of the logistic regression over n-grams are multiplied by, against a penalty
-    /// of half the squared norm of its weights (with `model.ngrams.order`).
+    /// The factor of the losses in the logistic regression over n-grams, relative to a penalty of half the squared norm
+    /// of its weights (with `model.ngrams.order`).
     pub ngram_cost: f64,
-    /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are
-    /// learnt beside the labels.
+    /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are used as soft labels in
+    /// addition to the labelled texts.
     pub teachers: Vec<PathBuf>,
-    /// Standard deviation of the initial embeddings. PyTorch's is 1; a smaller one lets what is
-    /// learnt of a word outweigh what it began with.
+    /// Standard deviation of the initial embeddings. PyTorch's default is 1; with a smaller one, what is learnt about a
+    /// word outweighs its initial values.
     pub embedding_deviation: f64,
-    /// Added to the initial forget-gate bias of an LSTM. PyTorch adds nothing; 1 keeps long
-    /// memories from the first step on (Jozefowicz et al. 2015).
+    /// Added to the initial forget-gate bias of an LSTM. PyTorch adds nothing; 1 preserves long-term memory from the
+    /// first step on (Jozefowicz et al. 2015).
     pub forget_bias: f64,
-    /// The folder of a language model (see `birnn pretrain`) that the embeddings and the first recurrent
-    /// layers begin with; its vocabulary is used, too.
+    /// The folder of a language model (see `birnn pretrain`) that initialises the embeddings and the first recurrent
+    /// layers; its vocabulary is used too.
     pub init_from: Option<PathBuf>,
-    /// What the learning rate of the recurrent layers is multiplied by.
+    /// The learning rate multiplier of the recurrent layers.
     #[serde(alias = "encoder_rate")]
     pub encoder_lr_multiplier: f64,
-    /// What the learning rate of the embeddings is multiplied by.
+    /// The learning rate multiplier of the embeddings.
     #[serde(alias = "embedding_rate")]
     pub embedding_lr_multiplier: f64,
-    /// Gradual unfreezing (Howard and Ruder 2018): the decoder learns from the first step on, each group
-    /// below it this many epochs after the one above (the recurrent layers from the last to the first, then
-    /// the embeddings); 0 for all at once.
+    /// Gradual unfreezing (Howard and Ruder 2018): the decoder is trained from the first step on, and each group below
+    /// it this many epochs after the one above (the recurrent layers from last to first, then the embeddings); 0 trains
+    /// all from the start.
     pub unfreeze_every: f64,
-    /// Pretrained word vectors in text format (GloVe, fastText, word2vec), gzip too.
+    /// Pretrained word vectors in text format (GloVe, fastText, word2vec), optionally gzip-compressed.
     pub vectors: Option<PathBuf>,
-    /// Epochs over all texts, the unlabelled ones too, in which vectors of their words are learnt
-    /// before the training, as `birnn vectors` does; the embeddings begin with them. 0 for none.
+    /// Number of epochs, over all texts including unlabelled ones, for learning word vectors before training (as
+    /// `birnn vectors` does) to initialise the embeddings; 0 for none.
     pub vector_epochs: u64,
     /// Whether the embeddings keep their initial values.
     pub freeze_embeddings: bool,
-    /// Training ends after this many epochs without a better validation accuracy; 0 for never.
+    /// Training stops after this many epochs without a better validation accuracy; 0 disables early stopping.
     pub patience: u64,
-    /// In which precision an NVIDIA GPU multiplies: `f32`, or with 10 bits of a factor's 23 `tf32`, or with 7
-    /// `bf16` (see [`Precision`]). Weights and everything on other devices are f32 with any.
+    /// The precision of matrix products on an NVIDIA GPU: `f32`, `tf32` with 10 instead of 23 mantissa bits, or `bf16`
+    /// with 7 (see [`Precision`]). Weights, and everything on other devices, are always f32.
     pub precision: Precision,
-    /// Steps between two lines of the log.
+    /// Number of steps between log lines.
     pub log_every: u64,
-    /// Steps between two checkpoints within an epoch; 0 for none but those between epochs.
+    /// Number of steps between checkpoints within an epoch; 0 for checkpoints only between epochs.
     pub checkpoint_every: u64,
 }
 
@@ -198,15 +197,15 @@ impl TrainConfig {
         if self.init_from.is_some() && (self.vector_epochs > 0 || self.vectors.is_some()) {
             return Err(Error::config(
                 "train.init_from",
-                "the embeddings begin with those of a language model, and with word vectors as well",
-                "set train.vector_epochs to 0 and leave train.vectors out, or leave train.init_from out",
+                "the embeddings cannot be initialised both from a language model and from word vectors",
+                "set train.vector_epochs to 0 and remove train.vectors, or remove train.init_from",
             ));
         }
         if self.vector_epochs > 0 && self.vectors.is_some() {
             return Err(Error::config(
                 "train.vector_epochs",
-                "the vectors are read from the file train.vectors",
-                "set it to 0, or leave train.vectors out",
+                "the vectors are already read from the file train.vectors",
+                "set it to 0, or remove train.vectors",
             ));
         }
         Ok(())

@@ -1,36 +1,36 @@
-//! What the training loop needs to know, whatever it trains.
+//! The settings of the training loop, for any kind of model.
 
 use super::{Config, PretrainConfig, TrainConfig};
 use crate::batch::Batching;
 use crate::optim::Schedule;
 
-/// How a run goes on, whatever it trains.
+/// How a run is trained, for any kind of model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainerConfig {
-    /// The section of the config that this is from, for errors: `train`.
+    /// The section of the config for error messages: `train`.
     pub section: &'static str,
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// Passes over the training split.
+    /// Number of passes over the training split.
     pub epochs: u64,
-    /// Which examples go together.
+    /// How examples are grouped into batches.
     pub batching: Batching,
-    /// Batches whose gradients are averaged into one step.
+    /// Number of batches whose gradients are averaged into one step.
     pub accumulate: usize,
-    /// The learning rate; the number of steps follows from the examples.
+    /// The learning rate; the number of steps is derived from the examples.
     pub schedule: Schedule,
-    /// The gradient's norm is clipped to this; 0 for no clipping.
+    /// The maximum gradient norm; 0 disables clipping.
     pub clip_norm: f64,
-    /// Training ends after this many epochs without a better one; 0 for never.
+    /// Training stops after this many epochs without improvement; 0 disables early stopping.
     pub patience: u64,
-    /// Steps between two lines of the log.
+    /// Number of steps between log lines.
     pub log_every: u64,
-    /// Steps between two states to go on from within an epoch; 0 for none but those between epochs.
+    /// Number of steps between checkpoints within an epoch; 0 for checkpoints only between epochs.
     pub checkpoint_every: u64,
 }
 
 impl TrainerConfig {
-    /// That of a classifier, from `[train]`.
+    /// The settings for a classifier, from `[train]`.
     pub fn classifier(config: &Config) -> Self {
         let train: &TrainConfig = &config.train;
         Self {
@@ -50,7 +50,7 @@ impl TrainerConfig {
         }
     }
 
-    /// That of a language model, from `[pretrain]`.
+    /// The settings for a language model, from `[pretrain]`.
     pub fn language_model(config: &Config) -> Self {
         let pretrain: &PretrainConfig = &config.pretrain;
         Self {

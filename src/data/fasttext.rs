@@ -6,8 +6,8 @@ use super::rows::Rows;
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
 
-/// Reads one text a line, with its label in front; a line without one is unlabelled. Blank lines
-/// are skipped.
+/// Reads one text per line, preceded by its label; a line without a label is unlabelled. Blank
+/// lines are skipped.
 pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Record>> {
     let mut lines = input.lines();
     let origin = lines.origin().to_owned();

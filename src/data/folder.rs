@@ -1,4 +1,4 @@
-//! Folders: what their layout says about splits and classes.
+//! Folders: the splits and classes that their layout implies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use super::layout::{self, known_split, known_split_of_file, split_name, split_or
 use super::{Record, Split};
 use crate::error::{Error, Result};
 
-/// How the rows of one split lie in a folder.
+/// How the rows of one split are stored in a folder.
 #[derive(Debug)]
 pub(super) enum Rows {
     /// In files, one after the other.
     Files(Vec<PathBuf>),
-    /// As one text file a row, in one folder a class.
+    /// One text file per row, one folder per class.
     Classes(Vec<Class>),
 }
 
@@ -128,7 +128,7 @@ fn split_tree(folder: &Path, folders: &[String]) -> Result<Vec<(String, Rows)>> 
     Ok(splits)
 }
 
-/// `CLASS/*.txt`: one split, `train` unless the folder's own name says otherwise.
+/// `CLASS/*.txt`: one split, called `train` unless the folder's own name is that of another split.
 fn class_tree(folder: &Path, folders: &[String]) -> Result<Vec<(String, Rows)>> {
     let (labelled, unlabelled) = classes(folder, folders);
     if !has_texts(&labelled)? {
@@ -185,7 +185,7 @@ fn in_folder(folder: &Path, plan: layout::Plan) -> Vec<(String, Rows)> {
         .collect()
 }
 
-/// The split that a file or folder is by its own name; `train` unless that is a known one.
+/// The split that a file or folder is by its own name; `train` unless that name is a known one.
 pub(super) fn own_split(path: &Path) -> &'static str {
     path.file_name()
         .and_then(|name| name.to_str())
@@ -237,7 +237,7 @@ fn leading_number(name: &str) -> u64 {
 }
 
 /// The names of the folders and of the files in `folder`, sorted; hidden ones and those that are
-/// not Unicode are passed over.
+/// not Unicode are skipped.
 fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_tells_the_split() {
+    fn a_name_determines_the_split() {
         let own = |path: &str| own_split(Path::new(path));
         assert_eq!(own("x/dev.tsv.gz"), "validation");
         assert_eq!(own("aclImdb/test"), "test");

@@ -1,4 +1,4 @@
-//! File formats: which there are, and how to tell them apart.
+//! File formats, and how to detect them.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub enum Format {
     Csv,
     /// Tab-separated values with a header, quoted like CSV.
     Tsv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
     /// fastText's training format: `__label__pos some text` on each line.
     FastText,
@@ -33,20 +33,20 @@ const FORMATS: [(Format, &str, &str); 5] = [
 /// What a label begins with in fastText's format.
 pub(super) const LABEL_PREFIX: &str = "__label__";
 
-/// The extensions that are read, as a sentence lists them.
+/// The supported extensions, for messages.
 pub(super) const EXTENSIONS: &str = ".parquet, .csv, .tsv, .jsonl and .txt, each also with .gz";
 
-/// What the name of a data file says.
+/// The parts of a data file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileName<'a> {
     /// The name without its extensions.
     pub stem: &'a str,
-    /// The format that the extension stands for.
+    /// The format that the extension denotes.
     pub format: Format,
 }
 
 impl<'a> FileName<'a> {
-    /// Takes a file name (no folders) apart; `None` where the extension stands for no format.
+    /// Parses a file name (no folders); `None` where the extension is unknown.
     pub fn parse(name: &'a str) -> Option<Self> {
         let plain = strip_extension(name, "gz").unwrap_or(name);
         FORMATS.iter().find_map(|&(format, _, extension)| {
@@ -56,20 +56,20 @@ impl<'a> FileName<'a> {
     }
 }
 
-/// `name` without `.extension`, whose letters may be large or small.
+/// `name` without `.extension`, compared case-insensitively.
 fn strip_extension<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
     let (stem, found) = name.rsplit_once('.')?;
     (!stem.is_empty() && found.eq_ignore_ascii_case(extension)).then_some(stem)
 }
 
-/// Whether the file's name says that it is compressed with gzip.
+/// Whether the file's name ends in `.gz`.
 pub(super) fn is_gzip_name(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
 impl Format {
-    /// The format of a text, told by its first line that is not blank.
+    /// The format of a text, guessed from its first non-blank line.
     pub(super) fn guess(first_line: &str) -> Self {
         let line = first_line.trim_start_matches('\u{feff}').trim_start();
         if line.starts_with('{') {
@@ -104,7 +104,7 @@ impl FromStr for Format {
                 let known: Vec<&str> = FORMATS.iter().map(|(_, name, _)| *name).collect();
                 Error::argument(
                     "format",
-                    format!("{name:?} is none of {}", known.join(", ")),
+                    format!("{name:?} is not one of {}", known.join(", ")),
                 )
             })
     }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_tell_the_format() {
+    fn extensions_determine_the_format() {
         let parse = |name| FileName::parse(name).map(|file| (file.stem, file.format));
         assert_eq!(parse("train.csv"), Some(("train", Format::Csv)));
         assert_eq!(parse("Train.TSV.GZ"), Some(("Train", Format::Tsv)));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_tells_the_format() {
+    fn the_first_line_determines_the_format() {
         assert_eq!(Format::guess(" {\"text\": 1}"), Format::Jsonl);
         assert_eq!(Format::guess("\u{feff}{}"), Format::Jsonl);
         assert_eq!(Format::guess("__label__a b"), Format::FastText);
@@ -142,7 +142,7 @@ mod tests {
         }
         assert_eq!(
             "arff".parse::<Format>().unwrap_err().to_string(),
-            "format: \"arff\" is none of parquet, csv, tsv, jsonl, fasttext"
+            "format: \"arff\" is not one of parquet, csv, tsv, jsonl, fasttext"
         );
     }
 }

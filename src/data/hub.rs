@@ -1,9 +1,9 @@
-//! Data sets on the Hugging Face hub: which files they have, and fetching these into the cache.
+//! Data sets on the Hugging Face hub: listing their files and downloading them into the cache.
 //!
-//! The cache is the one that every Hugging Face library uses, so a data set that is there already
-//! is not fetched again. `hf-hub` checks neither the answer's status nor the contents when it
-//! downloads, so each file is checked here, every time: blobs in the cache are named by their
-//! SHA-256, or, for files outside of Git LFS, have at least the size that the hub states.
+//! The cache is the one shared by all Hugging Face libraries, so a data set that is already in it is not downloaded
+//! again. `hf-hub` checks neither the response status nor the contents of a download, so each file is verified here,
+//! every time: blobs in the cache are named by their SHA-256, and files outside of Git LFS must have at least the size
+//! that the hub reports.
 
 use std::fs;
 use std::io::Read;
@@ -17,11 +17,11 @@ use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoTypeDataset,
 use sha2::{Digest, Sha256};
 
 use super::layout;
-use super::{Progress, SourceOptions};
+use super::{DownloadProgress, SourceOptions};
 use crate::error::{Error, Result};
 
-/// Where Parquet files are looked for when no revision is named: the data set itself, then the
-/// conversion that the hub makes of it.
+/// Where Parquet files are looked up when no revision is given: the data set itself, then the conversion that the hub
+/// makes of it.
 const REVISIONS: [&str; 2] = ["main", "refs/convert/parquet"];
 
 /// How often a request is repeated when the hub is busy.
@@ -43,7 +43,7 @@ struct Repository {
     offline: bool,
 }
 
-/// Finds the splits of a data set: one request to the hub, or a look into the cache.
+/// Finds the splits of a data set: one request to the hub, or a lookup in the cache.
 pub(super) fn open(id: &str, options: &SourceOptions) -> Result<Vec<(String, Files)>> {
     let hub = &options.hub;
     let offline = hub.offline.unwrap_or_else(offline_by_environment);
@@ -107,8 +107,8 @@ pub(super) fn open(id: &str, options: &SourceOptions) -> Result<Vec<(String, Fil
 }
 
 impl Files {
-    /// Brings the files into the cache unless they are there; returns where they lie.
-    pub fn fetch(&self, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    /// Downloads the files unless they are in the cache; returns their paths.
+    pub fn fetch(&self, progress: &mut dyn DownloadProgress) -> Result<Vec<PathBuf>> {
         self.paths
             .iter()
             .map(|path| self.repository.fetch(path, progress))
@@ -117,8 +117,8 @@ impl Files {
 }
 
 impl Repository {
-    /// Brings a file of the data set into the cache unless it is there; returns where it lies.
-    fn fetch(&self, file: &str, progress: &mut dyn Progress) -> Result<PathBuf> {
+    /// Downloads a file of the data set unless it is in the cache; returns its path.
+    fn fetch(&self, file: &str, progress: &mut dyn DownloadProgress) -> Result<PathBuf> {
         let path = self
             .download(file, progress)
             .map_err(|error| explain(&self.id, error))?;
@@ -127,24 +127,24 @@ impl Repository {
             return Ok(path);
         }
         for broken in [&blob, &path] {
-            // The link may be the file itself, and then is gone already.
+            // The link may be the file itself, which is then already gone.
             if broken.symlink_metadata().is_ok() {
                 fs::remove_file(broken).map_err(Error::io("remove the broken", broken))?;
             }
         }
         Err(Error::data(
             format!("{}, {file}", self.id),
-            "the file in the cache is not the one that the hub describes (its hash or size \
+            "the file in the cache does not match the hub's description (its hash or size \
              differs), and was removed",
-            "run the command again to download it anew",
+            "run the command again to download it",
         ))
     }
 
-    /// Downloads on another thread, because `progress` need not be one that can leave this one.
+    /// Downloads on another thread, because `progress` need not be `Send`.
     fn download(
         &self,
         file: &str,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DownloadProgress,
     ) -> std::result::Result<PathBuf, HFError> {
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {
@@ -169,8 +169,8 @@ impl Repository {
         })
     }
 
-    /// Whether a file in the cache has the hash that names it, or else the size that the hub
-    /// states. Without either (offline, outside of LFS) there is nothing to compare with.
+    /// Whether a file in the cache matches the hash in its name, or else the size that the hub reports. Without either
+    /// (offline, outside of LFS) there is nothing to compare with.
     fn is_sound(&self, file: &str, blob: &Path) -> Result<bool> {
         let name = blob.file_name().and_then(|name| name.to_str());
         if let Some(hash) = name.filter(|name| is_sha256(name)) {
@@ -193,7 +193,7 @@ impl Repository {
     }
 }
 
-/// Passes on how far a download is.
+/// Forwards the progress of a download.
 struct Relay(Sender<(u64, Option<u64>)>);
 
 impl ProgressHandler for Relay {
@@ -210,18 +210,18 @@ impl ProgressHandler for Relay {
             }) => (*bytes_completed, *total_bytes),
             _ => return,
         };
-        // Nobody listens any more only where the download has failed.
+        // The receiver is gone only if the download has failed.
         let _ = self.0.send((done, (total > 0).then_some(total)));
     }
 }
 
-/// Whether `HF_HUB_OFFLINE` says to stay off the network, read as Hugging Face's libraries do.
+/// Whether `HF_HUB_OFFLINE` asks to stay off the network, interpreted as Hugging Face's libraries do.
 fn offline_by_environment() -> bool {
     std::env::var("HF_HUB_OFFLINE")
         .is_ok_and(|value| ["1", "ON", "YES", "TRUE"].contains(&&*value.to_ascii_uppercase()))
 }
 
-/// The Parquet files of a revision, by the hub's word.
+/// The Parquet files of a revision, as listed by the hub.
 fn listed_files(
     repository: &HFRepositorySync<RepoTypeDataset>,
     revision: &str,
@@ -252,7 +252,7 @@ fn cached_files(
     Ok(parquet_files(files.into_iter()))
 }
 
-/// The paths that are Parquet files; those that would lead out of the cache are left out.
+/// The paths of Parquet files; those that would lead out of the cache are left out.
 fn parquet_files(paths: impl Iterator<Item = String>) -> Vec<String> {
     let is_plain = |path: &str| {
         let mut parts = Path::new(path).components();
@@ -287,12 +287,12 @@ fn sha256(path: &Path) -> Result<String> {
 fn not_cached(id: &str) -> Error {
     Error::data(
         id,
-        "the data set is not in the cache, and the network is not to be used",
+        "the data set is not in the cache, and offline mode is on",
         "run once without HF_HUB_OFFLINE, or check HF_HOME",
     )
 }
 
-/// A failure of the hub in our words. What the server says is left out: it knows the token.
+/// Turns a failure of the hub into our own message. The server's text is left out, as it may contain the token.
 fn explain(id: &str, error: HFError) -> Error {
     let (problem, remedy) = match error {
         HFError::LocalEntryNotFound { .. } => return not_cached(id),
@@ -319,7 +319,7 @@ fn explain(id: &str, error: HFError) -> Error {
         HFError::RateLimited { retry_after, .. } => {
             let wait = match retry_after {
                 Some(wait) => format!("wait {} s", wait.as_secs()),
-                None => "wait some minutes".to_owned(),
+                None => "wait a few minutes".to_owned(),
             };
             (
                 "the hub limits the rate of requests (429)".to_owned(),
@@ -337,7 +337,7 @@ fn explain(id: &str, error: HFError) -> Error {
             }
             (
                 format!("the hub cannot be reached ({cause})"),
-                "check the network; with HF_HUB_OFFLINE=1 what is in the cache is used".to_owned(),
+                "check the network; with HF_HUB_OFFLINE=1 only the cache is used".to_owned(),
             )
         }
         other => (
@@ -351,6 +351,6 @@ fn explain(id: &str, error: HFError) -> Error {
 fn no_such(what: &str) -> (String, String) {
     (
         format!("there is no such {what} on the hub (404)"),
-        "check the id; a file or folder of this name is not here either".to_owned(),
+        "check the id; there is no local file or folder of this name either".to_owned(),
     )
 }

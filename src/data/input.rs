@@ -12,13 +12,13 @@ use crate::fs::gzip::gunzip;
 /// The longest line that is read: longer ones are not text.
 const MAX_LINE: usize = 64 << 20;
 
-/// The most that a gzip file may unpack to: more is an accident or an attack.
+/// The largest size to which a gzip file may unpack: more is an accident or an attack.
 const MAX_UNPACKED: u64 = 8 << 30;
 
-/// How far into a stream its first line is looked for.
+/// How far into a stream the first line may begin.
 const MAX_GUESS: u64 = 1 << 20;
 
-/// The two bytes with which gzip data begin.
+/// The two magic bytes of gzip data.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A stream of bytes and its name.
@@ -40,19 +40,19 @@ impl<'a> Input<'a> {
             (true, true) => {
                 let mut reader = unpack(reader, &origin)?;
                 if is_gzip(&mut reader, &origin)? {
-                    return refuse("the gzip data hold gzip data", "unpack the file once");
+                    return refuse("the gzip data contain gzip data", "unpack the file once");
                 }
                 reader
             }
             (true, false) => {
                 return refuse(
-                    "these are no gzip data, but the name ends in .gz",
-                    "take .gz off the name, or copy or download the file again",
+                    "the file is not gzip data, but its name ends in .gz",
+                    "remove .gz from the name, or copy or download the file again",
                 );
             }
             (false, true) => {
                 return refuse(
-                    "these are gzip data, but the name does not end in .gz",
+                    "the file is gzip data, but its name does not end in .gz",
                     "add .gz to the name",
                 );
             }
@@ -60,7 +60,7 @@ impl<'a> Input<'a> {
         Ok(Self { origin, reader })
     }
 
-    /// Reads from `reader`, decompressing it where it begins like gzip data.
+    /// Reads from `reader`, decompressing it if it begins like gzip data.
     pub fn stream(origin: &str, mut reader: impl BufRead + 'a) -> Result<Self> {
         let mut start = Vec::new();
         reader
@@ -80,7 +80,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// The first line that is not blank, with invalid UTF-8 replaced; the input stays whole.
+    /// Returns the first non-blank line, with invalid UTF-8 replaced, without consuming it.
     pub fn peek_line(&mut self) -> Result<String> {
         let mut seen = Vec::new();
         let mut line_start = 0;
@@ -109,6 +109,7 @@ impl<'a> Input<'a> {
     }
 
     /// The reader and the name.
+    #[cfg(any(feature = "csv", test))]
     pub fn into_parts(self) -> (Box<dyn BufRead + 'a>, String) {
         (self.reader, self.origin)
     }
@@ -127,13 +128,13 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Whether what comes next are gzip data.
+/// Whether the input continues with gzip data.
 fn is_gzip(reader: &mut impl BufRead, origin: &str) -> Result<bool> {
     let start = reader.fill_buf().map_err(|error| fail(origin, error))?;
     Ok(start.starts_with(&GZIP_MAGIC))
 }
 
-/// Opens a file that must hold something.
+/// Opens a file that must not be empty.
 pub(super) fn open_file(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?;
@@ -147,8 +148,8 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// The error for a failed read: damage in the compressed data where [`unpack`] found some,
-/// otherwise the operating system's word.
+/// The error for a failed read: damaged compressed data if [`unpack`] found any, otherwise the
+/// operating system's error.
 pub(super) fn fail(origin: &str, error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(Damage { problem, remedy }) => Error::data(origin, *problem, *remedy),
@@ -195,7 +196,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Where the current line stands: `reviews.jsonl, line 3`.
+    /// The position of the current line: `reviews.jsonl, line 3`.
     pub fn place(&self) -> String {
         format!("{}, line {}", self.input.origin, self.number)
     }
@@ -215,7 +216,7 @@ pub(super) fn not_utf8(place: impl Into<String>) -> Error {
     )
 }
 
-/// What is wrong with compressed data.
+/// Damage in compressed data.
 #[derive(Debug)]
 struct Damage {
     problem: &'static str,
@@ -230,7 +231,7 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-/// Decompresses gzip data, all members of it, up to [`MAX_UNPACKED`].
+/// Decompresses gzip data, all members of them, up to [`MAX_UNPACKED`].
 fn unpack<'a>(reader: impl BufRead + 'a, origin: &str) -> Result<Box<dyn BufRead + 'a>> {
     let unpacked = Unpacked {
         reader: gunzip(reader, origin)?,
@@ -264,7 +265,7 @@ impl Read for Unpacked<'_> {
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
             damage(
                 "the gzip data unpack to more than 8 GiB",
-                "unpack the file and cut it into parts",
+                "unpack the file and split it into parts",
             )
         })?;
         Ok(read)
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn peeking_takes_nothing_away() {
+    fn peeking_consumes_nothing() {
         let mut input = Input::stream("text", &b"\n \nabc\nd"[..]).unwrap();
         assert_eq!(input.peek_line().unwrap(), "abc\n");
         assert_eq!(input.peek_line().unwrap(), "abc\n");
@@ -308,7 +309,7 @@ mod tests {
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(
             fail("x.gz", error).to_string(),
-            "x.gz: the gzip data unpack to more than 8 GiB; unpack the file and cut it into parts"
+            "x.gz: the gzip data unpack to more than 8 GiB; unpack the file and split it into parts"
         );
     }
 

@@ -7,7 +7,7 @@ use super::rows::{Columns, Rows};
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result, plain_words};
 
-/// Reads one object a line; blank lines are skipped. The keys of the first row are those of all.
+/// Reads one object per line; blank lines are skipped. The keys of the first row apply to all rows.
 pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Record>> {
     let mut lines = input.lines();
     let origin = lines.origin().to_owned();
@@ -42,11 +42,11 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
             }
         };
         const WORD: &str = "a string, an integer, true, false or null";
-        // First, as it may be one of the other two.
+        // Taken first, as it may be the same key as one of the other two.
         let group = match &keys.group {
             Some(key) => match word(object.get(key).cloned().unwrap_or(Value::Null)) {
                 Ok(group) => group,
-                // Nobody asked for this column.
+                // The column was not requested.
                 Err(_) if options.group_column.is_none() => None,
                 Err(other) => return Err(unsuitable(lines.place(), key, Some(other), WORD)),
             },
@@ -79,7 +79,7 @@ struct Keys {
     group: Option<String>,
 }
 
-/// A label or group as text, `None` for null; a value that cannot be one comes back.
+/// A label or group as text, `None` for null; a value of another type is returned as the error.
 fn word(value: Value) -> std::result::Result<Option<String>, Value> {
     match value {
         Value::Null => Ok(None),
@@ -96,7 +96,7 @@ fn unsuitable(place: String, key: &str, value: Option<Value>, expected: &str) ->
         Some(value) => {
             let found = match value {
                 Value::Null => "null",
-                Value::Bool(_) => "true or false",
+                Value::Bool(_) => "a boolean",
                 Value::Number(_) => "a number",
                 Value::String(_) => "a string",
                 Value::Array(_) => "a list",

@@ -15,7 +15,7 @@ impl Labels {
     /// The classes with these names, in this order.
     ///
     /// # Errors
-    /// Fewer than two names, or a name twice.
+    /// Fewer than two names, or a duplicate name.
     pub fn new(names: Vec<String>) -> Result<Self> {
         if names.len() < 2 {
             return Err(Error::argument(
@@ -27,15 +27,15 @@ impl Labels {
             if names[..i].contains(name) {
                 return Err(Error::argument(
                     "labels",
-                    format!("the class name {name:?} stands twice"),
+                    format!("the class name {name:?} occurs twice"),
                 ));
             }
         }
         Ok(Self(names))
     }
 
-    /// The classes that occur in `split`: in numerical order where every label is an integer,
-    /// otherwise in alphabetical order. Integers name themselves (`"0"`, `"1"`).
+    /// The classes that occur in `split`: in numerical order if every label is an integer,
+    /// otherwise in alphabetical order. Integers become names (`"0"`, `"1"`).
     ///
     /// # Errors
     /// Fewer than two different labels.
@@ -64,19 +64,19 @@ impl Labels {
         Self::new(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// How many classes there are.
+    /// Number of classes.
     #[expect(clippy::len_without_is_empty, reason = "there are always two or more")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The names, by class number.
+    /// The names, indexed by class number.
     pub fn names(&self) -> &[String] {
         &self.0
     }
 
-    /// The class that a label as written means: the class of that name, else, for an integer, the
-    /// class of that number (so that a model with named classes reads files with 0 and 1).
+    /// The class denoted by a label as written: the class of that name, or else, for an integer,
+    /// the class of that number (so that a model with named classes reads files with 0 and 1).
     pub fn class_of(&self, label: &str) -> Option<usize> {
         self.0.iter().position(|name| name == label).or_else(|| {
             label
@@ -86,10 +86,10 @@ impl Labels {
         })
     }
 
-    /// Turns labelled rows into examples.
+    /// Converts labelled rows to examples.
     ///
     /// # Errors
-    /// A row without label or with one that is not among the classes; the error names the row.
+    /// A row without a label or with an unknown label; the error names the row.
     pub fn encode(&self, split: &Split) -> Result<Vec<Example>> {
         split
             .records
@@ -106,7 +106,7 @@ impl Labels {
                 let class = self.class_of(label).ok_or_else(|| {
                     Error::data(
                         place(),
-                        format!("the label {label:?} is none of the classes {:?}", self.0),
+                        format!("the label {label:?} is not one of the classes {:?}", self.0),
                         "correct the row or the label column",
                     )
                 })?;
@@ -172,6 +172,6 @@ mod tests {
         let labels = Labels::new(vec!["a".into(), "b".into()]).unwrap();
         let message = |rows: &[Option<&str>]| labels.encode(&split(rows)).unwrap_err().to_string();
         assert!(message(&[Some("a"), None]).starts_with("rows, row 2: the row has no label"));
-        assert!(message(&[Some("c")]).starts_with("rows, row 1: the label \"c\" is none of"));
+        assert!(message(&[Some("c")]).starts_with("rows, row 1: the label \"c\" is not one of"));
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// A split and the paths of its files, in order.
 pub(super) type Plan = Vec<(String, Vec<String>)>;
 
-/// The name that this crate gives to a split with a well-known name: `dev` is `validation`.
+/// The canonical name of a split with a well-known name: `dev` is `validation`.
 pub(super) fn known_split(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
         "train" | "training" => Some("train"),
@@ -19,57 +19,57 @@ pub(super) fn known_split(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The well-known split that a data file is by its name, whole or a shard.
+/// The well-known split that a data file is by its name, as a whole file or a shard.
 pub(super) fn known_split_of_file(name: &str) -> Option<&'static str> {
-    known_split(&place(name)?.split)
+    known_split(&parse(name)?.split)
 }
 
-/// A split's name in this crate's spelling, where it has one.
+/// A split's name, in canonical spelling if it is a well-known one.
 pub(super) fn split_name(name: &str) -> String {
     known_split(name).map_or_else(|| name.to_owned(), str::to_owned)
 }
 
-/// Where a split stands in a listing: the order of work, then the alphabet.
+/// The sort key of a split in a listing: order of use, then alphabetical order.
 pub(super) fn split_order(name: &str) -> (usize, &str) {
     let known = ["train", "validation", "test"];
     let rank = known.iter().position(|&known| known == name);
     (rank.unwrap_or(known.len()), name)
 }
 
-/// What a path within a data set says.
+/// What the path of a file within a data set implies.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
-    /// The folders above, which tell subsets apart: `plain_text`, or nothing.
+struct DataFile {
+    /// The folders above, which distinguish subsets: `plain_text`, or empty.
     subset: String,
     split: String,
     shard: Shard,
 }
 
-/// How much of its split a file is.
+/// Whether a file is a whole split or a part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shard {
     Whole,
-    /// One of some files.
+    /// One of an unknown number of files.
     Part,
-    /// One of so many files.
+    /// One of this many files.
     PartOf(usize),
 }
 
-/// Takes a path with `/` between its parts apart; `None` where it is no data file.
-fn place(path: &str) -> Option<Place> {
+/// Parses a path with `/` between its parts; `None` if it is not a data file.
+fn parse(path: &str) -> Option<DataFile> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = FileName::parse(name)?.stem;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // `refs/convert/parquet` on the hub: `plain_text/train/0000.parquet`.
     if digits(stem) && !folders.is_empty() {
         let (subset, split) = folders.rsplit_once('/').unwrap_or(("", folders));
-        return Some(Place {
+        return Some(DataFile {
             subset: subset.to_owned(),
             split: split_name(split.strip_prefix("partial-").unwrap_or(split)),
             shard: Shard::Part,
         });
     }
-    // `train-00000-of-00002`, on older pages followed by `-` and a hash.
+    // `train-00000-of-00002`, in older repositories followed by `-` and a hash.
     let parts: Vec<&str> = stem.split('-').collect();
     let of = parts.iter().rposition(|&part| part == "of");
     if let Some(of) = of
@@ -78,13 +78,13 @@ fn place(path: &str) -> Option<Place> {
         && digits(total)
         && parts.len() <= of + 3
     {
-        return Some(Place {
+        return Some(DataFile {
             subset: folders.to_owned(),
             split: split_name(&parts[..of - 1].join("-")),
             shard: total.parse().map_or(Shard::Part, Shard::PartOf),
         });
     }
-    Some(Place {
+    Some(DataFile {
         subset: folders.to_owned(),
         split: split_name(stem),
         shard: Shard::Whole,
@@ -93,22 +93,22 @@ fn place(path: &str) -> Option<Place> {
 
 /// Groups data files by split, in the order train, validation, test, then the rest.
 ///
-/// Files in several folders are several subsets: the one asked for is taken, else the only one,
-/// else one with a usual name. Paths that are no data files are passed over; without any, there
+/// Files in several folders are several subsets: the requested one is taken, else the only one,
+/// else one with a usual name. Paths that are not data files are skipped; if there are none, there
 /// are no splits.
 ///
 /// # Errors
-/// The subset is not there or has to be chosen; shards are missing; two files claim one split.
+/// The subset does not exist or must be chosen; shards are missing; or two files claim one split.
 pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Result<Plan> {
-    let mut places: Vec<(Place, &String)> = paths
+    let mut found: Vec<(DataFile, &String)> = paths
         .iter()
-        .filter_map(|path| Some((place(path)?, path)))
+        .filter_map(|path| Some((parse(path)?, path)))
         .collect();
-    if places.is_empty() {
+    if found.is_empty() {
         return Ok(Plan::new());
     }
-    places.sort_by(|a, b| a.1.cmp(b.1));
-    let mut subsets: Vec<&str> = places.iter().map(|(place, _)| &*place.subset).collect();
+    found.sort_by(|a, b| a.1.cmp(b.1));
+    let mut subsets: Vec<&str> = found.iter().map(|(file, _)| &*file.subset).collect();
     subsets.sort_unstable();
     subsets.dedup();
     let has = |name: &str| subsets.contains(&name);
@@ -126,15 +126,15 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
         return Err(Error::data(
             origin,
             format!("{problem}; the subsets are: {}", subsets.join(", ")),
-            "choose one with the option subset",
+            "choose one with the subset option",
         ));
     };
-    places.retain(|(place, _)| place.subset == chosen);
+    found.retain(|(file, _)| file.subset == chosen);
 
     let mut splits: BTreeMap<String, Vec<(Shard, &String)>> = BTreeMap::new();
-    for (place, path) in places {
-        let files = splits.entry(place.split).or_default();
-        files.push((place.shard, path));
+    for (file, path) in found {
+        let files = splits.entry(file.split).or_default();
+        files.push((file.shard, path));
     }
     for (split, files) in &splits {
         if files.len() > 1 && files.iter().any(|(shard, _)| *shard == Shard::Whole) {
@@ -153,10 +153,10 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
             return Err(Error::data(
                 origin,
                 format!(
-                    "{} of {total} files of the split {split:?} are there",
+                    "{} of {total} files of the split {split:?} are present",
                     files.len()
                 ),
-                "fetch the missing ones",
+                "download the missing ones",
             ));
         }
     }
@@ -177,42 +177,45 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
 mod tests {
     use super::*;
 
-    fn told(paths: &[&str], subset: Option<&str>) -> std::result::Result<Plan, String> {
+    fn planned(paths: &[&str], subset: Option<&str>) -> std::result::Result<Plan, String> {
         let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
         plan(&paths, subset, "here").map_err(|error| error.to_string())
     }
 
     #[test]
-    fn names_are_taken_apart() {
-        let told = |path| {
-            let place = place(path)?;
-            Some((place.subset, place.split, place.shard))
+    fn names_are_parsed() {
+        let planned = |path| {
+            let file = parse(path)?;
+            Some((file.subset, file.split, file.shard))
         };
         let expect = |subset: &str, split: &str, shard| Some((subset.into(), split.into(), shard));
         assert_eq!(
-            told("plain_text/train-00000-of-00002.parquet"),
+            planned("plain_text/train-00000-of-00002.parquet"),
             expect("plain_text", "train", Shard::PartOf(2))
         );
         assert_eq!(
-            told("data/test-00000-of-00001-2f0a.parquet"),
+            planned("data/test-00000-of-00001-2f0a.parquet"),
             expect("data", "test", Shard::PartOf(1))
         );
         assert_eq!(
-            told("default/partial-train/0003.parquet"),
+            planned("default/partial-train/0003.parquet"),
             expect("default", "train", Shard::Part)
         );
-        assert_eq!(told("dev.tsv.gz"), expect("", "validation", Shard::Whole));
-        assert_eq!(told("0001.csv"), expect("", "0001", Shard::Whole));
         assert_eq!(
-            told("best-of-2020.csv"),
+            planned("dev.tsv.gz"),
+            expect("", "validation", Shard::Whole)
+        );
+        assert_eq!(planned("0001.csv"), expect("", "0001", Shard::Whole));
+        assert_eq!(
+            planned("best-of-2020.csv"),
             expect("", "best-of-2020", Shard::Whole)
         );
-        assert_eq!(told("README.md"), None);
+        assert_eq!(planned("README.md"), None);
     }
 
     #[test]
     fn splits_and_shards_are_in_order() {
-        let plan = told(
+        let plan = planned(
             &[
                 "README.md",
                 "p/unsupervised-00000-of-00001.parquet",
@@ -238,31 +241,31 @@ mod tests {
     fn subsets_are_chosen() {
         let paths = ["cola/train.parquet", "sst2/train.parquet"];
         assert_eq!(
-            told(&paths, Some("sst2")).unwrap()[0].1,
+            planned(&paths, Some("sst2")).unwrap()[0].1,
             ["sst2/train.parquet"]
         );
         assert_eq!(
-            told(&paths, None).unwrap_err(),
+            planned(&paths, None).unwrap_err(),
             "here: there are several subsets; the subsets are: cola, sst2; choose one with the \
-             option subset"
+             subset option"
         );
         assert!(
-            told(&paths, Some("x"))
+            planned(&paths, Some("x"))
                 .unwrap_err()
                 .contains("no subset \"x\"")
         );
         let usual = ["data/train.parquet", "other/train.parquet"];
-        assert_eq!(told(&usual, None).unwrap()[0].1, ["data/train.parquet"]);
+        assert_eq!(planned(&usual, None).unwrap()[0].1, ["data/train.parquet"]);
     }
 
     #[test]
     fn doubtful_files_are_refused() {
         assert_eq!(
-            told(&["train-00001-of-00002.parquet"], None).unwrap_err(),
-            "here: 1 of 2 files of the split \"train\" are there; fetch the missing ones"
+            planned(&["train-00001-of-00002.parquet"], None).unwrap_err(),
+            "here: 1 of 2 files of the split \"train\" are present; download the missing ones"
         );
         assert_eq!(
-            told(&["train.csv", "train.tsv"], None).unwrap_err(),
+            planned(&["train.csv", "train.tsv"], None).unwrap_err(),
             "here: several files claim the split \"train\": train.csv, train.tsv; keep one of \
              them, or give the file itself"
         );

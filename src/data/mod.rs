@@ -1,8 +1,8 @@
-//! Text and labels, from wherever they are: the first station of the flow.
+//! Reads texts and labels from any source: the first stage of the pipeline.
 //!
 //! A *source* (a file, a folder, a hub id, standard input, the bundled sample) is read into
-//! [`Record`]s: a text and its label as written. [`Labels`] then turns label names into class
-//! numbers. Nothing here knows of tokens or tensors.
+//! [`Record`]s: a text and its label as written. [`Labels`] then maps label names to class numbers.
+//! This module knows nothing of tokens or tensors.
 //!
 //! ```
 //! use birnn::data::{Labels, Source, SourceOptions, hold_out};
@@ -17,9 +17,9 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 //!
-//! From the outside in: `source` finds the splits of a source (`folder` and `layout` by its
-//! files' names, `hub` by asking the server), and hands each file to the reader of its `format`:
-//! `table`, `jsonl` and `fasttext` read an `input`, `parquet` a file. All of them collect `rows`.
+//! From the outside in: `source` finds the splits of a source (`folder` and `layout` from its file
+//! names, `hub` by querying the server) and hands each file to the reader of its `format`: `table`,
+//! `jsonl` and `fasttext` read an `input`, `parquet` reads a file. All of them collect `rows`.
 
 mod fasttext;
 mod folder;
@@ -49,26 +49,26 @@ mod table;
 
 pub use format::Format;
 pub use labels::Labels;
-pub use source::{HubOptions, Progress, Source, SourceOptions, read_rows};
+pub use source::{DownloadProgress, HubOptions, Source, SourceOptions, read_rows};
 pub use split::hold_out;
 
-/// One row of a source as it is written there.
+/// One row of a source, as written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The text.
     pub text: String,
     /// The label as written (`pos`, `1`), or `None` for an unlabelled row.
     pub label: Option<String>,
-    /// What kind of text it is (`negation`, `irony`), where a column says so.
+    /// The kind of text (`negation`, `irony`), if a column gives one.
     pub group: Option<String>,
-    /// The row within [`Split::origin`], from 1, headers not counted: for error messages.
+    /// The row number within [`Split::origin`], from 1, without headers: for error messages.
     pub row: usize,
 }
 
 /// The rows of one split of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Where the rows come from, as a person would name it: `reviews.csv`, `aclImdb/train`.
+    /// Where the rows come from, for messages: `reviews.csv`, `aclImdb/train`.
     pub origin: String,
     /// The rows, in the order of the source.
     pub records: Vec<Record>,

@@ -1,22 +1,22 @@
-//! The hub in a build without the Cargo feature `hub`: nothing but the error that says so.
+//! The hub in a build without the Cargo feature `hub`: only the error that explains it.
 
 use std::path::PathBuf;
 
-use super::{Progress, SourceOptions};
+use super::{DownloadProgress, SourceOptions};
 use crate::error::{Error, Result};
 
-/// The files of one split of a data set on the hub; in this build there are none.
+/// The files of one split of a data set on the hub; there are none in this build.
 #[derive(Debug)]
 pub(super) enum Files {}
 
 impl Files {
     /// Never called.
-    pub fn fetch(&self, _progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    pub fn fetch(&self, _progress: &mut dyn DownloadProgress) -> Result<Vec<PathBuf>> {
         match *self {}
     }
 }
 
-/// Says how to build with the hub.
+/// Fails with instructions to build with the hub.
 pub(super) fn open(id: &str, _options: &SourceOptions) -> Result<Vec<(String, Files)>> {
     Err(Error::data(
         id,

@@ -1,13 +1,13 @@
-//! Parquet files in a build without the Cargo feature `parquet`: nothing but the error that says so.
+//! Parquet files in a build without the Cargo feature `parquet`: only the error that explains it.
 
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
 use std::fs::File;
 
-/// The bytes that such a file begins with.
+/// The bytes with which a Parquet file begins.
 pub(super) const MAGIC: &str = "PAR1";
 
-/// Says how to build with Parquet.
+/// Fails with instructions to build with Parquet.
 pub(super) fn read(_file: File, origin: &str, _options: &SourceOptions) -> Result<Vec<Record>> {
     Err(Error::data(
         origin,

@@ -1,10 +1,10 @@
-//! Tables in a build without the Cargo feature `csv`: nothing but the error that says so.
+//! Tables in a build without the Cargo feature `csv`: only the error that explains it.
 
 use super::input::Input;
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
 
-/// Says how to build with tables.
+/// Fails with instructions to build with tables.
 pub(super) fn read(
     input: Input<'_>,
     _delimiter: u8,

@@ -1,24 +1,24 @@
-//! Which columns hold the text, the label and the group, and what a label means.
+//! Finds the text, label and group columns, and interprets labels.
 
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result, one_line};
 
-/// The columns taken for the text where none is named, the first that is there.
+/// The columns tried for the text if none is named, in this order.
 const TEXT_COLUMNS: [&str; 4] = ["text", "sentence", "review", "content"];
 
-/// The columns taken for the label where none is named, the first that is there.
+/// The columns tried for the label if none is named, in this order.
 const LABEL_COLUMNS: [&str; 4] = ["label", "sentiment", "class", "category"];
 
-/// The columns taken for the group where none is named.
+/// The columns tried for the group if none is named.
 const GROUP_COLUMNS: [&str; 1] = ["phenomenon"];
 
-/// The columns of a file that are read, as indices into its list of columns.
+/// The columns to read, as indices into the file's list of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Columns {
     pub text: usize,
-    /// `None` for a file without labels, where the options allow it.
+    /// `None` for a file without labels, if the options allow it.
     pub label: Option<usize>,
-    /// `None` for a file without groups, where none are asked for.
+    /// `None` for a file without groups, if none were requested.
     pub group: Option<usize>,
 }
 
@@ -26,7 +26,7 @@ impl Columns {
     /// Finds the columns among those of a file.
     ///
     /// # Errors
-    /// A named column, or every one of the usual names, is missing, or one stands there twice.
+    /// A named column, or every one of the usual names, is missing, or a column name occurs twice.
     pub fn find<S: AsRef<str>>(
         columns: &[S],
         options: &SourceOptions,
@@ -48,7 +48,7 @@ impl Columns {
             Error::data(
                 place,
                 format!("{problem}; the columns are: {}", listed(columns)),
-                format!("name the right one with --{role}-column{key}"),
+                format!("select it with --{role}-column{key}"),
             )
         };
         let text = find("text", options.text_column.as_deref(), &TEXT_COLUMNS)
@@ -63,7 +63,7 @@ impl Columns {
             Err(_) if options.group_column.is_none() => None,
             Err(problem) => return Err(fail("group", problem)),
         };
-        // A group that nobody asked for is no reason to refuse a file.
+        // A group column that was not requested is no reason to refuse a file.
         let asked = group.filter(|_| options.group_column.is_some());
         for column in [Some(text), label, asked].into_iter().flatten() {
             let name = columns[column].as_ref();
@@ -80,7 +80,7 @@ impl Columns {
     }
 }
 
-/// The names of columns on one line; of those of a file that is no table, the beginning.
+/// The column names on one line; only the beginning if the file is not a table.
 fn listed<S: AsRef<str>>(columns: &[S]) -> String {
     const LONGEST: usize = 200;
     let names: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
@@ -91,7 +91,7 @@ fn listed<S: AsRef<str>>(columns: &[S]) -> String {
     }
 }
 
-/// The most memory that the rows of a file may take: a small file may say the same text a billion times.
+/// The maximum memory for the rows of a file: a small file may repeat the same text a billion times.
 const MAX_MEMORY: usize = 8 << 30;
 
 /// Collects the rows of one file.
@@ -99,12 +99,12 @@ pub(super) struct Rows<'a> {
     origin: &'a str,
     names: Option<&'a [String]>,
     records: Vec<Record>,
-    /// How many bytes may still be taken.
+    /// How many bytes may still be used.
     left: usize,
 }
 
 impl<'a> Rows<'a> {
-    /// No rows yet. With `names`, a label that is an integer stands for the name at that index.
+    /// No rows yet. With `names`, an integer label is an index into them.
     pub fn new(origin: &'a str, names: Option<&'a [String]>) -> Self {
         Self {
             origin,
@@ -114,22 +114,22 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Where the next row stands: `reviews.csv, row 12`.
+    /// The position of the next row: `reviews.csv, row 12`.
     pub fn place(&self) -> String {
         format!("{}, row {}", self.origin, self.records.len() + 1)
     }
 
-    /// Adds a row. An empty group stands for none.
+    /// Adds a row. An empty group counts as none.
     ///
     /// # Errors
-    /// There are label names, and the label is none of them; or there are too many rows.
+    /// There are label names and the label is not one of them, or there are too many rows.
     pub fn push(&mut self, text: String, label: Option<&str>, group: Option<&str>) -> Result<()> {
         let taken = text.len() + size_of::<Record>();
         self.left = self.left.checked_sub(taken).ok_or_else(|| {
             Error::data(
                 self.place(),
                 "the rows up to here take more than 8 GiB",
-                "cut the file into parts",
+                "split the file into parts",
             )
         })?;
         let label = match label {
@@ -146,7 +146,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The label that a value stands for. The empty text and the hub's `-1` stand for none.
+    /// Interprets a label. The empty string and the hub's `-1` mean no label.
     fn label(&self, written: &str) -> Result<Option<String>> {
         if written.is_empty() || written == "-1" {
             return Ok(None);
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(
             find(&["id", "text"]).unwrap_err().to_string(),
             "x: there is no label column (none of label, sentiment, class, category); the columns \
-             are: id, text; name the right one with --label-column (key data.label_column)"
+             are: id, text; select it with --label-column (key data.label_column)"
         );
     }
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_there_where_named_or_usual() {
+    fn groups_are_read_where_named_or_usual() {
         let mut options = SourceOptions::default();
         let find = |columns: &[&str], options: &SourceOptions| {
             let found = Columns::find(columns, options, "x");
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(find(&columns, &options).unwrap(), Some(2));
         assert_eq!(
             find(&["text", "label"], &options).unwrap_err().to_string(),
-            "x: there is no column \"kind\"; the columns are: text, label; name the right one with \
+            "x: there is no column \"kind\"; the columns are: text, label; select it with \
              --group-column"
         );
         let mut rows = Rows::new("x", None);
@@ -264,14 +264,14 @@ mod tests {
         );
     }
     #[test]
-    fn rows_without_end_are_stopped() {
+    fn endless_rows_are_stopped() {
         let mut rows = Rows::new("x", None);
         rows.left = 2 * size_of::<Record>() + 10;
         rows.push("0123456".to_owned(), None, None).unwrap();
         let error = rows.push("0123".to_owned(), None, None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "x, row 2: the rows up to here take more than 8 GiB; cut the file into parts"
+            "x, row 2: the rows up to here take more than 8 GiB; split the file into parts"
         );
     }
 }

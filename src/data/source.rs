@@ -1,4 +1,4 @@
-//! Sources: where rows come from, which splits there are, and reading one of them.
+//! Sources: where rows come from, listing their splits, and reading one of them.
 
 use std::fmt;
 use std::io::BufRead;
@@ -10,27 +10,27 @@ use super::input::{Input, open_file};
 use super::{Record, Split, fasttext, hub, jsonl, parquet, table};
 use crate::error::{Error, Result};
 
-/// How a source is read.
+/// How to read a source.
 #[derive(Debug, Clone, Default)]
 pub struct SourceOptions {
-    /// The column that holds the texts. Without it: the first of `text`, `sentence`, `review` and
-    /// `content` that is there.
+    /// The column that holds the texts. By default the first of `text`, `sentence`, `review` and
+    /// `content` that exists.
     pub text_column: Option<String>,
-    /// The column that holds the labels. Without it: the first of `label`, `sentiment`, `class`
-    /// and `category` that is there. An empty label and, as on the hub, `-1` stand for none.
+    /// The column that holds the labels. By default the first of `label`, `sentiment`, `class` and
+    /// `category` that exists. An empty label and, as on the hub, `-1` mean no label.
     pub label_column: Option<String>,
-    /// The names of the classes: a label that is an integer becomes the name at that index, and
-    /// any other must be one of the names. Without it, Parquet files that declare class names
-    /// (those of the hub do) are read with these, and all other labels stay as written. Folders of
-    /// classes are called as they are in any case.
+    /// The names of the classes: an integer label becomes the name at that index, and any other
+    /// label must be one of the names. By default, Parquet files that declare class names (those of
+    /// the hub do) use these, and all other labels stay as written. Class folders keep their names
+    /// in any case.
     pub label_names: Option<Vec<String>>,
-    /// The column that says what kind of text each is. Without it: `phenomenon`, if that is there.
-    /// An empty value stands for none.
+    /// The column that gives the kind of each text. By default `phenomenon`, if it exists. An empty
+    /// value means no group.
     pub group_column: Option<String>,
     /// Whether a label column may be missing; the rows are then unlabelled.
     pub unlabelled: bool,
-    /// The format of files and of standard input. Without it: what the file's extension says, and
-    /// for standard input what its beginning looks like.
+    /// The format of files and of standard input. By default determined by the file extension, and
+    /// for standard input guessed from its beginning.
     pub format: Option<Format>,
     /// Which of several subsets ("configurations") of a hub data set, or of the folders in a
     /// clone of one: `sst2` of `nyu-mll/glue`.
@@ -39,24 +39,24 @@ pub struct SourceOptions {
     pub hub: HubOptions,
 }
 
-/// How the Hugging Face hub is reached. What is `None` is taken from the environment.
+/// How to reach the Hugging Face hub. Fields that are `None` are taken from the environment.
 #[derive(Clone, Default)]
 pub struct HubOptions {
-    /// A branch, tag or commit; without it `main`, and for data sets without Parquet files there
+    /// A branch, tag or commit. By default `main`, and for data sets without Parquet files there
     /// the hub's own conversion, `refs/convert/parquet`.
     pub revision: Option<String>,
-    /// The server; without it `HF_ENDPOINT`, else `https://huggingface.co`.
+    /// The server. By default `HF_ENDPOINT`, else `https://huggingface.co`.
     pub endpoint: Option<String>,
-    /// The access token; without it `HF_TOKEN`, else the one that `hf auth login` stored.
+    /// The access token. By default `HF_TOKEN`, else the one that `hf auth login` stored.
     pub token: Option<String>,
-    /// The cache; without it `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`.
+    /// The cache. By default `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`.
     pub cache: Option<PathBuf>,
-    /// Whether to use the cache alone and never the network; without it `HF_HUB_OFFLINE`.
+    /// Whether to use only the cache and never the network. By default `HF_HUB_OFFLINE`.
     pub offline: Option<bool>,
 }
 
 impl fmt::Debug for HubOptions {
-    /// Shows everything but the token.
+    /// Shows everything except the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubOptions")
             .field("revision", &self.revision)
@@ -68,17 +68,17 @@ impl fmt::Debug for HubOptions {
     }
 }
 
-/// Is told how far a download is. `()` is one who does not listen.
-pub trait Progress {
-    /// `done` bytes of `file` are here, of `total` where that is known.
+/// Receives the progress of downloads. `()` ignores it.
+pub trait DownloadProgress {
+    /// Called when `done` bytes of `file` have been downloaded, of `total` if that is known.
     fn download(&mut self, file: &str, done: u64, total: Option<u64>);
 }
 
-impl Progress for () {
+impl DownloadProgress for () {
     fn download(&mut self, _file: &str, _done: u64, _total: Option<u64>) {}
 }
 
-/// A place that rows are read from. Opening it finds the splits; [`Source::split`] reads one.
+/// A source of rows. Opening it finds the splits; [`Source::split`] reads one.
 #[derive(Debug)]
 pub struct Source {
     name: String,
@@ -86,7 +86,7 @@ pub struct Source {
     splits: Vec<(String, Location)>,
 }
 
-/// Where the rows of a split are.
+/// The location of the rows of a split.
 #[derive(Debug)]
 enum Location {
     /// In the program itself.
@@ -96,7 +96,7 @@ enum Location {
     Hub(hub::Files),
 }
 
-/// The reviews that come with this crate, written for it.
+/// The reviews bundled with this crate, written for it.
 const SAMPLE: [(&str, &str); 2] = [
     ("train", include_str!("../../data/sample/train.jsonl")),
     (
@@ -112,23 +112,23 @@ impl Source {
     /// Opens a source and finds its splits, without reading rows.
     ///
     /// `source` is one of
-    /// - `sample`: the small data set that comes with the crate;
+    /// - `sample`: the small bundled data set;
     /// - `-`: standard input, one split called `train`;
     /// - a file ending in `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.txt` (fastText's format), each
-    ///   also with `.gz`: one split, called `validation` or `test` where the file's name says so,
-    ///   else `train`;
-    /// - a folder with such files, each a split called like the file, in shards
+    ///   optionally with `.gz`: one split, called `validation` or `test` if the file is named like
+    ///   one, else `train`;
+    /// - a folder with such files, each a split named after the file, in shards
     ///   (`train-00000-of-00002.parquet`) or whole;
     /// - a folder with a folder for each class, `CLASS/*.txt`, or for each split and class,
     ///   `train/pos/*.txt`: the layout of aclImdb, whose `unsup` becomes the split `unsupervised`;
     /// - `imdb` or `owner/name`: a data set on the Hugging Face hub (Cargo feature `hub`).
     ///
-    /// A file or folder that is there comes before a hub data set of the same name. Well-known
+    /// An existing file or folder takes precedence over a hub data set of the same name. Well-known
     /// splits are called `train`, `validation`, `test` and `unsupervised`, however the source
     /// spells them.
     ///
     /// # Errors
-    /// There is no such source, or no split in it; for the hub, what keeps from asking it.
+    /// There is no such source, or it has no splits; for the hub, the request fails.
     pub fn open(source: &str, options: SourceOptions) -> Result<Self> {
         let path = Path::new(source);
         let splits = if source == "sample" {
@@ -160,7 +160,7 @@ impl Source {
         })
     }
 
-    /// The names of the splits: `train`, `validation` and `test`, if there, before others.
+    /// The names of the splits: `train`, `validation` and `test`, if present, before others.
     pub fn split_names(&self) -> impl Iterator<Item = &str> {
         self.splits.iter().map(|(name, _)| name.as_str())
     }
@@ -174,8 +174,8 @@ impl Source {
     /// Standard input can be read only once.
     ///
     /// # Errors
-    /// There is no such split, or a file of it cannot be fetched, read or understood.
-    pub fn split(&self, name: &str, progress: &mut dyn Progress) -> Result<Split> {
+    /// There is no such split, or one of its files cannot be downloaded, read or parsed.
+    pub fn split(&self, name: &str, progress: &mut dyn DownloadProgress) -> Result<Split> {
         let Some((_, location)) = self.splits.iter().find(|(known, _)| known == name) else {
             let names: Vec<&str> = self.split_names().collect();
             return Err(Error::data(
@@ -196,12 +196,12 @@ impl Source {
         }
     }
 
-    /// The rows at a place.
+    /// The rows at a location.
     fn read(
         &self,
         location: &Location,
         origin: String,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DownloadProgress,
     ) -> Result<Split> {
         match location {
             Location::Bundled(rows) => {
@@ -228,7 +228,7 @@ impl Source {
         }
     }
 
-    /// The rows of all files, numbered through.
+    /// The rows of all files, numbered consecutively.
     fn read_files(&self, files: &[PathBuf], origin: String) -> Result<Split> {
         if let [file] = files {
             return Ok(Split {
@@ -247,12 +247,12 @@ impl Source {
     }
 }
 
-/// Reads rows from a stream, decompressing it if need be. The format is `options.format`, else
-/// what the beginning looks like: Parquet's mark, `{` for JSON lines, `__label__` for fastText, a
-/// tab in the first line for TSV, and otherwise CSV. `origin` names the stream in messages.
+/// Reads rows from a stream, decompressing it if needed. The format is `options.format`, or else
+/// guessed from the beginning: Parquet's magic bytes, `{` for JSON lines, `__label__` for fastText,
+/// a tab in the first line for TSV, and otherwise CSV. `origin` names the stream in messages.
 ///
 /// # Errors
-/// The stream cannot be read or understood, or has no rows.
+/// The stream cannot be read or parsed, or has no rows.
 pub fn read_rows(reader: impl BufRead, origin: &str, options: &SourceOptions) -> Result<Split> {
     let mut input = Input::stream(origin, reader)?;
     let first_line = input.peek_line()?;
@@ -294,7 +294,7 @@ fn read_format(input: Input<'_>, format: Format, options: &SourceOptions) -> Res
     }
 }
 
-/// The format of a file: the one asked for, else the one that its name says.
+/// The format of a file: the requested one, else the one of its extension.
 fn format_of(path: &Path, options: &SourceOptions) -> Result<Format> {
     let name = path.file_name().and_then(|name| name.to_str());
     options
@@ -303,16 +303,14 @@ fn format_of(path: &Path, options: &SourceOptions) -> Result<Format> {
         .ok_or_else(|| {
             Error::data(
                 path.display().to_string(),
-                "the file's name does not tell its format",
-                format!(
-                    "rename it to end in one of {EXTENSIONS}, or name it with the option format"
-                ),
+                "the file's extension is not a known format",
+                format!("rename it to end in one of {EXTENSIONS}, or set the format option"),
             )
         })
 }
 
-/// The hub id that a source means, if it is one: a short name, or `owner/name` where neither
-/// `owner` is a folder nor `name` looks like a data file.
+/// The hub id that a source denotes, if any: a short name, or `owner/name` if neither `owner` is a
+/// folder nor `name` looks like a data file.
 fn hub_id(source: &str) -> Option<&str> {
     if let Some((_, id)) = HUB_NAMES.iter().find(|(short, _)| *short == source) {
         return Some(id);
@@ -328,7 +326,7 @@ fn hub_id(source: &str) -> Option<&str> {
     (word(owner) && word(name) && !is_path).then_some(source)
 }
 
-/// The error for a source that is not there, with the nearest name that is.
+/// The error for a source that does not exist, with the nearest existing name.
 fn missing(source: &str) -> Error {
     let path = Path::new(source);
     let (parent, name) = match (path.parent(), path.file_name()) {
@@ -373,7 +371,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hub_ids_are_told_from_paths() {
+    fn hub_ids_are_distinguished_from_paths() {
         assert_eq!(hub_id("imdb"), Some("stanfordnlp/imdb"));
         assert_eq!(hub_id("fancyzhx/ag_news"), Some("fancyzhx/ag_news"));
         for path in [

@@ -6,11 +6,11 @@ use super::{Record, Split};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 
-/// Cuts a validation split off `train`; returns what is left of `train`, and the validation split.
+/// Splits validation rows off `train`; returns the rest of `train` and the validation split.
 ///
-/// Of each class the same `fraction` goes to validation, rounded, but at least one row, and at
+/// The same `fraction` of each class goes to validation, rounded, but at least one row, and at
 /// least one row stays: a class with a single row stays in `train` and is not validated. Rows
-/// without a label stay in `train`. Which rows go depends on `seed` and the labels alone. Both
+/// without a label stay in `train`. The choice of rows depends only on `seed` and the labels. Both
 /// parts keep the order and the row numbers of the source.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)
 mod tests {
     use super::*;
 
-    /// Rows with these labels; `-` stands for none.
+    /// Rows with these labels; `-` means none.
     fn split(labels: &str) -> Split {
         let record = |(index, label): (usize, char)| Record {
             text: format!("text {index}"),

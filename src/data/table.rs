@@ -42,7 +42,7 @@ pub(super) fn read(
         }
     };
     let mut rows = Rows::new(&origin, options.label_names.as_deref());
-    // Where the last row stands, if its last field runs over several lines.
+    // The position of the last row, if its last field spans several lines.
     let mut long_end = None;
     while reader
         .read_record(&mut record)
@@ -53,7 +53,7 @@ pub(super) fn read(
         if delimiter == b'\t' && record.iter().any(|f| f.contains('\t') && f.contains('\n')) {
             return Err(Error::data(
                 at_line(&rows.place(), record.position()),
-                "a quoted field runs on over a tab and the end of the line",
+                "a quoted field spans a tab and the end of the line",
                 "close the quote, or put the field in quotes and double those inside",
             ));
         }
@@ -71,14 +71,14 @@ pub(super) fn read(
     {
         return Err(Error::data(
             place,
-            "a quote is opened and never closed: the field runs on to the end of the file",
+            "a quote is never closed: the field continues to the end of the file",
             "close the quote, or put the field in quotes and double those inside",
         ));
     }
     rows.finish()
 }
 
-/// Remembers the last byte that does not end a line.
+/// Remembers the last byte that is not part of a line ending.
 struct Tail<R> {
     reader: R,
     last: u8,
@@ -102,14 +102,14 @@ fn at_line(place: &str, position: Option<&csv::Position>) -> String {
     }
 }
 
-/// Why a column is not in the header, where that can be seen.
+/// Why a column is not in the header, if the cause is visible.
 fn explain_header(header: &[String], has_rows: bool, delimiter: u8, origin: &str) -> Option<Error> {
     let place = format!("{origin} (line 1)");
     let last = header.last()?;
     if last.contains('\n') && !has_rows {
         return Some(Error::data(
             place,
-            "a quote in the header is opened and never closed",
+            "a quote in the header is never closed",
             "close the quote, or leave it out",
         ));
     }
@@ -124,7 +124,7 @@ fn explain_header(header: &[String], has_rows: bool, delimiter: u8, origin: &str
     if separator == delimiter {
         return Some(Error::data(
             place,
-            "the whole header stands in one pair of quotes",
+            "the whole header is in one pair of quotes",
             "put each name in quotes of its own, or leave them out",
         ));
     }
@@ -139,7 +139,7 @@ fn explain_header(header: &[String], has_rows: bool, delimiter: u8, origin: &str
     ))
 }
 
-/// An error of the `csv` crate in our words.
+/// Turns an error of the `csv` crate into our own message.
 fn explain(error: csv::Error, origin: &str, place: &str) -> Error {
     match error.into_kind() {
         ErrorKind::Io(error) => fail(origin, error),

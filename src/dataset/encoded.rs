@@ -1,7 +1,7 @@
 //! Tokenised texts.
 
 use super::token_cache::TokenCache;
-use super::{Progress, Stage};
+use super::{DatasetProgress, Stage};
 use crate::data::{Labels, Split};
 use crate::error::Result;
 use crate::fs::cache::{Cache, Key};
@@ -10,13 +10,13 @@ use crate::text::TextEncoder;
 /// Tokenised texts with their classes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Token ids of each text, none of them empty.
+    /// Token ids of each text; no text is empty.
     pub ids: Vec<Vec<u32>>,
     /// The class of each text.
     pub labels: Vec<u32>,
 }
 
-/// Tokens of the shortest sentence that is a text of its own.
+/// The minimum number of tokens of a sentence that is added as a text.
 const SHORTEST_SENTENCE: usize = 4;
 
 impl Encoded {
@@ -35,31 +35,31 @@ impl Encoded {
         self.ids.iter().map(Vec::len).collect()
     }
 
-    /// Tokenises a split, or finds its tokens in the cache. `None` if `progress` ended it.
+    /// Tokenises a split, or reads its tokens from the cache. `None` if `progress` stopped it.
     ///
     /// # Errors
-    /// A row without a known label, or a text that the tokenizer cannot take.
+    /// A row without a known label, or a text on which the tokenizer fails.
     pub fn new(
         split: &Split,
         labels: &Labels,
         encoder: &TextEncoder,
         cache: &Cache,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let mut reuse = TokenCache::of(cache);
         let encoded = Self::through(&mut reuse, "tokens", split, labels, encoder, progress)?;
-        reuse.tell(progress);
+        reuse.report(progress);
         Ok(encoded)
     }
 
-    /// As [`Encoded::new`]; `name` is what the tokens are called.
+    /// Like [`Encoded::new`]; `name` is the name of the tokens in messages.
     pub(super) fn through(
         reuse: &mut TokenCache,
         name: &'static str,
         split: &Split,
         labels: &Labels,
         encoder: &TextEncoder,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let examples = labels.encode(split)?;
         let texts: Vec<&str> = examples
@@ -74,9 +74,9 @@ impl Encoded {
         Ok(ids.map(|ids| Self { ids, labels }))
     }
 
-    /// Adds the sentences of all texts as texts of their own, with the labels of the whole texts. A
-    /// sentence ends with one of the tokens `ends` (or a run of them); those of fewer than
-    /// [`SHORTEST_SENTENCE`] tokens and texts of one sentence add nothing.
+    /// Adds the sentences of all texts as separate texts, with the labels of the whole texts. A
+    /// sentence ends with one of the tokens `ends` (or several of them); sentences of fewer than
+    /// [`SHORTEST_SENTENCE`] tokens are not added, nor is the sentence of a text with only one.
     pub(super) fn add_sentences(&mut self, ends: &[u32]) {
         for text in 0..self.len() {
             let same_sentence = |a: &u32, b: &u32| !ends.contains(a) || ends.contains(b);
@@ -94,14 +94,14 @@ impl Encoded {
     }
 }
 
-/// The token ids of texts, or what the cache has of them; `name` is what they are called. `None` if
-/// `progress` ended it.
+/// The token ids of texts, from the cache if possible; `name` is their name in messages. `None` if
+/// `progress` stopped it.
 pub(super) fn ids_through(
     reuse: &mut TokenCache,
     name: &'static str,
     texts: &[&str],
     encoder: &TextEncoder,
-    progress: &mut dyn Progress,
+    progress: &mut dyn DatasetProgress,
 ) -> Result<Option<Vec<Vec<u32>>>> {
     let key = match reuse.key_of_texts(texts) {
         Some(texts) => {
@@ -126,19 +126,19 @@ pub(super) fn ids_through(
     Ok(ids)
 }
 
-/// The token ids of texts. A text without tokens is read as one unknown token, so that it has a
-/// prediction.
+/// The token ids of texts. A text without tokens is read as one unknown token, so that there is a
+/// prediction for it.
 ///
 /// # Errors
-/// A text that the tokenizer cannot take.
+/// A text on which the tokenizer fails.
 pub fn encode_texts(
     encoder: &TextEncoder,
     texts: &[&str],
-    progress: &mut dyn Progress,
+    progress: &mut dyn DatasetProgress,
 ) -> Result<Option<Vec<Vec<u32>>>> {
-    let mut told = |done, total| progress.texts(Stage::Tokens, done, total);
+    let mut on_progress = |done, total| progress.texts(Stage::Tokens, done, total);
     let unknown = encoder.unknown_id().unwrap_or(0);
-    let ids = encoder.encode_batch(texts, &mut told)?;
+    let ids = encoder.encode_batch(texts, &mut on_progress)?;
     Ok(ids.map(|mut ids| {
         for ids in ids.iter_mut().filter(|ids| ids.is_empty()) {
             ids.push(unknown);
@@ -159,7 +159,7 @@ fn ids_to_bytes(rows: &[Vec<u32>]) -> Vec<u8> {
     bytes
 }
 
-/// The token lists of [`ids_to_bytes`].
+/// The inverse of [`ids_to_bytes`].
 fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
     let (count, rest) = bytes.split_first_chunk()?;
     let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;

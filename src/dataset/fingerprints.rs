@@ -1,4 +1,4 @@
-//! What a run is made from, as hashes: tells whether two runs see the same, and what differs.
+//! Hashes of the inputs of a run: whether two runs have the same inputs, and which ones differ.
 
 use crate::data::{Labels, Split};
 use crate::error::Result;
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// SHA-256 hashes, in hexadecimal, by what a person calls the things: `training texts`, `tokenizer`.
+/// SHA-256 hashes, in hexadecimal, by the display name of the input: `training texts`, `tokenizer`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprints(BTreeMap<String, String>);
 
 impl Fingerprints {
-    /// Those of the texts, with their labels as written, of the tokenizer and of the classes.
+    /// The hashes of the texts with their labels as written, of the tokenizer and of the classes.
     ///
     /// # Errors
     /// The tokenizer cannot be written as JSON.
@@ -40,13 +40,13 @@ impl Fingerprints {
         Ok(all)
     }
 
-    /// Adds a thing.
+    /// Adds an input.
     pub fn add(&mut self, name: impl Into<String>, hash: impl Into<String>) {
         self.0.insert(name.into(), hash.into());
     }
 
-    /// The names of the things that are not the same in `other`, or are in one of the two only, in
-    /// alphabetical order.
+    /// The names of the inputs whose hash differs in `other`, or that are in only one of the two,
+    /// in alphabetical order.
     pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
         let only_there = other.0.keys().filter(|name| !self.0.contains_key(*name));
         let differ = self.0.iter();
@@ -61,7 +61,7 @@ impl Fingerprints {
     }
 }
 
-/// A SHA-256 over strings and where each of them ends, in hexadecimal.
+/// A SHA-256 over strings and their boundaries, in hexadecimal.
 pub(super) fn of_strings<'a>(strings: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for string in strings {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_sees_every_byte_and_boundary() {
+    fn a_hash_covers_every_byte_and_boundary() {
         let one = of_strings(["ab", "c"]);
         assert_eq!(one, of_strings(["ab", "c"]));
         assert_eq!(one.len(), 64);

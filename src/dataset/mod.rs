@@ -1,4 +1,4 @@
-//! From a source of texts to token lists: classes, tokenizer and both splits of a run.
+//! From a source of texts to token lists: classes, tokenizer and the splits of a run.
 
 mod encoded;
 mod fingerprints;
@@ -13,7 +13,7 @@ pub use plain::TextDataset;
 pub use splits::{read_splits, source_options};
 
 use crate::config::Config;
-use crate::data::{Labels, Progress as Downloads, Split};
+use crate::data::{DownloadProgress, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
@@ -23,48 +23,48 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use token_cache::TokenCache;
 
-/// What texts take time for, before a run or without one.
+/// The stages of processing texts, for progress reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Texts are read for the vocabulary.
+    /// Texts are read to build the vocabulary.
     Vocabulary,
-    /// Texts become token ids.
+    /// Texts are tokenised.
     Tokens,
     /// Texts are classified.
     Predictions,
 }
 
-/// Is told how far that is, and may end it. `()` is one who does not listen.
-pub trait Progress: Downloads {
-    /// `done` of `total` texts have passed this stage.
+/// Receives progress reports and can stop the process. `()` ignores them.
+pub trait DatasetProgress: DownloadProgress {
+    /// Called when `done` of `total` texts have passed this stage.
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()>;
 
-    /// Something that a person may want to know, as a line.
+    /// A line of information for the user.
     fn note(&mut self, _line: &str) {}
 }
 
-impl Progress for () {
+impl DatasetProgress for () {
     fn texts(&mut self, _: Stage, _: usize, _: usize) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }
 
-/// Everything that training needs to know of its texts.
+/// The prepared texts of a training run.
 #[derive(Debug)]
 pub struct Dataset {
     /// The classes.
     pub labels: Labels,
     /// The tokenizer.
     pub encoder: TextEncoder,
-    /// The training split, then its sentences, if they are learnt too.
+    /// The training split, followed by its sentences if they are used as well.
     pub train: Encoded,
     /// How many of these are whole texts.
     pub whole_texts: usize,
     /// The validation split.
     pub validation: Encoded,
-    /// The texts of the unlabelled split; none where there is no such split.
+    /// The texts of the unlabelled split; empty if there is none.
     pub unlabelled_texts: Vec<String>,
-    /// Token ids of these, none of them empty.
+    /// Their token ids; no text is empty.
     pub unlabelled: Vec<Vec<u32>>,
     /// Hashes of the texts, the tokenizer and the classes.
     pub fingerprints: Fingerprints,
@@ -73,15 +73,15 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads the splits of a config's source, finds the classes, makes or loads the tokenizer and
-    /// tokenises; the last two are looked for in the cache first. `None` if `progress` ended it.
+    /// Reads the splits of a config's source, determines the classes, trains or loads the tokenizer
+    /// and tokenises; the last two use the cache if possible. `None` if `progress` stopped it.
     ///
     /// # Errors
-    /// Whatever is wrong with the source, its rows, or a given tokenizer.
+    /// The source, its rows, or a given tokenizer cannot be used.
     pub fn load(
         config: &Config,
         cache: &Cache,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let (mut train, validation) = read_splits(config, progress)?;
         add_sources(&mut train, config, progress)?;
@@ -89,17 +89,34 @@ impl Dataset {
         Self::from_splits(config, train, validation, unlabelled, cache, progress)
     }
 
-    /// The same from splits that are in memory, with the texts of an unlabelled split.
+    /// The same for splits that are in memory, without a cache.
     ///
     /// # Errors
-    /// A split without texts, a class without rows, or whatever is wrong with a given tokenizer.
+    /// As [`Dataset::from_splits`].
+    pub fn of_splits(config: &Config, train: Split, validation: Split) -> Result<Self> {
+        let all = Self::from_splits(
+            config,
+            train,
+            validation,
+            Vec::new(),
+            &Cache::off(),
+            &mut (),
+        );
+        // `()` never stops it.
+        all?.ok_or(Error::Stopped)
+    }
+
+    /// The same with the texts of an unlabelled split, a cache, and progress.
+    ///
+    /// # Errors
+    /// A split without texts, a class without rows, or a tokenizer that cannot be used.
     pub fn from_splits(
         config: &Config,
         train: Split,
         validation: Split,
         unlabelled: Vec<String>,
         cache: &Cache,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let labels = match &config.data.label_names {
             Some(names) => Labels::new(names.clone())?,
@@ -124,7 +141,7 @@ impl Dataset {
         else {
             return Ok(None);
         };
-        reuse.tell(progress);
+        reuse.report(progress);
         let whole_texts = encoded_train.len();
         if config.data.sentences {
             encoded_train.add_sentences(&sentence_ends(&encoder)?);
@@ -161,12 +178,12 @@ fn sentence_ends(encoder: &TextEncoder) -> Result<Vec<u32>> {
     }
 }
 
-/// The tokenizer that `config` asks for, learnt from texts.
+/// The tokenizer that `config` requests, trained on the texts.
 fn encoder_of(
     reuse: &mut TokenCache,
     texts: &[&str],
     config: &TextConfig,
-    progress: &mut dyn Progress,
+    progress: &mut dyn DatasetProgress,
 ) -> Result<TextEncoder> {
     const NAME: &str = "vocabulary";
     let key = match config.tokenizer {
@@ -174,7 +191,7 @@ fn encoder_of(
         _ => reuse.key_of_texts(texts),
     };
     let key = key.map(|texts| {
-        // How texts are cut does not matter to the vocabulary.
+        // Truncation does not affect the vocabulary.
         let settings = TextConfig {
             max_tokens: 0,
             truncate: Truncate::Head,
@@ -193,11 +210,11 @@ fn encoder_of(
     if let Some(encoder) = found {
         return Ok(encoder);
     }
-    // Whoever wants to end the preparation says so again at the first tokenised texts.
-    let mut told = |done, total| {
+    // A stop request is ignored here; it is repeated when the texts are tokenised.
+    let mut on_progress = |done, total| {
         let _ = progress.texts(Stage::Vocabulary, done, total);
     };
-    let encoder = TextEncoder::train(texts, config, &mut told)?;
+    let encoder = TextEncoder::train(texts, config, &mut on_progress)?;
     if key.is_some() {
         let json = encoder.to_json()?;
         reuse.put(NAME, key.as_ref(), || json.into_bytes());

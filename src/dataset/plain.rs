@@ -3,7 +3,7 @@
 use super::encoded::{encode_texts, ids_through};
 use super::fingerprints::of_strings;
 use super::token_cache::TokenCache;
-use super::{Fingerprints, Progress, encoder_of, source_options};
+use super::{DatasetProgress, Fingerprints, encoder_of, source_options};
 use crate::config::{Config, DataConfig};
 use crate::data::{Source, SourceOptions};
 use crate::error::{Error, Result};
@@ -14,32 +14,32 @@ use crate::text::{TextConfig, TextEncoder};
 /// The texts of a source, labelled or not, as token lists.
 #[derive(Debug)]
 pub struct TextDataset {
-    /// The tokenizer; it reads whole texts.
+    /// The tokenizer; it does not truncate texts.
     pub encoder: TextEncoder,
-    /// Token ids of the texts to learn from, none of them empty.
+    /// Token ids of the training texts; no text is empty.
     pub train: Vec<Vec<u32>>,
     /// The names of their splits.
     pub splits: Vec<String>,
-    /// Token ids of the texts to measure on.
+    /// Token ids of the validation texts.
     pub validation: Vec<Vec<u32>>,
     /// Hashes of the texts and the tokenizer.
     pub fingerprints: Fingerprints,
 }
 
-/// The split that nothing is learnt from.
+/// The split that is never used for training.
 const TEST: &str = "test";
 
 impl TextDataset {
-    /// Reads the splits of a config's source, all but the validation split and `test` to learn from, makes
-    /// or loads the tokenizer and tokenises whole texts. Where there is no validation split, a share of
-    /// `data.validation_fraction` of the texts is held out. `None` if `progress` ended it.
+    /// Reads the splits of a config's source (all except the validation split and `test` for training), trains or loads
+    /// the tokenizer and tokenises whole texts. If there is no validation split, a share of `data.validation_fraction`
+    /// of the texts is held out. `None` if `progress` stopped it.
     ///
     /// # Errors
-    /// Whatever is wrong with the source, its rows, or a given tokenizer.
+    /// The source, its rows, or a given tokenizer cannot be used.
     pub fn load(
         config: &Config,
         cache: &Cache,
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let data = &config.data;
         let mut options = source_options(data);
@@ -47,7 +47,7 @@ impl TextDataset {
         let source = Source::open(&data.source, options)?;
         let names: Vec<&str> = source.split_names().collect();
         let splits: Vec<&str> = match names[..] {
-            // A file whose name says `test` or `validation` is still what the user wants to learn from.
+            // A single split is used for training, even if its file is named `test` or `validation`.
             [only] => vec![only],
             _ => names
                 .into_iter()
@@ -57,7 +57,7 @@ impl TextDataset {
         if splits.is_empty() {
             return Err(Error::data(
                 &data.source,
-                "there is no split to learn from beside the validation split and `test`",
+                "there is no split to train on besides the validation split and `test`",
                 "name another validation split: data.validation_split",
             ));
         }
@@ -92,7 +92,7 @@ impl TextDataset {
         let Some(validation_ids) = encode_texts(&encoder, &validation, progress)? else {
             return Ok(None);
         };
-        reuse.tell(progress);
+        reuse.report(progress);
         let mut fingerprints = Fingerprints::default();
         for (name, texts) in [("texts", &texts), ("validation texts", &validation)] {
             fingerprints.add(name, of_strings(texts.iter().copied()));
@@ -112,7 +112,7 @@ impl TextDataset {
 fn read_additional(
     name: &str,
     data: &DataConfig,
-    progress: &mut dyn Progress,
+    progress: &mut dyn DatasetProgress,
 ) -> Result<Vec<String>> {
     let options = SourceOptions {
         unlabelled: true,
@@ -128,7 +128,7 @@ fn read_additional(
     Ok(split.records.into_iter().map(|row| row.text).collect())
 }
 
-/// Takes a share of the texts away, at least one of two, at random.
+/// Removes a random share of the texts and returns it; at least one if there are two.
 fn hold_out(texts: &mut Vec<String>, share: f64, seed: u64) -> Vec<String> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     Rng::new(seed, Stream::Split, 0, 0).shuffle(&mut order);
@@ -136,9 +136,9 @@ fn hold_out(texts: &mut Vec<String>, share: f64, seed: u64) -> Vec<String> {
     order.truncate(count.clamp(1, texts.len().saturating_sub(1)));
     order.sort_unstable();
     let mut held_out = Vec::with_capacity(order.len());
-    // From the end, so that what comes before stays where it is.
-    for &place in order.iter().rev() {
-        held_out.push(texts.remove(place));
+    // From the end, so that the preceding indices stay valid.
+    for &index in order.iter().rev() {
+        held_out.push(texts.remove(index));
     }
     held_out.reverse();
     held_out

@@ -1,11 +1,11 @@
-//! The splits of a config's sources.
+//! Reads the splits of a config's sources.
 
-use super::Progress;
+use super::DatasetProgress;
 use crate::config::{Config, DataConfig};
 use crate::data::{Labels, Source, SourceOptions, Split, hold_out};
 use crate::error::{Error, Result};
 
-/// How a config says that its source is read.
+/// The source options that a config specifies.
 pub fn source_options(config: &DataConfig) -> SourceOptions {
     let mut options = SourceOptions {
         text_column: config.text_column.clone(),
@@ -18,15 +18,15 @@ pub fn source_options(config: &DataConfig) -> SourceOptions {
     options
 }
 
-/// The training and the validation split; the latter cut from the former where there is none or
-/// where both have the same name.
+/// The training and the validation split; the latter is held out from the former if there is none or if both have the
+/// same name.
 ///
 /// # Errors
-/// A split cannot be read, or the training split is too small to be cut.
-pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Split, Split)> {
+/// A split cannot be read, or the training split is too small to be divided.
+pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Result<(Split, Split)> {
     let data = &config.data;
     let source = Source::open(&data.source, source_options(data))?;
-    // A file whose name says `test` or `validation` is still what the user wants to train on.
+    // A single split is used for training, even if its file is named `test` or `validation`.
     let names: Vec<&str> = source.split_names().collect();
     let train_split = match names[..] {
         [only] => only,
@@ -41,11 +41,11 @@ pub fn read_splits(config: &Config, progress: &mut dyn Progress) -> Result<(Spli
     hold_out(train, data.validation_fraction, config.seed)
 }
 
-/// Adds the training splits of more sources to that of the first one.
+/// Adds the training splits of further sources to that of the first one.
 pub(super) fn add_sources(
     train: &mut Split,
     config: &Config,
-    progress: &mut dyn Progress,
+    progress: &mut dyn DatasetProgress,
 ) -> Result<()> {
     for name in &config.data.additional_sources {
         let options = SourceOptions {
@@ -66,7 +66,10 @@ pub(super) fn add_sources(
 }
 
 /// The texts of the unlabelled split, if the config names one.
-pub(super) fn read_unlabelled(config: &Config, progress: &mut dyn Progress) -> Result<Vec<String>> {
+pub(super) fn read_unlabelled(
+    config: &Config,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Vec<String>> {
     let Some(name) = &config.data.unlabelled_split else {
         return Ok(Vec::new());
     };
@@ -76,7 +79,7 @@ pub(super) fn read_unlabelled(config: &Config, progress: &mut dyn Progress) -> R
     Ok(split.records.into_iter().map(|row| row.text).collect())
 }
 
-/// Every class needs a row to learn from.
+/// Checks that every class has a training row.
 pub(super) fn check_classes(train: &Split, labels: &Labels) -> Result<()> {
     let mut seen = vec![false; labels.len()];
     for example in labels.encode(train)? {

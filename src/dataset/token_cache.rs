@@ -1,12 +1,12 @@
-//! What need not be computed again.
+//! Caching of vocabularies and tokens.
 
-use super::Progress;
+use super::DatasetProgress;
 use crate::fs::cache::{Cache, FOLDER_VARIABLE, Key};
 
-/// Texts of fewer bytes than this are not worth a file.
+/// Texts with fewer bytes than this are not cached.
 const WORTH_KEEPING: usize = 256 << 10;
 
-/// A cache, and what came of it so far.
+/// A cache, with a record of how it was used.
 pub(super) struct TokenCache<'a> {
     cache: &'a Cache,
     found: Vec<&'static str>,
@@ -24,13 +24,13 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// The key of texts for which the cache is worth while.
+    /// The key of the texts, if they are large enough for the cache.
     pub(super) fn key_of_texts(&self, texts: &[&str]) -> Option<Key> {
         let bytes: usize = texts.iter().map(|text| text.len()).sum();
         (self.cache.folder().is_some() && bytes >= WORTH_KEEPING).then(|| Key::of_texts(texts))
     }
 
-    /// What is kept under `key`, as `read` reads it.
+    /// The cached value of `key`, parsed by `read`.
     pub(super) fn get<T>(
         &mut self,
         name: &'static str,
@@ -55,27 +55,27 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// One line each for what was found, what was kept and what could not be.
-    pub(super) fn tell(&self, progress: &mut (impl Progress + ?Sized)) {
+    /// One line each for what was found, what was stored, and what could not be stored.
+    pub(super) fn report(&self, progress: &mut (impl DatasetProgress + ?Sized)) {
         let Some(folder) = self.cache.folder() else {
             return;
         };
         let folder = folder.display();
         if !self.found.is_empty() {
             progress.note(&format!(
-                "from the cache in {folder}: {}",
+                "read from the cache in {folder}: {}",
                 self.found.join(", ")
             ));
         }
         if !self.kept.is_empty() {
             progress.note(&format!(
-                "kept in the cache in {folder}: {}",
+                "stored in the cache in {folder}: {}",
                 self.kept.join(", ")
             ));
         }
         if let Some(problem) = &self.problem {
             progress.note(&format!(
-                "not everything could be kept in the cache in {folder}: {problem}; set {FOLDER_VARIABLE} \
+                "the cache in {folder} could not be written: {problem}; set {FOLDER_VARIABLE} \
                  to another folder, or leave it empty for no cache"
             ));
         }

@@ -1,11 +1,11 @@
-//! Whole numbers that say which rows, on the host and on a device that has been given them.
+//! Index lists in host memory, with a cached copy on a device.
 
 use crate::error::Result;
 use candle_core::{Device, Tensor};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// A list of whole numbers. Copies share it, and what a device was sent of it.
+/// A list of indices. Clones share it and its copy on a device.
 #[derive(Debug, Clone, Default)]
 pub struct Indices(Arc<List>);
 
@@ -16,10 +16,11 @@ struct List {
 }
 
 impl Indices {
-    /// The list as a tensor `[len]` on a device; the first one that asks is sent it once.
+    /// The list as a tensor `[len]` on a device; it is uploaded once to the first device that
+    /// requests it.
     ///
     /// # Errors
-    /// A failing transfer to the device.
+    /// The transfer to the device fails.
     pub fn on(&self, device: &Device) -> Result<Tensor> {
         if let Some(sent) = self.sent_to(device) {
             return Ok(sent.clone());
@@ -29,13 +30,13 @@ impl Indices {
         Ok(tensor)
     }
 
-    /// What that device has of it already.
+    /// The copy on that device, if there is one.
     pub(crate) fn sent_to(&self, device: &Device) -> Option<&Tensor> {
         let sent = self.0.sent.get();
         sent.filter(|sent| sent.device().same_device(device))
     }
 
-    /// Keeps what a device was sent; that of the first device stays.
+    /// Caches the copy on a device; an existing one is kept.
     pub(crate) fn keep(&self, sent: Tensor) {
         let _ = self.0.sent.set(sent);
     }
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_sent_a_list_once() {
+    fn a_list_is_uploaded_once() {
         let indices = Indices::from(vec![3, 1, 4]);
         assert!(indices.sent_to(&Device::Cpu).is_none());
         let first = indices.on(&Device::Cpu).unwrap();

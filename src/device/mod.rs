@@ -1,4 +1,4 @@
-//! Devices by name, and what lies on them.
+//! Devices by name, and the data on them.
 
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
@@ -13,35 +13,35 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What [`device`] is asked for by those who leave the choice to it.
+/// The name that leaves the choice of device to [`device`].
 pub const AUTO: &str = "auto";
 
-/// In which precision an NVIDIA GPU computes matrix products. Weights, their gradients and the sums within a
-/// product are of single precision with any.
+/// The precision of matrix products on an NVIDIA GPU. Weights, their gradients and the accumulation within a product
+/// are always in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// All 23 bits of each factor's fraction.
+    /// All 23 mantissa bits of each factor.
     #[default]
     F32,
-    /// 10 bits of them: NVIDIA's TensorFloat-32.
+    /// 10 mantissa bits: NVIDIA's TensorFloat-32.
     Tf32,
-    /// 7 bits of them, bfloat16, in the recurrent layers, whose inputs and outputs within cuDNN (from version
-    /// 9.13 on; before, as `tf32`) are of bfloat16, too. Elsewhere as `tf32`.
+    /// 7 mantissa bits, bfloat16, in the recurrent layers, whose inputs and outputs within cuDNN (from version 9.13 on;
+    /// before, as `tf32`) are bfloat16 too. Elsewhere as `tf32`.
     Bf16,
 }
 
-/// The precision that was set last.
+/// The current precision.
 static PRECISION: AtomicU8 = AtomicU8::new(Precision::F32 as u8);
 
-/// Sets the precision of all products on NVIDIA GPUs from here on. Other devices know one only.
+/// Sets the precision of all matrix products on NVIDIA GPUs from here on. It does not affect other devices.
 pub fn set_precision(precision: Precision) {
     PRECISION.store(precision as u8, Ordering::Relaxed);
     #[cfg(feature = "cuda")]
     candle_core::cuda_backend::set_gemm_reduced_precision_f32(precision != Precision::F32);
 }
 
-/// The precision of products on NVIDIA GPUs.
+/// The precision of matrix products on NVIDIA GPUs.
 pub fn precision() -> Precision {
     let all = [Precision::F32, Precision::Tf32, Precision::Bf16];
     let set = PRECISION.load(Ordering::Relaxed);
@@ -53,7 +53,7 @@ pub fn precision() -> Precision {
 /// The device called `cpu`, `cuda`, `cuda:N` or `metal`, or the first of [`found`] for `auto`.
 ///
 /// # Errors
-/// An unknown name, a build without support for the device, or a device that is not there.
+/// An unknown name, a build without support for the device, or a device that does not exist.
 pub fn device(name: &str) -> Result<Device> {
     let failed = |problem: String, remedy: &str| Error::Device {
         name: name.to_owned(),
@@ -76,7 +76,7 @@ pub fn device(name: &str) -> Result<Device> {
                     "build it with `--features cuda`, or use --device cpu",
                 ));
             }
-            // A stream of its own: the default is one for each thread, between which nothing keeps an order.
+            // A stream of its own: the default is one stream per thread, without any order between them.
             Device::new_cuda_with_stream(index)
         }
         ("metal", "0") if name == "metal" => {
@@ -96,7 +96,7 @@ pub fn device(name: &str) -> Result<Device> {
         }
     };
     opened.map_err(|error| {
-        // Further lines are where in Candle that was, for those who ask for it.
+        // The following lines are Candle's backtrace, if enabled.
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
         let problem = format!("it cannot be opened: {line}");
@@ -104,16 +104,15 @@ pub fn device(name: &str) -> Result<Device> {
     })
 }
 
-/// Whether this library has kernels of its own for tensors like this one: single precision, on the CPU or, with the
-/// feature `cuda`, on an NVIDIA GPU. For all others Candle's tensor operations do everything.
+/// Whether this library has custom kernels for tensors like this one: single precision, on the CPU or, with the feature
+/// `cuda`, on an NVIDIA GPU. All others use Candle's tensor operations.
 pub(crate) fn has_kernels(tensor: &Tensor) -> bool {
     let device = tensor.device();
     let known = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
     known && tensor.dtype() == DType::F32
 }
 
-/// The best device that this library was built for and that is there, its name, and what was wrong with better
-/// ones.
+/// The best available device that this build supports, its name, and the errors of better ones.
 pub fn found() -> (Device, &'static str, Vec<Error>) {
     let mut problems = Vec::new();
     for (name, built) in [
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_device_is_one_that_is_there() {
+    fn the_best_device_is_available() {
         let (found, name, problems) = found();
         assert!(found.same_device(&device(name).unwrap()) || !found.is_cpu());
         assert_eq!(found.is_cpu(), device(AUTO).unwrap().is_cpu());

@@ -1,4 +1,4 @@
-//! The numbers behind a tensor, for operations with a CPU implementation of their own.
+//! Access to the elements of a tensor, for custom operations on the CPU.
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, bail};
 use std::cell::Cell;
@@ -15,7 +15,7 @@ pub(crate) fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&
     }
 }
 
-/// The elements of a contiguous single-precision tensor, to be changed in place.
+/// The elements of a contiguous single-precision tensor, mutable.
 ///
 /// # Errors
 /// Another type, or elements that are not contiguous.
@@ -29,10 +29,10 @@ fn elements_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a 
     }
 }
 
-/// Gives a function the elements of a contiguous single-precision tensor on the CPU.
+/// Calls a function with the elements of a contiguous single-precision tensor on the CPU.
 ///
 /// # Errors
-/// Another type, place or layout, or what the function returns.
+/// Another type, device or layout, or the function's error.
 pub(crate) fn read<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
@@ -41,11 +41,11 @@ pub(crate) fn read<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> R
     }
 }
 
-/// Gives a function the elements of a contiguous single-precision tensor on the CPU, to be changed
-/// in place. Until it returns nobody else can see the tensor.
+/// Calls a function with the elements of a contiguous single-precision tensor on the CPU, mutable.
+/// Until it returns, nobody else can access the tensor.
 ///
 /// # Errors
-/// Another type, place or layout, or what the function returns.
+/// Another type, device or layout, or the function's error.
 pub(crate) fn change<T>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<T>) -> Result<T> {
     let op = Change {
         f: Cell::new(Some(f)),
@@ -58,7 +58,7 @@ pub(crate) fn change<T>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<T>
     }
 }
 
-/// A function that runs once, as an operation in place.
+/// A function that runs once, as an in-place operation.
 struct Change<F, T> {
     f: Cell<Option<F>>,
     result: Cell<Option<T>>,

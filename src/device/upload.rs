@@ -1,12 +1,12 @@
-//! What a later step needs, sent to a device while it computes the present one.
+//! Uploads of data for a later step while a device computes the current one.
 
 use crate::device::indices::Indices;
 use crate::error::Result;
 use candle_core::Device;
 
-/// A way to a device beside its computations, for a thread that has nothing else to do.
+/// Uploads data to a device concurrently with its computations, from another thread.
 ///
-/// Where there is none, it is sent when it is first needed: the memory of the CPU and of Metal is the host's.
+/// On the CPU and on Metal it does nothing, as they use host memory; data is transferred on first use.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Uploader {
     #[cfg(feature = "cuda")]
@@ -14,13 +14,13 @@ pub(crate) struct Uploader {
 }
 
 impl Uploader {
-    /// A way to this device.
+    /// An uploader to this device.
     ///
     /// # Errors
-    /// A device that opens no further stream.
+    /// The device cannot open another stream.
     #[cfg_attr(
         not(feature = "cuda"),
-        expect(clippy::unnecessary_wraps, reason = "a stream of CUDA may fail")
+        expect(clippy::unnecessary_wraps, reason = "opening a CUDA stream may fail")
     )]
     pub(crate) fn new(device: &Device) -> Result<Self> {
         match device {
@@ -32,17 +32,17 @@ impl Uploader {
         }
     }
 
-    /// Sends lists, which are made only where there is a way, and returns when they are there.
+    /// Uploads lists, which are made only if an upload is needed, and returns when they have arrived.
     ///
     /// # Errors
-    /// A failing transfer.
+    /// A transfer fails.
     #[cfg_attr(
         not(feature = "cuda"),
         expect(
             clippy::unnecessary_wraps,
             clippy::unused_self,
             unused_variables,
-            reason = "only CUDA has a way"
+            reason = "only CUDA devices need uploads"
         )
     )]
     pub(crate) fn send<'a>(&self, lists: impl FnOnce() -> Vec<&'a Indices>) -> Result<()> {

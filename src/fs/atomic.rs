@@ -1,24 +1,23 @@
-//! Files that are whole or not there.
+//! Atomic writing of files and folders.
 
 use crate::error::{Error, Result};
 use crate::fs::disk;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The extension of what is not finished.
+/// The extension of unfinished files.
 pub const TEMPORARY: &str = "tmp";
 
-/// Writes a file under a temporary name, flushes it to the disk, and renames it: at every moment
-/// `path` holds the old content or the new.
+/// Writes a file under a temporary name, flushes it to the disk, and renames it: at every moment `path` holds either
+/// the old content or the new.
 ///
 /// # Errors
-/// What the operating system refuses; `path` then keeps its old content, unless only the folder could
-/// not be flushed.
+/// An operation fails; `path` then keeps its old content, unless only the folder could not be flushed.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = path.with_added_extension(TEMPORARY);
     let renamed = put(&temporary, content).and_then(|()| disk::rename(&temporary, path));
     if renamed.is_err() {
-        // What is left of the failed attempt helps nobody; the first error is the one to report.
+        // Best effort: the first error is the one to report.
         let _ = disk::remove_file(&temporary);
     }
     renamed
@@ -26,15 +25,14 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
         .map_err(Error::io("write", path))
 }
 
-/// Writes a folder of files, which is not there yet, under a temporary name, flushes everything to the
-/// disk, and renames it: at every moment `path` is not there or complete.
+/// Writes a folder of files, which must not exist yet, under a temporary name, flushes everything to the disk, and
+/// renames it: at every moment `path` is either missing or complete.
 ///
 /// # Errors
-/// What the operating system refuses; `path` is then not there, unless only the folder that it is in
-/// could not be flushed.
+/// An operation fails; `path` is then missing, unless only its parent folder could not be flushed.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let temporary = path.with_added_extension(TEMPORARY);
-    remove_if_there(&temporary)?;
+    remove_if_exists(&temporary)?;
     let renamed = fill(&temporary, files)
         .and_then(|()| disk::rename(&temporary, path).map_err(Error::io("rename", &temporary)));
     if renamed.is_err() {
@@ -45,24 +43,24 @@ pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     sync_folder_of(path).map_err(Error::io("write", path))
 }
 
-/// Removes a folder of files: at every moment it is complete or not there under its name.
+/// Removes a folder of files: at every moment it is either complete or gone under its name.
 ///
 /// # Errors
-/// What the operating system refuses.
+/// An operation fails.
 pub fn remove_folder(path: &Path) -> Result<()> {
     if path
         .extension()
         .is_some_and(|extension| extension == TEMPORARY)
     {
-        return remove_if_there(path);
+        return remove_if_exists(path);
     }
     let temporary = path.with_added_extension(TEMPORARY);
-    remove_if_there(&temporary)?;
+    remove_if_exists(&temporary)?;
     disk::rename(path, &temporary).map_err(Error::io("remove", path))?;
-    remove_if_there(&temporary)
+    remove_if_exists(&temporary)
 }
 
-fn remove_if_there(folder: &Path) -> Result<()> {
+fn remove_if_exists(folder: &Path) -> Result<()> {
     match disk::remove_folder(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(Error::io("remove", folder)(error))
@@ -86,7 +84,7 @@ fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {
     disk::sync(&file)
 }
 
-/// Makes a rename last: on Unix the entry lives in the folder.
+/// Makes a rename durable: on Unix the entry belongs to the folder.
 fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => disk::sync_folder(Path::new(".")),
@@ -100,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_and_nothing_is_left_over() {
+    fn a_file_is_replaced_without_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         write_file(&path, b"one").unwrap();
@@ -114,17 +112,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         write_file(&path, b"one").unwrap();
-        // A folder in the place of the temporary file: it cannot be created.
+        // A folder in place of the temporary file, so that it cannot be created.
         std::fs::create_dir(folder.path().join("a.json.tmp")).unwrap();
         assert!(write_file(&path, b"two").is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
     }
 
     #[test]
-    fn a_folder_is_there_as_a_whole_or_not_at_all() {
+    fn a_folder_is_complete_or_missing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1");
-        // What an earlier attempt has left.
+        // Left over from an earlier attempt.
         std::fs::create_dir(folder.path().join("1.tmp")).unwrap();
         std::fs::write(folder.path().join("1.tmp/c"), b"").unwrap();
         write_folder(&path, &[("a", b"1"), ("b", b"2")]).unwrap();

@@ -1,7 +1,8 @@
-//! Results of long computations on disk, found by a hash of everything that they depend on.
+//! A cache of expensive results on disk, keyed by a hash of everything that they depend on.
 //!
-//! Reading never fails: what cannot be read is computed again. Each file begins with a checksum
-//! over its content and its key, so that a cut, bent or misplaced file counts as none.
+//! Reading never fails: a result that cannot be read is computed again. Each file begins with a
+//! checksum over its content and its key, so that a truncated, corrupted or misplaced file is
+//! ignored.
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -10,24 +11,24 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The environment variable that names the folder; empty, it turns the cache off.
+/// The environment variable for the cache folder; if empty, the cache is off.
 pub const FOLDER_VARIABLE: &str = "BIRNN_CACHE";
 
-/// The first bytes of every file; to be changed when something that is kept comes out otherwise
-/// than before within one version of this program.
+/// The first bytes of every file; must be changed when a cached result changes within one version
+/// of this program.
 const MAGIC: &[u8; 8] = b"birnn 1\n";
 /// The bytes before the content: [`MAGIC`] and the checksum.
 const HEAD: usize = MAGIC.len() + 32;
-/// How the files are named behind their key.
+/// The extension of the files, after their key.
 const EXTENSION: &str = "cache";
-/// How files are named that are still being written.
+/// The prefix of unfinished files.
 const UNFINISHED: &str = ".unfinished-";
-/// The most files that are kept.
+/// The maximum number of files.
 const MAX_FILES: usize = 64;
-/// The most bytes that all files together may take: 2 GiB.
+/// The maximum total size of the files in bytes: 2 GiB.
 const MAX_BYTES: u64 = 2 << 30;
 
-/// A folder of results, or none.
+/// A folder of cached results, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     folder: Option<PathBuf>,
@@ -38,8 +39,8 @@ pub struct Cache {
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key of some parts, whose number and borders count. `kind` keeps results of different
-    /// kinds apart; so does the version of this program, as another one may compute otherwise.
+    /// The key of some parts; their number and boundaries matter. `kind` separates different kinds
+    /// of results; so does the version of this program, as another one may compute differently.
     pub fn new(kind: &str, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in [env!("CARGO_PKG_VERSION").as_bytes(), kind.as_bytes()]
@@ -58,13 +59,13 @@ impl Key {
             let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
             Self::new("texts", &texts)
         };
-        // Pieces of a fixed size, so that the number of threads cannot be seen.
-        let pieces: Vec<Self> = texts.par_chunks(1024).map(hash_all).collect();
-        let pieces: Vec<&[u8]> = pieces.iter().map(Self::bytes).collect();
-        Self::new("pieces", &pieces)
+        // Chunks of fixed size, so that the key does not depend on the number of threads.
+        let chunks: Vec<Self> = texts.par_chunks(1024).map(hash_all).collect();
+        let chunks: Vec<&[u8]> = chunks.iter().map(Self::bytes).collect();
+        Self::new("chunks", &chunks)
     }
 
-    /// The hash, to be part of another key.
+    /// The hash, for use in another key.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -83,12 +84,12 @@ impl Key {
 }
 
 impl Cache {
-    /// A cache that holds nothing and keeps nothing.
+    /// A cache that stores nothing.
     pub fn off() -> Self {
         Self { folder: None }
     }
 
-    /// The cache in a folder, which need not be there yet.
+    /// The cache in a folder, which need not exist yet.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: Some(folder.into()),
@@ -96,8 +97,8 @@ impl Cache {
     }
 
     /// The user's cache `name`: a folder below that of [`FOLDER_VARIABLE`], or else below `birnn`
-    /// where the system keeps caches (`$XDG_CACHE_HOME` or `~/.cache`; on macOS
-    /// `~/Library/Caches`, on Windows `%LOCALAPPDATA%`). Off if there is no such place.
+    /// in the system's cache folder (`$XDG_CACHE_HOME` or `~/.cache`; on macOS `~/Library/Caches`,
+    /// on Windows `%LOCALAPPDATA%`). Off if there is no such folder.
     pub fn of_user(name: &str) -> Self {
         let folder = match std::env::var_os(FOLDER_VARIABLE) {
             Some(folder) if folder.is_empty() => None,
@@ -109,12 +110,12 @@ impl Cache {
         }
     }
 
-    /// Where the files are; `None` for a cache that is off.
+    /// The folder of the files; `None` for a cache that is off.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
 
-    /// The result that was kept under `key`, if it is there and whole.
+    /// The result that was stored under `key`, if it exists and is intact.
     pub fn get(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.folder.as_ref()?.join(key.file_name());
         let mut bytes = std::fs::read(&path).ok()?;
@@ -123,8 +124,8 @@ impl Cache {
         if magic != MAGIC || *checksum != key.checksum(content) {
             return None;
         }
-        // The files that were used last are kept longest. Where that cannot be noted, the order
-        // in which they were written has to do.
+        // Marks the file as used, as the most recently used files are kept longest. If that fails,
+        // its time of writing is used instead.
         if let Ok(file) = File::options().append(true).open(&path) {
             let _ = file.set_modified(SystemTime::now());
         }
@@ -132,12 +133,11 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Keeps a result under `key`, and lets go of those that were not used for longest if there
-    /// are too many. Another process sees all of the file or none of it.
+    /// Stores a result under `key`, and removes the least recently used results if there are too
+    /// many. Other processes see either the whole file or none.
     ///
     /// # Errors
-    /// What the operating system refuses, or a result that is too large to be kept; nothing is kept
-    /// then.
+    /// An operation fails, or the result is too large for the cache; nothing is stored then.
     pub fn put(&self, key: &Key, content: &[u8]) -> io::Result<()> {
         let Some(folder) = &self.folder else {
             return Ok(());
@@ -146,8 +146,8 @@ impl Cache {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         std::fs::create_dir_all(folder)?;
-        // Each process writes to a file of its own. Nothing waits for the disk: what a crash
-        // leaves of the file does not fit its checksum.
+        // Each process writes to its own file. Flushing is not necessary: a file damaged by a crash
+        // does not match its checksum.
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(folder)?;
@@ -155,13 +155,13 @@ impl Cache {
         file.write_all(&key.checksum(content))?;
         file.write_all(content)?;
         file.persist(folder.join(key.file_name()))?;
-        // What cannot be removed now may be later.
+        // What cannot be removed now may be removed later.
         let _ = prune(folder, MAX_FILES, MAX_BYTES);
         Ok(())
     }
 }
 
-/// Where this system keeps caches of the user.
+/// The system's cache folder of the user.
 fn system_folder() -> Option<PathBuf> {
     let of_variable = |name| {
         let folder = PathBuf::from(std::env::var_os(name)?);
@@ -177,8 +177,8 @@ fn system_folder() -> Option<PathBuf> {
     }
 }
 
-/// Removes the files of a cache that were used before the newest `max_files` or that lie beyond
-/// `max_bytes`.
+/// Removes the least recently used files, until at most `max_files` of at most `max_bytes` in total
+/// remain.
 fn prune(folder: &Path, max_files: usize, max_bytes: u64) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -187,7 +187,7 @@ fn prune(folder: &Path, max_files: usize, max_bytes: u64) -> io::Result<()> {
         let is_whole = path.extension().is_some_and(|found| found == EXTENSION);
         let name = entry.file_name();
         let is_unfinished = name.to_str().is_some_and(|it| it.starts_with(UNFINISHED));
-        // Another process may have removed it meanwhile.
+        // Another process may have removed it in the meantime.
         if (is_whole || is_unfinished)
             && let Ok(data) = entry.metadata()
         {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_found_under_its_key_alone() {
+    fn a_result_is_found_only_under_its_key() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::in_folder(folder.path().join("a/b"));
         let (key, other) = (Key::new("k", &[b"1"]), Key::new("k", &[b"2"]));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_tell_kinds_parts_and_borders_apart() {
+    fn keys_depend_on_kinds_parts_and_boundaries() {
         let keys = [
             Key::new("a", &[]),
             Key::new("b", &[]),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_bent_or_misplaced_counts_as_none() {
+    fn a_truncated_corrupted_or_misplaced_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::in_folder(folder.path());
         let (key, other) = (Key::new("k", &[b"1"]), Key::new("k", &[b"2"]));
@@ -274,7 +274,7 @@ mod tests {
             let mut bent = whole.clone();
             bent[at] ^= 1;
             std::fs::write(&path, bent).unwrap();
-            assert_eq!(cache.get(&key), None, "bent at {at}");
+            assert_eq!(cache.get(&key), None, "corrupted at {at}");
         }
         std::fs::write(folder.path().join(other.file_name()), &whole).unwrap();
         assert_eq!(cache.get(&other), None);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_that_were_used_last_are_kept() {
+    fn the_most_recently_used_files_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::in_folder(folder.path());
         let key = |number: u8| Key::new("k", &[&[number]]);
@@ -297,7 +297,7 @@ mod tests {
         }
         std::fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         std::fs::write(folder.path().join(format!("{UNFINISHED}x")), "").unwrap();
-        // Used now, though it is the oldest.
+        // Used now, although it is the oldest.
         assert!(cache.get(&key(0)).is_some());
         prune(folder.path(), 4, u64::MAX).unwrap();
         let kept = |number| cache.get(&key(number)).is_some();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_an_error_to_put_only() {
+    fn a_folder_that_cannot_be_created_is_an_error_only_for_put() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();

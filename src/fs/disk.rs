@@ -1,5 +1,4 @@
-//! The operations that saving is made of, one call each, so that tests can let every one of them fail
-//! or be the last.
+//! The basic operations of saving, one call each, so that tests can make every one of them fail or be the last.
 
 use std::fs::File;
 use std::io::{Result, Write};
@@ -49,7 +48,7 @@ pub(crate) fn remove_folder(path: &Path) -> Result<()> {
     std::fs::remove_dir(path)
 }
 
-/// Makes the entries of a folder last.
+/// Makes the entries of a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
@@ -62,7 +61,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 }
 
 #[cfg(not(test))]
-#[expect(clippy::unnecessary_wraps, reason = "in tests it fails")]
+#[expect(clippy::unnecessary_wraps, reason = "it fails in tests")]
 #[inline(always)]
 fn step() -> Result<()> {
     Ok(())
@@ -71,37 +70,37 @@ fn step() -> Result<()> {
 #[cfg(test)]
 use fault::step;
 
-/// Faults of this thread's operations.
+/// Simulated faults of this thread's operations.
 #[cfg(test)]
 pub(crate) mod fault {
     use std::cell::Cell;
     use std::io::{Error, Result};
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-    /// What happens to an operation.
+    /// The effect on an operation.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Fault {
-        /// It fails with this error of the operating system, and so does every later one.
+        /// It fails with this error of the operating system, as do all later ones.
         Error(i32),
-        /// As `Error`, and half of what was to be written is there.
+        /// As `Error`, after half of the data has been written.
         Short(i32),
-        /// The process ends before it, or in its middle where something is written.
+        /// The process ends before it, or in the middle of a write.
         Kill,
     }
 
-    /// No space left on the device; an input or output error.
+    /// No space left on the device; input/output error.
     pub(crate) const ENOSPC: i32 = 28;
     pub(crate) const EIO: i32 = 5;
 
     thread_local! {
-        /// How many operations still succeed, and what happens then.
+        /// How many operations still succeed, and what happens after them.
         static AHEAD: Cell<Option<(usize, Fault)>> = const { Cell::new(None) };
     }
 
-    /// The end of the process, as far as a test can have it.
+    /// The simulated end of the process.
     struct Killed;
 
-    /// Runs `work`, of which the first `operations` succeed. `None` if it was killed.
+    /// Runs `work`, whose first `operations` operations succeed. `None` if it was killed.
     pub(crate) fn after<T>(operations: usize, fault: Fault, work: impl FnOnce() -> T) -> Option<T> {
         AHEAD.set(Some((operations, fault)));
         let done = catch_unwind(AssertUnwindSafe(work));
@@ -123,7 +122,7 @@ pub(crate) mod fault {
             Some((0, Fault::Error(code) | Fault::Short(code))) => {
                 Err(Error::from_raw_os_error(code))
             }
-            // Without the message of a panic.
+            // Without printing a panic message.
             Some((0, Fault::Kill)) => resume_unwind(Box::new(Killed)),
             Some((operations, fault)) => {
                 AHEAD.set(Some((operations - 1, fault)));

@@ -1,12 +1,12 @@
-//! Unpacking gzip data, with the feature `gzip`.
+//! Decompression of gzip data, with the feature `gzip`.
 
 use crate::error::Result;
 use std::io::BufRead;
 
-/// What is packed in `reader`, all members one after the other; errors name `origin`.
+/// The decompressed data of all gzip members in `reader`; errors name `origin`.
 ///
 /// # Errors
-/// This build does not unpack.
+/// This build does not support gzip.
 #[cfg(feature = "gzip")]
 #[expect(
     clippy::unnecessary_wraps,

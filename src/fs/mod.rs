@@ -1,11 +1,11 @@
-//! Files that are written whole or not at all, and a folder for what can be made again.
+//! Atomic writing of files, and a cache of results that can be computed again.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `atomic` | files and folders that appear as a whole |
-//! | `disk` | the operations beneath, which tests let fail |
-//! | `gzip` | unpacking |
-//! | [`cache`] | what was computed from texts, found again by its hash |
+//! | `atomic` | files and folders that are written atomically |
+//! | `disk` | the underlying operations, which can fail in tests |
+//! | `gzip` | decompression |
+//! | [`cache`] | results computed from texts, looked up by their hash |
 
 pub(crate) mod atomic;
 pub mod cache;

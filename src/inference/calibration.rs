@@ -1,19 +1,19 @@
-//! How far probabilities can be believed: a temperature for logits, and the error that is left.
+//! Calibration of probabilities: a temperature for logits, and the remaining error.
 //!
-//! A network is often surer than it is right. To divide its logits by one number, the temperature,
-//! fitted on texts that it was not trained on, mends most of that and changes no predicted class
-//! (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+//! Networks are often overconfident. Dividing the logits by one number, the temperature, fitted on
+//! texts that were not used for training, corrects most of that and does not change the predicted
+//! classes (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
-/// The lowest and the highest temperature that is fitted.
+/// The lowest and the highest temperature that can be fitted.
 const BOUNDS: (f64, f64) = (0.05, 20.0);
 
-/// How often the interval between the bounds is halved.
+/// The number of bisections of the interval between the bounds.
 const HALVINGS: usize = 50;
 
-/// A fitted temperature is a multiple of one over this.
+/// A fitted temperature is a multiple of the reciprocal of this.
 const STEPS: f64 = 10_000.0;
 
-/// Bins of the calibration error.
+/// The number of bins of the calibration error.
 const BINS: usize = 15;
 
 /// The natural logarithm of the probability of each class, `[classes]`: the log-softmax of the
@@ -27,11 +27,11 @@ pub fn log_probabilities(logits: &[f32], temperature: f64) -> Vec<f64> {
     scaled.map(|scaled| scaled - log_sum).collect()
 }
 
-/// The temperature between 0.05 and 20, to four decimals, that gives the labels the lowest mean
-/// negative log-likelihood. The logits are `[texts][classes]`, the labels `[texts]`.
+/// The temperature between 0.05 and 20, rounded to four decimals, that minimises the mean negative
+/// log-likelihood of the labels. The logits are `[texts][classes]`, the labels `[texts]`.
 ///
-/// 1 where there is nothing to fit to: no texts, or no label with a logit below the highest, so
-/// that the lower the temperature, the better.
+/// 1 if there is nothing to fit: no texts, or no label with a logit below the maximum, so that the
+/// optimum is the lowest temperature.
 pub fn fit_temperature(logits: &[Vec<f32>], labels: &[u32]) -> f64 {
     let rows: Vec<(&[f32], f32)> = logits
         .iter()
@@ -64,8 +64,8 @@ pub fn fit_temperature(logits: &[Vec<f32>], labels: &[u32]) -> f64 {
     (((low + high) / 2.0).exp() * STEPS).round() / STEPS
 }
 
-/// The derivative of a text's negative log-likelihood by the inverse temperature: the expected
-/// logit minus that of the label.
+/// The derivative of a text's negative log-likelihood with respect to the inverse temperature: the
+/// expected logit minus that of the label.
 fn slope(logits: &[f32], own: f32, temperature: f64) -> f64 {
     let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let (mut sum, mut weights) = (0.0, 0.0);
@@ -77,26 +77,27 @@ fn slope(logits: &[f32], own: f32, temperature: f64) -> f64 {
     sum / weights
 }
 
-/// Texts by the probability of their predicted class, in 15 bins of equal width.
+/// Texts grouped by the probability of their predicted class, in 15 bins of equal width.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calibration {
     bins: [Bin; BINS],
 }
 
-/// The texts whose predicted class has a probability within a fifteenth.
+/// The texts whose predicted class has a probability within one bin.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Bin {
     texts: u64,
-    /// Those whose class was predicted.
+    /// Number of correctly classified texts.
     correct: u64,
     /// Sum of the probabilities.
     probability: f64,
 }
 
 impl Calibration {
-    /// Counts one text: the probability of its predicted class, and whether that class is right.
+    /// Counts one text: the probability of its predicted class, and whether the prediction is
+    /// correct.
     pub fn add(&mut self, probability: f64, correct: bool) {
-        // The first bin holds 0; the others begin above their lower bound.
+        // The first bin includes 0; all bins exclude their lower bound otherwise.
         let bin = (probability * BINS as f64).ceil() as usize;
         let bin = &mut self.bins[bin.clamp(1, BINS) - 1];
         bin.texts += 1;
@@ -104,9 +105,9 @@ impl Calibration {
         bin.probability += probability;
     }
 
-    /// The expected calibration error: the difference between the share of right predictions and
-    /// their mean probability, averaged over the bins by their number of texts; undefined without
-    /// texts.
+    /// The expected calibration error: the difference between the share of correct predictions and
+    /// their mean probability, averaged over the bins weighted by their number of texts; undefined
+    /// without texts.
     pub fn error(&self) -> Option<f64> {
         let texts: u64 = self.bins.iter().map(|bin| bin.texts).sum();
         let differences = self
@@ -131,19 +132,19 @@ mod tests {
         assert!(log_probabilities(&[], 1.0).is_empty());
     }
 
-    /// Four texts with the same logits, of which `right` have the first class.
-    fn four(logits: &[f32], right: usize) -> f64 {
-        let labels: Vec<u32> = (0..4).map(|text| u32::from(text >= right)).collect();
+    /// Four texts with the same logits, `correct` of which have the first class.
+    fn four(logits: &[f32], correct: usize) -> f64 {
+        let labels: Vec<u32> = (0..4).map(|text| u32::from(text >= correct)).collect();
         fit_temperature(&vec![logits.to_vec(); 4], &labels)
     }
 
     #[test]
-    fn the_temperature_gives_the_shares_that_are_there() {
+    fn the_temperature_reproduces_the_class_shares() {
         // At temperature T the first class has probability 3/4.
         assert_eq!(four(&[2.0 * 3f32.ln(), 0.0], 3), 2.0);
         assert_eq!(four(&[0.5 * 3f32.ln() + 7.0, 7.0], 3), 0.5);
-        // Among three classes, the third of which never occurs, half of the slope is that of the
-        // other two: no closed form, but no other temperature is better.
+        // With three classes, the third of which never occurs, the slope has no closed form, but no
+        // other temperature may be better.
         let logits = vec![vec![3.0, 1.0, 0.5]; 4];
         let labels = [0, 0, 0, 1];
         let loss = |temperature| -> f64 {
@@ -156,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_to_fit_to_it_is_one() {
+    fn the_temperature_is_one_if_there_is_nothing_to_fit() {
         assert_eq!(fit_temperature(&[], &[]), 1.0);
         assert_eq!(four(&[2.0, 0.0], 4), 1.0);
         assert_eq!(four(&[0.0, 0.0], 2), 1.0);
         assert_eq!(four(&[f32::NAN, 0.0], 2), 1.0);
         assert_eq!(four(&[f32::INFINITY, 0.0], 2), 1.0);
         assert_eq!(four(&[], 2), 1.0);
-        // A label that is no class does not count.
+        // A label that is not a class does not count.
         assert_eq!(fit_temperature(&[vec![1.0, 0.0]], &[7]), 1.0);
     }
 
@@ -178,13 +179,13 @@ mod tests {
     fn the_calibration_error_worked_out_by_hand() {
         let mut calibration = Calibration::default();
         assert_eq!(calibration.error(), None);
-        // Two bins: of three texts with 0.9 two are right, one with 0.6 is.
+        // Two bins: two of three texts with 0.9 are correct, and one with 0.6 is.
         for (probability, correct) in [(0.9, true), (0.9, true), (0.9, false), (0.6, true)] {
             calibration.add(probability, correct);
         }
         let error = calibration.error().unwrap();
         assert!((error - (0.7 + 0.4) / 4.0).abs() < 1e-12, "{error}");
-        // Whatever is added has a bin.
+        // Every value falls in some bin.
         for probability in [0.0, 1.0, -1.0, 2.0, f64::NAN, f64::INFINITY] {
             calibration.add(probability, true);
         }

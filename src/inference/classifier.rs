@@ -1,10 +1,10 @@
-//! A classifier as those see it who use it.
+//! The classifier for users of the library.
 
 use super::output::Output;
 use super::predict::{Prediction, Predictor};
 use crate::checkpoint::{Loading, SavedClassifier};
 use crate::data::Labels;
-use crate::dataset::{Progress, Stage, encode_texts};
+use crate::dataset::{DatasetProgress, Stage, encode_texts};
 use crate::error::{Error, Result};
 use crate::models::classifier::BiRnn;
 use crate::text::TextEncoder;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// A trained classifier: tokenizer, network, classes and temperature.
 ///
-/// It is cheap to clone, and clones share everything: give one to each thread. Nothing in it changes, and nothing
-/// touches the disk, but for one that was opened by [`Classifier::map_dir`].
+/// It is cheap to clone, and clones share everything: give one to each thread. It is immutable and does not access the
+/// disk, unless it was opened by [`Classifier::map_dir`].
 ///
 /// ```
 /// use birnn::inference::Classifier;
@@ -31,10 +31,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Classifier(Arc<ClassifierParts>);
 
-/// What a [`Classifier`] is made of.
+/// The components of a [`Classifier`].
 #[derive(Debug, Clone)]
 pub struct ClassifierParts {
-    /// What errors call it: its folder, or any other name.
+    /// The name in errors: its folder, or any other name.
     pub name: PathBuf,
     /// The tokenizer.
     pub encoder: TextEncoder,
@@ -42,22 +42,22 @@ pub struct ClassifierParts {
     pub model: BiRnn,
     /// The classes, by number.
     pub labels: Labels,
-    /// What the logits are divided by before the softmax, above 0.
+    /// The divisor of the logits before the softmax, above 0.
     pub temperature: f64,
 }
 
 impl Classifier {
-    /// Reads a classifier from the folder of a model or of a run.
+    /// Loads a classifier from the folder of a model or of a run.
     ///
     /// # Errors
-    /// A missing or broken file, a newer format, weights that do not fit the architecture, the tokenizer or the
+    /// A missing or damaged file, a newer format, or weights that do not match the architecture, the tokenizer or the
     /// classes, or that are not finite.
     pub fn from_dir(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         SavedClassifier::load(path.as_ref(), Loading::Read, device).map(Self::from)
     }
 
-    /// The same for a few predictions: of a large embedding table only the rows are read that the texts use; see
-    /// [`Loading::Mapped`] for what must not happen to the file meanwhile.
+    /// The same, optimised for a few predictions: only the used rows of a large embedding table are read; see
+    /// [`Loading::Mapped`] for what must not happen to the file in the meantime.
     ///
     /// # Errors
     /// Those of [`Classifier::from_dir`].
@@ -69,7 +69,7 @@ impl Classifier {
     /// `model.safetensors`; errors name the files.
     ///
     /// # Errors
-    /// Those of [`Classifier::from_dir`], but for missing files.
+    /// Those of [`Classifier::from_dir`], except for missing files.
     pub fn from_bytes(
         config: &[u8],
         tokenizer: &[u8],
@@ -80,11 +80,10 @@ impl Classifier {
         SavedClassifier::from_bytes(no_folder, config, tokenizer, weights, device).map(Self::from)
     }
 
-    /// Puts a classifier together.
+    /// Assembles a classifier.
     ///
     /// # Errors
-    /// Parts that do not fit each other: another number of classes or tokens, or a temperature that is not a number
-    /// above 0.
+    /// Mismatched parts: a different number of classes or tokens, or a temperature that is not a number above 0.
     pub fn from_parts(parts: ClassifierParts) -> Result<Self> {
         let (classes, labels) = (parts.model.classes(), parts.labels.len());
         if classes != labels {
@@ -106,7 +105,7 @@ impl Classifier {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same classifier without its n-gram head. The temperature stays what it is.
+    /// The same classifier without its n-gram head. The temperature does not change.
     #[must_use]
     pub fn without_ngrams(&self) -> Self {
         Self(Arc::new(ClassifierParts {
@@ -115,7 +114,7 @@ impl Classifier {
         }))
     }
 
-    /// What it is made of.
+    /// The components.
     pub fn parts(&self) -> &ClassifierParts {
         &self.0
     }
@@ -130,10 +129,10 @@ impl Classifier {
         &self.0.labels.names()[prediction.class]
     }
 
-    /// The class of each text, in their order. An empty text is read as one unknown token.
+    /// The class of each text, in order. An empty text is read as one unknown token.
     ///
     /// # Errors
-    /// A text that the tokenizer cannot take, or an output that is not finite.
+    /// A text on which the tokenizer fails, or an output that is not finite.
     pub fn predict(&self, texts: &[&str]) -> Result<Vec<Prediction>> {
         Predictor::predict(self, texts)
     }
@@ -146,20 +145,20 @@ impl Classifier {
         Predictor::predict_proba(self, texts)
     }
 
-    /// The token ids of texts, none of them empty; `None` if `progress` ended it.
+    /// The token ids of texts, none of them empty; `None` if `progress` stopped it.
     pub(super) fn tokenize(
         &self,
         texts: &[&str],
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Vec<u32>>>> {
         encode_texts(&self.0.encoder, texts, progress)
     }
 
-    /// The outputs for token ids, none of the lists empty; `None` if `progress` ended it.
+    /// The outputs for token ids, none of the lists empty; `None` if `progress` stopped it.
     pub(super) fn outputs(
         &self,
         ids: &[Vec<u32>],
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Output>>> {
         let mut on_progress = |done, total| progress.texts(Stage::Predictions, done, total);
         let Some(rows) = self.0.model.logits(ids, &mut on_progress)? else {
@@ -174,9 +173,9 @@ impl Classifier {
         ))
     }
 
-    /// Refuses logits without probabilities: finite weights can be so large that their sums are not.
+    /// Refuses logits that do not give probabilities: with large finite weights, sums can overflow.
     fn check_finite(&self, rows: &[Vec<f32>], ids: &[Vec<u32>]) -> Result<()> {
-        /// The tokens by which a text is recognised.
+        /// Number of tokens shown to identify a text.
         const SHOWN: usize = 8;
         let is_finite = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
         let Some(text) = rows.iter().position(|row| !is_finite(row)) else {
@@ -217,7 +216,7 @@ impl Predictor for Classifier {
     fn predict_while(
         &self,
         texts: &[&str],
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
         let Some(ids) = self.tokenize(texts, progress)? else {
             return Ok(None);

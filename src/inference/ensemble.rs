@@ -1,16 +1,16 @@
-//! Several models as one: the mean of their probabilities.
+//! Ensembles: the mean of the probabilities of several models.
 
 use super::classifier::Classifier;
 use super::output::Output;
 use super::predict::{Prediction, Predictor};
 use crate::data::Labels;
-use crate::dataset::Progress;
+use crate::dataset::DatasetProgress;
 use crate::error::{Error, Result};
 use candle_core::Device;
 use std::path::Path;
 
-/// Classifiers of the same classes, at least one. Each reads texts with its own tokenizer, and its
-/// logits are divided by its own temperature.
+/// One or more classifiers of the same classes. Each reads texts with its own tokenizer, and its logits are divided by
+/// its own temperature.
 #[derive(Debug, Clone)]
 pub struct Ensemble {
     models: Vec<Classifier>,
@@ -27,13 +27,13 @@ impl From<Classifier> for Ensemble {
 }
 
 impl Ensemble {
-    /// Puts classifiers together.
+    /// Combines classifiers.
     ///
     /// # Errors
-    /// There is none, or one has other classes than the first, or the same in another order.
+    /// There are none, or one has other classes than the first, or the same in another order.
     pub fn new(models: Vec<Classifier>) -> Result<Self> {
         let Some(first) = models.first() else {
-            return Err(Error::argument("models", "there is none"));
+            return Err(Error::argument("models", "there are none"));
         };
         let labels = first.labels().clone();
         if let Some(other) = models.iter().find(|model| *model.labels() != labels) {
@@ -51,7 +51,7 @@ impl Ensemble {
         Ok(Self { models, labels })
     }
 
-    /// Opens the folders of models, as [`Classifier::map_dir`] does.
+    /// Loads the folders of models, as [`Classifier::map_dir`] does.
     ///
     /// # Errors
     /// Those of [`Classifier::map_dir`] and [`Ensemble::new`].
@@ -60,7 +60,7 @@ impl Ensemble {
         Self::new(models.collect::<Result<_>>()?)
     }
 
-    /// The same models without their n-gram heads. Temperatures stay what they are.
+    /// The same models without their n-gram heads. The temperatures do not change.
     #[must_use]
     pub fn without_ngrams(self) -> Self {
         Self {
@@ -74,15 +74,15 @@ impl Ensemble {
         &self.models
     }
 
-    /// The outputs for the texts whose token lists, none of them empty, `tokenize` has for each model; `None` if
-    /// `progress` ended it.
+    /// The outputs for the texts for which `tokenize` returns token lists for each model, none of them empty; `None` if
+    /// `progress` stopped it.
     ///
     /// # Errors
-    /// Those of `tokenize`, a token that the model does not have, or logits that are not finite.
+    /// Those of `tokenize`, a token id outside the vocabulary, or logits that are not finite.
     pub(crate) fn outputs_of(
         &self,
-        mut tokenize: impl FnMut(&Classifier, &mut dyn Progress) -> Result<Option<Vec<Vec<u32>>>>,
-        progress: &mut dyn Progress,
+        mut tokenize: impl FnMut(&Classifier, &mut dyn DatasetProgress) -> Result<Option<Vec<Vec<u32>>>>,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Output>>> {
         let mut sums: Option<Vec<Output>> = None;
         for model in &self.models {
@@ -119,10 +119,11 @@ impl Predictor for Ensemble {
     fn predict_while(
         &self,
         texts: &[&str],
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
-        let tokenize =
-            |model: &Classifier, progress: &mut dyn Progress| model.tokenize(texts, progress);
+        let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
+            model.tokenize(texts, progress)
+        };
         let outputs = self.outputs_of(tokenize, progress)?;
         Ok(outputs.map(|outputs| outputs.into_iter().map(Prediction::new).collect()))
     }
@@ -135,6 +136,6 @@ mod tests {
     #[test]
     fn there_is_at_least_one_model() {
         let message = Ensemble::new(Vec::new()).unwrap_err().to_string();
-        assert_eq!(message, "models: there is none");
+        assert_eq!(message, "models: there are none");
     }
 }

@@ -1,4 +1,4 @@
-//! How good a model is on labelled texts.
+//! Evaluation of models on labelled texts.
 
 use super::calibration::Calibration;
 use super::classifier::Classifier;
@@ -6,29 +6,29 @@ use super::ensemble::Ensemble;
 use super::metrics::{Confusion, Groups};
 use super::predict::Predictor;
 use crate::data::{Labels, Split};
-use crate::dataset::{Encoded, Progress};
+use crate::dataset::{DatasetProgress, Encoded};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::ops::argmax::argmax;
 
-/// What an evaluation found.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// Mean cross-entropy in nats: the negative logarithm of the probability of the label.
     pub loss: f64,
     /// How often each class was predicted for each class.
     pub confusion: Confusion,
-    /// How often predictions of each probability are right.
+    /// How often predictions of each probability are correct.
     pub calibration: Calibration,
-    /// The predicted class of every text, in their order.
+    /// The predicted class of every text, in order.
     pub classes: Vec<usize>,
 }
 
 impl Evaluation {
-    /// The result of log-probabilities `[texts][classes]` for texts with these labels `[texts]`.
+    /// The result for log-probabilities `[texts][classes]` of texts with the labels `[texts]`.
     ///
     /// # Errors
-    /// A label outside the classes, or another number of labels.
+    /// A label outside the classes, or a wrong number of labels.
     pub fn new(rows: &[Vec<f64>], labels: &[u32], classes: usize) -> Result<Self> {
         if rows.len() != labels.len() {
             return Err(Error::argument(
@@ -60,8 +60,8 @@ impl Evaluation {
         Ok(found)
     }
 
-    /// The right predictions within the groups of the split that was evaluated; a text without a
-    /// group is in none.
+    /// The number of correct predictions by group of the evaluated split; a text without a group is
+    /// not counted.
     pub fn groups(&self, split: &Split, labels: &Labels) -> Groups {
         let mut groups = Groups::default();
         for (record, class) in split.records.iter().zip(&self.classes) {
@@ -75,20 +75,20 @@ impl Evaluation {
     }
 }
 
-/// Evaluates models on the labelled texts of a split, whose tokens are looked for in the cache
-/// first. `None` if `progress` ended it.
+/// Evaluates models on the labelled texts of a split, whose tokens are read from the cache if
+/// possible. `None` if `progress` stopped it.
 ///
 /// # Errors
-/// A row without a known label, or a text that a tokenizer cannot take.
+/// A row without a known label, or a text on which a tokenizer fails.
 pub fn evaluate(
     ensemble: &Ensemble,
     split: &Split,
     cache: &Cache,
-    progress: &mut dyn Progress,
+    progress: &mut dyn DatasetProgress,
 ) -> Result<Option<Evaluation>> {
     let known = ensemble.labels();
     let mut labels = Vec::new();
-    let tokenize = |model: &Classifier, progress: &mut dyn Progress| {
+    let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
         let data = Encoded::new(split, known, &model.parts().encoder, cache, progress)?;
         Ok(data.map(|data| {
             labels = data.labels;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn mismatched_inputs_are_refused() {
         let message = |rows: &[Vec<f64>], labels: &[u32]| {
             let found = Evaluation::new(rows, labels, 2);
             found.unwrap_err().to_string()

@@ -1,4 +1,4 @@
-//! Counts of an evaluation and what follows from them.
+//! The counts of an evaluation, and the metrics computed from them.
 
 use serde::Serialize;
 use std::collections::HashMap;
@@ -14,9 +14,9 @@ pub struct Confusion {
 /// Precision, recall and F1 of one class. A ratio whose denominator is 0 is undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassScores {
-    /// Share of the predictions of this class that are right.
+    /// Share of the predictions of this class that are correct.
     pub precision: Option<f64>,
-    /// Share of the texts of this class that are found.
+    /// Share of the texts of this class that are predicted as such.
     pub recall: Option<f64>,
     /// Harmonic mean of both; undefined if the class neither occurs nor is predicted.
     pub f1: Option<f64>,
@@ -51,25 +51,25 @@ impl Confusion {
         self.counts.iter().flatten().sum()
     }
 
-    /// Number of texts whose class was predicted.
+    /// Number of texts that were classified correctly.
     pub fn correct(&self) -> u64 {
         (0..self.counts.len()).map(|i| self.counts[i][i]).sum()
     }
 
-    /// Share of right predictions; undefined without texts.
+    /// Share of correct predictions; undefined without texts.
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.correct(), self.total())
     }
 
     /// The scores of a class.
     pub fn class(&self, class: usize) -> ClassScores {
-        let right = self.counts[class][class];
+        let correct = self.counts[class][class];
         let support = self.counts[class].iter().sum();
         let predicted = self.counts.iter().map(|row| row[class]).sum();
         ClassScores {
-            precision: ratio(right, predicted),
-            recall: ratio(right, support),
-            f1: ratio(2 * right, support + predicted),
+            precision: ratio(correct, predicted),
+            recall: ratio(correct, support),
+            f1: ratio(2 * correct, support + predicted),
             support,
         }
     }
@@ -82,11 +82,11 @@ impl Confusion {
     }
 }
 
-/// Right predictions within groups of texts, in the order in which the groups first appear.
+/// Correct predictions by group of texts, in the order in which the groups first appear.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Groups {
     groups: Vec<Group>,
-    places: HashMap<String, usize>,
+    indices: HashMap<String, usize>,
 }
 
 /// The texts of one group.
@@ -96,17 +96,17 @@ pub struct Group {
     pub name: String,
     /// Number of texts.
     pub texts: u64,
-    /// Number of texts whose class was predicted.
+    /// Number of texts that were classified correctly.
     pub correct: u64,
 }
 
 impl Groups {
     /// Counts one text of a group.
     pub fn add(&mut self, name: &str, correct: bool) {
-        let place = match self.places.get(name) {
-            Some(place) => *place,
+        let index = match self.indices.get(name) {
+            Some(index) => *index,
             None => {
-                self.places.insert(name.to_owned(), self.groups.len());
+                self.indices.insert(name.to_owned(), self.groups.len());
                 self.groups.push(Group {
                     name: name.to_owned(),
                     ..Group::default()
@@ -114,7 +114,7 @@ impl Groups {
                 self.groups.len() - 1
             }
         };
-        let group = &mut self.groups[place];
+        let group = &mut self.groups[index];
         group.texts += 1;
         group.correct += u64::from(correct);
     }
@@ -131,7 +131,7 @@ impl Groups {
 }
 
 impl Group {
-    /// Share of right predictions; undefined without texts.
+    /// Share of correct predictions; undefined without texts.
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.correct, self.texts)
     }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_stand_in_their_first_order() {
+    fn groups_are_in_order_of_appearance() {
         let mut groups = Groups::default();
         assert!(groups.is_empty());
         for (name, correct) in [("b", true), ("a", false), ("b", false), ("b", true)] {

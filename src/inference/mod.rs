@@ -1,13 +1,13 @@
-//! From texts to classes, and how good these are.
+//! Prediction of classes, and evaluation.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `classifier` | tokenizer, network, classes and temperature: [`Classifier`] |
-//! | `predict` | the class of each text, by whatever predicts it |
+//! | `predict` | the class of each text: [`Predictor`] |
 //! | `ensemble` | the mean of several models |
 //! | `evaluate` | a model on labelled texts |
 //! | `metrics` | confusion, F1, accuracy by group |
-//! | `calibration` | the temperature, and how far probabilities are off |
+//! | `calibration` | the temperature, and the calibration error |
 
 mod calibration;
 mod classifier;

@@ -1,18 +1,18 @@
-//! What one model or several give for a text: logits, and probabilities that can be averaged.
+//! The output of one or several models for a text: logits, and probabilities that can be averaged.
 
 use super::calibration::log_probabilities;
 
-/// The output of one model or several for a text.
+/// The output of one or several models for a text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Output {
-    /// Of a single model the logits, of several the logarithms of the mean probabilities.
+    /// The logits of a single model, or the logarithms of the mean probabilities of several.
     pub(crate) logits: Vec<f32>,
     /// The logarithm of the mean probability of each class.
     pub(crate) log_probabilities: Vec<f64>,
 }
 
 impl Output {
-    /// That of one model.
+    /// The output of one model.
     pub(crate) fn new(logits: Vec<f32>, temperature: f64) -> Self {
         Self {
             log_probabilities: log_probabilities(&logits, temperature),
@@ -47,7 +47,7 @@ impl Output {
     }
 }
 
-/// The logarithm of the sum of two numbers, of which the logarithms are given.
+/// The logarithm of the sum of two numbers, given their logarithms.
 fn log_of_sum(a: f64, b: f64) -> f64 {
     let highest = a.max(b);
     if highest == f64::NEG_INFINITY {

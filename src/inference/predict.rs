@@ -1,20 +1,20 @@
-//! The classes of texts.
+//! Predicted classes of texts.
 
 use super::output::Output;
 use crate::data::Labels;
-use crate::dataset::Progress;
+use crate::dataset::DatasetProgress;
 use crate::error::Result;
 use crate::ops::argmax::argmax;
 
-/// The class of a text, by one model or several.
+/// The prediction of one or several models for a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// The class with the highest probability.
     pub class: usize,
     /// The probability of each class.
     pub scores: Vec<f32>,
-    /// The model's output for each class, before temperature and softmax; of several models the
-    /// logarithms of the scores.
+    /// The model's output for each class, before temperature and softmax; for several models the logarithms of the
+    /// scores.
     pub logits: Vec<f32>,
 }
 
@@ -33,28 +33,27 @@ impl Prediction {
     }
 }
 
-/// What classifies texts: a [`Classifier`](super::Classifier), or an [`Ensemble`](super::Ensemble) of several.
+/// A classifier of texts: a [`Classifier`](super::Classifier), or an [`Ensemble`](super::Ensemble) of several.
 pub trait Predictor: Send + Sync {
     /// The classes.
     fn labels(&self) -> &Labels;
 
-    /// The class of each text, in their order; `None` if `progress` ended it. An empty text is read as one unknown
-    /// token.
+    /// The class of each text, in order; `None` if `progress` stopped it. An empty text is read as one unknown token.
     ///
     /// # Errors
-    /// A text that a tokenizer cannot take, or an output that is not finite.
+    /// A text on which a tokenizer fails, or an output that is not finite.
     fn predict_while(
         &self,
         texts: &[&str],
-        progress: &mut dyn Progress,
+        progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>>;
 
-    /// The class of each text, in their order.
+    /// The class of each text, in order.
     ///
     /// # Errors
     /// As [`Predictor::predict_while`].
     fn predict(&self, texts: &[&str]) -> Result<Vec<Prediction>> {
-        // Nothing ends it.
+        // `()` never stops it.
         Ok(self.predict_while(texts, &mut ())?.unwrap_or_default())
     }
 

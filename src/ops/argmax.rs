@@ -1,9 +1,10 @@
-//! Which class is the likeliest.
+//! The most probable class.
 
 use crate::error::Result;
 use candle_core::Tensor;
 
-/// The class with the highest logit in each row of [B, classes]; the first of equals.
+/// The class with the highest logit in each row of [B, classes]; the first one if there are
+/// several.
 ///
 /// # Errors
 /// A tensor of another rank or type.
@@ -12,7 +13,7 @@ pub fn argmax_rows(logits: &Tensor) -> Result<Vec<usize>> {
     Ok(rows.iter().map(|row| argmax(row)).collect())
 }
 
-/// The index of the highest value; the first of equals.
+/// The index of the highest value; the first one if there are several.
 pub fn argmax<T: PartialOrd>(values: &[T]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {

@@ -11,25 +11,25 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 /// classes (Szegedy et al. 2016; PyTorch's `CrossEntropyLoss(label_smoothing=s)`).
 ///
 /// # Errors
-/// A label outside the classes, or shapes that do not fit.
+/// A label outside the classes, or mismatched shapes.
 pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
     cross_entropy_to(logits, Targets::Labels(labels), smoothing)
 }
 
-/// What a model should say of the texts of a batch.
+/// The targets of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Targets<'a> {
     /// The class of each text.
     Labels(&'a [u32]),
-    /// The probability of each class for each text, [B, classes], row after row.
+    /// Soft labels: the probability of each class for each text, [B, classes], row after row.
     Probabilities(&'a [f32]),
 }
 
-/// [`cross_entropy`] against targets of either kind; label smoothing blends both with the even
-/// distribution. Of a text whose probabilities are all 0 nothing is known: it costs nothing.
+/// [`cross_entropy`] against targets of either kind; label smoothing blends both with the uniform distribution. A text
+/// whose probabilities are all 0 has no target and adds nothing to the loss.
 ///
 /// # Errors
-/// A label outside the classes, or shapes that do not fit.
+/// A label outside the classes, or mismatched shapes.
 pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Tensor> {
     let op = CrossEntropy::new(logits, targets, smoothing)?;
     if !logits.device().is_cpu() || logits.dtype() != DType::F32 {
@@ -42,7 +42,7 @@ pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Re
     })
 }
 
-/// The same in plain tensor operations: for other devices and types, and the reference implementation.
+/// The same in plain tensor operations: for other devices and types, and as the reference implementation.
 fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tensor> {
     let (batch, _) = logits.dims2()?;
     let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
@@ -51,24 +51,24 @@ fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tens
     Ok(((log_probabilities * targets)?.sum_all()? / -(batch as f64))?)
 }
 
-/// Whether these probabilities of the classes of a text say anything.
+/// Whether a text has a target: its class probabilities are not all 0.
 pub(crate) fn is_known(probabilities: &[f32]) -> bool {
     probabilities.iter().any(|&probability| probability > 0.0)
 }
 
-/// Mean cross-entropy in one graph node, in double precision between input and result.
+/// Mean cross-entropy as one graph node, computed in double precision.
 #[derive(Debug)]
 struct CrossEntropy {
-    /// The probabilities that the logits should give, after smoothing, [B, classes].
+    /// The target probabilities after smoothing, [B, classes].
     targets: Vec<f64>,
     classes: usize,
 }
 
-/// The mean loss of [`cross_entropy_to`] for logits on the CPU, and the gradient of `factor` times it
-/// with respect to them, without graph.
+/// The mean loss of [`cross_entropy_to`] for logits on the CPU, and the gradient of `factor` times it with respect to
+/// the logits, without a graph.
 ///
 /// # Errors
-/// A label outside the classes, or shapes that do not fit.
+/// A label outside the classes, or mismatched shapes.
 pub(crate) fn cross_entropy_gradient(
     logits: &Tensor,
     targets: Targets,
@@ -133,8 +133,8 @@ impl CrossEntropy {
         let (mut sum, mut batch) = (0.0, 0);
         for (logits, targets) in self.rows(logits) {
             let (highest, log_sum) = log_sum_exp(logits);
-            // Each class's share times the negative logarithm of its probability. The difference
-            // first: logits can be so large that only it has a meaning.
+            // Each class's target times the negative logarithm of its probability. The difference is taken first:
+            // logits can be so large that only it is meaningful.
             let cost =
                 |(&logit, &target): (&f32, &f64)| target * ((highest - f64::from(logit)) + log_sum);
             sum += logits.iter().zip(targets).map(cost).sum::<f64>();
@@ -143,8 +143,8 @@ impl CrossEntropy {
         (sum / f64::from(batch)) as f32
     }
 
-    /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities
-    /// minus target, or 0 where there is no target.
+    /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities minus target, or 0 for
+    /// rows without a target.
     fn gradient(&self, logits: &[f32], factor: f64) -> Vec<f32> {
         let batch = self.targets.len() / self.classes.max(1);
         let factor = factor / batch as f64;
@@ -168,7 +168,7 @@ impl CrossEntropy {
     }
 }
 
-/// The highest of some numbers, and the logarithm of the sum of `exp(number - highest)`.
+/// The maximum of `numbers`, and the logarithm of the sum of `exp(number - maximum)`.
 fn log_sum_exp(numbers: &[f32]) -> (f64, f64) {
     let highest = f64::from(numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let powers = numbers
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_its_slow_twin() {
+    fn agrees_with_the_reference_implementation() {
         let logits = Var::from_tensor(&(normal_tensor(1, &[5, 4]) * 3.0).unwrap()).unwrap();
         let labels = [3, 0, 1, 1, 2];
         for smoothing in [0.0, 0.2] {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_which_nothing_is_known_costs_nothing() {
+    fn a_text_without_a_target_adds_no_loss() {
         let logits = normal_tensor(3, &[2, 3]);
         let targets = [0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
         let (loss, gradient) =

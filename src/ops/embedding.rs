@@ -1,4 +1,4 @@
-//! Embedding tables, a row of numbers for every token: looking rows up, and the backward pass.
+//! Embedding tables with a row for every token: lookup and its backward pass.
 
 use crate::batch::Batch;
 use crate::device::has_kernels;
@@ -12,12 +12,12 @@ use candle_nn::{Embedding, Module};
 use rayon::prelude::*;
 use std::fmt::Debug;
 
-/// A table with one row of E numbers for every token id, wherever it is kept.
+/// A table with one row of E numbers for every token id, in any kind of storage.
 pub trait EmbeddingTable: Debug + Send + Sync {
     /// The rows of a batch's tokens, [N, E], in packed order.
     ///
     /// # Errors
-    /// A token id beyond the table, or a failing tensor operation.
+    /// A token id outside the table, or a failing tensor operation.
     fn embed(&self, batch: &Batch) -> Result<Tensor>;
 
     /// Number of rows, V.
@@ -40,7 +40,7 @@ impl EmbeddingTable for Embedding {
     }
 
     fn rows(&self) -> usize {
-        // A table is a matrix.
+        // An embedding table has two dimensions.
         self.embeddings().dims()[0]
     }
 
@@ -49,10 +49,10 @@ impl EmbeddingTable for Embedding {
     }
 }
 
-/// Elements of a thread's share; a multiple of four for any width of a row.
+/// Elements per task; a multiple of four for any row width.
 const BLOCK: usize = 1 << 15;
 
-/// The row of every id, [N, E], from a table [V, E], after dropout; without graph.
+/// The row of every id, [N, E], from a table [V, E], after dropout; without a graph.
 ///
 /// # Errors
 /// An id outside the table, or a failing tensor operation.
@@ -68,10 +68,10 @@ pub(crate) fn embed_dropped(table: &Tensor, ids: &Indices, mask: Option<&Mask>) 
     }
 }
 
-/// The row of every id, [N, E], from a table [V, E] on the CPU, after dropout; without graph.
+/// The row of every id, [N, E], from a table [V, E] on the CPU, after dropout; without a graph.
 ///
 /// # Errors
-/// An id outside the table, or a table that is not of single precision on the CPU.
+/// An id outside the table, or a table that is not single precision on the CPU.
 pub(crate) fn lookup(table: &Tensor, ids: &[u32], mask: Option<&Mask>) -> Result<Tensor> {
     let (rows, width) = table.dims2()?;
     if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
@@ -85,8 +85,8 @@ pub(crate) fn lookup(table: &Tensor, ids: &[u32], mask: Option<&Mask>) -> Result
         return Ok(Tensor::zeros(shape, table.dtype(), table.device())?);
     }
     let mut found = vec![0.0; ids.len() * width];
-    // A multiple of four, so that a block's mask begins where the generator does.
-    let ids_of_block = (BLOCK / width).max(4) / 4 * 4;
+    // A multiple of four, to align each block with the mask generator.
+    let ids_per_block = (BLOCK / width).max(4) / 4 * 4;
     read(table, |table| {
         let fill = |(block, (found, ids)): (usize, (&mut [f32], &[u32]))| {
             for (found, &id) in found.chunks_exact_mut(width).zip(ids) {
@@ -94,15 +94,15 @@ pub(crate) fn lookup(table: &Tensor, ids: &[u32], mask: Option<&Mask>) -> Result
                 found.copy_from_slice(&table[row..row + width]);
             }
             if let Some(mask) = mask {
-                mask.drop_from(block * ids_of_block * width, found);
+                mask.drop_from(block * ids_per_block * width, found);
             }
         };
-        if ids.len() <= ids_of_block {
-            // Not worth waking another thread.
+        if ids.len() <= ids_per_block {
+            // Too small to be worth another thread.
             fill((0, (&mut found, ids)));
         } else {
-            let blocks = found.par_chunks_mut(ids_of_block * width);
-            let blocks = blocks.zip(ids.par_chunks(ids_of_block));
+            let blocks = found.par_chunks_mut(ids_per_block * width);
+            let blocks = blocks.zip(ids.par_chunks(ids_per_block));
             blocks.enumerate().for_each(fill);
         }
         Ok(())
@@ -129,10 +129,10 @@ mod tests {
         difference.max_all().unwrap().to_scalar().unwrap()
     }
 
-    /// Against index_select, dropout and index_add of the whole table, for several blocks and
+    /// Compared with index_select, dropout and index_add on the whole table, for several blocks and
     /// for rows of odd width.
     #[test]
-    fn agrees_with_its_slow_twin() {
+    fn agrees_with_the_reference_implementation() {
         for (count, width) in [(5, 3), (3000, 33), (40, 4000)] {
             let table = normal_tensor(1, &[50, width]);
             let ids = ids(count, 50);

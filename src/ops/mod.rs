@@ -1,12 +1,12 @@
-//! Differentiable operations beside the recurrent layers: a folder or file for each, with all its devices.
+//! Differentiable operations besides the recurrent layers: a folder or file for each, with the code for all devices.
 //!
 //! | module | what it computes |
 //! |---|---|
 //! | [`embedding`] | the rows of a table, [N, E], for token ids `[N]` |
 //! | [`gather`] | picked rows, and the sums of their gradients by row |
 //! | [`dropout`] | elements set to zero, by a counter-based mask |
-//! | [`pooling`] | one vector a sequence from the outputs of all steps |
-//! | [`argmax`] | the likeliest class |
+//! | [`pooling`] | one vector per sequence from the outputs of all steps |
+//! | [`argmax`] | the most probable class |
 //! | [`cross_entropy`] | the loss of logits, and its gradient |
 
 pub mod argmax;

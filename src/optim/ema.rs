@@ -8,21 +8,21 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// An average of a model's parameters over the steps: what is evaluated and saved instead of the
+/// An average of a model's parameters over the steps, which is evaluated and saved instead of the
 /// last values.
 ///
 /// The decay warms up as `min(decay, (1 + step) / (10 + step))`, so that the initial values are
 /// soon forgotten.
 ///
-/// What is kept is not the average but its difference from the parameter, over the product of the
-/// decays so far: `average = parameter + scale * difference`. A step moves a parameter by `change`
-/// and the difference by `-change / scale`; where a parameter stays, so does its difference, and
-/// the average still comes closer to it as the scale shrinks. A table of which a batch uses some
-/// rows costs those rows.
+/// Not the average is stored, but its difference from the parameter, divided by the product of the
+/// decays so far: `average = parameter + scale * difference`. A step that adds `change` to a
+/// parameter adds `-change / scale` to its difference; if a parameter does not change, neither does
+/// its difference, and the average still approaches the parameter as the scale shrinks. So a step
+/// that uses only some rows of a table costs time only for those rows.
 #[derive(Debug, Clone)]
 pub struct Ema {
     decay: f64,
-    /// Steps taken.
+    /// Number of steps taken.
     steps: u64,
     /// Product of the decays, kept above [`SMALLEST`].
     scale: f64,
@@ -31,18 +31,18 @@ pub struct Ema {
 }
 
 /// A scale below this is divided by it, and the differences are multiplied by it: a power of two,
-/// which rounds nothing.
+/// so that nothing is rounded.
 const SMALLEST: f64 = 1.0 / (1u64 << 32) as f64;
 
-/// A thread's share of a large table.
+/// Elements per task for a large table.
 const BLOCK: usize = 1 << 16;
 
 impl Ema {
-    /// An average that begins with the present values, of the parameters whose names `moves`
-    /// accepts; the others have no average but their value.
+    /// An average that begins with the current values of the parameters whose names `moves`
+    /// accepts; the average of any other parameter is its value.
     ///
     /// # Errors
-    /// A failing allocation on the device.
+    /// An allocation on the device fails.
     pub fn new(decay: f64, parameters: &Parameters, moves: impl Fn(&str) -> bool) -> Result<Self> {
         let zeros = |(name, var): (&str, &candle_core::Var)| -> Result<(String, Tensor)> {
             let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
@@ -60,10 +60,10 @@ impl Ema {
         })
     }
 
-    /// The averages by parameter name, where the parameters have these values.
+    /// The averages by parameter name, given the current parameters.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn values(&self, parameters: &Parameters) -> Result<BTreeMap<String, Tensor>> {
         let mut values = parameters.tensors();
         for (name, value) in &mut values {
@@ -95,15 +95,16 @@ impl Ema {
         Ok(values)
     }
 
-    /// The differences by parameter name: with the number of steps, what [`Ema::restore`] needs.
+    /// The differences by parameter name: together with the number of steps, the input of
+    /// [`Ema::restore`].
     pub fn differences(&self) -> &BTreeMap<String, Tensor> {
         &self.differences
     }
 
-    /// Goes on where `steps` steps had led to these differences.
+    /// Resumes after `steps` steps with these differences.
     ///
     /// # Errors
-    /// A parameter without difference, or one of another shape.
+    /// A parameter without a difference, or one of another shape.
     pub fn restore(&mut self, steps: u64, differences: BTreeMap<String, Tensor>) -> Result<()> {
         for (name, present) in &self.differences {
             if differences.get(name).map(Tensor::dims) != Some(present.dims()) {
@@ -121,15 +122,15 @@ impl Ema {
         Ok(())
     }
 
-    /// Begins a step: what a parameter's change is to be multiplied by and then subtracted from
-    /// its difference.
+    /// Begins a step; returns the factor by which a parameter's change must be multiplied before it
+    /// is subtracted from its difference.
     pub(super) fn begin_step(&mut self) -> Result<f64> {
         let factor = 1.0 / self.scale;
         let shrink = self.next_scale();
         if shrink == 1.0 {
             return Ok(factor);
         }
-        // Before this step's change is taken from them.
+        // Must happen before this step's change is subtracted.
         for difference in self.differences.values_mut() {
             match difference.device().is_cpu() {
                 true => change(difference, |difference| {
@@ -149,8 +150,8 @@ impl Ema {
         Ok(factor * shrink)
     }
 
-    /// Counts a step. Returns what the differences are to be multiplied by: 1, or where the scale
-    /// had become too small, what it was divided by.
+    /// Counts a step. Returns the factor for the differences: 1, or the divisor of the scale if
+    /// that had become too small.
     fn next_scale(&mut self) -> f64 {
         self.steps += 1;
         let warm = (1.0 + self.steps as f64) / (10.0 + self.steps as f64);
@@ -177,10 +178,10 @@ mod tests {
     use candle_core::Device;
     use candle_nn::Init;
 
-    /// A table of which each step moves some rows, against the formula over all of them. With
-    /// these decays the scale is raised more than once.
+    /// A table of which each step changes some rows, compared with the formula over all rows. With
+    /// these decays the scale is renormalised more than once.
     #[test]
-    fn follows_the_formula_for_rows_that_move_and_rows_that_stay() {
+    fn follows_the_formula_for_changed_and_unchanged_rows() {
         let (rows, columns) = (5, 3);
         for (decay, share_of_steps) in [(0.5, 1), (0.9, 3)] {
             let build = |vb: candle_nn::VarBuilder| -> Result<()> {

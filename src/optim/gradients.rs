@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 pub enum Gradient {
     /// A tensor of the parameter's shape.
     Dense(Tensor),
-    /// The rows of a table that have a gradient; it is zero elsewhere.
+    /// The rows of a table that have a gradient; all other rows have a zero gradient.
     Rows {
-        /// Row numbers, ascending, each once.
+        /// Row numbers, ascending, without duplicates.
         rows: Indices,
         /// Their gradients, [rows, columns].
         values: Tensor,
@@ -22,7 +22,7 @@ pub enum Gradient {
 }
 
 impl Gradient {
-    /// The elements that are not known to be zero.
+    /// The elements that may be nonzero.
     pub(crate) fn values(&self) -> &Tensor {
         match self {
             Self::Dense(values) | Self::Rows { values, .. } => values,
@@ -43,16 +43,16 @@ impl Gradient {
                 union.extend(more.iter());
                 union.sort_unstable();
                 union.dedup();
-                let place = |row: &u32| union.binary_search(row).unwrap_or_default() as u32;
-                let places =
-                    |rows: &[u32]| Tensor::from_iter(rows.iter().map(place), values.device());
+                let position = |row: &u32| union.binary_search(row).unwrap_or_default() as u32;
+                let positions =
+                    |rows: &[u32]| Tensor::from_iter(rows.iter().map(position), values.device());
                 let sum = Tensor::zeros(
                     (union.len(), values.dim(1)?),
                     values.dtype(),
                     values.device(),
                 )?
-                .index_add(&places(&rows)?, &values, 0)?
-                .index_add(&places(&more)?, &added, 0)?;
+                .index_add(&positions(&rows)?, &values, 0)?
+                .index_add(&positions(&more)?, &added, 0)?;
                 Ok(Self::Rows {
                     rows: union.into(),
                     values: sum,
@@ -66,7 +66,7 @@ impl Gradient {
     }
 }
 
-/// The factor that brings gradients of a norm down to `clip_norm`; 1 for shorter ones, and if it is 0.
+/// The factor that scales gradients of norm `norm` down to `clip_norm`; 1 for shorter ones, and if `clip_norm` is 0.
 pub fn clip_scale(norm: f64, clip_norm: f64) -> f64 {
     match clip_norm > 0.0 && norm > clip_norm {
         true => clip_norm / norm,
@@ -99,7 +99,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// Leaves out those of parameters that do not move.
+    /// Drops the gradients of frozen parameters.
     pub fn retain(&mut self, moves: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| moves(name));
     }
@@ -114,7 +114,7 @@ impl Gradients {
     /// The Euclidean norm over all elements of all gradients.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
         let mut on_device = Vec::new();
@@ -133,8 +133,8 @@ impl Gradients {
     }
 }
 
-/// The sum of the squares of all elements of tensors on one device. It is asked for a number once: it finishes
-/// everything that it was asked for before.
+/// The sum of the squares of all elements of tensors on one device. The result is read from the device only once, as
+/// each read waits for all queued work.
 fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
     #[cfg(feature = "cuda")]
     if let Some(first) = tensors.first()

@@ -1,4 +1,4 @@
-//! From gradients to the next parameters.
+//! Optimisation: updates parameters from gradients.
 
 pub(crate) mod adamw;
 mod ema;

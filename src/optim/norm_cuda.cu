@@ -1,9 +1,9 @@
-// A sum of squares, in parts.
+// A sum of squares, as one partial sum per thread.
 
 struct SumSquaresArgs {
     const float *values;
     unsigned long long count;
-    // One for each thread, to which it adds.
+    // One partial sum per thread, to which the thread adds.
     double *parts;
     unsigned threads;
 };

@@ -1,13 +1,13 @@
-//! A sum of squares on a GPU, in double precision and always in the same order.
+//! A sum of squares on a GPU, in double precision and in a fixed order.
 
 #![allow(
     unsafe_code,
-    reason = "a device's memory is known by its addresses only"
+    reason = "device memory is accessed through raw addresses"
 )]
 
 use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
 
-/// `struct SumSquaresArgs` of `squares.cu`, where its fields are explained.
+/// `struct SumSquaresArgs` of `norm_cuda.cu`, where its fields are explained.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct SumSquaresArgs {
@@ -33,7 +33,7 @@ impl KernelArgs for SumSquaresArgs {
     }
 }
 
-/// Enough threads to read as fast as memory gives; their parts are added on the host.
+/// Enough threads to saturate the memory bandwidth; their partial sums are added on the host.
 #[cfg(feature = "cuda")]
 const THREADS: u32 = 8192;
 
@@ -54,7 +54,8 @@ pub(crate) fn sum_of_squares(tensors: &[candle_core::Tensor]) -> candle_core::Re
             parts: gpu.address(&parts),
             threads: THREADS,
         };
-        // SAFETY: the tensor and the parts live until here, and the parts are only ours.
+        // SAFETY: the tensor and the partial sums outlive the launch, and the partial sums are
+        // exclusively owned.
         unsafe { gpu.run("add_squares", &squares)? };
     }
     Ok(gpu.device.clone_dtoh(&parts)?.iter().sum())
@@ -79,7 +80,7 @@ mod tests {
                 parts: parts.as_mut_ptr() as u64,
                 threads: parts.len() as u32,
             };
-            // SAFETY: the arrays are of this test.
+            // SAFETY: the arrays belong to this test.
             unsafe { machine.run("add_squares", &squares) };
         }
         // The squares of the numbers up to n add up to n (n + 1) (2n + 1) / 6.

@@ -1,12 +1,12 @@
-//! The rows of a table as a leaf of Candle's graph, for the oracles of tests.
+//! The rows of a table as a leaf of Candle's graph, for reference implementations in tests.
 
 use super::Gradient;
 use crate::error::Result;
 use crate::ops::gather::{UsedRows, check_ids, select_rows};
 use candle_core::{Tensor, Var};
 
-/// The rows of a table that a batch uses, as a small table of their own: its gradient is as large
-/// as the batch, not as the vocabulary.
+/// The rows of a table that a batch uses, as a small table of their own, whose gradient has the
+/// size of the batch rather than of the vocabulary.
 #[derive(Debug, Clone)]
 pub(crate) struct RowTable {
     used: UsedRows,
@@ -33,7 +33,7 @@ impl RowTable {
     /// The row of every id, [ids, columns].
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub(crate) fn lookup(&self) -> Result<Tensor> {
         select_rows(&self.table, self.used.indices().clone())
     }

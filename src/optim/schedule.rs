@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate moves from the end of the warm-up to the end of training.
+/// The shape of the learning rate from the end of the warm-up to the end of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScheduleKind {
-    /// It stays.
+    /// Constant.
     Constant,
-    /// It falls to zero in a straight line.
+    /// Decays linearly to zero.
     Linear,
-    /// It falls to zero along half a cosine (Loshchilov and Hutter 2017, one period).
+    /// Decays to zero along half a cosine (Loshchilov and Hutter 2017, one period).
     Cosine,
-    /// It rises from 1/25 to the peak over the warm-up and falls to 1/250,000 of it, both along
-    /// half a cosine (Smith 2018, with the constants of PyTorch's `OneCycleLR`).
+    /// Rises from 1/25 of the peak over the warm-up and decays to 1/250,000 of it, both along half
+    /// a cosine (Smith 2018, with the constants of PyTorch's `OneCycleLR`).
     OneCycle,
 }
 
@@ -24,7 +24,7 @@ pub struct Schedule {
     pub kind: ScheduleKind,
     /// The highest learning rate.
     pub peak: f64,
-    /// Share of all steps over which the rate rises: in a straight line from zero, except for
+    /// The share of all steps for warm-up, over which the rate rises linearly from zero, except for
     /// [`ScheduleKind::OneCycle`].
     pub warmup: f64,
     /// Number of steps.

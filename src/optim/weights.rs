@@ -1,4 +1,4 @@
-//! The weights of a model that learns.
+//! The trainable state of a model.
 
 use super::{AdamW, AdamWConfig, Ema, Gradient, Gradients, LearningRates, clip_scale};
 use crate::device::storage::read;
@@ -8,12 +8,12 @@ use candle_core::{Tensor, TensorId};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
-/// Names of the tensors to go on from begin with one of these.
+/// The names of the tensors in a checkpoint begin with one of these.
 const PARAMETERS: &str = "parameters/";
 const MOMENTS: &str = "moments/";
 const DIFFERENCES: &str = "differences/";
 
-/// All that a step moves: the parameters of a model, the moments of their optimizer, and the average of the
+/// Everything that a step updates: the parameters of a model, the moments of their optimizer, and the average of the
 /// parameters, if there is one.
 #[derive(Debug)]
 pub struct Weights {
@@ -24,8 +24,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Weights that have not moved yet. Gradients with a longer norm than `clip_norm` are scaled down to it;
-    /// 0 for any.
+    /// Weights before the first step. Gradients whose norm exceeds `clip_norm` are scaled down to it; 0 disables
+    /// clipping.
     pub fn new(
         parameters: Parameters,
         optimizer: AdamWConfig,
@@ -40,7 +40,7 @@ impl Weights {
         }
     }
 
-    /// The gradients of parameters by name, from those by the parameter's tensor.
+    /// Gradients by parameter name, from gradients by the parameter's tensor.
     pub(crate) fn named(
         &self,
         gradients: impl IntoIterator<Item = (TensorId, Tensor)>,
@@ -65,11 +65,11 @@ impl Weights {
         self.optimizer.steps()
     }
 
-    /// Clips the gradients, moves the parameters and their averages. Returns the gradients' norm
-    /// before clipping; where it is not finite, nothing has moved.
+    /// Clips the gradients and updates the parameters and their averages. Returns the gradients' norm before clipping;
+    /// if it is not finite, nothing is updated.
     ///
     /// # Errors
-    /// Gradients that are not those of the parameters.
+    /// Gradients that do not match the parameters.
     pub fn update<'r>(
         &mut self,
         gradients: &Gradients,
@@ -90,10 +90,10 @@ impl Weights {
         Ok(norm)
     }
 
-    /// The values to evaluate and to save, by parameter name: the averages, if there are any.
+    /// The values to evaluate and save, by parameter name: the averages, if there are any.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn values(&self) -> Result<BTreeMap<String, Tensor>> {
         match &self.averages {
             Some(averages) => averages.values(&self.parameters),
@@ -101,18 +101,18 @@ impl Weights {
         }
     }
 
-    /// A number that is not finite among the parameters and what goes with them, if there is one.
+    /// A value that is not finite among the parameters and their state, if there is one.
     ///
     /// # Errors
-    /// A failing transfer from the device.
+    /// A transfer from the device fails.
     pub fn not_finite(&self) -> Result<Option<f64>> {
-        /// A thread's share of a large table.
+        /// Elements per task for a large table.
         const BLOCK: usize = 1 << 16;
         for tensor in self.tensors().values() {
             let host = tensor.to_device(&candle_core::Device::Cpu)?.contiguous()?;
             let found = read(&host, |values| {
                 let blocks = values.par_chunks(BLOCK);
-                // A whole block at a time, without branches; then the number itself.
+                // Tests whole blocks without branches, then finds the value itself.
                 let bad = blocks.find_first(|block| {
                     !block
                         .iter()
@@ -127,7 +127,7 @@ impl Weights {
         Ok(None)
     }
 
-    /// Everything to go on from, beside the number of steps, named by kind; memory is shared.
+    /// The complete state except the number of steps, named by kind; memory is shared.
     pub fn tensors(&self) -> BTreeMap<String, Tensor> {
         let mut tensors = BTreeMap::new();
         let mut add = |prefix: &str, values: &BTreeMap<String, Tensor>| {
@@ -143,12 +143,12 @@ impl Weights {
         tensors
     }
 
-    /// Goes on where `steps` steps had led to these tensors.
+    /// Resumes after `steps` steps with these tensors.
     ///
     /// # Errors
-    /// A tensor of another model or none.
+    /// A tensor that is missing or belongs to another model.
     pub fn restore(&mut self, steps: u64, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        // Copies: a step changes them in place.
+        // Copies, as a step changes them in place.
         let under = |prefix: &str| -> Result<BTreeMap<String, Tensor>> {
             let of = |(name, tensor): (&String, &Tensor)| {
                 let name = name.strip_prefix(prefix)?.to_owned();
@@ -185,7 +185,7 @@ mod tests {
     use candle_nn::Init;
 
     #[test]
-    fn gradients_that_are_not_finite_move_nothing() {
+    fn gradients_that_are_not_finite_change_nothing() {
         let build = |vb: candle_nn::VarBuilder| {
             let init = Init::Const(1.5);
             Ok(vb.get_with_hints(2, "bias", init)?)

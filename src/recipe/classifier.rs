@@ -8,36 +8,37 @@ use crate::config::{Config, TrainerConfig};
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
-use crate::inference::{Ensemble, Predictor};
-use crate::models::classifier::BiRnn;
+use crate::inference::{Classifier, ClassifierParts, Ensemble, Predictor};
+use crate::models::classifier::{BiRnn, EMBEDDING};
 use crate::models::ngrams::fit;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
     ClassifierTask, SoftLabels, TrainingTexts, init_from_language_model, initial_model, set_ngrams,
 };
-use crate::train::{Outcome, Sink, Trainer};
+use crate::train::{InMemory, Outcome, Sink, Trainer};
 use crate::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// All that the training of a classifier needs, made in the order of the steps of a run.
+/// The prepared inputs of a classifier's training run.
 #[derive(Debug)]
 pub struct ClassifierRecipe<'a> {
     config: &'a Config,
     dataset: Dataset,
-    model: (BiRnn, Parameters),
+    /// The initial model; taken by training.
+    model: Option<(BiRnn, Parameters)>,
     soft_labels: Option<SoftLabels>,
 }
 
 impl<'a> ClassifierRecipe<'a> {
-    /// Takes all steps before training: data, vectors, transfer, teachers and n-grams. `folder` is where the run
-    /// will be, if it will be in one: that the disk has room for it is checked early.
+    /// Prepares a run: data, vectors, transfer, teachers and n-grams, in this order. `folder` is the folder of the run,
+    /// if it will have one; the free disk space is checked early.
     ///
     /// # Errors
-    /// [`Error::Stopped`] if the monitor ended it; else whatever is wrong with config, data, or the models that the
-    /// config names.
+    /// [`Error::Stopped`] if the monitor stopped it; otherwise a problem with the config, the data, or the models named
+    /// in the config.
     pub fn begin(
         config: &'a Config,
         cache: &Cache,
@@ -49,7 +50,7 @@ impl<'a> ClassifierRecipe<'a> {
         Self::begin_with(config, dataset, device, folder, monitor)
     }
 
-    /// The same with texts that have been read.
+    /// The same with texts that are already read.
     ///
     /// # Errors
     /// As [`ClassifierRecipe::begin`].
@@ -72,12 +73,12 @@ impl<'a> ClassifierRecipe<'a> {
         Ok(Self {
             config,
             dataset,
-            model,
+            model: Some(model),
             soft_labels,
         })
     }
 
-    /// Takes the steps of a run in a folder that goes on: what its checkpoints hold is not made again.
+    /// Prepares a resumed run: values that its checkpoints contain are not computed again.
     ///
     /// # Errors
     /// As [`ClassifierRecipe::begin`].
@@ -95,7 +96,7 @@ impl<'a> ClassifierRecipe<'a> {
         Ok(Self {
             config,
             dataset,
-            model,
+            model: Some(model),
             soft_labels,
         })
     }
@@ -105,20 +106,20 @@ impl<'a> ClassifierRecipe<'a> {
         &self.dataset
     }
 
-    /// Hashes of everything that the run is made from.
+    /// Hashes of all inputs of the run.
     pub fn fingerprints(&self) -> Fingerprints {
         let mut data = self.dataset.fingerprints.clone();
-        // Without teachers, all that counts of these texts is that they are there.
+        // Without teachers, only the presence of these texts matters.
         if let (Some(labels), false) = (&self.soft_labels, self.config.train.teachers.is_empty()) {
             data.add("teachers' answers", labels.fingerprint());
         }
         data
     }
 
-    /// Starts the run in a folder, which keeps `config` to go on with; with `force` an old run there is removed.
+    /// Starts the run in a folder, which stores `config` for resuming; with `force` an existing run is removed.
     ///
     /// # Errors
-    /// A run that is there, or what the operating system refuses.
+    /// The folder already holds a run, or cannot be written.
     pub fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
         let Dataset {
             labels, encoder, ..
@@ -127,16 +128,19 @@ impl<'a> ClassifierRecipe<'a> {
         RunDirectory::create(folder, config, &file, encoder, self.fingerprints(), force)
     }
 
-    /// Trains, from the beginning or from where a run was.
+    /// Trains, once, from the beginning or from the state of an interrupted run.
     ///
     /// # Errors
     /// A loss or gradient that is not finite, results that cannot be saved, or a failing tensor operation.
     pub fn train(
-        &self,
+        &mut self,
         sink: &mut dyn Sink,
         from: Option<Snapshot>,
         monitor: &mut dyn Monitor,
     ) -> Result<Outcome> {
+        let Some(model) = self.model.take() else {
+            return Err(Error::argument("recipe", "it has been trained already"));
+        };
         monitor.begins(Step::Training);
         let texts = TrainingTexts {
             labelled: &self.dataset.train,
@@ -144,7 +148,7 @@ impl<'a> ClassifierRecipe<'a> {
         };
         let task = ClassifierTask::new(
             self.config,
-            self.model.clone(),
+            model,
             texts,
             &self.dataset.validation,
             self.dataset.labels.len(),
@@ -156,10 +160,35 @@ impl<'a> ClassifierRecipe<'a> {
         }
         trainer.run(sink, monitor)
     }
+
+    /// Trains from the beginning, without writing files, and returns the classifier of the best epoch.
+    ///
+    /// # Errors
+    /// As [`ClassifierRecipe::train`]; [`Error::Stopped`] if the monitor stopped it.
+    pub fn train_in_memory(mut self, monitor: &mut dyn Monitor) -> Result<Classifier> {
+        let mut results = InMemory::default();
+        let outcome = self.train(&mut results, None, monitor)?;
+        let (Outcome::Finished { .. }, Some(best)) = (outcome, results.best()) else {
+            return Err(Error::Stopped);
+        };
+        let (rows, classes) = (
+            self.dataset.encoder.vocabulary_size(),
+            self.dataset.labels.len(),
+        );
+        let device = best.weights[EMBEDDING].device().clone();
+        let weights = builder(best.weights, &device);
+        Classifier::from_parts(ClassifierParts {
+            name: "trained in memory".into(),
+            model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
+            encoder: self.dataset.encoder,
+            labels: self.dataset.labels,
+            temperature: best.temperature.unwrap_or(1.0),
+        })
+    }
 }
 
-/// [`Error::Stopped`] if the monitor wants it.
-fn go_on(monitor: &mut dyn Monitor) -> Result<()> {
+/// [`Error::Stopped`] if the monitor requests it.
+fn check_stop(monitor: &mut dyn Monitor) -> Result<()> {
     match monitor.stop() {
         true => Err(Error::Stopped),
         false => Ok(()),
@@ -171,7 +200,7 @@ fn data(config: &Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Dat
     Dataset::load(config, cache, monitor)?.ok_or(Error::Stopped)
 }
 
-/// The vectors that the embeddings begin with, read or learnt; `None` if the config wants none.
+/// The initial vectors of the embeddings, read or learnt; `None` if the config requests none.
 fn vectors(
     config: &Config,
     dataset: &Dataset,
@@ -205,15 +234,15 @@ fn vectors(
     learn_table(config, epochs, &dataset.encoder, &texts, monitor).map(Some)
 }
 
-/// Notes what is about to be trained on what.
+/// Notes the data of the run.
 fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: &mut dyn Monitor) {
     let tokens: usize = dataset.train.lengths().iter().sum();
-    let place = match folder {
+    let run_folder = match folder {
         Some(folder) => format!("; run in {}", folder.display()),
         None => String::new(),
     };
     monitor.note(&format!(
-        "{}: {} texts to train on ({} tokens), {} to validate; classes {}; vocabulary {}{place}",
+        "{}: {} texts to train on ({} tokens), {} to validate; classes {}; vocabulary {}{run_folder}",
         config.data.source,
         grouped(dataset.train.len()),
         grouped(tokens),
@@ -236,7 +265,7 @@ fn model(
     Ok(model)
 }
 
-/// Takes over the values of the language model that the config names, if it names one.
+/// Initialises parameters from the language model that the config names, if any.
 fn transfer(
     config: &Config,
     parameters: &Parameters,
@@ -250,15 +279,15 @@ fn transfer(
     let language = LanguageDirectory::load(path, device)?;
     let set = init_from_language_model(parameters, &config.model, &language)?;
     monitor.note(&format!(
-        "from the language model in {}: {}",
+        "initialised from the language model in {}: {}",
         path.display(),
         set.join(", ")
     ));
-    go_on(monitor)
+    check_stop(monitor)
 }
 
-/// The mean probabilities that the teachers give the unlabelled texts; without teachers none, where virtual
-/// adversarial training learns from the texts all the same. `None` if nobody learns from unlabelled texts.
+/// The soft labels of the unlabelled texts: the mean probabilities of the teachers; without teachers all 0 for virtual
+/// adversarial training. `None` if unlabelled texts are not used.
 fn teachers(
     config: &Config,
     dataset: &Dataset,
@@ -306,16 +335,16 @@ fn ngrams(
 ) -> Result<()> {
     let ngrams = config.model.ngrams;
     if !ngrams.is_on() {
-        return go_on(monitor);
+        return check_stop(monitor);
     }
     monitor.begins(Step::Ngrams);
     monitor.note("fitting n-grams");
-    // A sentence's n-grams are its text's already.
+    // The n-grams of a sentence are already in its text.
     let whole = ..dataset.whole_texts;
     let texts = (&dataset.train.ids[whole], &dataset.train.labels[whole]);
-    // Classes are fitted side by side, and each asks.
+    // Classes are fitted in parallel, and each checks for a stop request.
     let monitor = Mutex::new(monitor);
-    let go_on = || {
+    let keep_going = || {
         let mut monitor = monitor.lock().unwrap_or_else(PoisonError::into_inner);
         !monitor.stop()
     };
@@ -325,7 +354,7 @@ fn ngrams(
         config.seed,
         texts,
         dataset.labels.len(),
-        &go_on,
+        &keep_going,
     );
     set_ngrams(parameters, &fitted.ok_or(Error::Stopped)?)
 }

@@ -15,7 +15,7 @@ use crate::vectors::VectorTable;
 use candle_core::Device;
 use std::path::Path;
 
-/// All that the training of a language model needs, made in the order of the steps of a run.
+/// The prepared inputs of a language model's training run.
 #[derive(Debug)]
 pub struct LanguageRecipe<'a> {
     config: &'a Config,
@@ -24,10 +24,10 @@ pub struct LanguageRecipe<'a> {
 }
 
 impl<'a> LanguageRecipe<'a> {
-    /// Takes all steps before training: data and vectors.
+    /// Prepares a run: data and vectors.
     ///
     /// # Errors
-    /// [`Error::Stopped`] if the monitor ended it; else whatever is wrong with config or data.
+    /// [`Error::Stopped`] if the monitor stopped it; otherwise a problem with the config or the data.
     pub fn begin(config: &'a Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Self> {
         let mut recipe = Self::resume(config, cache, monitor)?;
         let epochs = config.pretrain.vector_epochs;
@@ -41,7 +41,7 @@ impl<'a> LanguageRecipe<'a> {
         Ok(recipe)
     }
 
-    /// Takes the steps of a run that goes on: what its checkpoints hold is not made again.
+    /// Prepares a resumed run: values that its checkpoints contain are not computed again.
     ///
     /// # Errors
     /// As [`LanguageRecipe::begin`].
@@ -50,7 +50,7 @@ impl<'a> LanguageRecipe<'a> {
         let dataset = TextDataset::load(config, cache, monitor)?.ok_or(Error::Stopped)?;
         let tokens: usize = dataset.train.iter().map(Vec::len).sum();
         monitor.note(&format!(
-            "{}: {} texts to learn from ({} tokens; {}), {} to validate; vocabulary {}",
+            "{}: {} texts to train on ({} tokens; {}), {} to validate; vocabulary {}",
             config.data.source,
             grouped(dataset.train.len()),
             grouped(tokens),
@@ -70,15 +70,15 @@ impl<'a> LanguageRecipe<'a> {
         &self.dataset
     }
 
-    /// The architecture that follows from the config.
+    /// The architecture given by the config.
     pub fn architecture(&self) -> LanguageConfig {
         self.config.pretrain.architecture(&self.config.model)
     }
 
-    /// Starts the run in a folder, which keeps `config` to go on with; with `force` an old run there is removed.
+    /// Starts the run in a folder, which stores `config` for resuming; with `force` an existing run is removed.
     ///
     /// # Errors
-    /// A run that is there, a disk without room for it, or what the operating system refuses.
+    /// The folder already holds a run, has too little space, or cannot be written.
     pub fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
         let architecture = self.architecture();
         let sizes = architecture.embedding_size + architecture.num_hiddens + 1;
@@ -91,7 +91,7 @@ impl<'a> LanguageRecipe<'a> {
         RunDirectory::create(folder, config, &file, encoder, data, force)
     }
 
-    /// Trains, from the beginning or from where a run was.
+    /// Trains, from the beginning or from the state of an interrupted run.
     ///
     /// # Errors
     /// A loss or gradient that is not finite, results that cannot be saved, or a failing tensor operation.

@@ -1,17 +1,17 @@
-//! Complete training runs, from a config to a model: what the command line does, for whoever calls a library.
+//! Complete training runs, from a config to a model: what the command line does, as a library.
 //!
-//! [`ClassifierRecipe`] and [`LanguageRecipe`] take the steps of a run in their order, those that its config asks for.
-//! A [`Monitor`] follows them and may end each.
+//! [`ClassifierRecipe`] and [`LanguageRecipe`] perform the steps of a run that its config requests, in order. A
+//! [`Monitor`] follows them and can stop each of them.
 //!
 //! ```
-//! use birnn::{config::Config, fs::cache::Cache, recipe::ClassifierRecipe, train::InMemory};
+//! use birnn::{config::Config, fs::cache::Cache, recipe::ClassifierRecipe};
 //! use candle_core::Device;
 //!
-//! let overrides = [("train.epochs".to_owned(), "1".to_owned())];
-//! let config = Config::from_toml(None, &overrides)?;
+//! let mut config = Config::default(); // Its data are the bundled sample.
+//! config.train.epochs = 1;
 //! let recipe = ClassifierRecipe::begin(&config, &Cache::off(), &Device::Cpu, None, &mut ())?;
-//! let mut results = InMemory::default();
-//! recipe.train(&mut results, None, &mut ())?;
+//! let classifier = recipe.train_in_memory(&mut ())?;
+//! assert_eq!(classifier.labels().names(), ["negative", "positive"]);
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
@@ -25,32 +25,32 @@ pub use language::LanguageRecipe;
 pub use notes::grouped;
 pub use vectors::learn_noting;
 
-use crate::dataset::Progress;
+use crate::dataset::DatasetProgress;
 use crate::train::Observer;
 
 /// A step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Texts are read and become token ids: data, vocabulary, classes.
+    /// Texts are read and tokenised: data, vocabulary, classes.
     Data,
-    /// The vectors that the embeddings begin with are read or learnt.
+    /// The initial vectors of the embeddings are read or learnt.
     Vectors,
-    /// The values of a language model are taken over.
+    /// Parameters are initialised from a language model.
     Transfer,
-    /// Teachers give unlabelled texts their probabilities.
+    /// Teachers predict soft labels for the unlabelled texts.
     Teachers,
     /// The n-gram head is fitted.
     Ngrams,
-    /// The network learns.
+    /// The network is trained.
     Training,
 }
 
-/// Follows a run through all of its steps, and may end it; `()` does neither.
-pub trait Monitor: Progress + Observer {
-    /// A step begins.
+/// Follows all steps of a run and can stop it; `()` does nothing.
+pub trait Monitor: DatasetProgress + Observer {
+    /// Called when a step begins.
     fn begins(&mut self, step: Step);
 
-    /// So many tokens of all have been learnt from, while vectors are learnt.
+    /// Called while vectors are learnt, with the number of tokens processed and their total.
     fn vectors(&mut self, done: u64, total: u64);
 }
 

@@ -1,4 +1,4 @@
-//! Numbers in the lines that a run writes for people.
+//! Formatting of numbers in messages.
 
 /// A number with commas between groups of three digits.
 pub fn grouped(number: usize) -> String {

@@ -1,4 +1,4 @@
-//! Word vectors that the embeddings of a run begin with.
+//! Word vectors for initialising the embeddings.
 
 use super::Monitor;
 use super::notes::grouped;
@@ -9,7 +9,7 @@ use crate::vectors::{VectorTable, VectorsConfig, WordVectors, learn_vectors};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// Learns vectors from token ids and notes how it goes.
+/// Learns vectors from token ids and notes the progress.
 ///
 /// # Errors
 /// [`Error::Stopped`], or a config that cannot be used.
@@ -47,7 +47,7 @@ pub fn learn_noting(
     Ok(vectors)
 }
 
-/// Learns the vectors that the embeddings of a run begin with, over so many epochs.
+/// Learns the initial vectors of the embeddings, over this many epochs.
 ///
 /// # Errors
 /// As [`learn_noting`].

@@ -39,7 +39,7 @@ pub struct RnnCell {
 }
 
 impl RnnCell {
-    /// A cell with tanh, or with a rectifier.
+    /// A cell with tanh, or with ReLU.
     ///
     /// # Errors
     /// A parameter that the builder does not have in this shape.
@@ -59,7 +59,7 @@ impl RnnCell {
     /// The next hidden state [B, H] from the input [B, I] and the hidden state [B, H].
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Mismatched shapes.
     pub fn forward(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
         equations::rnn(x, h, &self.weights, self.rectifier)
     }
@@ -81,7 +81,7 @@ impl GruCell {
     /// The next hidden state [B, H] from the input [B, I] and the hidden state [B, H].
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Mismatched shapes.
     pub fn forward(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
         equations::gru(x, h, &self.0)
     }
@@ -103,7 +103,7 @@ impl LstmCell {
     /// The next state (`h`, `c`), [B, H] each, from the input [B, I] and the state.
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Mismatched shapes.
     pub fn forward(&self, x: &Tensor, h: &Tensor, c: &Tensor) -> Result<(Tensor, Tensor)> {
         equations::lstm(x, h, c, &self.0)
     }

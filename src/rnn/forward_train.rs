@@ -1,4 +1,4 @@
-//! Layers upon layers without a graph: forward, then backward once.
+//! Stacked layers without a graph: one forward pass, then one backward pass.
 
 use super::stack::{Recurrent, stacked};
 use crate::batch::packing::Packing;
@@ -8,10 +8,10 @@ use crate::rnn::kernels::{Layer, SavedActivations, State};
 use candle_core::{Tensor, TensorId};
 use std::sync::Arc;
 
-/// A stack that has run forward.
+/// A stack after its forward pass, with the saved activations.
 pub struct StackActivations<'a> {
     stack: &'a Recurrent,
-    /// From the bottom up, at least one.
+    /// The layers from the bottom up; at least one.
     layers: Vec<Box<dyn SavedActivations>>,
     /// The dropout on the output of each layer but the last.
     masks: Vec<Option<Mask>>,
@@ -21,9 +21,9 @@ pub struct StackActivations<'a> {
 pub type ParameterGradients = Vec<(TensorId, Tensor)>;
 
 impl Recurrent {
-    /// Runs the stack without a graph over packed rows [N, I], from states [L*D, B, H] in sorted order or from zeros,
-    /// and saves what its backward pass needs. Gradients do not reach the initial state, nor come from the final
-    /// one.
+    /// Runs the stack without a graph over packed rows [N, I], from an initial state [L*D, B, H] in sorted order or
+    /// from zeros, and saves the activations for the backward pass. Gradients do not flow into the initial state, nor
+    /// from the final one.
     ///
     /// # Errors
     /// Shapes that do not fit the packing or the parameters.
@@ -77,16 +77,16 @@ impl StackActivations<'_> {
     /// The state after the last step of each sequence, [L*D, B, H] in sorted order.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn state(&self) -> Result<State> {
         stacked(self.layers.iter().map(|layer| layer.state()))
     }
 
-    /// The gradients that follow from the output's, [N, D*H]: that of the input [N, I], if it is
-    /// wanted, and those of the parameters.
+    /// The gradients for a given gradient of the output [N, D*H]: that of the input [N, I], if requested, and those of
+    /// the parameters.
     ///
     /// # Errors
-    /// Another shape, or a failing tensor operation.
+    /// A wrong shape, or a failing tensor operation.
     pub fn backward(
         mut self,
         d_output: Tensor,
@@ -96,7 +96,7 @@ impl StackActivations<'_> {
         let mut gradient = Some(d_output);
         for (index, layer) in self.layers.into_iter().enumerate().rev() {
             let Some(d_output) = gradient.take() else {
-                let problem = format!("layer {} gave no gradient of its input", index + 1);
+                let problem = format!("layer {} returned no gradient of its input", index + 1);
                 return Err(Error::argument("kernel", problem));
             };
             let found = layer.backward(&d_output, index > 0 || input_wanted)?;

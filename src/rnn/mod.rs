@@ -2,7 +2,7 @@
 //!
 //! - [`Recurrent`]: RNN, GRU or LSTM; any number of layers, one or both directions, ragged batches.
 //! - [`RnnCell`], [`GruCell`], [`LstmCell`]: one step.
-//! - [`views`]: outputs and states split by layer and direction.
+//! - [`views`]: splits outputs and states by layer and direction.
 //!
 //! Shapes, with B sequences, T steps, I inputs, H hidden units, L layers, D directions:
 //!

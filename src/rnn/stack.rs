@@ -1,4 +1,4 @@
-//! Layers upon layers, each in one or both directions.
+//! Stacked layers, each in one or both directions.
 
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
@@ -14,11 +14,11 @@ use std::sync::Arc;
 pub struct RecurrentConfig {
     /// The recurrence.
     pub cell_type: CellType,
-    /// Features of the input, I.
+    /// Number of input features, I.
     pub input_size: usize,
-    /// Features of the hidden state, H.
+    /// Number of hidden units, H.
     pub hidden_size: usize,
-    /// Layers, each fed with the output of the one below, L.
+    /// Number of layers, each fed with the output of the one below, L.
     pub num_layers: usize,
     /// Whether the layers have the biases `bias_ih` and `bias_hh`.
     pub bias: bool,
@@ -53,9 +53,8 @@ impl RecurrentConfig {
 
 /// A stack of recurrent layers.
 ///
-/// Parameter names are PyTorch's: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then
-/// the same with `_reverse`, then `_l1` and so on; the default initial values as well, uniform in
-/// `±1/sqrt(hidden_size)`.
+/// The parameters have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then the same with
+/// `_reverse`, then `_l1` and so on; and PyTorch's default initial values, uniform in `±1/sqrt(hidden_size)`.
 #[derive(Debug, Clone)]
 pub struct Recurrent {
     /// By layer, then direction.
@@ -65,11 +64,11 @@ pub struct Recurrent {
     input_size: usize,
     batch_first: bool,
     pub(super) kernel: &'static dyn Kernel,
-    /// By layer, what the kernel made of constant weights.
+    /// By layer, the prepared form of constant weights.
     prepared: Vec<Option<Prepared>>,
 }
 
-/// PyTorch's initial values of recurrent layers.
+/// PyTorch's initialisation of recurrent layers.
 pub(super) fn uniform(hidden_size: usize) -> Init {
     let bound = 1.0 / (hidden_size as f64).sqrt();
     Init::Uniform {
@@ -82,8 +81,7 @@ impl Recurrent {
     /// Builds the stack from the builder's parameters, with the preferred kernel of its device.
     ///
     /// # Errors
-    /// A size of 0, a dropout outside [0, 1), or a parameter that the builder does not have in
-    /// the right shape.
+    /// A size of 0, a dropout outside [0, 1), or a parameter that the builder does not have in the expected shape.
     pub fn new(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
         for (argument, size) in [
             ("input_size", config.input_size),
@@ -140,7 +138,7 @@ impl Recurrent {
         })
     }
 
-    /// The same stack on another kernel, whose weights are then not [prepared](Self::prepared).
+    /// The same stack on another kernel; its weights are then not [prepared](Self::prepared).
     #[must_use]
     pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {
         self.kernel = kernel;
@@ -148,12 +146,12 @@ impl Recurrent {
         self
     }
 
-    /// The same stack, its weights brought into the form in which the kernel reads them: worth it
-    /// for many short passes with constant weights, of which later changes are not seen. Weights
-    /// that are variables are read as they are.
+    /// The same stack with its weights converted to the form that the kernel reads. This pays off for many short passes
+    /// with constant weights; later changes of the weights have no effect. Weights that are variables are not
+    /// converted.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn prepared(mut self) -> Result<Self> {
         for (prepared, weights) in self.prepared.iter_mut().zip(&self.layers) {
             *prepared = self.kernel.prepare(self.cell_type, weights)?;
@@ -168,14 +166,13 @@ impl Recurrent {
 
     /// Runs the stack over a padded batch.
     ///
-    /// `lengths` are the numbers of valid steps of the rows, in any order; without them every row
-    /// has all steps. What stands behind a row's end is ignored, and the output there is 0.
-    /// `initial` is the state before the first step (for the reverse direction: after the last
-    /// one), zeros if absent. Returns the output and the state after each row's last step; see the
-    /// [module's documentation](super) for shapes.
+    /// `lengths` are the numbers of valid steps of the rows, in any order; by default every row has all steps. Input
+    /// after a row's end is ignored, and the output there is 0. `initial` is the state before the first step (for the
+    /// reverse direction: after the last one), zeros if absent. Returns the output and the state after each row's last
+    /// step; see the [module's documentation](super) for shapes.
     ///
     /// # Errors
-    /// An input of another shape, a length of 0 or beyond T, an initial state of another shape.
+    /// An input of the wrong shape, a length of 0 or beyond T, or an initial state of the wrong shape.
     pub fn forward(
         &self,
         input: &Tensor,
@@ -235,8 +232,8 @@ impl Recurrent {
         self.forward_with_hook(input, packing, initial, phase, &mut |_, _| ())
     }
 
-    /// The same; `hook` is shown the output [N, D*H] and the last state [D, B, H] of each layer, from the
-    /// bottom up.
+    /// The same; `hook` is called with the output [N, D*H] and the last state [D, B, H] of each layer, from the bottom
+    /// up.
     ///
     /// # Errors
     /// As [`Recurrent::forward_packed`].
@@ -272,7 +269,7 @@ impl Recurrent {
         Ok((output, stacked(&states)?))
     }
 
-    /// Checks the shape of the state of all layers, [L*D, B, H].
+    /// Checks the shape of the initial state of all layers, [L*D, B, H].
     pub(super) fn check_initial(&self, initial: Option<&State>, packing: &Packing) -> Result<()> {
         let Some(state) = initial else {
             return Ok(());
@@ -287,7 +284,7 @@ impl Recurrent {
         }
     }
 
-    /// A layer's part, [D, B, H], of the state of all.
+    /// A layer's part, [D, B, H], of the state of all layers.
     pub(super) fn initial_of(
         &self,
         layer: usize,
@@ -301,7 +298,7 @@ impl Recurrent {
     }
 }
 
-/// The state of all layers, [L*D, B, H], from that of each, [D, B, H].
+/// The state of all layers, [L*D, B, H], from those of the layers, [D, B, H].
 pub(super) fn stacked<'a>(states: impl IntoIterator<Item = &'a State>) -> Result<State> {
     let states: Vec<&State> = states.into_iter().collect();
     let h: Vec<&Tensor> = states.iter().map(|state| &state.h).collect();
@@ -349,7 +346,7 @@ fn each(state: &State, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<State> {
     })
 }
 
-/// The way from a padded batch to packed rows and back.
+/// Conversion between a padded batch and packed rows.
 struct Padded {
     packing: Arc<Packing>,
     batch: usize,
@@ -358,8 +355,8 @@ struct Padded {
 }
 
 impl Padded {
-    /// The place of a step in the padded batch, its first two dimensions flattened.
-    fn place(&self, step: usize, position: usize) -> usize {
+    /// The index of a step in the padded batch, its first two dimensions flattened.
+    fn index(&self, step: usize, position: usize) -> usize {
         let row = self.packing.sorted_indices()[position];
         match self.batch_first {
             true => row * self.steps + step,
@@ -376,12 +373,12 @@ impl Padded {
             };
             return Ok(time_major.reshape((self.packing.rows(), width))?);
         }
-        let places = self.packing.iter();
-        let places: Vec<u32> = places
-            .map(|(step, row)| self.place(step, row) as u32)
+        let indices = self.packing.iter();
+        let indices: Vec<u32> = indices
+            .map(|(step, row)| self.index(step, row) as u32)
             .collect();
         let flat = input.reshape((self.batch * self.steps, width))?;
-        select_rows(&flat, places)
+        select_rows(&flat, indices)
     }
 
     fn unpack(&self, output: &Tensor) -> Result<Tensor> {
@@ -393,11 +390,11 @@ impl Padded {
                 false => time_major,
             });
         }
-        // One more row, of zeros, stands for every padded place.
+        // An additional row of zeros is used for all padding.
         let zeros = Tensor::zeros((1, width), output.dtype(), output.device())?;
         let mut rows = vec![self.packing.rows() as u32; self.batch * self.steps];
         for (step, position) in self.packing.iter() {
-            rows[self.place(step, position)] = self.packing.row(step, position) as u32;
+            rows[self.index(step, position)] = self.packing.row(step, position) as u32;
         }
         let flat = select_rows(&Tensor::cat(&[output, &zeros], 0)?, rows)?;
         Ok(match self.batch_first {

@@ -1,6 +1,6 @@
-//! Views that split what a bidirectional stack returns.
+//! Views that split the results of a bidirectional stack.
 //!
-//! The two halves are views of the same memory, nothing is copied. On a single step the split
+//! The two halves are views of the same memory; nothing is copied. For a single step the split
 //! output equals the split state of the last layer.
 
 use crate::error::{Error, Result};

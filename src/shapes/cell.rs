@@ -6,9 +6,9 @@ use super::{Part, Row};
 use crate::error::{Error, Result};
 use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
-use crate::rnn::kernels::{CellType, State};
+use crate::rnn::kernels::equations::{GruStep, LstmStep, PreActivations};
+use crate::rnn::kernels::{CellType, DirectionWeights, State};
 use candle_core::{Device, Tensor};
-use candle_nn::ops::sigmoid;
 
 /// A step that shows its tensors as it goes.
 struct Step<'a> {
@@ -62,67 +62,63 @@ impl Step<'_> {
         });
 
         let all = names.join(", ");
-        let from_input = self.product(&x, "ih")?;
-        let why = format!("what the token says, for {all} side by side");
-        self.show("x W_ih + b_ih", &from_input, stacked(), why);
-        let from_hidden = self.product(&h, "hh")?;
-        let why = format!("what the state says, for {all} side by side");
-        self.show("h W_hh + b_hh", &from_hidden, stacked(), why);
-
-        let width = self.model.num_hiddens;
-        let part = |tensor: &Tensor, gate: usize| tensor.narrow(1, gate * width, width);
-        let sum = |gate: usize| part(&from_input, gate)? + part(&from_hidden, gate)?;
+        let pre = PreActivations::new(&x, &h, &self.weights()?)?;
+        let why = format!("what the token contributes to {all}, side by side");
+        self.show("x W_ih + b_ih", &pre.input, stacked(), why);
+        let why = format!("what the state contributes to {all}, side by side");
+        self.show("h W_hh + b_hh", &pre.hidden, stacked(), why);
         match (self.model.cell, c) {
             (CellType::RnnRelu, _) => {
                 let why = "the sum of both where it is above 0: output and next state";
-                Ok(self.unit("h", sum(0)?.relu()?, why))
-            }
-            (CellType::Gru, _) => {
-                let why = "reset gate, 0 to 1: how much of the state n may see";
-                let r = self.unit("r", sigmoid(&sum(0)?)?, why);
-                let why = "update gate, 0 to 1: how much of the state stays";
-                let z = self.unit("z", sigmoid(&sum(1)?)?, why);
-                let n = (part(&from_input, 2)? + (r * part(&from_hidden, 2)?)?)?.tanh()?;
-                let why = "new state, -1 to 1: tanh(x W_in + b_in + r * (h W_hn + b_hn))";
-                let n = self.unit("n", n, why);
-                let next = ((&n - (&z * &n)?)? + (z * h)?)?;
-                let why = "(1 - z) * n + z * h before: output and next state";
-                Ok(self.unit("h", next, why))
-            }
-            (CellType::Lstm, Some(c)) => {
-                let why = "input gate, 0 to 1: how much of g enters the cell";
-                let i = self.unit("i", sigmoid(&sum(0)?)?, why);
-                let why = "forget gate, 0 to 1: how much of the cell stays";
-                let f = self.unit("f", sigmoid(&sum(1)?)?, why);
-                let g = self.unit("g", sum(2)?.tanh()?, "cell input, -1 to 1: what may enter");
-                let why = "output gate, 0 to 1: how much of the cell is seen";
-                let o = self.unit("o", sigmoid(&sum(3)?)?, why);
-                let why = "f * c before + i * g: the memory, which only sums change";
-                let c = self.unit("c", ((f * c)? + (i * g)?)?, why);
-                let why = "o * tanh(c): output and next state";
-                Ok(self.unit("h", (o * c.tanh()?)?, why))
-            }
-            (CellType::Lstm, None) => {
-                Err(Error::argument("state", "an LSTM needs a cell beside h"))
+                Ok(self.unit("h", pre.rnn(true)?, why))
             }
             (CellType::RnnTanh, _) => {
                 let why = "tanh of the sum of both: output and next state";
-                Ok(self.unit("h", sum(0)?.tanh()?, why))
+                Ok(self.unit("h", pre.rnn(false)?, why))
+            }
+            (CellType::Gru, _) => Ok(self.gru(pre.gru(&h)?)),
+            (CellType::Lstm, Some(c)) => Ok(self.lstm(pre.lstm(&c)?)),
+            (CellType::Lstm, None) => {
+                Err(Error::argument("state", "an LSTM needs a cell beside h"))
             }
         }
     }
 
-    /// The product of an input [B, ..] with the weights of a kind, `ih` or `hh`, and their bias.
-    fn product(&self, input: &Tensor, kind: &str) -> Result<Tensor> {
-        let weight = self
-            .parameters
-            .needed(&format!("encoder.weight_{kind}_l0"))?;
-        let product = input.matmul(&weight.t()?)?;
-        if !self.model.bias {
-            return Ok(product);
-        }
-        let bias = self.parameters.needed(&format!("encoder.bias_{kind}_l0"))?;
-        Ok(product.broadcast_add(&bias)?)
+    fn gru(&mut self, step: GruStep) -> Tensor {
+        let why = "reset gate, 0 to 1: how much of the state n may see";
+        self.unit("r", step.r, why);
+        let why = "update gate, 0 to 1: how much of the state stays";
+        self.unit("z", step.z, why);
+        let why = "new state, -1 to 1: tanh(x W_in + b_in + r * (h W_hn + b_hn))";
+        self.unit("n", step.n, why);
+        let why = "(1 - z) * n + z * h before: output and next state";
+        self.unit("h", step.h, why)
+    }
+
+    fn lstm(&mut self, step: LstmStep) -> Tensor {
+        let why = "input gate, 0 to 1: how much of g enters the cell";
+        self.unit("i", step.i, why);
+        let why = "forget gate, 0 to 1: how much of the cell stays";
+        self.unit("f", step.f, why);
+        self.unit("g", step.g, "cell input, -1 to 1: what may enter");
+        let why = "output gate, 0 to 1: how much of the cell is seen";
+        self.unit("o", step.o, why);
+        let why = "f * c before + i * g: the memory, which only sums change";
+        self.unit("c", step.c, why);
+        self.unit("h", step.h, "o * tanh(c): output and next state")
+    }
+
+    /// The parameters of the first layer's forward direction.
+    fn weights(&self) -> Result<DirectionWeights> {
+        let get = |name: &str| self.parameters.needed(&format!("encoder.{name}_l0"));
+        Ok(DirectionWeights {
+            input: get("weight_ih")?,
+            hidden: get("weight_hh")?,
+            bias: match self.model.bias {
+                true => Some((get("bias_ih")?, get("bias_hh")?)),
+                false => None,
+            },
+        })
     }
 }
 
@@ -131,7 +127,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::rng::normal_tensor;
-    use crate::rnn::kernels::{DirectionWeights, equations};
+    use crate::rnn::kernels::equations;
     use crate::train::classifier::initial_model;
 
     #[test]

@@ -1,37 +1,37 @@
-//! Dimensions as people write them: `4*num_hiddens`.
+//! Dimensions in symbols: `4*num_hiddens`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A number that shapes are made of.
+/// A quantity that determines shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Symbol {
-    /// Texts in the batch.
+    /// Number of texts in the batch.
     Batch,
-    /// Tokens of all texts of the batch, without padding.
+    /// Number of tokens of all texts of the batch, without padding.
     Tokens,
-    /// Tokens of the longest text.
+    /// Number of tokens of the longest text.
     Steps,
-    /// Rows of the embedding table.
+    /// Number of rows of the embedding table.
     Vocabulary,
-    /// Rows of the embedding table that the batch uses.
+    /// Number of rows of the embedding table that the batch uses.
     UsedRows,
-    /// Features of an embedded token.
+    /// Number of features of an embedded token.
     EmbeddingSize,
-    /// Hidden units of a direction.
+    /// Number of hidden units per direction.
     NumHiddens,
-    /// Recurrent layers.
+    /// Number of recurrent layers.
     NumLayers,
-    /// Directions: 1, or 2.
+    /// Number of directions: 1 or 2.
     Directions,
-    /// Classes.
+    /// Number of classes.
     Classes,
-    /// N-grams that have a score.
+    /// Number of n-grams with a score.
     Features,
 }
 
 impl Symbol {
-    /// The name for people.
+    /// The display name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Batch => "batch",
@@ -49,7 +49,7 @@ impl Symbol {
     }
 }
 
-/// What the symbols stand for in one run.
+/// The values of the symbols in one run.
 pub type Values = BTreeMap<Symbol, usize>;
 
 /// A dimension: a number times symbols.
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dimensions_are_written_and_worked_out() {
+    fn dimensions_are_formatted_and_evaluated() {
         let values: Values = [(Symbol::NumHiddens, 5), (Symbol::NumLayers, 2)].into();
         for (dim, text, value) in [
             (Dim::from(Symbol::NumHiddens), "num_hiddens", Some(5)),

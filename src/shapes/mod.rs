@@ -1,9 +1,9 @@
-//! The shape of every tensor of a model, out of a real run: what each is for, why it is as large as it is.
+//! The shape of every tensor of a model, from a real run, with its purpose and the reason for its size.
 //!
-//! [`Walk::new`] builds the model of a config with random weights and runs it over some texts: forward as
-//! in prediction, then a step of training, and, if wanted, one step inside a cell. Each tensor that comes by
-//! is a [`Row`]: its name, its shape in symbols ([`Dim`]) and as it was found, and one line of why. Both
-//! shapes are there, so that each can be held against the other.
+//! [`Walk::new`] builds the model of a config with random weights and runs it on some texts: forward as in prediction,
+//! then a training step, and optionally one step inside a cell. Each tensor becomes a [`Row`]: its name, its shape in
+//! symbols ([`Dim`]) and as observed, and one line of explanation. The symbolic shape can be checked against the
+//! observed one.
 
 mod cell;
 mod dim;
@@ -19,23 +19,23 @@ pub use picture::svg;
 
 use candle_core::Tensor;
 
-/// What a row belongs to, in the order of the walk.
+/// The part of the walk to which a row belongs, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// What is learnt and stored.
+    /// The trained and stored parameters.
     Parameters,
     /// A forward pass of prediction.
     Prediction,
-    /// How outputs and states split by layer and direction.
+    /// Outputs and states split by layer and direction.
     Views,
-    /// What a step of training adds.
+    /// The additional tensors of a training step.
     Training,
     /// One step inside the first layer's forward cell.
     Cell,
 }
 
 impl Part {
-    /// All parts, in their order.
+    /// All parts, in order.
     pub const ALL: [Self; 5] = [
         Self::Parameters,
         Self::Prediction,
@@ -44,7 +44,7 @@ impl Part {
         Self::Cell,
     ];
 
-    /// The headline for people.
+    /// The headline for display.
     pub fn title(self) -> &'static str {
         match self {
             Self::Parameters => "Parameters",
@@ -55,7 +55,7 @@ impl Part {
         }
     }
 
-    /// The name for machines.
+    /// The name in machine-readable output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Parameters => "parameters",
@@ -70,15 +70,15 @@ impl Part {
 /// A tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What it belongs to.
+    /// The part to which it belongs.
     pub part: Part,
-    /// Its name, for parameters the one in the file of the weights.
+    /// Its name; for a parameter the name in the file of weights.
     pub name: String,
     /// Its shape in symbols.
     pub symbolic: Vec<Dim>,
-    /// Its shape as it was found.
+    /// Its observed shape.
     pub actual: Vec<usize>,
-    /// Why it is there, and of this shape.
+    /// Its purpose, and the reason for its shape.
     pub why: String,
 }
 
@@ -99,13 +99,13 @@ impl Row {
         }
     }
 
-    /// The shape in symbols as text: `(tokens, 4*num_hiddens)`.
+    /// The symbolic shape as text: `(tokens, 4*num_hiddens)`.
     pub fn symbolic_text(&self) -> String {
         let dims: Vec<String> = self.symbolic.iter().map(Dim::to_string).collect();
         format!("({})", dims.join(", "))
     }
 
-    /// The shape as it was found as text: `(7, 400)`.
+    /// The observed shape as text: `(7, 400)`.
     pub fn actual_text(&self) -> String {
         let dims: Vec<String> = self.actual.iter().map(usize::to_string).collect();
         format!("({})", dims.join(", "))
@@ -116,7 +116,7 @@ impl Row {
         self.actual.iter().product()
     }
 
-    /// Whether the shape in symbols is that which was found.
+    /// Whether the symbolic shape agrees with the observed one.
     pub fn agrees(&self, values: &Values) -> bool {
         let symbolic = self.symbolic.iter().map(|dim| dim.value(values));
         symbolic.eq(self.actual.iter().map(|&size| Some(size)))

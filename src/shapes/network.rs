@@ -16,21 +16,21 @@ use crate::train::classifier::{LabelledBatch, Learner, initial_model};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::softmax;
 
-/// Every tensor of a model on its way over some texts.
+/// Every tensor of a model in a run on some texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk {
-    /// What the symbols stand for.
+    /// The values of the symbols.
     pub values: Values,
-    /// The tensors, in the order in which they come.
+    /// The tensors, in order of computation.
     pub rows: Vec<Row>,
 }
 
 impl Walk {
-    /// Builds the model of a config for a vocabulary and some classes, and runs it over the token lists
-    /// of some texts, none of them empty; with `steps` also one step inside a cell.
+    /// Builds the model of a config for a vocabulary and a number of classes, and runs it on the token lists of some
+    /// texts, none of them empty; with `steps` also one step inside a cell.
     ///
     /// # Errors
-    /// A config that cannot be used, no texts, or a token that is not in the vocabulary.
+    /// A config that cannot be used, no texts, or a token id outside the vocabulary.
     pub fn new(
         config: &Config,
         vocabulary: usize,
@@ -69,7 +69,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// The rows of a part, in their order.
+    /// The rows of a part, in order.
     pub fn part(&self, part: Part) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.part == part)
     }
@@ -92,7 +92,7 @@ impl Walk {
 
     fn parameters(&mut self, config: &Config, parameters: &Parameters) {
         let mut all: Vec<_> = parameters.iter().collect();
-        all.sort_by_key(|(name, _)| symbols::place(name));
+        all.sort_by_key(|(name, _)| symbols::sort_key(name));
         for (name, var) in all {
             let described = symbols::parameter(&config.model, name);
             self.add(Part::Parameters, name, var, described);
@@ -114,8 +114,7 @@ impl Walk {
         // Without gradients, as in prediction.
         let model = BiRnn::new(&config.model, vocabulary, classes, parameters.detached())?;
         let ids = batch.ids(&Device::Cpu)?;
-        let why =
-            "the number of each token in the vocabulary, step by step, the longest text first";
+        let why = "the id of each token, step by step, the longest text first";
         self.add(
             Part::Prediction,
             "ids",
@@ -138,7 +137,7 @@ impl Walk {
         Ok(())
     }
 
-    /// The outputs as PyTorch's layers give them.
+    /// The outputs in PyTorch's layout.
     fn views(&mut self, config: &Config, parameters: &Parameters, batch: &Batch) -> Result<()> {
         use Symbol::{
             Batch as B, Directions as D, EmbeddingSize, NumHiddens as H, NumLayers as L, Steps,
@@ -165,13 +164,13 @@ impl Walk {
             "input",
             &input,
             vec![B.into(), Steps.into(), EmbeddingSize.into()],
-            "embedded tokens of texts padded to the longest, as PyTorch takes them (batch_first)",
+            "embedded tokens of texts padded to the longest, as in PyTorch (batch_first)",
         );
         add(
             "output",
             &output,
             vec![B.into(), Steps.into(), Dim::new(1, &[D, H])],
-            "the last layer's h of every step; 0 behind the end of a text",
+            "the last layer's h of every step; 0 after the end of a text",
         );
         add(
             "output by direction",
@@ -185,7 +184,7 @@ impl Walk {
             "h_n",
             &state.h,
             stacked(),
-            "the last h: layer 0 forward, layer 0 reverse, layer 1 forward, ...",
+            "the final h: layer 0 forward, layer 0 reverse, layer 1 forward, ...",
         );
         add(
             "h_n by layer and direction",
@@ -198,7 +197,7 @@ impl Walk {
                 "c_n",
                 c,
                 stacked(),
-                "the last memory cells, in the same order",
+                "the final cell states, in the same order",
             );
             add(
                 "c_n by layer and direction",
@@ -210,7 +209,7 @@ impl Walk {
         Ok(())
     }
 
-    /// A step of training: as the trainer takes it.
+    /// A training step as performed by the trainer.
     fn training(
         &mut self,
         config: &Config,
@@ -241,7 +240,7 @@ impl Walk {
         let step = LabelledBatch::new(texts, &labels, 0)?;
         let (gradients, _) = learner.gradients(&[step])?;
         let mut all: Vec<_> = gradients.iter().collect();
-        all.sort_by_key(|(name, _)| symbols::place(name));
+        all.sort_by_key(|(name, _)| symbols::sort_key(name));
         for (name, gradient) in all {
             let (tensor, by_rows) = match gradient {
                 Gradient::Dense(tensor) => (tensor, false),
@@ -261,11 +260,11 @@ impl Walk {
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix("moments/")?, tensor)))
             .collect();
-        all.sort_by_key(|(name, _)| symbols::place(name));
+        all.sort_by_key(|(name, _)| symbols::sort_key(name));
         for (name, tensor) in all {
             let mut shape: Vec<Dim> = vec![2.into()];
             shape.extend(symbols::parameter(&config.model, name).0);
-            let why = "AdamW's running means of the gradient and of its square".to_owned();
+            let why = "AdamW's moving averages of the gradient and of its square".to_owned();
             let name = format!("moments of {name}");
             self.add(Part::Training, name, tensor, (shape, why));
         }

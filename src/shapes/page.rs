@@ -1,12 +1,11 @@
-//! A page with the picture of a network and all its tensors.
+//! A page with the diagram of a network and all its tensors.
 
 use super::network::Walk;
 use super::picture::{escaped, svg};
 use super::{Part, Row};
 use crate::models::classifier::ModelConfig;
 
-/// An HTML page about the model that was walked over, with its [picture](svg()) over the tokens of its
-/// first text.
+/// An HTML page about the model of a walk, with its [diagram](svg()) for the tokens of its first text.
 pub fn html(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
     let mut page = String::from(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Shapes</title>\n<style>\n\
@@ -35,7 +34,7 @@ pub fn html(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
     page + &format!("<p>{}</p>\n</body></html>\n", summary(walk))
 }
 
-/// How many numbers there are, and how much memory they take in single precision.
+/// The number of parameters, and their memory in single precision.
 pub fn summary(walk: &Walk) -> String {
     let megabytes = |numbers: usize| (numbers * size_of::<f32>()) as f64 / 1e6;
     let parameters = walk.elements(Part::Parameters);

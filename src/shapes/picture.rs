@@ -60,18 +60,7 @@ pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
             picture.label(first + 1, &format!("layer {layer}, reverse"), "h_n", hidden);
             here = vec![(first, -ASIDE), (first + 1, ASIDE)];
         }
-        for column in 0..columns.len() {
-            for (direction, &(level, _)) in here.iter().enumerate() {
-                let name = ["forward", "reverse"][direction];
-                picture.cell(column, level, name, name);
-                if column > 0 {
-                    picture.along(column - 1, level, direction == 1);
-                }
-                for &output in &outputs {
-                    picture.up(column, output, level);
-                }
-            }
-        }
+        picture.layer(&here, &outputs);
         outputs = here;
     }
     let pooled = levels - 2;
@@ -82,15 +71,7 @@ pub fn svg(walk: &Walk, config: &ModelConfig, tokens: &[String]) -> String {
         "pooled",
         walk.row(Part::Prediction, "pooled"),
     );
-    for column in 0..columns.len() {
-        let place = (column == 0, column + 1 == columns.len());
-        for (direction, &output) in outputs.iter().enumerate() {
-            let mut kinds = config.pooling.iter();
-            if kinds.any(|kind| is_read(*kind, direction == 1, place)) {
-                picture.up(column, output, pooled);
-            }
-        }
-    }
+    picture.pooling(&config.pooling, &outputs, pooled);
     picture.wide(pooled + 1, "decoder", "logits");
     picture.label(
         pooled + 1,
@@ -231,6 +212,36 @@ impl Picture {
                 escaped(&row.symbolic_text()),
                 row.actual_text()
             ));
+        }
+    }
+
+    /// The cells of a layer at the levels of its directions, and arrows to them: from the step before, and from
+    /// the outputs below. An output is a level and how far from the middle of the column it leaves.
+    fn layer(&mut self, directions: &[(usize, isize)], outputs: &[(usize, isize)]) {
+        for column in 0..self.columns {
+            for (direction, &(level, _)) in directions.iter().enumerate() {
+                let name = ["forward", "reverse"][direction];
+                self.cell(column, level, name, name);
+                if column > 0 {
+                    self.along(column - 1, level, direction == 1);
+                }
+                for &output in outputs {
+                    self.up(column, output, level);
+                }
+            }
+        }
+    }
+
+    /// Arrows to the pooled vector from the outputs of the directions that it is made of.
+    fn pooling(&mut self, kinds: &[Pooling], outputs: &[(usize, isize)], level: usize) {
+        for column in 0..self.columns {
+            let place = (column == 0, column + 1 == self.columns);
+            for (direction, &output) in outputs.iter().enumerate() {
+                let mut kinds = kinds.iter();
+                if kinds.any(|kind| is_read(*kind, direction == 1, place)) {
+                    self.up(column, output, level);
+                }
+            }
         }
     }
 

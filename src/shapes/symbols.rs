@@ -1,4 +1,4 @@
-//! The shapes of a config's tensors in symbols, and why they are there.
+//! The symbolic shapes of a config's tensors, with explanations.
 
 use super::dim::{Dim, Symbol};
 use crate::models::classifier::{Activation, EMBEDDING, ModelConfig};
@@ -9,10 +9,10 @@ use Symbol::{
     Batch, Classes, Directions, EmbeddingSize, Features, NumHiddens, Tokens, UsedRows, Vocabulary,
 };
 
-/// A shape in symbols, and why.
+/// A symbolic shape and its explanation.
 pub(super) type Described = (Vec<Dim>, String);
 
-/// The gates of a cell_type, in the order in which they are stacked.
+/// The gates of a cell type, in the order in which they are stacked.
 pub(super) fn gates(cell_type: CellType) -> &'static [&'static str] {
     match cell_type {
         CellType::Lstm => &["i", "f", "g", "o"],
@@ -21,7 +21,7 @@ pub(super) fn gates(cell_type: CellType) -> &'static [&'static str] {
     }
 }
 
-/// The gates of a cell_type in words.
+/// The gates of a cell type in words.
 fn gate_names(cell_type: CellType) -> &'static str {
     match cell_type {
         CellType::Lstm => "gates i, f, g, o: input, forget, cell input, output",
@@ -35,7 +35,7 @@ fn output_width() -> Dim {
     Dim::new(1, &[Directions, NumHiddens])
 }
 
-/// The features that the decoder sees, as a multiple of `num_hiddens`, and how they come about.
+/// The number of features that the decoder reads, as a multiple of `num_hiddens`, and its explanation.
 fn pooled(config: &ModelConfig) -> (Dim, String) {
     let factor = config.pooled_size() / config.num_hiddens;
     let directions = match config.directions() {
@@ -44,7 +44,7 @@ fn pooled(config: &ModelConfig) -> (Dim, String) {
     };
     let of = |kind: &Pooling| match kind {
         Pooling::Ends => "first and last step",
-        Pooling::Final => "the state where each direction ends",
+        Pooling::Final => "the final state of each direction",
         Pooling::Mean => "mean over the steps",
         Pooling::Max => "maximum over the steps",
     };
@@ -53,9 +53,8 @@ fn pooled(config: &ModelConfig) -> (Dim, String) {
     (Dim::new(factor, &[NumHiddens]), why)
 }
 
-/// Where a parameter stands among all: as the tokens pass through them, and within a layer as PyTorch
-/// lists them.
-pub(super) fn place(name: &str) -> (usize, String, usize) {
+/// The sort key of a parameter: the order in which the tokens pass through them, and within a layer PyTorch's order.
+pub(super) fn sort_key(name: &str) -> (usize, String, usize) {
     let module = ["embedding", "encoder", "decoder", "ngrams"];
     let module = module.iter().position(|module| name.starts_with(module));
     let kinds = [
@@ -67,7 +66,7 @@ pub(super) fn place(name: &str) -> (usize, String, usize) {
         ".bias",
     ];
     let kind = kinds.iter().position(|kind| name.contains(kind));
-    // `l0`, `l0_reverse`, `l1`: of more than ten layers `l10` comes after `l9`.
+    // `l0`, `l0_reverse`, `l1`: sorted by number, so that `l10` comes after `l9`.
     let layer = name.rsplit_once("_l").map_or("", |(_, layer)| layer);
     let (number, reverse) = layer.split_once('_').unwrap_or((layer, ""));
     let layer = format!("{number:0>4}{reverse}");
@@ -80,15 +79,15 @@ pub(super) fn parameter(config: &ModelConfig, name: &str) -> Described {
     match name {
         EMBEDDING => (
             vec![Vocabulary.into(), EmbeddingSize.into()],
-            "a row of numbers for each token of the vocabulary".to_owned(),
+            "a row for each token of the vocabulary".to_owned(),
         ),
         NGRAM_KEYS => (
             vec![Features.into(), 2.into()],
-            "which n-gram has which row: 48 bits of its hash, in two halves".to_owned(),
+            "the n-gram of each row: 48 bits of its hash, in two halves".to_owned(),
         ),
         NGRAMS => (
             vec![Features.into(), Classes.into()],
-            "what each n-gram adds to each class".to_owned(),
+            "the score of each n-gram for each class".to_owned(),
         ),
         "decoder.weight" => (vec![Classes.into(), pooled], pooled_why),
         "decoder.bias" => (vec![Classes.into()], "one number for each class".to_owned()),
@@ -100,7 +99,7 @@ pub(super) fn parameter(config: &ModelConfig, name: &str) -> Described {
 fn of_encoder(config: &ModelConfig, name: &str) -> Described {
     let stacked = Dim::new(gates(config.cell).len(), &[NumHiddens]);
     let end = match name.ends_with("_reverse") {
-        true => ", from the end",
+        true => ", in reverse",
         false => "",
     };
     let gates = gate_names(config.cell);
@@ -118,7 +117,7 @@ fn of_encoder(config: &ModelConfig, name: &str) -> Described {
             format!("from {what} to the {gates}{end}"),
         )
     } else if name.contains("weight_hh") {
-        let why = format!("from the hidden state of the step before to the {gates}{end}");
+        let why = format!("from the previous hidden state to the {gates}{end}");
         (vec![stacked, NumHiddens.into()], why)
     } else {
         (
@@ -128,7 +127,7 @@ fn of_encoder(config: &ModelConfig, name: &str) -> Described {
     }
 }
 
-/// What a forward pass makes.
+/// The tensors of a forward pass.
 pub(super) fn stage(config: &ModelConfig, stage: Activation) -> (String, Described) {
     let (pooled, pooled_why) = pooled(config);
     let state = || vec![Directions.into(), Batch.into(), NumHiddens.into()];
@@ -149,12 +148,12 @@ pub(super) fn stage(config: &ModelConfig, stage: Activation) -> (String, Describ
         Activation::Hidden(layer) => (
             format!("h_n of layer {layer}"),
             state(),
-            "h where each direction ends: the last step, for reverse the first".to_owned(),
+            "the final h of each direction: of the last step, for reverse of the first".to_owned(),
         ),
         Activation::Cell(layer) => (
             format!("c_n of layer {layer}"),
             state(),
-            "the memory cell at the same places".to_owned(),
+            "the cell state of the same steps".to_owned(),
         ),
         Activation::Pooled => ("pooled".to_owned(), vec![Batch.into(), pooled], pooled_why),
         Activation::NgramScores => (
@@ -175,15 +174,15 @@ pub(super) fn stage(config: &ModelConfig, stage: Activation) -> (String, Describ
     (name, (shape, why))
 }
 
-/// The gradient of a parameter, all of it or of the rows that a batch uses.
+/// The gradient of a parameter: of the whole tensor or of the rows that a batch uses.
 pub(super) fn gradient(config: &ModelConfig, name: &str, by_rows: bool) -> Described {
     match by_rows {
         true => (
             vec![UsedRows.into(), EmbeddingSize.into()],
-            "only of the rows that the batch uses: the others have none".to_owned(),
+            "only for the rows that the batch uses; the others have none".to_owned(),
         ),
         false => {
-            let why = "as the parameter: the optimizer subtracts a multiple of it";
+            let why = "the shape of the parameter, from which the optimizer subtracts its update";
             (parameter(config, name).0, why.to_owned())
         }
     }

@@ -1,4 +1,4 @@
-//! What the tokens are: the settings of the text stage.
+//! The settings of the text stage: the kind of tokens and their number.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -6,23 +6,23 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The largest number of tokens that a tokenizer may have: 2^24, about 16.8 million. Ids lie
-/// below it.
+/// The largest number of tokens that a tokenizer may have: 2^24, about 16.8 million. Ids are
+/// smaller than it.
 pub const MAX_VOCABULARY: usize = 1 << 24;
 
-/// What the tokens are.
+/// The kind of tokens.
 ///
 /// Written as one string: `"word"`, `"bpe"`, `"character"`, or the path of a `tokenizer.json`
 /// (a string that ends in `.json` or holds a `/` or `\`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum TokenKind {
-    /// Words and punctuation marks, the most frequent ones of the training texts. For languages
+    /// Words and punctuation marks: the most frequent ones of the training texts. For languages
     /// that put spaces between words.
     #[default]
     Word,
-    /// Pieces of words, learnt by byte-pair encoding over characters. For any language, and for
-    /// texts whose rare words matter.
+    /// Subwords, learnt by byte-pair encoding over characters. For any language, and for texts
+    /// whose rare words matter.
     Bpe,
     /// Single characters. For any language; sequences are long.
     Character,
@@ -84,12 +84,12 @@ pub enum Truncate {
     Head,
     /// The last ones.
     Tail,
-    /// Both ends in equal shares; of an odd number the beginning gets one more.
+    /// Both ends in equal shares; the beginning gets one more if the number is odd.
     Middle,
 }
 
 impl Truncate {
-    /// Shortens `ids` to at most `max_tokens`; 0 stands for no limit.
+    /// Shortens `ids` to at most `max_tokens`; 0 means no limit.
     pub(super) fn apply(self, ids: &mut Vec<u32>, max_tokens: usize) {
         let length = ids.len();
         if max_tokens == 0 || length <= max_tokens {
@@ -110,18 +110,18 @@ impl Truncate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextConfig {
-    /// What the tokens are.
+    /// The kind of tokens.
     pub tokenizer: TokenKind,
-    /// The most tokens that training may put into the vocabulary, `<pad>` and `<unk>` included.
+    /// The maximum vocabulary size in training, `<pad>` and `<unk>` included.
     pub vocabulary_size: usize,
-    /// Words, characters and pairs of pieces that occur less often in the training texts are left
+    /// Words, characters and pairs of subwords that occur less often in the training texts are left
     /// out of the vocabulary.
     pub min_frequency: u64,
-    /// Whether training puts "write everything in lower case" into the tokenizer.
+    /// Whether training makes the tokenizer convert all text to lower case.
     pub lowercase: bool,
-    /// The most tokens of one text that are used; 0 stands for no limit.
+    /// The maximum number of tokens used of one text; 0 means no limit.
     pub max_tokens: usize,
-    /// Which tokens are kept of a text that has more.
+    /// Which tokens of a longer text are kept.
     pub truncate: Truncate,
 }
 
@@ -139,10 +139,10 @@ impl Default for TextConfig {
 }
 
 impl TextConfig {
-    /// Refuses values that no tokenizer can be trained with.
+    /// Refuses settings with which no tokenizer can be trained.
     ///
     /// # Errors
-    /// A vocabulary without room for a token beside `<pad>` and `<unk>`, or one beyond
+    /// A vocabulary without room for a token besides `<pad>` and `<unk>`, or one beyond
     /// [`MAX_VOCABULARY`].
     pub fn validate(&self) -> Result<()> {
         if (3..=MAX_VOCABULARY).contains(&self.vocabulary_size) {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_cannot_be_are_refused() {
+    fn impossible_sizes_are_refused() {
         let sized = |vocabulary_size| TextConfig {
             vocabulary_size,
             ..TextConfig::default()

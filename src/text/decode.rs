@@ -1,19 +1,19 @@
-//! From token ids back to a text that reads well; what the tokenizer has dropped does not come back.
+//! From token ids back to readable text; what the tokenizer dropped is not restored.
 
 use super::{Engine, TextEncoder};
 use crate::error::Result;
 
-/// What stands without a space before it.
+/// Tokens without a space before them.
 const CLINGS_BEFORE: [&str; 17] = [
     ".", ",", "!", "?", ";", ":", ")", "]", "}", "%", "n't", "'s", "'m", "'d", "'ll", "'re", "'ve",
 ];
 
-/// What stands without a space behind it.
+/// Tokens without a space after them.
 const CLINGS_BEHIND: [&str; 4] = ["(", "[", "{", "$"];
 
 impl TextEncoder {
-    /// The text of some tokens. Ids that are not in the vocabulary are left out. Between words there are
-    /// spaces, but not before most punctuation marks nor before endings such as `n't`.
+    /// The text of a list of tokens. Ids that are not in the vocabulary are left out. Words are separated by spaces,
+    /// except before most punctuation marks and before endings such as `n't`.
     ///
     /// # Errors
     /// A tokenizer read from a file fails on these ids.
@@ -30,7 +30,7 @@ impl TextEncoder {
         })
     }
 
-    /// Whether every token but those in angle brackets is a single character.
+    /// Whether every token, except those in angle brackets, is a single character.
     fn is_of_characters(&self) -> bool {
         let is_one =
             |(token, _): &(String, u32)| token.chars().nth(1).is_none() || token.starts_with('<');
@@ -71,7 +71,7 @@ mod tests {
         let lower = "i don't mind (really), it's fine! ok?";
         assert_eq!(round_trip(TokenKind::Word, text), lower);
         assert_eq!(round_trip(TokenKind::Character, text), lower);
-        // Pieces of words know of spaces only where words begin.
+        // Subwords imply spaces only where words begin.
         let words = "it was the best of times it was the worst of times";
         assert_eq!(round_trip(TokenKind::Bpe, words), words);
     }

@@ -1,31 +1,31 @@
-//! From text to token ids: the second station of the flow, and the only place that knows of the
+//! From text to token ids: the second stage of the pipeline, and the only module that uses the
 //! `tokenizers` crate.
 //!
-//! A [`TextEncoder`] is trained on texts or read from a Hugging Face `tokenizer.json`, and is
-//! saved as one. Everything that happens to a text stands in that file, so any tool that reads
-//! the format gives the same ids; only [`TextConfig::max_tokens`] is applied on top.
+//! A [`TextEncoder`] is trained on texts or read from a Hugging Face `tokenizer.json`, and is saved
+//! as one. That file describes all processing of a text, so any tool that reads the format produces
+//! the same ids; only [`TextConfig::max_tokens`] is applied on top.
 //!
 //! # What a trained tokenizer does
 //! 1. `<br>`, `<br/>` and `<br />`, in any case, become a space; the typographic apostrophe `’`
 //!    becomes `'`; Unicode is composed (NFC); letters become lower case if so configured.
-//! 2. *Words*: letters, marks, digits and underscores that stand together are a word, and so are
-//!    such words with an apostrophe between letters (`o'toole`); only the endings
-//!    `n't 's 'm 'd 'll 're 've` become tokens of their own (`do` `n't`, `it` `'s`), as in the
-//!    Penn Treebank and the common pretrained vectors. Any other character that is not white
-//!    space is a token by itself, together with its variation selector and with what a zero-width
-//!    joiner ties to it (an emoji of several parts is one token).
-//! 3. *Pieces of words* (BPE): as words, then each one is marked with a leading `▁` and cut
-//!    into the learnt pieces.
+//! 2. *Words*: consecutive letters, marks, digits and underscores form a word, also with an
+//!    apostrophe between letters (`o'toole`); only the endings `n't 's 'm 'd 'll 're 've` become
+//!    separate tokens (`do` `n't`, `it` `'s`), as in the Penn Treebank and the common pretrained
+//!    vectors. Any other character that is not white space is a token by itself, together with its
+//!    variation selector and with characters joined to it by a zero-width joiner (an emoji of
+//!    several parts is one token).
+//! 3. *Subwords* (BPE): as words, then each word is marked with a leading `▁` and split into the
+//!    learnt subwords.
 //! 4. *Characters*: every run of white space counts as one space, which is a token; white space
 //!    at either end is dropped; each remaining Unicode scalar value is a token.
 //!
-//! Id 0 is [`PAD`], id 1 is [`UNKNOWN`]; no text can produce id 0, because neither is looked for
-//! in the text. Words and characters follow by falling frequency, ties in the order of their
-//! bytes; two trainings on the same texts give the same bytes, on any number of threads.
+//! Id 0 is [`PAD`], id 1 is [`UNKNOWN`]; no text can produce id 0, because neither is matched in
+//! the text. Words and characters follow in order of decreasing frequency, ties in byte order; two
+//! trainings on the same texts give the same bytes, on any number of threads.
 //!
-//! A tokenizer for words is also written out here by hand, because the crate's general stages
-//! take many times as long to start and to run; the tests hold both to the same tokens. Any file
-//! that is not exactly such a tokenizer goes to the crate.
+//! The word tokenizer is also implemented here directly, because the crate's general stages take
+//! many times as long to start and to run; the tests check that both produce the same tokens. Any
+//! file that is not exactly such a tokenizer goes to the crate.
 
 mod config;
 mod decode;
@@ -46,37 +46,36 @@ use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 use words::WordTokenizer;
 
-/// The token with id 0 of every trained tokenizer; it fills up short rows of a batch.
+/// The token with id 0 of every trained tokenizer; it pads short rows of a batch.
 pub const PAD: &str = "<pad>";
-/// The token with id 1 of every trained tokenizer: whatever is not in the vocabulary.
+/// The token with id 1 of every trained tokenizer: it stands for everything outside the vocabulary.
 pub const UNKNOWN: &str = "<unk>";
 
-/// How many texts are handled between two calls of a progress callback.
+/// How many texts are processed between two calls of a progress callback.
 const CHUNK: usize = 1024;
 
-/// How texts are cut into words, as it stands in a `tokenizer.json`: a vocabulary that was learnt
-/// by other rules is another one.
+/// How texts are split into words, as written in a `tokenizer.json`: a vocabulary learnt with other
+/// rules is a different one.
 pub(crate) fn rules(lowercase: bool) -> String {
     let (normalizer, pre_tokenizer) = pipeline::words_as_json(lowercase);
     format!("{normalizer}\n{pre_tokenizer}")
 }
 
-/// What turns a text into ids.
+/// The implementation that turns a text into ids.
 #[derive(Debug, Clone)]
 enum Engine {
-    /// A tokenizer for words as training makes it.
+    /// A word tokenizer as written by training.
     Words(WordTokenizer),
     /// Any other.
     General(Box<Parts>),
 }
 
-/// A tokenizer of the crate and what is worth remembering of it, because the crate would search
-/// for it.
+/// A tokenizer of the crate with some cached properties that the crate would have to search for.
 #[derive(Debug, Clone)]
 struct Parts {
     tokenizer: Tokenizer,
     unknown_id: Option<u32>,
-    /// The highest id and one more.
+    /// The highest id plus one.
     vocabulary_size: usize,
 }
 
@@ -84,7 +83,7 @@ struct Parts {
 #[derive(Debug, Clone)]
 pub struct TextEncoder {
     engine: Engine,
-    /// Where the tokenizer comes from, for error messages.
+    /// The origin of the tokenizer, for error messages.
     origin: PathBuf,
     max_tokens: usize,
     truncate: Truncate,
@@ -93,12 +92,12 @@ pub struct TextEncoder {
 impl TextEncoder {
     /// Learns a vocabulary from `texts`; for [`TokenKind::File`] reads that file instead.
     ///
-    /// `progress` is told how many texts have been read and how many there are. Of a BPE training
-    /// it sees only the counting of words; the merges that follow cannot be watched.
+    /// `progress` is called with the number of texts read so far and their total. In BPE training
+    /// it covers only the counting of words, not the merges that follow.
     ///
     /// # Errors
-    /// A configuration that cannot be used, or texts without a token that is frequent enough; for
-    /// a file as [`TextEncoder::load`].
+    /// A configuration that cannot be used, or texts without a sufficiently frequent token; for a
+    /// file as [`TextEncoder::load`].
     pub fn train(
         texts: &[&str],
         config: &TextConfig,
@@ -112,20 +111,20 @@ impl TextEncoder {
         Ok(Self::new(engine, Path::new("trained tokenizer"), config))
     }
 
-    /// Reads a `tokenizer.json`. Of `config` only `max_tokens` and `truncate` are used.
+    /// Reads a `tokenizer.json`. Only `max_tokens` and `truncate` of `config` are used.
     ///
-    /// The tokenizer's own truncation, padding, post-processor (which adds tokens such as
-    /// `[CLS]`) and BPE dropout are left out, here and in [`TextEncoder::to_json`]: a text gives
-    /// its own tokens only, always the same ones, at most `max_tokens` of them.
+    /// The tokenizer's own truncation, padding, post-processor (which adds tokens such as `[CLS]`)
+    /// and BPE dropout are left out, here and in [`TextEncoder::to_json`]: encoding is
+    /// deterministic and yields only the text's own tokens, at most `max_tokens` of them.
     ///
     /// # Errors
-    /// The file cannot be read, or cannot be used as a tokenizer. A file made to crash the
+    /// The file cannot be read, or cannot be used as a tokenizer. A file that crashes the
     /// `tokenizers` crate is an error too; the panic hook still prints the panic it causes.
     pub fn load(path: &Path, config: &TextConfig) -> Result<Self> {
         Self::from_bytes(&file::read(path)?, path, config)
     }
 
-    /// Reads the bytes of a `tokenizer.json`; `origin` is what errors call them. See
+    /// Reads the bytes of a `tokenizer.json`; `origin` names them in errors. See
     /// [`TextEncoder::load`].
     ///
     /// # Errors
@@ -133,7 +132,7 @@ impl TextEncoder {
     pub fn from_bytes(bytes: &[u8], origin: &Path, config: &TextConfig) -> Result<Self> {
         let encoder = Self::new(file::parse(bytes, origin)?, origin, config);
         if let Engine::General(_) = encoder.engine {
-            // One that fails on any text at all is better refused here than in training.
+            // A tokenizer that fails on every text is better refused here than in training.
             encoder.encode("A probe: 1 word, zwei Wörter, 三个词!")?;
         }
         Ok(encoder)
@@ -159,7 +158,7 @@ impl TextEncoder {
         })
     }
 
-    /// Everything that the ids of a text depend on: the tokenizer as a `tokenizer.json`, and how
+    /// Everything that determines the ids of a text: the tokenizer as a `tokenizer.json`, and how
     /// many tokens are kept.
     ///
     /// # Errors
@@ -169,9 +168,9 @@ impl TextEncoder {
         Ok(self.to_json()? + &limit)
     }
 
-    /// The token ids of `text`, without added special tokens, shortened to the configured length.
+    /// The token ids of `text`, without added special tokens, truncated to the configured length.
     ///
-    /// A text without a token (an empty one, or white space) gives no ids.
+    /// A text without tokens (empty or only white space) gives no ids.
     ///
     /// # Errors
     /// A tokenizer read from a file fails on this text.
@@ -189,7 +188,7 @@ impl TextEncoder {
 
     /// The token ids of every text, in order, computed on all threads.
     ///
-    /// `progress` is told how many texts are done and how many there are; if it breaks off, the
+    /// `progress` is called with the number of texts done and their total; if it breaks off, the
     /// result is `None`.
     ///
     /// # Errors
@@ -202,7 +201,7 @@ impl TextEncoder {
         let mut rows = Vec::with_capacity(texts.len());
         for chunk in texts.chunks(CHUNK) {
             match chunk {
-                // No other thread is woken for it.
+                // A single text needs no other thread.
                 [text] => rows.push(self.encode(text)?),
                 _ => {
                     let encoded: Result<Vec<_>> =
@@ -217,7 +216,7 @@ impl TextEncoder {
         Ok(Some(rows))
     }
 
-    /// The number of rows that an embedding needs: the highest id and one more.
+    /// The number of rows that an embedding needs: the highest id plus one.
     #[must_use]
     pub fn vocabulary_size(&self) -> usize {
         match &self.engine {
@@ -238,7 +237,7 @@ impl TextEncoder {
         }
     }
 
-    /// The id of this token, as it is written in the vocabulary.
+    /// The id of this token, spelled as in the vocabulary.
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {
         match &self.engine {
@@ -247,7 +246,7 @@ impl TextEncoder {
         }
     }
 
-    /// The id that stands for whatever is not in the vocabulary, if the tokenizer has one.
+    /// The id of the unknown token, if the tokenizer has one.
     #[must_use]
     pub fn unknown_id(&self) -> Option<u32> {
         match &self.engine {
@@ -256,7 +255,7 @@ impl TextEncoder {
         }
     }
 
-    /// Every token with its id, in the order of the ids.
+    /// Every token with its id, in order of the ids.
     #[must_use]
     pub fn vocabulary(&self) -> Vec<(String, u32)> {
         let parts = match &self.engine {
@@ -271,7 +270,7 @@ impl TextEncoder {
         tokens
     }
 
-    /// Runs a call into the `tokenizers` crate; an error or a panic of it names this tokenizer.
+    /// Calls the `tokenizers` crate; its errors and panics become errors that name this tokenizer.
     fn guarded<T>(&self, what: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
         contain(call).map_err(|problem| {
             Error::model(
@@ -283,7 +282,7 @@ impl TextEncoder {
     }
 }
 
-/// Runs a call into the `tokenizers` crate and makes one message of its errors and its panics.
+/// Calls the `tokenizers` crate and turns its errors and panics into messages.
 fn contain<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> std::result::Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
@@ -292,7 +291,7 @@ fn contain<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> std::result::Resu
     }
 }
 
-/// What a caught panic said.
+/// The message of a caught panic.
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

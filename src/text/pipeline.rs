@@ -1,5 +1,5 @@
-//! What a trained tokenizer does to a text before it looks tokens up, as stages of the
-//! `tokenizers` crate. What the stages do is described in the parent module.
+//! What a trained tokenizer does to a text before the vocabulary lookup, as stages of the `tokenizers` crate. The
+//! parent module describes the stages.
 
 use super::vocabulary::TokenList;
 use super::words::WordTokenizer;
@@ -20,15 +20,15 @@ use tokenizers::{
     SplitDelimiterBehavior, Tokenizer,
 };
 
-/// A line break as reviews on the web hold it.
+/// A line break, as it occurs in reviews on the web.
 const LINE_BREAK: &str = r"<[bB][rR]\s*/?>";
 
-/// One word or one symbol. In this order: a word, apostrophes between letters included; any other
-/// symbol, with its marks and what a zero-width joiner (U+200D) ties to it. The two joiners
-/// (U+200C, U+200D) belong to words, as Persian and the Indic scripts need.
+/// One word or one symbol. In this order: a word, apostrophes between letters included; any other symbol, with its
+/// marks and with characters joined by a zero-width joiner (U+200D). The two joiners (U+200C, U+200D) belong to words,
+/// as Persian and the Indic scripts need.
 ///
-/// This pattern and [`ENDING`] hold nothing that the linear-time engine leaves to a slower one
-/// (look-around, back-references, Unicode `\b`): they run as fast as the built-in pre-tokenizers.
+/// This pattern and [`ENDING`] use nothing that the linear-time engine would leave to a slower one (look-around,
+/// back-references, Unicode `\b`): they run as fast as the built-in pre-tokenizers.
 const WORD: &str = concat!(
     r"[\p{L}\p{M}\p{N}_",
     "\u{200C}\u{200D}",
@@ -42,21 +42,21 @@ const WORD: &str = concat!(
     r"]\p{M}*)*",
 );
 
-/// The endings of words that are tokens of their own, as the Penn Treebank cuts them: `is` and `n't`,
-/// `it` and `'s`. So every negated verb shares a token, and with corpora that come cut.
+/// The endings of words that are separate tokens, as in the Penn Treebank: `is` and `n't`, `it` and `'s`. So all
+/// negated verbs share a token, and texts that are already split this way are handled alike.
 const ENDING: &str = r"(?:[nN]'[tT]|'(?:[sSmMdD]|[lL][lL]|[rRvV][eE]))$";
 
-/// Marks the beginning of a word among its pieces.
+/// Marks the beginning of a word among its subwords.
 pub(super) const WORD_START: char = '▁';
 
-/// What happens to a text before the model sees it.
+/// The processing of a text before the model sees it.
 pub(super) struct Pipeline {
     pub(super) normalizer: NormalizerWrapper,
     pub(super) pre_tokenizer: PreTokenizerWrapper,
 }
 
 impl Pipeline {
-    /// The stages for tokens of this kind, which is not a file.
+    /// The stages for tokens of this kind; must not be [`TokenKind::File`].
     pub(super) fn new(kind: &TokenKind, lowercase: bool) -> Result<Self, String> {
         contain(|| {
             let regex = |pattern: &str| ReplacePattern::Regex(pattern.to_owned());
@@ -86,7 +86,7 @@ impl Pipeline {
         })
     }
 
-    /// The tokenizer that does this to a text and then gives it to `model`.
+    /// The tokenizer that applies these stages and then `model`.
     pub(super) fn around(
         self,
         model: ModelWrapper,
@@ -101,7 +101,7 @@ impl Pipeline {
         })
     }
 
-    /// Hands every token of the text to `take`, before any is looked up.
+    /// Passes every token of the text to `take`, before the vocabulary lookup.
     pub(super) fn each(&self, text: &str, mut take: impl FnMut(&str)) -> tokenizers::Result<()> {
         let mut normalized = NormalizedString::from(text);
         self.normalizer.normalize(&mut normalized)?;
@@ -114,7 +114,7 @@ impl Pipeline {
     }
 }
 
-/// A model that looks whole tokens up; `unknown` is the one that stands for all others.
+/// A model that looks up whole tokens; `unknown` stands for all others.
 pub(super) fn word_level(tokens: &TokenList, unknown: &str) -> Result<WordLevel, String> {
     let vocabulary = tokens.iter().map(str::to_owned).zip(0..).collect();
     contain(|| {
@@ -125,7 +125,7 @@ pub(super) fn word_level(tokens: &TokenList, unknown: &str) -> Result<WordLevel,
     })
 }
 
-/// A tokenizer for words as one of the crate.
+/// Converts a word tokenizer to one of the crate.
 pub(super) fn of_words(words: &WordTokenizer) -> Result<Tokenizer, String> {
     let tokens = words.vocabulary.tokens();
     let unknown = tokens.get(words.unknown_id as usize);
@@ -133,7 +133,7 @@ pub(super) fn of_words(words: &WordTokenizer) -> Result<Tokenizer, String> {
     Pipeline::new(&TokenKind::Word, words.words.lowercase)?.around(model.into(), None)
 }
 
-/// How the normalizer and the pre-tokenizer for words stand in a `tokenizer.json`.
+/// The normalizer and the pre-tokenizer for words as written in a `tokenizer.json`.
 pub(super) fn words_as_json(lowercase: bool) -> (Value, Value) {
     let mut steps = vec![
         json!({"type": "Replace", "pattern": {"Regex": LINE_BREAK}, "content": " "}),
@@ -163,7 +163,7 @@ fn matches(pattern: &str) -> tokenizers::Result<PreTokenizerWrapper> {
     Ok(Split::new(pattern, SplitDelimiterBehavior::Removed, true)?.into())
 }
 
-/// Cuts [`ENDING`] off a word.
+/// Splits [`ENDING`] off a word.
 fn endings() -> tokenizers::Result<PreTokenizerWrapper> {
     let pattern = SplitPattern::Regex(ENDING.to_owned());
     Ok(Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?.into())

@@ -1,4 +1,4 @@
-//! Learning a tokenizer from texts. What it does to a text is described in the parent module.
+//! Learns a tokenizer from texts. The parent module describes what it does to a text.
 
 use super::pipeline::{Pipeline, WORD_START, word_level, word_start};
 use super::vocabulary::{TokenList, Vocabulary};
@@ -12,10 +12,10 @@ use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::{AddedToken, ModelWrapper};
 
-/// How often each word stands in the texts.
+/// How often each word occurs in the texts.
 type Counts = HashMap<String, u64>;
 
-/// Trains the tokenizer that `config` asks for; never called for a tokenizer from a file.
+/// Trains the tokenizer requested by `config`; never called for a tokenizer from a file.
 pub(super) fn train(
     texts: &[&str],
     config: &TextConfig,
@@ -43,7 +43,7 @@ pub(super) fn train(
     }
 }
 
-/// A tokenizer of the crate, with what happens to a text before its `model` sees it.
+/// A tokenizer of the crate that applies these stages before its `model`.
 fn general(
     model: ModelWrapper,
     decoder: Option<DecoderWrapper>,
@@ -60,7 +60,7 @@ fn general(
     })))
 }
 
-/// An error of the `tokenizers` crate that no text and no setting of ours should cause.
+/// An error of the `tokenizers` crate that neither texts nor our settings should cause.
 fn internal(problem: String) -> Error {
     Error::argument(
         "texts",
@@ -69,7 +69,7 @@ fn internal(problem: String) -> Error {
 }
 
 /// Counts the words of all texts, or their characters, on all threads. Sums do not depend on the
-/// order, so the number of threads cannot be seen in the result.
+/// order, so the number of threads does not affect the result.
 fn count(
     texts: &[&str],
     config: &TextConfig,
@@ -82,7 +82,7 @@ fn count(
         TokenKind::Character => Some(Pipeline::new(&config.tokenizer, config.lowercase)?),
         _ => None,
     };
-    let count_piece = |texts: &[&str]| {
+    let count_chunk = |texts: &[&str]| {
         let mut counts = Counts::new();
         for text in texts {
             let take = |token: &str| match counts.get_mut(token) {
@@ -103,7 +103,7 @@ fn count(
     for chunk in texts.chunks(CHUNK) {
         let found = chunk
             .par_chunks(CHUNK / 8)
-            .map(count_piece)
+            .map(count_chunk)
             .try_reduce(Counts::new, |a, b| Ok(merge(a, b)))?;
         counts = merge(counts, found);
         done += chunk.len();
@@ -112,7 +112,7 @@ fn count(
     Ok(counts)
 }
 
-/// The words as their pieces are learnt from, each with the mark of its beginning.
+/// The words in the form from which subwords are learnt, each with the mark of its beginning.
 fn mark_starts(counts: Counts) -> Counts {
     let mut marked = Counts::with_capacity(counts.len());
     for (word, count) in counts {
@@ -125,7 +125,7 @@ fn mark_starts(counts: Counts) -> Counts {
     marked
 }
 
-/// The sum of two counts; the smaller one is poured into the larger.
+/// The sum of two counts; the smaller map is merged into the larger.
 fn merge(a: Counts, b: Counts) -> Counts {
     let (mut large, small) = if a.len() < b.len() { (b, a) } else { (a, b) };
     for (word, count) in small {
@@ -134,7 +134,7 @@ fn merge(a: Counts, b: Counts) -> Counts {
     large
 }
 
-/// The entries that occur often enough, by falling frequency, ties in the order of their bytes.
+/// The entries that occur often enough, in order of decreasing frequency, ties in byte order.
 fn ranked<T: Ord>(counts: impl IntoIterator<Item = (T, u64)>, min_frequency: u64) -> Vec<T> {
     let mut entries: Vec<(Reverse<u64>, T)> = counts
         .into_iter()
@@ -145,7 +145,7 @@ fn ranked<T: Ord>(counts: impl IntoIterator<Item = (T, u64)>, min_frequency: u64
     entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Nothing occurs often enough.
+/// The error if nothing occurs often enough.
 fn too_rare(config: &TextConfig) -> Error {
     Error::config(
         "text.min_frequency",
@@ -169,7 +169,7 @@ fn most_frequent(counts: Counts, config: &TextConfig) -> Result<TokenList> {
 
 fn word_tokenizer(counts: Counts, config: &TextConfig) -> Result<WordTokenizer> {
     let vocabulary = Vocabulary::new(most_frequent(counts, config)?);
-    let vocabulary = vocabulary.ok_or_else(|| internal("a word stands twice".to_owned()))?;
+    let vocabulary = vocabulary.ok_or_else(|| internal("a word occurs twice".to_owned()))?;
     let unknown_id = vocabulary.id(UNKNOWN);
     Ok(WordTokenizer {
         words: Words {
@@ -200,10 +200,10 @@ fn bpe(counts: Counts, config: &TextConfig) -> Result<BPE> {
     .map_err(internal)
 }
 
-/// The words, cut at every character that is too rare for the vocabulary.
+/// The words, split at every character that is too rare for the vocabulary.
 ///
-/// The trainer's own limit breaks ties at random and joins what stood left and right of a
-/// character that it drops.
+/// The trainer's own limit breaks ties at random and joins the text on both sides of a character
+/// that it drops.
 fn over_alphabet(counts: Counts, config: &TextConfig) -> Result<Counts> {
     let mut characters: HashMap<char, u64> = HashMap::new();
     for (word, count) in &counts {
@@ -219,9 +219,9 @@ fn over_alphabet(counts: Counts, config: &TextConfig) -> Result<Counts> {
     let alphabet: HashSet<char> = alphabet.into_iter().collect();
     let mut words = Counts::with_capacity(counts.len());
     for (word, count) in counts {
-        for piece in word.split(|character| !alphabet.contains(&character)) {
-            if !piece.is_empty() {
-                *words.entry(piece.to_owned()).or_default() += count;
+        for part in word.split(|character| !alphabet.contains(&character)) {
+            if !part.is_empty() {
+                *words.entry(part.to_owned()).or_default() += count;
             }
         }
     }

@@ -1,10 +1,10 @@
-//! Tokens and their ids, in few pieces of memory: a vocabulary is read in one go and looked up
-//! millions of times.
+//! Tokens and their ids, in few allocations: a vocabulary is read once and looked up millions of
+//! times.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-/// Tokens by number, one behind the other in one string.
+/// Tokens by number, concatenated in one string.
 #[derive(Clone, Default)]
 pub(super) struct TokenList {
     text: String,
@@ -48,20 +48,20 @@ impl fmt::Debug for TokenList {
     }
 }
 
-/// Tokens whose ids are their places in a list, and the backward pass from a token to its id.
+/// Tokens whose ids are their indices in a list, and the reverse map from token to id.
 ///
-/// The table is open-addressed: a token is looked for from the slot that its hash names up to the
+/// The table is open-addressed: the search for a token runs from the slot given by its hash to the
 /// first free one. At most half of the slots are taken.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     tokens: TokenList,
     slots: Vec<Slot>,
-    /// Keyed at random, so that no file can be made to fill neighbouring slots.
+    /// Randomly keyed, so that no file can be crafted to fill neighbouring slots.
     hasher: RandomState,
 }
 
-/// An id with the upper half of its token's hash, which tells most other tokens apart without a
-/// look at the text.
+/// An id with the upper half of its token's hash, which rules out most other tokens without
+/// comparing the text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Slot {
     tag: u32,
@@ -74,14 +74,14 @@ const FREE: Slot = Slot {
 };
 
 impl Vocabulary {
-    /// The vocabulary of these tokens, fewer than 2^32; `None` if one of them stands twice.
+    /// The vocabulary of these tokens, fewer than 2^32; `None` if one of them occurs twice.
     pub(super) fn new(tokens: TokenList) -> Option<Self> {
         let mut slots = vec![FREE; (2 * tokens.len()).next_power_of_two()];
         let hasher = RandomState::new();
         for (token, id) in tokens.iter().zip(0..) {
             match find(&tokens, &slots, &hasher, token) {
                 Ok(_) => return None,
-                Err((place, tag)) => slots[place] = Slot { tag, id },
+                Err((index, tag)) => slots[index] = Slot { tag, id },
             }
         }
         Some(Self {
@@ -102,7 +102,7 @@ impl Vocabulary {
     }
 }
 
-/// The id of a token, or the slot that it belongs in and its tag.
+/// The id of a token, or its slot for insertion and its tag.
 fn find(
     tokens: &TokenList,
     slots: &[Slot],
@@ -111,18 +111,18 @@ fn find(
 ) -> Result<u32, (usize, u32)> {
     let hash = hasher.hash_one(token.as_bytes());
     let tag = (hash >> 32) as u32;
-    // The number of slots is a power of two.
+    // Valid because the number of slots is a power of two.
     let mask = slots.len() - 1;
-    let mut place = hash as usize & mask;
+    let mut index = hash as usize & mask;
     loop {
-        let slot = slots[place];
+        let slot = slots[index];
         if slot == FREE {
-            return Err((place, tag));
+            return Err((index, tag));
         }
         if slot.tag == tag && tokens.get(slot.id as usize) == Some(token) {
             return Ok(slot.id);
         }
-        place = (place + 1) & mask;
+        index = (index + 1) & mask;
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_places_and_back() {
+    fn ids_are_indices_and_back() {
         for count in [1, 2, 3, 1000] {
             let names: Vec<String> = (0..count).map(|i| format!("w{}", i * i)).collect();
             let vocabulary = Vocabulary::new(names.iter().collect()).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_stands_once() {
+    fn duplicate_tokens_are_refused() {
         assert!(Vocabulary::new(["a", "b", "a"].iter().collect()).is_none());
         assert!(Vocabulary::new(["a", "b", "ab"].iter().collect()).is_some());
     }

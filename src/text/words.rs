@@ -1,15 +1,15 @@
-//! Words without the `tokenizers` crate: the same tokens as its stages give that are in
-//! [`super::pipeline`], many times as fast.
+//! Splits texts into words without the `tokenizers` crate: the same tokens as its stages in
+//! [`super::pipeline`] produce, many times as fast.
 //!
-//! The crate follows every character back to its place in the text, which nobody here asks for,
-//! and compiles two large patterns before the first word.
+//! The crate tracks the offset of every character in the text, which is not needed here, and
+//! compiles two large patterns before the first word.
 
 use super::vocabulary::Vocabulary;
 use regex_syntax::hir::{Class, HirKind};
 use std::sync::LazyLock;
 use unicode_normalization_alignments::UnicodeNormalization;
 
-/// A tokenizer for words.
+/// A word tokenizer.
 #[derive(Debug, Clone)]
 pub(super) struct WordTokenizer {
     pub(super) words: Words,
@@ -27,14 +27,14 @@ impl WordTokenizer {
     }
 }
 
-/// How a text is cut into words.
+/// How a text is split into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Words {
     pub(super) lowercase: bool,
 }
 
 impl Words {
-    /// Hands every word and symbol of the text to `take`.
+    /// Passes every word and symbol of the text to `take`.
     pub(super) fn each(self, text: &str, mut take: impl FnMut(&str)) {
         let text = self.normalize(text);
         let mut at = 0;
@@ -55,7 +55,7 @@ impl Words {
     /// configured, in lower case.
     fn normalize(self, text: &str) -> String {
         let mut text = replace(text);
-        // The characters below U+0300, which take a first byte below 0xCC, are composed already.
+        // The characters below U+0300, whose first byte is below 0xCC, are already composed.
         if text.bytes().any(|byte| byte >= 0xCC) {
             text = text.nfc().map(|(character, _)| character).collect();
         }
@@ -82,8 +82,8 @@ impl Words {
 fn replace(text: &str) -> String {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(place) = rest.find(['<', '\u{2019}']) {
-        let (before, found) = rest.split_at(place);
+    while let Some(offset) = rest.find(['<', '\u{2019}']) {
+        let (before, found) = rest.split_at(offset);
         replaced.push_str(before);
         rest = match (found.strip_prefix('\u{2019}'), after_line_break(found)) {
             (Some(after), _) => {
@@ -104,7 +104,7 @@ fn replace(text: &str) -> String {
     replaced
 }
 
-/// What follows `<br>`, `<br/>` or `<br />`, in any case, if the text begins with one.
+/// The rest after a leading `<br>`, `<br/>` or `<br />`, in any case, if the text begins with one.
 fn after_line_break(text: &str) -> Option<&str> {
     let text = text.strip_prefix('<')?;
     let text = text.strip_prefix(['b', 'B'])?.strip_prefix(['r', 'R'])?;
@@ -112,8 +112,8 @@ fn after_line_break(text: &str) -> Option<&str> {
     text.strip_prefix('/').unwrap_or(text).strip_prefix('>')
 }
 
-/// Takes the word that begins at `start` and whose second character, if any, is at `next`;
-/// returns its end.
+/// Takes the word that begins at `start` and whose second character, if any, is at `next`; returns
+/// its end.
 fn take_word(text: &str, start: usize, next: usize, take: &mut impl FnMut(&str)) -> usize {
     let bytes = text.as_bytes();
     let mut end = skip(text, next, WORD);
@@ -139,7 +139,7 @@ fn take_word(text: &str, start: usize, next: usize, take: &mut impl FnMut(&str))
     end
 }
 
-/// Whether `'s`, `n't` or the like is a token of its own at the end of a word.
+/// Whether `'s`, `n't` or the like is a separate token at the end of a word.
 fn is_ending(bytes: &[u8]) -> bool {
     match bytes {
         [b'n' | b'N', b'\'', b't' | b'T'] => true,
@@ -166,7 +166,7 @@ fn symbol(text: &str, mut end: usize) -> usize {
     }
 }
 
-/// The first place from `at` whose character is in none of the `classes`.
+/// The first offset from `at` on whose character is in none of the `classes`.
 fn skip(text: &str, mut at: usize, classes: u8) -> usize {
     while let Some((class, next)) = class_at(text, at) {
         if class & classes == 0 {
@@ -186,7 +186,7 @@ const LETTER: u8 = 4;
 /// Marks.
 const MARK: u8 = 8;
 
-/// The classes of the character at `at`, and where the next one is; `None` at the end.
+/// The classes of the character at `at`, and the offset of the next one; `None` at the end.
 fn class_at(text: &str, at: usize) -> Option<(u8, usize)> {
     let first = *text.as_bytes().get(at)?;
     if first.is_ascii() {
@@ -203,7 +203,7 @@ fn class_of(character: char) -> u8 {
     }
 }
 
-/// The classes of the ASCII characters: most texts need no others.
+/// The classes of the ASCII characters, which suffice for most texts.
 const ASCII: [u8; 128] = {
     let mut classes = [0; 128];
     let mut code = 0;
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use crate::rng::{Rng, Stream};
 
-    /// Both ways to cut texts.
+    /// Both implementations.
     struct Pair {
         words: Words,
         pipeline: Pipeline,
@@ -296,7 +296,7 @@ mod tests {
         }
     }
 
-    /// What the rules speak of, and some of everything else.
+    /// Text covering the rules, mixed with arbitrary characters.
     fn random_text(rng: &mut Rng) -> String {
         const PARTS: [&str; 42] = [
             "a", "S", "m", "D", "n", "T", "ll", "RE", "ve", "'", "'", "\u{2019}", "_", "7", " ",
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn every_character_is_cut_as_by_the_crate() {
         let pair = Pair::new(true);
-        // The planes that hold characters; those between are empty and all alike.
+        // The planes that hold characters; those between them are empty and all alike.
         let characters: Vec<char> = ('\0'..'\u{34000}')
             .chain('\u{DFFF0}'..'\u{E0200}')
             .collect();

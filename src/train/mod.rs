@@ -1,11 +1,12 @@
-//! Training: one loop for every model.
+//! Training: one loop for all models.
 //!
-//! A [`Task`] is a model with its texts: it makes batches, takes gradients, and evaluates. A [`Trainer`] runs it: epochs,
-//! accumulation, the best epoch, patience, states to go on from. It prints and writes nothing itself: an [`Observer`]
-//! follows the run and may end it, and a [`Sink`] takes what it produces, into a
-//! [`RunDirectory`](crate::checkpoint::RunDirectory) or only into memory ([`InMemory`]).
+//! A [`Task`] is a model with its texts: it makes batches, computes gradients, and evaluates. A [`Trainer`] runs it:
+//! epochs, accumulation, the best epoch, early stopping, and state for resuming. It prints and writes nothing itself:
+//! an [`Observer`] follows the run and can stop it, and a [`Sink`] stores the results, in a
+//! [`RunDirectory`](crate::checkpoint::RunDirectory) or only in memory ([`InMemory`]).
 //!
-//! Everything random is keyed by seed and position, so that a resumed run ends with the bytes of an uninterrupted one.
+//! All random numbers are keyed by seed and position, so that a resumed run ends with the same bytes as an
+//! uninterrupted one.
 //!
 //! | module | what it trains |
 //! |---|---|

@@ -1,8 +1,8 @@
-//! What a trainer reports, and to whom.
+//! The reports of a trainer, and their receiver.
 
 use serde::Serialize;
 
-/// What a trainer reports.
+/// An event during training.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
@@ -12,19 +12,19 @@ pub enum Event {
     Epoch(EpochReport),
 }
 
-/// The state after an optimizer step; loss and accuracy are of the epoch so far.
+/// The state after an optimizer step; loss and accuracy cover the epoch so far.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepReport {
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Optimizer steps taken.
+    /// Number of optimizer steps taken.
     pub step: u64,
-    /// Optimizer steps of the whole run.
+    /// Number of optimizer steps of the whole run.
     pub steps: u64,
-    /// Mean training loss: of a classifier over the texts, with its label smoothing; of a language model over
-    /// the tokens that it predicts, in nats, with sampled candidates an estimate.
+    /// Mean training loss: for a classifier over the texts, with label smoothing; for a language model over the
+    /// predicted tokens, in nats, an estimate if candidates are sampled.
     pub loss: f64,
-    /// Of a classifier, the share of training texts classified right, with dropout.
+    /// For a classifier, the share of training texts classified correctly, with dropout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Norm of the last gradient before clipping.
@@ -40,19 +40,19 @@ pub struct StepReport {
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Optimizer steps taken.
+    /// Number of optimizer steps taken.
     pub step: u64,
     /// Mean training loss of the epoch.
     pub loss: f64,
-    /// Of a classifier, the training accuracy of the epoch.
+    /// For a classifier, the training accuracy of the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Mean validation loss.
     pub validation_loss: f64,
-    /// Of a classifier, the validation accuracy.
+    /// For a classifier, the validation accuracy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-    /// Of a language model, the mean validation loss of each direction, in nats a token; its exponential is the
+    /// For a language model, the mean validation loss of each direction, in nats per token; its exponential is the
     /// perplexity.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub validation_losses: Vec<f64>,
@@ -62,15 +62,15 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
-/// Follows a run, and may end it. It is called from a thread of the pool. `()` does neither.
+/// Follows a run and can stop it. Its methods are called on a thread of the pool. `()` does nothing.
 pub trait Observer: Send {
-    /// After every optimizer step.
+    /// Called after every optimizer step.
     fn step(&mut self, report: &StepReport);
-    /// While the validation split is evaluated: texts done and in all.
+    /// Called during evaluation of the validation split, with the number of texts done and their total.
     fn evaluating(&mut self, done: usize, total: usize);
-    /// After every epoch.
+    /// Called after every epoch.
     fn epoch(&mut self, report: &EpochReport);
-    /// Asked after every step and during evaluations: whether to save and end.
+    /// Called after every step and during evaluations: whether to save and stop.
     fn stop(&mut self) -> bool;
 }
 
@@ -86,20 +86,20 @@ impl Observer for () {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// All epochs are done, or no epoch was better for too long.
+    /// All epochs are done, or early stopping ended the run.
     Finished {
         /// The best epoch, from 1.
         best_epoch: u64,
         /// Its mean validation loss in nats.
         best_loss: f64,
-        /// Of a classifier, its validation accuracy.
+        /// For a classifier, its validation accuracy.
         best_accuracy: Option<f64>,
-        /// Whether `train.patience` ended the run.
+        /// Whether early stopping (`train.patience`) ended the run.
         early: bool,
     },
-    /// The observer ended it; the state is saved.
+    /// The observer stopped it; the state is saved.
     Interrupted {
-        /// Optimizer steps taken.
+        /// Number of optimizer steps taken.
         step: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! Where the results of a run go: to a folder, or nowhere but into memory.
+//! Storage of the results of a run: in a folder, or only in memory.
 
 use super::report::Event;
 use crate::checkpoint::{RunDirectory, Snapshot};
@@ -7,32 +7,32 @@ use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Takes what a run produces.
+/// Stores the results of a run.
 pub trait Sink: Send {
-    /// A line of the log.
+    /// Writes a line of the log.
     ///
     /// # Errors
     /// It cannot be written.
     fn log(&mut self, event: &Event) -> Result<()>;
 
-    /// The state to go on from. Its tensors share memory with the model, which the next step changes.
+    /// Saves the state for resuming. Its tensors share memory with the model, which the next step changes.
     ///
     /// # Errors
-    /// It cannot be written; the states before are then still there.
+    /// It cannot be written; the previous states are then still there.
     fn save_state(&mut self, snapshot: &Snapshot) -> Result<()>;
 
-    /// The weights of the best epoch so far and, of a classifier, the temperature that fits them. They share
-    /// memory with the model, which the next step changes.
+    /// Saves the weights of the best epoch so far and, for a classifier, the temperature fitted to them. The tensors
+    /// share memory with the model, which the next step changes.
     ///
     /// # Errors
-    /// They cannot be written; what was there before then still is.
+    /// They cannot be written; the previous ones are then still there.
     fn save_best(
         &mut self,
         weights: &BTreeMap<String, Tensor>,
         temperature: Option<f64>,
     ) -> Result<()>;
 
-    /// The folder in which the last good state is kept, if there is one.
+    /// The folder with the last good state, if there is one.
     fn folder(&self) -> Option<&Path>;
 }
 
@@ -58,7 +58,7 @@ impl Sink for RunDirectory {
     }
 }
 
-/// A run that leaves nothing on disk: its best weights are kept, states to go on from are not.
+/// A run without files: its best weights are kept, states for resuming are not.
 #[derive(Debug, Default)]
 pub struct InMemory {
     best: Option<BestWeights>,
@@ -69,12 +69,12 @@ pub struct InMemory {
 pub struct BestWeights {
     /// The values, by the parameter's name.
     pub weights: BTreeMap<String, Tensor>,
-    /// Of a classifier, the temperature that fits them.
+    /// For a classifier, the temperature fitted to them.
     pub temperature: Option<f64>,
 }
 
 impl InMemory {
-    /// The weights of the best epoch; `None` before the first one has ended.
+    /// The weights of the best epoch; `None` before the end of the first one.
     pub fn best(self) -> Option<BestWeights> {
         self.best
     }

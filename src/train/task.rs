@@ -1,4 +1,4 @@
-//! What is trained, as the loop sees it.
+//! The interface between the training loop and a model.
 
 use crate::error::Result;
 use crate::optim::{Gradients, Weights};
@@ -6,49 +6,49 @@ use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// A model that a [`Trainer`](super::Trainer) can train, with the texts that it learns from.
+/// A model that a [`Trainer`](super::Trainer) can train, with its training texts.
 ///
-/// The loop knows epochs, steps and checkpoints; a task knows what a batch, its gradients and a good model are.
-/// Parts that belong to one task alone, such as adversarial examples or unfreezing, are within it.
+/// The loop handles epochs, steps and checkpoints; a task defines batches, their gradients and the evaluation. Features
+/// of a single task, such as adversarial examples or gradual unfreezing, are internal to it.
 pub trait Task: Send {
     /// A batch, ready for a forward pass.
     type Batch: Send + Sync;
-    /// What makes batches.
+    /// The type that makes batches.
     type Collator: Collator<Batch = Self::Batch>;
 
     /// The number of tokens of each training example.
     fn lengths(&self) -> Vec<usize>;
 
-    /// What makes batches while a step changes the rest of the task.
+    /// The collator, which makes batches while a step changes the rest of the task.
     ///
     /// # Errors
-    /// A device that opens no stream for transfers.
+    /// The device cannot open a stream for transfers.
     fn collator(&self) -> Result<Self::Collator>;
 
     /// The gradients of the mean loss over the examples of all batches of a step.
     ///
     /// # Errors
-    /// A token or label that the model does not have, or a failing tensor operation.
+    /// A token id or label that the model does not have, or a failing tensor operation.
     fn gradients(&self, batches: &[Self::Batch]) -> Result<(Gradients, StepMetrics)>;
 
-    /// Clips the gradients and moves the parameters, after so many epochs; returns the gradients' norm before
-    /// clipping. Where it is not finite, nothing has moved.
+    /// Clips the gradients and updates the parameters, after `epochs` epochs; returns the gradients' norm before
+    /// clipping. If it is not finite, nothing is updated.
     ///
     /// # Errors
-    /// Gradients that are not those of the parameters.
+    /// Gradients that do not match the parameters.
     fn update(&mut self, gradients: Gradients, learning_rate: f64, epochs: f64) -> Result<f64>;
 
-    /// The parameters and what moves with them.
+    /// The parameters and the optimizer's state.
     fn weights(&self) -> &Weights;
 
-    /// The same, to restore them.
+    /// The same, mutable, for restoring them.
     fn weights_mut(&mut self) -> &mut Weights;
 
-    /// Evaluates the model on the validation split; `None` if `on_progress`, which is called with the number of
-    /// texts that are done and that of all, ended it.
+    /// Evaluates the model on the validation split; `None` if `on_progress`, which is called with the number of texts
+    /// done and their total, stopped it.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     fn evaluate(
         &self,
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -57,40 +57,40 @@ pub trait Task: Send {
 
 /// Makes batches of training examples.
 pub trait Collator: Sync {
-    /// What it makes.
+    /// The type of a batch.
     type Batch;
 
-    /// The batch of these examples, by their numbers; `pass` is a number that no other forward pass of the run
-    /// has: dropout is drawn for it.
+    /// The batch of these examples, given by their numbers; `pass` is a number unique to this forward pass within the
+    /// run, which determines its dropout masks.
     ///
     /// # Errors
-    /// Examples of which no batch can be made.
+    /// No batch can be made of the examples.
     fn collate(&self, examples: &[usize], pass: u64) -> Result<Self::Batch>;
 }
 
-/// Sums over the batches of a step, before the step.
+/// Sums over the batches of a step, measured before the step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StepMetrics {
-    /// Of the losses of all examples.
+    /// Sum of the losses of all examples.
     pub loss: f64,
-    /// Of a classifier, the texts with a known label; of a language model, the tokens that were predicted.
+    /// For a classifier, the number of texts with a known label; for a language model, of predicted tokens.
     pub examples: u64,
-    /// Of a classifier, the texts that were classified right.
+    /// For a classifier, the number of texts classified correctly.
     pub correct: Option<u64>,
-    /// Tokens that were read.
+    /// Number of tokens read.
     pub tokens: u64,
 }
 
-/// How good a model is on the validation split.
+/// The result of an evaluation on the validation split.
 #[derive(Debug, Clone)]
 pub struct Validation {
-    /// The mean loss in nats, over the texts of a classifier or the tokens of a language model.
+    /// The mean loss in nats, over the texts for a classifier or over the tokens for a language model.
     pub loss: f64,
-    /// Of a classifier, the share of texts that are classified right.
+    /// For a classifier, the share of texts classified correctly.
     pub accuracy: Option<f64>,
-    /// Of a language model, the mean loss of each direction, in nats a token.
+    /// For a language model, the mean loss of each direction, in nats per token.
     pub direction_losses: Vec<f64>,
-    /// Of a classifier, the temperature that fits its logits.
+    /// For a classifier, the temperature fitted to its logits.
     pub temperature: Option<f64>,
     /// The values that were evaluated, by the parameter's name.
     pub weights: BTreeMap<String, Tensor>,

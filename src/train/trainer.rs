@@ -10,7 +10,7 @@ use crate::optim::Schedule;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// A training run: a task, and where the run is.
+/// A training run: a task and the state of the run.
 #[derive(Debug)]
 pub struct Trainer<T> {
     task: T,
@@ -18,7 +18,7 @@ pub struct Trainer<T> {
     state: RunState,
 }
 
-/// Who follows a run, and takes what it produces.
+/// The observer and the sink of a run.
 struct Ends<'a> {
     sink: &'a mut dyn Sink,
     observer: &'a mut dyn Observer,
@@ -26,14 +26,14 @@ struct Ends<'a> {
 }
 
 /// How an epoch ended.
-enum Ended {
+enum EpochEnd {
     Completely,
-    /// By the observer, at this step; the state is saved.
+    /// The observer stopped it at this step; the state is saved.
     Interrupted(u64),
 }
 
 impl<T: Task> Trainer<T> {
-    /// A run at its beginning.
+    /// A new run.
     pub fn new(task: T, config: TrainerConfig) -> Self {
         Self {
             task,
@@ -42,33 +42,33 @@ impl<T: Task> Trainer<T> {
         }
     }
 
-    /// Goes on from a state that was saved.
+    /// Resumes from a saved state.
     ///
     /// # Errors
-    /// The state of another model.
+    /// The state belongs to another model.
     pub fn resume(mut self, snapshot: Snapshot) -> Result<Self> {
         let state = snapshot.state;
         self.task
             .weights_mut()
             .restore(state.step, &snapshot.tensors)?;
         self.state = RunState {
-            // What does not count batches takes one a step.
+            // Older checkpoints do not count batches; they have at least one per step.
             batches: state.batches.max(state.step),
             ..state
         };
         Ok(self)
     }
 
-    /// What is trained.
+    /// The task.
     pub fn task(&self) -> &T {
         &self.task
     }
 
-    /// Runs until the end, or until the observer ends it.
+    /// Runs until the end, or until the observer stops it.
     ///
     /// # Errors
-    /// A loss or gradient that is not finite (the last good state is kept), a state that cannot be saved, or a
-    /// failing tensor operation.
+    /// A loss or gradient that is not finite (the last good state is kept), a state that cannot be saved, or a failing
+    /// tensor operation.
     pub fn run(&mut self, sink: &mut dyn Sink, observer: &mut dyn Observer) -> Result<Outcome> {
         let clock = Clock::new(self.state.seconds);
         let mut ends = Ends {
@@ -76,7 +76,7 @@ impl<T: Task> Trainer<T> {
             observer,
             clock,
         };
-        // In a thread of the pool, where parallel work begins without waking another thread first.
+        // On a thread of the pool, where parallel work starts without waking another thread first.
         let outcome = rayon::scope(|_| self.run_in_pool(&mut ends));
         outcome.map_err(|error| self.explain(error, ends.sink))
     }
@@ -91,7 +91,7 @@ impl<T: Task> Trainer<T> {
             ..
         } = self.config;
         let plan = |epoch: u64| batching.epoch(&lengths, seed, epoch);
-        // The number of batches can differ a little between epochs if tokens are counted.
+        // The number of batches can differ a little between epochs if batches are limited by tokens.
         let steps_of = |batches: usize| batches.div_ceil(accumulate) as u64;
         let schedule = Schedule {
             steps: (0..epochs).map(|epoch| steps_of(plan(epoch).len())).sum(),
@@ -99,7 +99,7 @@ impl<T: Task> Trainer<T> {
         };
         let collator = self.task.collator()?;
         if self.state.step == 0 {
-            // From here on there is something to resume, and something that a failure leaves.
+            // From here on there is a state to resume from, which also survives failures.
             self.save_state(ends)?;
         }
         while self.state.epoch < epochs {
@@ -108,25 +108,24 @@ impl<T: Task> Trainer<T> {
             }
             let batches = plan(self.state.epoch);
             let mut ended = self.train_epoch(&batches, &collator, &schedule, ends)?;
-            if let Ended::Completely = ended {
+            if let EpochEnd::Completely = ended {
                 ended = self.finish_epoch(ends)?;
             }
-            if let Ended::Interrupted(step) = ended {
+            if let EpochEnd::Interrupted(step) = ended {
                 return Ok(Outcome::Interrupted { step });
             }
         }
         Ok(self.outcome(false))
     }
 
-    /// Takes the steps of an epoch that are left. While one is taken, the batches of the next are made on another
-    /// thread.
+    /// Takes the remaining steps of an epoch. During each step, the batches of the next one are made on another thread.
     fn train_epoch(
         &mut self,
         batches: &[Vec<usize>],
         collator: &T::Collator,
         schedule: &Schedule,
         ends: &mut Ends,
-    ) -> Result<Ended> {
+    ) -> Result<EpochEnd> {
         let TrainerConfig {
             accumulate,
             log_every,
@@ -140,7 +139,7 @@ impl<T: Task> Trainer<T> {
                 .map(|(examples, pass)| collator.collate(examples, pass))
                 .collect()
         };
-        // The batches of the step that comes now, made during the one before.
+        // The batches of the next step, made during the previous one.
         let mut ready = None;
         while (self.state.batch_in_epoch as usize) < batches.len() {
             let from = self.state.batch_in_epoch as usize;
@@ -169,10 +168,10 @@ impl<T: Task> Trainer<T> {
                 self.save_state(ends)?;
             }
             if stop {
-                return Ok(Ended::Interrupted(step));
+                return Ok(EpochEnd::Interrupted(step));
             }
         }
-        Ok(Ended::Completely)
+        Ok(EpochEnd::Completely)
     }
 
     /// One optimizer step over some batches.
@@ -215,9 +214,9 @@ impl<T: Task> Trainer<T> {
         })
     }
 
-    /// Evaluates after an epoch, keeps the weights if they are the best, and moves on to the next epoch, unless the
-    /// observer ends the run.
-    fn finish_epoch(&mut self, ends: &mut Ends) -> Result<Ended> {
+    /// Evaluates after an epoch, saves the weights if they are the best, and advances to the next epoch, unless the
+    /// observer stops the run.
+    fn finish_epoch(&mut self, ends: &mut Ends) -> Result<EpochEnd> {
         let observer = &mut ends.observer;
         let validation = self.task.evaluate(&mut |done, total| {
             observer.evaluating(done, total);
@@ -228,7 +227,7 @@ impl<T: Task> Trainer<T> {
         })?;
         let Some(validation) = validation else {
             self.save_state(ends)?;
-            return Ok(Ended::Interrupted(self.state.step));
+            return Ok(EpochEnd::Interrupted(self.state.step));
         };
         check_finite("validation loss", validation.loss, self.state.step)?;
         let best = self.state.is_better(validation.accuracy, validation.loss);
@@ -259,10 +258,10 @@ impl<T: Task> Trainer<T> {
         ends.sink.log(&Event::Epoch(report.clone()))?;
         self.save_state(ends)?;
         ends.observer.epoch(&report);
-        Ok(Ended::Completely)
+        Ok(EpochEnd::Completely)
     }
 
-    /// Saves where to go on; nothing that is not finite takes the place of a good state.
+    /// Saves the state for resuming; a state that is not finite never replaces a good one.
     fn save_state(&mut self, ends: &mut Ends) -> Result<()> {
         if let Some(value) = self.task.weights().not_finite()? {
             check_finite("a parameter", value, self.state.step)?;
@@ -288,7 +287,7 @@ impl<T: Task> Trainer<T> {
         }
     }
 
-    /// Says of numbers that are not finite what to try, and what is left.
+    /// Adds the remedy and the remaining state to an error about numbers that are not finite.
     fn explain(&self, error: Error, sink: &dyn Sink) -> Error {
         let Error::NotFinite {
             quantity,
@@ -326,7 +325,7 @@ fn check_finite(quantity: &'static str, value: f64, step: u64) -> Result<()> {
             quantity,
             value,
             step,
-            // The trainer knows it, see `Trainer::explain`.
+            // Added by `Trainer::explain`.
             remedy: String::new(),
         }),
     }
@@ -338,7 +337,7 @@ struct Clock {
     started: Instant,
     /// Seconds of the run before it was resumed.
     before: f64,
-    /// Tokens since it was started or resumed.
+    /// Number of tokens since it was started or resumed.
     tokens: u64,
 }
 

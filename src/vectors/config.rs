@@ -1,4 +1,4 @@
-//! The settings of learning word vectors.
+//! The settings for learning word vectors.
 
 use crate::error::{Error, Result};
 use crate::text::{MAX_VOCABULARY, TextConfig, TokenKind};
@@ -6,26 +6,27 @@ use crate::text::{MAX_VOCABULARY, TextConfig, TokenKind};
 /// How word vectors are learnt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorsConfig {
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// The most words that get a vector: the most frequent ones.
+    /// The maximum vocabulary size; the most frequent words are kept.
     pub words: usize,
-    /// Words that stand in the texts less often get no vector.
+    /// Words that occur less often in the texts get no vector.
     pub min_frequency: u64,
-    /// Whether letters become lower case.
+    /// Whether texts are converted to lower case.
     pub lowercase: bool,
-    /// The numbers per word.
+    /// The size of each vector.
     pub dimension: usize,
-    /// A word is related to at most this many words on either side.
+    /// Context window: the maximum distance, in words, between a word and its context on either
+    /// side.
     pub window: usize,
-    /// How many random words each word is told from.
+    /// The number of negative samples per word.
     pub negatives: usize,
-    /// Passes over the texts.
+    /// Number of passes over the texts.
     pub epochs: u64,
-    /// Of a word that makes up a larger share of the texts than this, some places are left out; 0
-    /// for none.
+    /// Subsampling threshold: occurrences of words with a larger share of the texts are dropped at random; 0
+    /// disables subsampling.
     pub threshold: f64,
-    /// The learning rate at the beginning; it falls to 0 in a line.
+    /// The initial learning rate; it decays linearly to 0.
     pub learning_rate: f64,
 }
 
@@ -52,7 +53,7 @@ impl VectorsConfig {
     /// The largest [`VectorsConfig::window`] and number of [`VectorsConfig::negatives`].
     pub const MAX_NEIGHBOURS: usize = 1000;
 
-    /// Refuses values that nothing can be learnt with.
+    /// Refuses settings with which nothing can be learnt.
     ///
     /// # Errors
     /// A value out of range.
@@ -101,12 +102,13 @@ impl VectorsConfig {
         }
     }
 
-    /// The text stage that gives these words: cut as a classifier's words are, texts as a whole.
+    /// The settings of the text stage that produce these words: split like a classifier's words,
+    /// without truncation.
     #[must_use]
     pub fn text(&self) -> TextConfig {
         TextConfig {
             tokenizer: TokenKind::Word,
-            // Two special tokens come with the words.
+            // Two special tokens are added to the words.
             vocabulary_size: self.words.saturating_add(2),
             min_frequency: self.min_frequency,
             lowercase: self.lowercase,

@@ -1,20 +1,19 @@
-//! What depends on how often each word stands in the texts: which places are left out, and which
-//! words a word is told from.
+//! What depends on word frequencies: subsampling and the distribution of negative samples.
 
 use crate::rng::Rng;
 
-/// Random decisions of 32 bits are below this.
+/// Upper bound of the 32-bit random numbers.
 const RANGE: u64 = 1 << 32;
 
-/// The frequencies of words, as the rules of Mikolov et al. 2013 use them.
+/// The frequencies of words, for the rules of Mikolov et al. 2013.
 #[derive(Debug)]
 pub(super) struct Counts {
-    /// How often each word stands in the texts.
+    /// How often each word occurs in the texts.
     of_word: Vec<u64>,
 }
 
 impl Counts {
-    /// Counts the words `0..words` of all texts, but not the one that stands for unknown words.
+    /// Counts the words `0..words` in all texts, except the unknown word.
     pub(super) fn new(texts: &[&[u32]], words: usize, unknown: Option<u32>) -> Self {
         let mut of_word = vec![0; words];
         for &word in texts.iter().copied().flatten() {
@@ -28,17 +27,17 @@ impl Counts {
         Self { of_word }
     }
 
-    /// How often each word stands in the texts.
+    /// How often each word occurs in the texts.
     pub(super) fn of_word(&self) -> &[u64] {
         &self.of_word
     }
 
-    /// How many words stand in the texts, repetitions included.
+    /// The total number of words in the texts, repetitions included.
     pub(super) fn total(&self) -> u64 {
         self.of_word.iter().sum()
     }
 
-    /// With which probability each place of a word with this `count` is kept.
+    /// The probability with which each occurrence of a word with this `count` is kept.
     ///
     /// With `f` the word's share of all words, it is `sqrt(threshold / f) + threshold / f`, at most
     /// 1: the rule of the authors' program, a little milder than that of the paper.
@@ -53,7 +52,7 @@ impl Counts {
         (ratio.sqrt() + ratio).min(1.0)
     }
 
-    /// Which places are kept.
+    /// The subsampling of occurrences.
     pub(super) fn kept(&self, threshold: f64) -> Kept {
         let below = |&count| (self.probability(count, threshold) * RANGE as f64).round() as u64;
         Kept {
@@ -61,31 +60,31 @@ impl Counts {
         }
     }
 
-    /// The distribution of the words that a word is told from.
+    /// The distribution of negative samples.
     pub(super) fn negatives(&self) -> Negatives {
         Negatives::new(&self.of_word)
     }
 }
 
-/// Which places of the texts are kept, at random. A word that was not counted is never kept.
+/// Random subsampling of the words of the texts. A word that was not counted is never kept.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// A place is kept if its 32 random bits are below this.
+    /// An occurrence is kept if its 32 random bits are below this.
     below: Vec<u64>,
 }
 
 impl Kept {
-    /// Whether a place of this word is kept.
+    /// Decides at random whether an occurrence of this word is kept.
     #[inline(always)]
     pub(super) fn draw(&self, word: u32, rng: &mut Rng) -> bool {
         rng.bits() >> 32 < self.below[word as usize]
     }
 }
 
-/// Words drawn with probabilities in proportion to their counts to the power of 3/4.
+/// Draws words with probabilities proportional to their counts to the power of 3/4.
 ///
-/// By the alias method (Walker 1977, Vose 1991): every column stands for one word up to a height
-/// and for another one above it, so that a draw looks at one column only.
+/// Uses the alias method (Walker 1977, Vose 1991): every column holds one word up to a height and
+/// another one above it, so that a draw reads only one column.
 #[derive(Debug)]
 pub(super) struct Negatives {
     columns: Vec<Column>,
@@ -100,7 +99,7 @@ struct Column {
 
 impl Negatives {
     fn new(counts: &[u64]) -> Self {
-        // A word and its weight, of which the mean becomes 1.
+        // Each word with its weight; the weights are scaled to a mean of 1.
         let mut weights: Vec<(u32, f64)> = (0..)
             .zip(counts)
             .filter(|&(_, &count)| count > 0)
@@ -127,7 +126,7 @@ impl Negatives {
                 low.push(pair);
             }
         }
-        // What is left has the weight 1, but for rounding.
+        // The remaining columns have weight 1, up to rounding.
         columns.extend(low.into_iter().chain(high).map(|(word, _)| Column {
             height: u32::MAX,
             below: word,
@@ -155,12 +154,12 @@ mod tests {
     use crate::rng::Stream;
 
     fn counts() -> Counts {
-        // 1 stands for unknown words.
+        // 1 is the unknown word.
         Counts::new(&[&[0, 2, 2, 1], &[3, 2, 2, 1, 0, 2, 2, 2, 2]], 5, Some(1))
     }
 
     #[test]
-    fn places_are_kept_by_the_authors_rule() {
+    fn occurrences_are_kept_by_the_authors_rule() {
         let counts = counts();
         assert_eq!(counts.of_word(), [2, 0, 8, 1, 0]);
         assert_eq!(counts.total(), 11);

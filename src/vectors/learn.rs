@@ -40,24 +40,7 @@ pub fn learn_vectors(
 ) -> Result<Option<WordVectors>> {
     config.validate()?;
     let rows = encoder.vocabulary_size();
-    if let Some(id) = texts
-        .iter()
-        .copied()
-        .flatten()
-        .find(|&&id| id as usize >= rows)
-    {
-        return Err(Error::argument(
-            "texts",
-            format!("token {id}, but the vocabulary has {rows}"),
-        ));
-    }
-    let counts = Counts::new(texts, rows, encoder.unknown_id());
-    if counts.total() == 0 {
-        return Err(Error::argument(
-            "texts",
-            format!("{} texts without a word of the vocabulary", texts.len()),
-        ));
-    }
+    let counts = counted(texts, rows, encoder.unknown_id())?;
     let words_per_epoch: u64 = texts.iter().map(|text| text.len() as u64).sum();
     let rules = Rules {
         config,
@@ -85,23 +68,8 @@ pub fn learn_vectors(
                 number += 1;
                 runs.push((piece, tables));
             }
-            runs.into_par_iter().for_each(|(piece, tables)| {
-                let run = Run {
-                    rules: &rules,
-                    rng: Rng::new(config.seed, Stream::Vectors, 1, piece.number),
-                    piece,
-                    tables,
-                };
-                run.run();
-            });
-            let copies: Vec<&Table> = shards.iter().map(|shard| &shard.input).collect();
-            common.input.put_together(&copies);
-            let copies: Vec<&Table> = shards.iter().map(|shard| &shard.output).collect();
-            common.output.put_together(&copies);
-            shards.par_iter_mut().for_each(|shard| {
-                shard.input.refresh(&common.input);
-                shard.output.refresh(&common.output);
-            });
+            learn_at_once(&rules, runs);
+            merge_copies(&mut common, &mut shards);
             if progress(before, rules.total).is_break() {
                 return Ok(None);
             }
@@ -120,6 +88,57 @@ pub fn learn_vectors(
     }
     let vectors = WordVectors::new(encoder, counts.of_word(), config.dimension, row);
     Ok(Some(vectors))
+}
+
+/// How often each word of the vocabulary stands in the texts.
+///
+/// # Errors
+/// An id that is not in the vocabulary, or texts without a known word.
+fn counted(texts: &[&[u32]], rows: usize, unknown: Option<u32>) -> Result<Counts> {
+    if let Some(id) = texts
+        .iter()
+        .copied()
+        .flatten()
+        .find(|&&id| id as usize >= rows)
+    {
+        return Err(Error::argument(
+            "texts",
+            format!("token {id}, but the vocabulary has {rows}"),
+        ));
+    }
+    let counts = Counts::new(texts, rows, unknown);
+    if counts.total() == 0 {
+        return Err(Error::argument(
+            "texts",
+            format!("{} texts without a word of the vocabulary", texts.len()),
+        ));
+    }
+    Ok(counts)
+}
+
+/// Learns from the pieces of a round at the same time, from each on a copy of the tables.
+fn learn_at_once(rules: &Rules, runs: Vec<(Piece, &mut Tables)>) {
+    runs.into_par_iter().for_each(|(piece, tables)| {
+        let run = Run {
+            rules,
+            rng: Rng::new(rules.config.seed, Stream::Vectors, 1, piece.number),
+            piece,
+            tables,
+        };
+        run.run();
+    });
+}
+
+/// Merges the changes of all copies into the common tables, and copies these back.
+fn merge_copies(common: &mut Tables, shards: &mut [Tables]) {
+    let copies: Vec<&Table> = shards.iter().map(|shard| &shard.input).collect();
+    common.input.put_together(&copies);
+    let copies: Vec<&Table> = shards.iter().map(|shard| &shard.output).collect();
+    common.output.put_together(&copies);
+    shards.par_iter_mut().for_each(|shard| {
+        shard.input.refresh(&common.input);
+        shard.output.refresh(&common.output);
+    });
 }
 
 /// The tables before the first step: small random vectors, and zeros to tell words apart with.

@@ -1,4 +1,4 @@
-//! The lines of a file of word vectors, plain or packed, and what each of them holds.
+//! The lines of a file of word vectors, plain or compressed, and their parsing.
 
 use crate::error::{Error, Result};
 use crate::fs::gzip::gunzip;
@@ -8,9 +8,9 @@ use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-/// The most that a packed file may hold; those that are known have a tenth of it.
+/// The maximum unpacked size of a compressed file; known ones have a tenth of it.
 const MAX_UNPACKED: u64 = 64 << 30;
-/// The longest line, in bytes; a text file of vectors stays far below it.
+/// The maximum line length in bytes; text files of vectors stay far below it.
 const MAX_LINE: u64 = 1 << 20;
 
 /// The lines of a file of vectors.
@@ -19,7 +19,7 @@ pub(super) struct Lines {
     reader: Box<dyn BufRead>,
     read: Rc<Cell<u64>>,
     pub(super) size: u64,
-    /// How many bytes may still come out of a packed file.
+    /// How many bytes may still be unpacked.
     left: u64,
     /// The current line without its end and without white space at its end.
     pub(super) text: Vec<u8>,
@@ -129,31 +129,31 @@ impl Lines {
         Ok(length > 0)
     }
 
-    /// Reads the first lines: the number of words, if there is a header, and the dimension. The
-    /// current line is then the first one with a vector.
+    /// Reads the first lines: the number of words, if there is a header, and the dimension. The current line is then
+    /// the first one with a vector.
     pub(super) fn first(&mut self) -> Result<(Option<usize>, usize)> {
         const REMEDY: &str = "give word vectors as text: a word and its numbers on each line";
         while self.text.is_empty() {
             if !self.advance()? {
                 self.number = 1;
-                return Err(self.refuse("the file holds no line", "download it again"));
+                return Err(self.refuse("the file holds no lines", "download it again"));
             }
         }
         // The first line of word2vec's binary format is text.
         let line = std::str::from_utf8(&self.text)
-            .map_err(|_| self.refuse("this is no text in UTF-8", REMEDY))?;
+            .map_err(|_| self.refuse("the file is not UTF-8 text", REMEDY))?;
         let fields: Vec<&str> = line.split([' ', '\t']).collect();
         if let [count, dimension] = fields[..]
             && let (Ok(count), Ok(dimension)) = (count.parse(), dimension.parse())
         {
             if dimension == 0 {
-                return Err(self.refuse("the first line says 0 numbers per word", REMEDY));
+                return Err(self.refuse("the first line declares 0 numbers per word", REMEDY));
             }
             self.text.clear();
             while self.text.is_empty() {
                 if !self.advance()? {
                     return Err(self.refuse(
-                        format!("the file ends here, but its first line says {count} words"),
+                        format!("the file ends here, but its first line declares {count} words"),
                         "download it again",
                     ));
                 }
@@ -175,7 +175,7 @@ impl Lines {
         Ok((None, numbers.len()))
     }
 
-    /// Where the word of the current line ends, and the values begin.
+    /// Finds the end of the current line's word and the beginning of its values.
     ///
     /// Words may hold spaces, so the line is read from its end.
     pub(super) fn split(&self, dimension: usize) -> Result<(&str, &[u8])> {
@@ -187,7 +187,7 @@ impl Lines {
             }
             return Err(self.wrong_count(self.spaces(), dimension));
         };
-        // Some files have two spaces behind the word.
+        // Some files have two spaces after the word.
         let word = self.text[..end].trim_ascii_end();
         let values = &self.text[end + 1..];
         let Ok(word) = std::str::from_utf8(word) else {
@@ -202,7 +202,7 @@ impl Lines {
                 },
             );
         };
-        // `the 0.1 0.2 0.3` in a table of two numbers is no word `the 0.1`.
+        // With a dimension of two, `the 0.1 0.2 0.3` does not hold a word `the 0.1`.
         if let Some((_, last)) = word.rsplit_once([' ', '\t'])
             && last.contains('.')
             && last.parse::<f32>().is_ok()
@@ -219,7 +219,7 @@ impl Lines {
 
     fn wrong_count(&self, values: usize, dimension: usize) -> Error {
         self.refuse(
-            format!("{values} numbers, but the lines before say {dimension}"),
+            format!("{values} numbers, but the previous lines have {dimension}"),
             "the file is damaged or ends early: download it again",
         )
     }
@@ -234,7 +234,7 @@ impl Lines {
                 Ok(value) if value.is_finite() => row.push(value),
                 Ok(value) => {
                     return Err(self.refuse(
-                        format!("{field:?} reads as {value}, which no vector may hold"),
+                        format!("{field:?} reads as {value}, which is not finite"),
                         "remove the line, or take the vectors from another source",
                     ));
                 }
@@ -250,7 +250,7 @@ impl Lines {
     }
 }
 
-/// Whether this byte separates a word from its numbers and these from each other.
+/// Whether this byte is a separator.
 fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

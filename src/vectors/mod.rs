@@ -1,12 +1,12 @@
-//! Word vectors: reading those of others, and learning one's own from texts without labels.
+//! Word vectors: reading pretrained ones and learning them from unlabelled texts.
 //!
-//! [`read_vectors`] takes from a text file the rows of a vocabulary's words; [`learn_vectors`] makes
-//! such rows by skip-gram with negative sampling, and [`WordVectors::save`] writes them as a file
-//! that [`read_vectors`], and every other reader of the format, takes.
+//! [`read_vectors`] reads the rows of a vocabulary's words from a text file; [`learn_vectors`] learns such rows by
+//! skip-gram with negative sampling, and [`WordVectors::save`] writes them in the format that [`read_vectors`] and
+//! other tools read.
 //!
-//! From the outside in: `read` takes `lines` and gives them to a `search`. `learn` cuts the texts into pieces and deals these out to shards, each of
-//! which learns from its piece on `table`s of its own; what happens at one place of a text is in
-//! `skip_gram`, which asks `counts` for what depends on how often a word stands in the texts.
+//! From the outside in: `read` parses `lines` and passes them to a `search`. `learn` splits the texts into segments and
+//! distributes these over shards, each of which learns from its segment on its own copies of the `table`s; `skip_gram`
+//! performs the updates, and `counts` holds what depends on word frequencies.
 
 mod config;
 mod counts;

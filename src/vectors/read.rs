@@ -1,14 +1,14 @@
 //! Pretrained word vectors in text form, for the words of a vocabulary.
 //!
 //! One word and its numbers per line, separated by single spaces or tabs: GloVe files as they are,
-//! word2vec and fastText files with their first line `count dimension`, each of them plain or
-//! gzip-compressed (told by the content, not by the name). The file streams by; only the rows of
-//! words in the vocabulary are parsed and kept.
+//! word2vec and fastText files with their first line `count dimension`, each plain or
+//! gzip-compressed (detected from the content, not the name). The file is read as a stream; only
+//! the rows of words in the vocabulary are parsed and kept.
 //!
 //! # Which vector a word gets
-//! The one of the same spelling. Where the file has none, the first one whose spelling agrees in
-//! lower case: `Paris` takes the vector of `paris`, and `paris` that of `Paris`. Of a word that
-//! stands twice in the file, the first vector counts.
+//! The vector with the same spelling. If the file has none, the first whose spelling agrees in
+//! lower case: `Paris` takes the vector of `paris`, and `paris` that of `Paris`. If a word occurs
+//! twice in the file, the first vector counts.
 
 use super::lines::Lines;
 use super::search::Search;
@@ -22,13 +22,13 @@ const LINES_PER_REPORT: usize = 8192;
 
 /// Reads the vectors of the words in `vocabulary`, pairs of a word and its id.
 ///
-/// `progress` is told how many bytes of the file have been read and how many it has; if it breaks
-/// off, the result is `None`.
+/// `progress` is called with the number of bytes read and the size of the file; if it breaks off,
+/// the result is `None`.
 ///
 /// # Errors
-/// The file cannot be read; it is no text file of vectors, is damaged or ends early, with the line
-/// where that shows; or it holds none of the words. Every line must have the right number of
-/// values, but only those of words in the vocabulary are read as numbers, which must be finite.
+/// The file cannot be read; it is not a text file of vectors, is damaged or ends early (the error
+/// names the line); or it holds none of the words. The number of values is checked on every line,
+/// but only those of words in the vocabulary are parsed; they must be finite.
 pub fn read_vectors(
     path: &Path,
     vocabulary: &[(String, u32)],
@@ -59,7 +59,7 @@ pub fn read_vectors(
     if let Some(count) = header.filter(|&count| words < count) {
         return Err(Error::data(
             lines.file(),
-            format!("holds {words} words, but its first line says {count}"),
+            format!("holds {words} words, but its first line declares {count}"),
             "the file ends early: download it again",
         ));
     }
@@ -89,7 +89,7 @@ mod tests {
             assert!(read <= size && size == bytes.len() as u64);
             ControlFlow::Continue(())
         });
-        // Messages are compared without the random name.
+        // The random name is replaced so that messages can be compared.
         let name = file.path().display().to_string();
         result.map_err(|error| match error {
             Error::Data {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_told_by_the_content() {
+    fn gzip_is_detected_from_the_content() {
         let text = b"2 2\ngood 1 2\nParis 3 4\n";
         let plain = read(text).unwrap();
         assert_eq!(read(&gzip(text)).unwrap(), plain);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn two_spaces_behind_a_word_are_no_part_of_it() {
+    fn two_spaces_after_a_word_are_not_part_of_it() {
         let table = table("x 0 0\ngood  1 2\n");
         assert_eq!(table.row(2), Some(&[1.0, 2.0][..]));
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_word_that_stands_twice_the_first_counts() {
+    fn the_first_of_duplicate_words_counts() {
         let table = table("good 1 2\ngood 3 4\n");
         assert_eq!(table.row(2), Some(&[1.0, 2.0][..]));
         assert_eq!(table.found, 1);
@@ -183,19 +183,19 @@ mod tests {
         let again = "the file is damaged or ends early: download it again";
         assert_eq!(
             message("the 1 2 3\ngood 1 2\n"),
-            format!("V, line 2: 2 numbers, but the lines before say 3; {again}")
+            format!("V, line 2: 2 numbers, but the previous lines have 3; {again}")
         );
         assert_eq!(
             message("the 1 2\ngood 1.5 2.5 3.5\n"),
-            format!("V, line 2: 3 numbers, but the lines before say 2; {again}")
+            format!("V, line 2: 3 numbers, but the previous lines have 2; {again}")
         );
         assert_eq!(
             message("2 4\ngood 1 2 3\nParis 1 2 3\n"),
-            format!("V, line 2: 3 numbers, but the lines before say 4; {again}")
+            format!("V, line 2: 3 numbers, but the previous lines have 4; {again}")
         );
         assert_eq!(
             message("2 2\ngood 1 2 3\nParis 1 2 3\n"),
-            format!("V, line 2: 3 numbers, but the lines before say 2; {again}")
+            format!("V, line 2: 3 numbers, but the previous lines have 2; {again}")
         );
         let remove = "remove the line, or take the vectors from another source";
         assert_eq!(
@@ -204,11 +204,11 @@ mod tests {
         );
         assert_eq!(
             message("the 1 2\n\ngood NaN 2\n"),
-            format!("V, line 3: \"NaN\" reads as NaN, which no vector may hold; {remove}")
+            format!("V, line 3: \"NaN\" reads as NaN, which is not finite; {remove}")
         );
         assert_eq!(
             message("the 1 2\ngood 1 -1e99\n"),
-            format!("V, line 2: \"-1e99\" reads as -inf, which no vector may hold; {remove}")
+            format!("V, line 2: \"-1e99\" reads as -inf, which is not finite; {remove}")
         );
         assert_eq!(
             message(b"the 1 2\ng\xffod 1 2\n"),
@@ -221,11 +221,11 @@ mod tests {
     fn files_that_end_early_are_refused() {
         assert_eq!(
             message("3 2\ngood 1 2\nParis 3 4\n"),
-            "V: holds 2 words, but its first line says 3; the file ends early: download it again"
+            "V: holds 2 words, but its first line declares 3; the file ends early: download it again"
         );
         assert_eq!(
             message("3 2\n"),
-            "V, line 2: the file ends here, but its first line says 3 words; download it again"
+            "V, line 2: the file ends here, but its first line declares 3 words; download it again"
         );
         let whole = gzip("good 0.123 0.456\n".repeat(500).as_bytes());
         let cut = message(&whole[..whole.len() - 12]);
@@ -242,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_named_for_what_they_are() {
+    fn other_file_types_are_recognised() {
         assert_eq!(message(""), "V: the file is empty; download it again");
         assert_eq!(
             message("\n \n"),
-            "V, line 1: the file holds no line; download it again"
+            "V, line 1: the file holds no lines; download it again"
         );
         assert_eq!(
             message("PK\u{3}\u{4}rest"),

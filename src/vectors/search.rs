@@ -1,10 +1,10 @@
-//! The vectors of the words of a vocabulary, out of those that come by.
+//! Searches a stream of vectors for the words of a vocabulary.
 
 use super::vector_table::VectorTable;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
-/// How well a vector fits the word that it was kept for.
+/// How well a vector matches the word for which it was kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// The spelling agrees in lower case only.
@@ -21,7 +21,7 @@ pub(super) struct Search<'a> {
     lower: HashMap<String, Vec<u32>>,
     rows: HashMap<u32, (Fit, usize)>,
     values: Vec<f32>,
-    /// The word at hand in lower case; kept for its memory.
+    /// The current word in lower case; a reused buffer.
     folded: String,
 }
 
@@ -42,8 +42,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Keeps the vector of `word` for every word of the vocabulary that it fits better than what
-    /// is there.
+    /// Keeps the vector of `word` for every word of the vocabulary that it matches better than the
+    /// current vector.
     pub(super) fn offer(
         &mut self,
         word: &str,

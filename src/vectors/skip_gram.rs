@@ -1,16 +1,16 @@
-//! Skip-gram with negative sampling (Mikolov et al. 2013): the step at one pair of words, and a run
-//! over a piece of the texts.
+//! Skip-gram with negative sampling (Mikolov et al. 2013): the update for one pair of words, and a
+//! run over a segment of the texts.
 //!
-//! A word `c` at one place and a word `w` near it give, with `v` the vector of `w`, `u` the output
-//! vectors and `n` the words that `c` is told from,
+//! For a word `c` and a word `w` in its context, with `v` the vector of `w`, `u` the output vectors
+//! and `n` the negative samples of `c`, the loss is
 //!
 //! ```text
 //!   loss = - log sigmoid(u_c . v) - sum over n of log sigmoid(- u_n . v)
 //! ```
 //!
-//! and each of these vectors moves against its gradient at once. All pairs of one place share
-//! their `n`: they are drawn once, and their rows are still in the nearest cache at the second pair
-//! (Ji et al. 2016, "Parallelizing Word2Vec in Shared and Distributed Memory").
+//! and each of these vectors is updated immediately. All pairs of one position share their `n`:
+//! they are drawn once, and their rows are still in the L1 cache for the second pair (Ji et al.
+//! 2016, "Parallelizing Word2Vec in Shared and Distributed Memory").
 
 use super::config::VectorsConfig;
 use super::counts::{Kept, Negatives};
@@ -18,7 +18,7 @@ use super::table::Table;
 use crate::rng::Rng;
 use birnn_kernels::skip_gram::{LINE, Line, Sigmoid, step};
 
-/// The vectors of the words, and those that tell near words from random ones.
+/// The word vectors and the output vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tables {
     /// The rows `v`.
@@ -27,29 +27,29 @@ pub(super) struct Tables {
     pub(super) output: Table,
 }
 
-/// What every run needs to know.
+/// The data shared by all runs.
 #[derive(Debug)]
 pub(super) struct Rules<'a> {
     pub(super) config: &'a VectorsConfig,
     pub(super) kept: Kept,
     pub(super) negatives: Negatives,
     pub(super) sigmoid: Sigmoid,
-    /// The words of all epochs together.
+    /// The number of words over all epochs.
     pub(super) total: u64,
 }
 
-/// A piece of the texts, and when its turn is.
+/// A segment of the texts and its position in the schedule.
 #[derive(Debug)]
 pub(super) struct Piece<'a> {
-    /// No pair of words comes from two of them.
+    /// Pairs of words never span two excerpts.
     pub(super) excerpts: &'a [&'a [u32]],
-    /// The words of all pieces before it, those of earlier epochs included.
+    /// The number of words in all segments before it, including earlier epochs.
     pub(super) before: u64,
-    /// Which piece it is of all epochs.
+    /// The number of this segment, counted over all epochs.
     pub(super) number: u64,
 }
 
-/// Learning from one piece, word by word.
+/// Learning from one segment, word by word.
 pub(super) struct Run<'a> {
     pub(super) rules: &'a Rules<'a>,
     pub(super) piece: Piece<'a>,
@@ -58,7 +58,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Learns from the piece.
+    /// Learns from the segment.
     pub(super) fn run(mut self) {
         let Rules { config, kept, .. } = self.rules;
         let mut before = self.piece.before;
@@ -74,11 +74,12 @@ impl Run<'_> {
                     .iter()
                     .filter(|word| kept.draw(**word, &mut self.rng)),
             );
-            for place in 0..words.len() {
+            for position in 0..words.len() {
                 let reach = 1 + self.rng.below(config.window);
-                self.draw_targets(words[place], &mut targets);
-                let near = &words[place.saturating_sub(reach)..words.len().min(place + reach + 1)];
-                let own = place.min(reach);
+                self.draw_targets(words[position], &mut targets);
+                let near =
+                    &words[position.saturating_sub(reach)..words.len().min(position + reach + 1)];
+                let own = position.min(reach);
                 for (index, &word) in near.iter().enumerate() {
                     if index != own {
                         self.tables
@@ -91,13 +92,13 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// The learning rate after so many words.
+    /// The learning rate after `before` words.
     fn rate(&self, before: u64) -> f32 {
         let left = 1.0 - before as f64 / self.rules.total as f64;
         (self.rules.config.learning_rate * left) as f32
     }
 
-    /// A word with the label 1, and random other ones with the label 0.
+    /// Adds the word with label 1 and its negative samples with label 0.
     #[inline(always)]
     fn draw_targets(&mut self, word: u32, targets: &mut Vec<(u32, f32)>) {
         targets.clear();
@@ -112,8 +113,8 @@ impl Run<'_> {
 }
 
 impl Tables {
-    /// One step for the pairs of `word` and the targets, which are words with their labels.
-    /// `change` is working memory for a row.
+    /// One update for the pairs of `word` and the targets, which are words with their labels.
+    /// `change` is a working buffer for a row.
     #[inline(always)]
     fn step(
         &mut self,
@@ -151,8 +152,8 @@ mod tests {
         line[..3].iter().map(|&number| f64::from(number)).collect()
     }
 
-    /// A small step moves every row by the rate times the loss's falling slope, which finite
-    /// differences of the loss in double precision give.
+    /// A small step moves every row by the rate times the negative gradient, computed by finite
+    /// differences of the loss in double precision.
     #[test]
     fn a_step_follows_the_gradient_of_the_loss() {
         let mut tables = Tables {
@@ -199,7 +200,8 @@ mod tests {
                 };
                 let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
                 let moved = (new[row][column] - old[row][column]) / f64::from(rate);
-                // The table of the logistic function is off by at most a thousandth for each target.
+                // The lookup table of the logistic function is off by at most a thousandth for each
+                // target.
                 assert!(
                     (moved + slope).abs() < 4e-3,
                     "{row} {column}: {moved} {slope}"

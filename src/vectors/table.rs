@@ -1,27 +1,27 @@
-//! Tables with a row of numbers for every word, and how several changed copies become one again.
+//! Tables with a vector for every word, and merging of several modified copies.
 
 use birnn_kernels::skip_gram::{LINE, Line};
 use rayon::prelude::*;
 
-/// Rows of a thread's share when copies are put together.
+/// Rows per task when copies are merged.
 const ROWS: usize = 256;
 
-/// A row of numbers for every word, and which rows have changed.
+/// A vector for every word, with flags for changed rows.
 ///
-/// Rows are filled up to whole lines with zeros, which stay zeros: everything that is added to a
-/// row is a multiple of another one.
+/// Rows are padded to whole cache lines with zeros, which stay zero: everything that is added to a row is a multiple of
+/// another row.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Table {
     /// Lines per row.
     width: usize,
     lines: Vec<Line>,
-    /// Which rows have changed: in a copy, since it was brought up to date; in the common table,
-    /// when the copies were last put together.
+    /// Which rows have changed: in a copy, since it was last refreshed; in the shared table, since the copies were last
+    /// merged.
     changed: Vec<bool>,
 }
 
 impl Table {
-    /// Zeros: `rows` of `dimension` numbers.
+    /// A table of zeros with `rows` vectors of `dimension` numbers.
     pub(super) fn zeros(rows: usize, dimension: usize) -> Self {
         let width = dimension.div_ceil(LINE);
         Self {
@@ -41,14 +41,14 @@ impl Table {
         &self.lines[row as usize * self.width..][..self.width]
     }
 
-    /// A row that is going to be changed.
+    /// A row, marked as changed.
     #[inline(always)]
     pub(super) fn change(&mut self, row: u32) -> &mut [Line] {
         self.changed[row as usize] = true;
         &mut self.lines[row as usize * self.width..][..self.width]
     }
 
-    /// Brings a copy up to date with the table that it has been put into.
+    /// Brings a copy up to date with the table into which it was merged.
     pub(super) fn refresh(&mut self, common: &Self) {
         for (row, (own, changed)) in self.changed.iter_mut().zip(&common.changed).enumerate() {
             if *changed {
@@ -59,9 +59,9 @@ impl Table {
         }
     }
 
-    /// Puts into this table what has changed in copies of it: the sum of their changes, as if all
-    /// steps had been taken here. (Their mean learns too little: rare words are in one copy only, and
-    /// frequent ones move a fraction of their way.)
+    /// Merges the changes of copies into this table: their sum, as if all updates had been applied here. (The mean
+    /// would learn too little: rare words occur in only one copy, and frequent ones would move a fraction of their
+    /// way.)
     pub(super) fn put_together(&mut self, copies: &[&Self]) {
         let width = self.width;
         let lines = self.lines.par_chunks_mut(ROWS * width);
@@ -71,8 +71,8 @@ impl Table {
             .enumerate()
             .for_each(|(chunk, (lines, changed))| {
                 for (row, changed) in changed.iter_mut().enumerate() {
-                    let place = chunk * ROWS + row;
-                    let copies = || copies.iter().filter(|copy| copy.changed[place]);
+                    let index = chunk * ROWS + row;
+                    let copies = || copies.iter().filter(|copy| copy.changed[index]);
                     *changed = copies().next().is_some();
                     if !*changed {
                         continue;
@@ -80,7 +80,7 @@ impl Table {
                     for (line, own) in lines[row * width..][..width].iter_mut().enumerate() {
                         let mut sum = [0.0; LINE];
                         for copy in copies() {
-                            let Line(other) = &copy.lines[place * width + line];
+                            let Line(other) = &copy.lines[index * width + line];
                             for ((sum, other), own) in sum.iter_mut().zip(other).zip(&own.0) {
                                 *sum += other - own;
                             }

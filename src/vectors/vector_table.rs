@@ -1,4 +1,4 @@
-//! Vectors by the ids of a vocabulary.
+//! Vectors indexed by the ids of a vocabulary.
 
 use super::words::WordVectors;
 use crate::error::{Error, Result};
@@ -9,13 +9,13 @@ use std::collections::HashMap;
 /// The vectors of those words of a vocabulary that have one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorTable {
-    /// The numbers per word.
+    /// The size of each vector.
     pub dimension: usize,
     /// How many words of the vocabulary have a vector.
     pub found: usize,
     /// How many words the vocabulary has, special tokens included.
     pub vocabulary_size: usize,
-    /// The row of each id that has one.
+    /// The row of each id that has a vector.
     pub(super) rows: HashMap<u32, usize>,
     /// `(found, dimension)`, row after row.
     pub(super) values: Vec<f32>,
@@ -38,7 +38,7 @@ impl VectorTable {
     /// Overwrites the rows of an embedding table [V, E] whose words have a vector.
     ///
     /// # Errors
-    /// A table of another width, or a failing transfer to the device.
+    /// The table has another width, or the transfer to the device fails.
     pub fn put_into(&self, table: &Var) -> Result<()> {
         let width = table.dim(1)?;
         if self.dimension != width {
@@ -61,7 +61,7 @@ impl VectorTable {
         Ok(table.set(&values)?)
     }
 
-    /// The vectors that were learnt for the words of this tokenizer.
+    /// The vectors learnt for the words of this tokenizer.
     #[must_use]
     pub fn of_words(vectors: &WordVectors, encoder: &TextEncoder) -> Self {
         let words = vectors.words().iter().enumerate();

@@ -1,4 +1,4 @@
-//! Words with their vectors, and which of them are near each other.
+//! Words with their vectors, and nearest-neighbour search.
 
 use crate::text::TextEncoder;
 
@@ -13,8 +13,8 @@ pub struct WordVectors {
 }
 
 impl WordVectors {
-    /// The vectors of those words of a vocabulary that have been counted; `row` gives the numbers
-    /// of an id, and may give more of them.
+    /// The vectors of the words of a vocabulary that were counted; `row` returns the numbers of an
+    /// id, possibly with padding.
     pub(super) fn new<I: IntoIterator<Item = f32>>(
         encoder: &TextEncoder,
         counts: &[u64],
@@ -35,13 +35,13 @@ impl WordVectors {
         }
     }
 
-    /// The words, by falling frequency if a tokenizer for words gave them.
+    /// The words, in order of decreasing frequency if they come from a word tokenizer.
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
     }
 
-    /// The numbers per word.
+    /// The size of each vector.
     #[must_use]
     pub fn dimension(&self) -> usize {
         self.dimension
@@ -59,8 +59,8 @@ impl WordVectors {
         self.vectors().nth(index)
     }
 
-    /// The `count` words nearest to this one, by the cosine of the angle between their vectors, the
-    /// nearest first; no words for a word without a vector.
+    /// The `count` words nearest to this one by cosine similarity, the nearest first; empty for a
+    /// word without a vector.
     #[must_use]
     pub fn nearest(&self, word: &str, count: usize) -> Vec<(&str, f32)> {
         let Some(vector) = self.vector(word) else {
@@ -71,15 +71,16 @@ impl WordVectors {
             .filter(|(other, _)| *other != word)
             .map(|(other, other_vector)| (other.as_str(), cosine(vector, other_vector)))
             .collect();
-        // The sort is stable: of words equally near, the more frequent one comes first.
+        // The sort is stable: of equally near words, the more frequent one comes first.
         found.sort_by(|a, b| b.1.total_cmp(&a.1));
         found.truncate(count);
         found
     }
 
-    /// Of the most `frequent` words of letters only, the `count` that mean the most: those of the
-    /// longest vectors (Schakel and Wilson 2015, "Measuring word significance using distributed
-    /// representations of words"). A word that stands in all contexts alike has a short one.
+    /// The `count` most significant of the `frequent` most frequent words that consist of letters:
+    /// those with the longest vectors (Schakel and Wilson 2015, "Measuring word significance using
+    /// distributed representations of words"). A word that occurs in all contexts alike has a short
+    /// one.
     #[must_use]
     pub fn significant(&self, frequent: usize, count: usize) -> Vec<&str> {
         let words = self.words.iter().zip(self.vectors());
@@ -101,7 +102,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The cosine of the angle between two vectors; 0 where one of them is zero.
+/// The cosine of the angle between two vectors; 0 if one of them is zero.
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let lengths = (dot(a, a) * dot(b, b)).sqrt();
     if lengths > 0.0 {

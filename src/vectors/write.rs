@@ -8,7 +8,7 @@ use std::path::Path;
 
 impl WordVectors {
     /// The vectors in text form: a first line `count dimension`, then a word and its numbers per
-    /// line, separated by spaces. Numbers are as short as they can be to be read back exactly.
+    /// line, separated by spaces. Numbers have the shortest form that is read back exactly.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{} {}\n", self.words().len(), self.dimension());
@@ -23,7 +23,7 @@ impl WordVectors {
         text
     }
 
-    /// Writes the vectors in text form to a file, which is whole or not there.
+    /// Writes the vectors in text form to a file, atomically.
     ///
     /// # Errors
     /// The file cannot be written.

@@ -1,4 +1,4 @@
-//! Bad input gets one line that names it.
+//! Bad input is reported in one line that names it.
 
 use super::program::{
     copied_model, edit, fail, listing, refuse, run, run_with_input, stderr, stdout, succeed, temp,
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn data_that_cannot_be_trained_on_are_named() {
+fn unusable_training_data_is_named() {
     let folder = temp();
     let path = folder.path();
     let good: String = (0..10).map(|n| format!("word{n},{}\n", n % 2)).collect();
@@ -38,8 +38,8 @@ fn data_that_cannot_be_trained_on_are_named() {
         ),
         (
             &["--data", "good.csv", "--text-column", "body"],
-            "good.csv: there is no column \"body\"; the columns are: text, label; name the right \
-             one with --text-column (key data.text_column)",
+            "good.csv: there is no column \"body\"; the columns are: text, label; select it with \
+             --text-column (key data.text_column)",
         ),
         (
             &["--data", "gap.csv"],
@@ -63,7 +63,7 @@ fn data_that_cannot_be_trained_on_are_named() {
     );
 }
 
-/// What both commands that read a model say of this folder, without its path.
+/// The message of both commands that read a model for this folder, without its path.
 fn refused_model(folder: &Path, file: &str) -> String {
     let predict = refuse(folder, &["predict", "--model", ".", "x"], 1);
     let eval = refuse(folder, &["eval", "--model", ".", "--data", "sample"], 1);
@@ -82,7 +82,7 @@ fn a_damaged_model_is_named() {
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let message = refused_model(model.path(), "model.safetensors");
     assert!(
-        message.starts_with("not a whole safetensors file: "),
+        message.starts_with("not an intact safetensors file: "),
         "{message}"
     );
     assert!(message.ends_with("; replace it by an intact copy, or train again"));
@@ -95,9 +95,8 @@ fn a_damaged_model_is_named() {
     );
     let message = refused_model(model.path(), "model.safetensors");
     assert!(
-        message.ends_with(
-            "; config.json and tokenizer.json must be those that the weights were made with"
-        ) && message.contains(" has shape [2, 32], but config.json asks for [2, 36]"),
+        message.ends_with("; config.json and tokenizer.json must belong to the weights")
+            && message.contains(" has shape [2, 32], but config.json asks for [2, 36]"),
         "{message}"
     );
 
@@ -144,7 +143,7 @@ fn a_damaged_model_is_named() {
 }
 
 #[test]
-fn weights_that_do_not_fit_the_tokenizer_or_are_not_finite_are_named() {
+fn mismatched_or_non_finite_weights_are_named() {
     use candle_core::{Device, Tensor, safetensors};
     let model = copied_model();
     let path = model.path().join("model.safetensors");
@@ -155,7 +154,7 @@ fn weights_that_do_not_fit_the_tokenizer_or_are_not_finite_are_named() {
     assert_eq!(
         refused_model(model.path(), "model.safetensors"),
         "embedding.weight has 100 rows, but tokenizer.json has ids up to 999; config.json and \
-         tokenizer.json must be those that the weights were made with"
+         tokenizer.json must belong to the weights"
     );
 
     tensors.insert("embedding.weight".into(), table);
@@ -173,7 +172,7 @@ fn eval_without_a_run_asks_for_data() {
     let model = copied_model();
     assert_eq!(
         refuse(model.path(), &["eval", "--model", "."], 2),
-        ". does not say which texts it was validated on: give --data"
+        ". does not record on which texts it was validated: give --data"
     );
 }
 
@@ -194,7 +193,7 @@ fn texts_that_cannot_be_read_are_named() {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_wrong_usage() {
+fn a_missing_device_is_wrong_usage() {
     let folder = temp();
     assert_eq!(
         refuse(folder.path(), &["train", "--device", "gpu"], 2),

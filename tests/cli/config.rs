@@ -1,4 +1,4 @@
-//! Configs and the keys in them.
+//! Configs and their keys.
 
 use super::program::{listing, refuse, run, stderr, succeed, temp};
 use std::fs;
@@ -91,7 +91,7 @@ fn the_printed_config_is_a_config() {
 }
 
 #[test]
-fn every_config_that_comes_along_loads() {
+fn every_shipped_config_loads() {
     let folder = temp();
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let mut count = 0;
@@ -114,7 +114,7 @@ fn every_config_that_comes_along_loads() {
 }
 
 #[test]
-fn a_config_file_that_is_not_there_is_named() {
+fn a_missing_config_file_is_named() {
     let folder = temp();
     let message = refuse(folder.path(), &["train", "--config", "no.toml"], 1);
     assert!(message.starts_with("the config file: cannot read no.toml: "));

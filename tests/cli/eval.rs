@@ -48,12 +48,12 @@ fn eval_json_is_consistent() {
         );
     };
     close("accuracy", (tn + tp) as f64 / 160.0);
-    let f1 = |right: u64, wrong: u64| 2.0 * right as f64 / (2 * right + wrong) as f64;
+    let f1 = |correct: u64, wrong: u64| 2.0 * correct as f64 / (2 * correct + wrong) as f64;
     close("macro_f1", (f1(tn, fp + fn_) + f1(tp, fp + fn_)) / 2.0);
     let loss = report["loss"].as_f64().unwrap();
     assert!((0.3..1.0).contains(&loss), "{loss}");
 
-    // The log of the run has the same numbers, those before the temperature.
+    // The log of the run has the same numbers, before the temperature is applied.
     let log = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
     let epoch = log.last().unwrap();
     assert_eq!(epoch["validation_accuracy"], report["accuracy"]);
@@ -63,7 +63,7 @@ fn eval_json_is_consistent() {
     let plain = eval_on_sample(model.path());
     assert_eq!(epoch["validation_loss"], plain["loss"]);
     assert_eq!(plain["temperature"], 1.0);
-    // No other temperature has a lower loss; none changes a class.
+    // No other temperature has a lower loss, and none changes a class.
     for factor in [1.0 / fitted, 0.9, 1.1] {
         set_temperature(model.path(), fitted * factor);
         let other = eval_on_sample(model.path());
@@ -74,13 +74,13 @@ fn eval_json_is_consistent() {
     assert!((0.0..0.5).contains(&error), "{error}");
 }
 
-/// What `eval --json` says of a copy of the trained model on its validation texts.
+/// The output of `eval --json` for a copy of the trained model on its validation texts.
 fn eval_on_sample(folder: &Path) -> Value {
     let arguments = ["eval", "--model", ".", "--data", "sample", "--json"];
     serde_json::from_str(&succeed(&run(folder, &arguments))).unwrap()
 }
 
-/// Sets the temperature of a model and returns the one before.
+/// Sets the temperature of a model and returns the previous one.
 fn set_temperature(folder: &Path, temperature: f64) -> f64 {
     let path = folder.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -110,7 +110,7 @@ fn plain_eval_is_a_table() {
 }
 
 #[test]
-fn integers_stand_for_named_classes() {
+fn integers_denote_named_classes() {
     let folder = temp();
     let data = folder.path().join("ints.csv");
     fs::write(
@@ -128,14 +128,14 @@ fn integers_stand_for_named_classes() {
     assert_eq!(
         refuse(trained(), &arguments, 1),
         format!(
-            "{data}, row 2: the label \"2\" is none of the classes [\"negative\", \"positive\"]; \
+            "{data}, row 2: the label \"2\" is not one of the classes [\"negative\", \"positive\"]; \
              correct the row or the label column"
         )
     );
 }
 
 #[test]
-fn eval_names_the_splits_there_are() {
+fn eval_names_the_existing_splits() {
     fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
         [&["eval", "--model", "model"], more].concat()
     }
@@ -155,7 +155,7 @@ fn eval_names_the_splits_there_are() {
 }
 
 #[test]
-fn eval_tells_groups_apart() {
+fn eval_reports_groups() {
     let folder = temp();
     let path = folder.path().join("kinds.tsv");
     let rows = "text\tlabel\tphenomenon\tkind\n\
@@ -182,12 +182,12 @@ fn eval_tells_groups_apart() {
         serde_json::from_str(&succeed(&eval(&["--json", "--group-column", "kind"]))).unwrap();
     let groups = by_kind["groups"].as_array().unwrap();
     assert_eq!(named(groups), ["\"2\" 3", "\"1\" 1"]);
-    // The groups' right predictions are all right predictions.
-    let right = |report: &Value| {
+    // The correct predictions of the groups add up to all correct predictions.
+    let correct = |report: &Value| {
         report["accuracy"].as_f64().unwrap() * report["examples"].as_f64().unwrap()
     };
-    let sum: f64 = groups.iter().map(right).sum();
-    assert!((sum - right(&by_kind)).abs() < 1e-9);
+    let sum: f64 = groups.iter().map(correct).sum();
+    assert!((sum - correct(&by_kind)).abs() < 1e-9);
 
     let text = succeed(&eval(&[]));
     let lines: Vec<Vec<&str>> = text
@@ -213,7 +213,7 @@ fn eval_tells_groups_apart() {
         refuse(trained(), &arguments, 1),
         format!(
             "{data}: there is no column \"sort\"; the columns are: text, label, phenomenon, kind; \
-             name the right one with --group-column"
+             select it with --group-column"
         )
     );
     let output = run(

@@ -1,4 +1,4 @@
-//! The program from the outside: what a person who types commands gets.
+//! The program from the outside, as used on the command line.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Readers that have seen enough, and runs that nobody watches.
+//! Readers that close a pipe early, and runs without a reader.
 
 use super::program::{RUN_FILES, listing, temp, train_arguments, trained, wait};
 use super::support::birnn;
@@ -17,7 +17,7 @@ fn first_line(mut pipe: impl Read) -> String {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let folder = temp();
     // More than a pipe holds.
     let lines = "A film like any other, with a cast.\n".repeat(9_000);
@@ -44,7 +44,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn training_goes_on_where_nobody_reads() {
+fn training_continues_without_a_reader() {
     let folder = temp();
     for (out, closed_stderr) in [("a", false), ("b", true)] {
         let mut command = birnn(folder.path(), &train_arguments(&["--out", out]));

@@ -1,4 +1,4 @@
-//! Prediction, and models that are exported.
+//! Prediction, and exported models.
 
 use super::program::{
     copied_model, edit, json_lines, listing, refuse, run, run_with_input, stderr, succeed, temp,
@@ -60,9 +60,9 @@ fn json_predictions_are_complete() {
 }
 
 #[test]
-fn several_models_say_their_mean() {
+fn several_models_predict_their_mean() {
     let other = temp();
-    // Another vocabulary: each model has its own.
+    // Another vocabulary, as each model has its own.
     let more = [
         "--out",
         "model",
@@ -94,7 +94,7 @@ fn several_models_say_their_mean() {
             both["scores"][both["label"].as_str().unwrap()]
         );
     }
-    // A model and itself are that model.
+    // The ensemble of a model with itself is that model.
     for (twice, once) in predict(&["model", "model"]).iter().zip(&first) {
         let score = |line: &Value| line["score"].as_f64().unwrap();
         assert!((score(twice) - score(once)).abs() < 1e-6);
@@ -142,7 +142,7 @@ fn an_exported_model_is_the_model() {
         run(folder.path(), &arguments)
     };
     let read = |path: &Path| fs::read(path).unwrap();
-    let said = succeed(&export(&["--out", "whole"]));
+    let printed = succeed(&export(&["--out", "whole"]));
     let files = ["config.json", "model.safetensors", "tokenizer.json"];
     assert_eq!(listing(&folder.path().join("whole")), files);
     for name in files {
@@ -150,11 +150,11 @@ fn an_exported_model_is_the_model() {
         assert!(copy == read(&Path::new(&model).join(name)), "{name}");
     }
     let size = |out: &str| read(&folder.path().join(out).join("model.safetensors")).len();
-    assert!(said.starts_with("whole: config.json, tokenizer.json, model.safetensors ("));
+    assert!(printed.starts_with("whole: config.json, tokenizer.json, model.safetensors ("));
     succeed(&export(&["--out", "half", "--half"]));
     assert_eq!(listing(&folder.path().join("half")), files);
     let share = size("half") as f64 / size("whole") as f64;
-    // Nearly all of this model is its embedding.
+    // Nearly all of this model is its embedding table.
     assert!((0.5..0.65).contains(&share), "{share}");
 
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample/validation.jsonl");
@@ -177,7 +177,7 @@ fn an_exported_model_is_the_model() {
             assert!((logit(whole) - logit(half)).abs() < 1e-2);
         }
     }
-    // A copy of the copy is the same again.
+    // A copy of the copy is identical.
     let again = ["export", "--model", "half", "--out", "again", "--half"];
     succeed(&run(folder.path(), &again));
     let weights = |out: &str| read(&folder.path().join(out).join("model.safetensors"));
@@ -204,7 +204,7 @@ fn the_model_of_the_program_is_the_default() {
     let output = run(folder.path(), &[&["predict"], &texts[..]].concat());
     let text = succeed(&output);
     assert_eq!(stderr(&output), "");
-    // As from its folder.
+    // As if loaded from its folder.
     let pretrained = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/pretrained");
     let pretrained = pretrained.display().to_string();
     let arguments = [&["predict", "--model", &pretrained], &texts[..]].concat();
@@ -216,7 +216,7 @@ fn the_model_of_the_program_is_the_default() {
     assert_eq!(report["examples"], 160);
     assert_eq!(
         refuse(folder.path(), &["eval"], 2),
-        "the model that is part of this program does not say which texts it was validated on: \
+        "the model that is part of this program does not record on which texts it was validated: \
          give --data"
     );
     for command in ["predict", "eval"] {
@@ -226,7 +226,7 @@ fn the_model_of_the_program_is_the_default() {
 }
 
 #[test]
-fn scores_stand_in_the_order_of_the_classes() {
+fn scores_are_in_the_order_of_the_classes() {
     let folder = temp();
     let table: String = (0..10)
         .map(|n| format!("word{n} here,{}\n", 9 + n % 2))
@@ -237,7 +237,7 @@ fn scores_stand_in_the_order_of_the_classes() {
         folder.path(),
         &["predict", "--model", "run", "--json", "here"],
     ));
-    // As text: 10 would come before 9.
+    // Compared as text, because JSON objects could be sorted: 10 would come before 9.
     assert!(
         line.find("\"9\":").unwrap() < line.find("\"10\":").unwrap(),
         "{line}"
@@ -268,7 +268,7 @@ fn texts_come_from_a_file_or_a_pipe() {
 
 #[test]
 fn ten_thousand_lines_keep_their_order() {
-    // More than one portion, and lengths that are sorted within it.
+    // More than one portion, with lengths that are sorted within it.
     let lines: Vec<String> = (0..10_000)
         .map(|n| format!("{n}{}", " film".repeat(n % 7)))
         .collect();
@@ -292,7 +292,7 @@ fn a_very_long_text_is_predicted() {
     let output = run_with_input(trained(), &["predict", "--model", "model"], text.as_bytes());
     let line = succeed(&output);
     assert_eq!(line.lines().count(), 1);
-    // Cut after 500 tokens, which are these.
+    // Truncated to 500 tokens, which are these.
     let short = "a lovely film ".repeat(167);
     let short = succeed(&run(trained(), &["predict", "--model", "model", &short]));
     let score = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join(" ");
@@ -300,7 +300,7 @@ fn a_very_long_text_is_predicted() {
 }
 
 #[test]
-fn a_long_text_is_read_whole_where_nothing_is_cut() {
+fn a_long_text_is_read_whole_without_truncation() {
     let folder = temp();
     train(
         folder.path(),

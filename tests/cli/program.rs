@@ -1,4 +1,4 @@
-//! The program, run as a person would, and what it leaves.
+//! Running the program on the command line, and the files that it leaves.
 
 use super::support::birnn;
 use serde_json::Value;
@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A model that is trained in a blink; everything that the tests count is set, so that they do not
-/// depend on the recipes.
+/// A model that is trained quickly; everything that the tests count is set explicitly, so that they
+/// do not depend on the recipes.
 pub const SMALL: [&str; 14] = [
     "--set",
     "text.vocabulary_size=1000",
@@ -53,7 +53,7 @@ pub fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// The stdout of a command that succeeded.
+/// The stdout of a successful command.
 #[track_caller]
 pub fn succeed(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
@@ -61,7 +61,7 @@ pub fn succeed(output: &Output) -> String {
     stdout(output).to_owned()
 }
 
-/// The message of a command that failed: nothing on stdout, and its last line on stderr.
+/// The message of a failed command: nothing on stdout, and the last line on stderr.
 #[track_caller]
 pub fn fail(output: &Output, code: i32) -> String {
     let errors = stderr(output);
@@ -77,7 +77,7 @@ pub fn fail(output: &Output, code: i32) -> String {
     lines[at[0]].strip_prefix("error: ").unwrap().to_owned()
 }
 
-/// As `fail`, before any work: nothing else on stderr, and nothing new in the folder.
+/// Like `fail`, before any work: nothing else on stderr, and no new files in the folder.
 #[track_caller]
 pub fn refuse(folder: &Path, arguments: &[&str], code: i32) -> String {
     let before = listing(folder);
@@ -88,7 +88,7 @@ pub fn refuse(folder: &Path, arguments: &[&str], code: i32) -> String {
     message
 }
 
-/// Every file below a folder.
+/// All files below a folder.
 pub fn listing(folder: &Path) -> Vec<String> {
     fn visit(base: &Path, folder: &Path, files: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -97,7 +97,7 @@ pub fn listing(folder: &Path) -> Vec<String> {
                 true => visit(base, &path, files),
                 false => {
                     let name = path.strip_prefix(base).unwrap().display().to_string();
-                    // The numbers of checkpoints depend on how many there were.
+                    // The numbers of checkpoints depend on how many were written.
                     let parts = name.split('/').map(|part| match part.parse::<u64>() {
                         Ok(_) => "N",
                         Err(_) => part,
@@ -146,7 +146,7 @@ pub fn temp() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// `N` stands for the numbers of the two checkpoints that are kept.
+/// `N` stands for the numbers of the two remaining checkpoints.
 pub const RUN_FILES: [&str; 11] = [
     "checkpoints/N/SHA256SUMS",
     "checkpoints/N/SHA256SUMS",
@@ -161,7 +161,7 @@ pub const RUN_FILES: [&str; 11] = [
     "tokenizer.json",
 ];
 
-/// Two classes as CSV.
+/// Data with two classes, as CSV.
 pub const TABLE: &str = "text,label\n\
     a good film and a good cast,pos\na bad film and a poor cast,neg\n\
     a good story and a fine end,pos\na bad story and a poor end,neg\n\
@@ -184,7 +184,7 @@ pub fn edit(path: PathBuf, from: &str, to: &str) {
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
-/// Waits, but not for ever: a hanging program is killed and fails the test.
+/// Waits with a timeout: a hanging program is killed and fails the test.
 #[track_caller]
 pub fn wait(child: &mut Child) -> std::process::ExitStatus {
     let started = Instant::now();

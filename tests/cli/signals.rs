@@ -1,4 +1,4 @@
-//! Runs that are interrupted or killed.
+//! Interrupted and killed runs.
 
 use super::program::{RUN_FILES, listing, run, stderr, stdout, succeed, temp, wait};
 use super::support::birnn;
@@ -7,22 +7,22 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The step at which it says it was interrupted, and the command to go on.
+/// The step at which the run was interrupted, and the command to resume it.
 fn message(output: &Output) -> (u64, String) {
     let text = stderr(output);
     let lines: Vec<&str> = text.lines().collect();
-    let [said, command] = lines[lines.len() - 2..] else {
+    let [line, command] = lines[lines.len() - 2..] else {
         panic!("{text}");
     };
-    let step = said
+    let step = line
         .strip_prefix("interrupted at step ")
-        .and_then(|rest| rest.strip_suffix("; everything is saved. Go on with:"));
+        .and_then(|rest| rest.strip_suffix("; everything is saved. Resume with:"));
     let step = step.unwrap_or_else(|| panic!("{text}")).parse().unwrap();
     (step, command.trim_start().to_owned())
 }
 
-/// Enough steps for a signal to arrive in their middle; every one is logged. What is fitted and
-/// learnt before the first step comes from the checkpoint when the run goes on.
+/// Enough steps for a signal to arrive during training; every one is logged. Whatever is fitted and
+/// learnt before the first step comes from the checkpoint when the run is resumed.
 const LONG: [&str; 18] = [
     "train",
     "--set",
@@ -69,7 +69,7 @@ fn signalled(folder: &Path, out: &str, signal: &str) -> Output {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_with_the_command_it_prints() {
+fn an_interrupted_run_resumes_with_the_printed_command() {
     let folder = temp();
     let path = folder.path();
     let whole = run(path, &[&LONG[..], &["--out", "whole"]].concat());
@@ -99,7 +99,7 @@ fn an_interrupted_run_goes_on_with_the_command_it_prints() {
 }
 
 #[test]
-fn a_killed_run_goes_on_from_its_last_checkpoint() {
+fn a_killed_run_resumes_from_its_last_checkpoint() {
     let folder = temp();
     let path = folder.path();
     succeed(&run(path, &[&LONG[..], &["--out", "whole"]].concat()));

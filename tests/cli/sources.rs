@@ -1,4 +1,4 @@
-//! Every source of texts.
+//! All sources of texts.
 
 use super::program::{
     RUN_FILES, TABLE, listing, run, run_with_input, stderr, succeed, temp, train, train_arguments,
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// Three classes, eight rows each.
+/// Three classes with eight rows each.
 fn rows() -> Vec<(String, &'static str)> {
     let words = [
         ("bad", ["poor", "bad", "awful"]),

@@ -1,4 +1,4 @@
-//! Training: what it prints, and what it leaves.
+//! Training: its output and the files that it leaves.
 
 use super::program::{
     RUN_FILES, TABLE, fail, json_lines, listing, refuse, run, stderr, stdout, succeed, temp, train,
@@ -52,10 +52,10 @@ fn training_prints_the_result_and_leaves_a_run() {
 }
 
 #[test]
-fn the_log_is_one_object_a_line() {
+fn the_log_has_one_object_per_line() {
     let lines = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
     let events: Vec<&str> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
-    // 40 steps, every tenth of which is logged, and an epoch.
+    // 40 steps, every tenth of which is logged, and one epoch.
     assert_eq!(events, ["step", "step", "step", "step", "epoch"]);
     let steps: Vec<u64> = lines.iter().map(|l| l["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [10, 20, 30, 40, 40]);
@@ -77,7 +77,7 @@ fn the_seed_is_an_option() {
 }
 
 #[test]
-fn the_default_folder_is_the_first_that_is_free() {
+fn the_default_folder_is_the_first_free_one() {
     let folder = temp();
     fs::write(folder.path().join("reviews.csv"), TABLE).unwrap();
     train(folder.path(), &[]);
@@ -97,7 +97,8 @@ fn a_folder_with_a_run_is_refused_unless_forced() {
     let message = refuse(folder.path(), &train_arguments(&["--out", "run"]), 1);
     assert_eq!(
         message,
-        "run: the folder already holds a run (config.json); go on with --resume, overwrite it \
+        "run: the folder already holds a run (config.json); continue it with --resume, overwrite \
+         it \
          with --force, or choose another --out"
     );
     train(
@@ -110,7 +111,7 @@ fn a_folder_with_a_run_is_refused_unless_forced() {
 }
 
 #[test]
-fn an_out_that_is_no_folder_is_refused() {
+fn an_out_that_is_not_a_folder_is_refused() {
     let folder = temp();
     fs::write(folder.path().join("file"), "").unwrap();
     let message = refuse(folder.path(), &train_arguments(&["--out", "file"]), 1);
@@ -140,7 +141,7 @@ fn resuming_needs_a_run() {
 }
 
 #[test]
-fn a_finished_run_can_be_resumed_and_says_the_same() {
+fn a_finished_run_can_be_resumed_with_the_same_output() {
     let folder = temp();
     let output = train(folder.path(), &["--out", "run"]);
     let config = || fs::read(folder.path().join("run/config.json")).unwrap();
@@ -156,8 +157,8 @@ fn resuming_with_other_texts_is_refused() {
     let path = folder.path();
     fs::write(path.join("reviews.csv"), TABLE).unwrap();
     train(path, &["--data", "reviews.csv", "--out", "run"]);
-    // A word more; another word in the place of one, which gives the same ids; another name for a
-    // class; another class for a text.
+    // One more word; another word in place of one, with the same ids; another name for a class; another class for a
+    // text.
     for (from, to, differs) in [
         ("cast,pos", "cast here,pos", "tokenizer, training texts"),
         (
@@ -169,7 +170,7 @@ fn resuming_with_other_texts_is_refused() {
         (
             "fine film,pos\npoor",
             "fine film,neg\npoor",
-            // The rows of each class are split apart anew.
+            // The validation rows of each class are chosen again.
             "tokenizer, training texts, validation texts",
         ),
     ] {
@@ -178,7 +179,7 @@ fn resuming_with_other_texts_is_refused() {
         assert_eq!(
             fail(&run(path, &["train", "--resume", "--out", "run"]), 1),
             format!(
-                "run: not what the run began with: {differs}; restore it, or start a new run in another \
+                "run: these inputs have changed since the run began: {differs}; restore them, or start a new run in another \
                  folder"
             )
         );
@@ -188,7 +189,7 @@ fn resuming_with_other_texts_is_refused() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_end_training_and_leave_no_model() {
+fn non_finite_numbers_stop_training_and_leave_no_model() {
     let folder = temp();
     let more = [
         "--out",
@@ -209,8 +210,8 @@ fn numbers_that_are_not_finite_end_training_and_leave_no_model() {
     let message = refuse(folder.path(), &["predict", "--model", "run", "x"], 1);
     assert_eq!(
         message,
-        "run/model.safetensors: the file is missing; this run has not finished an epoch yet: let \
-         it go on with `birnn train --resume --out`"
+        "run/model.safetensors: the file is missing; this run has not finished an epoch yet: \
+         resume it with `birnn train --resume --out`"
     );
 }
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Everything that needs an NVIDIA GPU, in one go: the kernels against the CPU's, a training from beginning to end,
-# and training steps beside PyTorch with cuDNN, one after the other on the same GPU.
+# All checks that need an NVIDIA GPU: the kernels compared with those of the CPU, complete training runs, and
+# training steps compared with PyTorch with cuDNN, in alternation on the same GPU.
 #
 #     sh tests/cuda/check.sh                                     # builds first, with the feature `cudnn`
 #     sh tests/cuda/check.sh BIRNN TESTS                         # with a binary and tests/gpu.rs built elsewhere
 #
-# PyTorch is that of the `python3` in the path; without one the last part is left out. Set IMDB to a folder of
+# PyTorch is that of the `python3` in the path; without it the last part is skipped. Set IMDB to a folder of
 # reviews (or to a hub id) to train configs/imdb.toml on them as well.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -24,7 +24,7 @@ trap 'rm -rf "$runs"' EXIT
 for cell in lstm gru rnn; do
     "$birnn" train --device cuda --set model.cell=$cell --out "$runs/$cell"
     "$birnn" eval --device cuda --model "$runs/$cell"
-    # What the GPU has learnt is read on the CPU.
+    # A model trained on the GPU is evaluated on the CPU.
     "$birnn" eval --device cpu --model "$runs/$cell"
 done
 for precision in tf32 bf16; do

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Runs a command with a GPU that is not there: its functions are interpreted, its products and recurrent layers
-# computed by plain loops. All but the speed can be tested with it, on any machine:
+# Runs a command on an emulated GPU: kernels are interpreted, matrix products and recurrent layers are computed by
+# plain loops. Everything but the speed can be tested with it, on any machine:
 #
 #     sh tests/cuda/toolkit.sh toolkit
 #     . toolkit/environment
 #     sh tests/cuda/pretend.sh cargo test --release --features cudnn --test gpu
 #     sh tests/cuda/pretend.sh target/release/birnn train --device cuda --set train.epochs=1
 #
-# A text of a function is run as NVIDIA's compiler has made it, this project's and Candle's alike. What a stream is
-# asked for is done when somebody waits for it; memory that nobody has written, or that has been freed, holds what
-# is no number; an access beyond a memory ends the program.
+# The PTX of NVIDIA's compiler is interpreted, of this project's kernels and Candle's alike. Work on a stream is
+# executed when the stream is waited for; uninitialised and freed memory holds NaN; an access outside of an
+# allocation ends the program.
 #
-# With PRETENDED_COUNTS=1 the program says at its end how often the GPU was asked for what.
+# With PRETENDED_COUNTS=1 the program finally prints how often each GPU operation was requested.
 #
 # Needs a C++ compiler and the toolkit's environment.
 set -eu
@@ -21,8 +21,8 @@ sources=$(cd "$(dirname "$0")/pretend" && pwd)
 build=$CUDA_HOME/lib/pretend
 mkdir -p "$build"
 
-# NAME, FILE and PREFIX of a library, the sources of what it does, and what else it is linked with. The other
-# functions of the real one say that they are not there.
+# NAME, FILE and PREFIX of a library, the sources that implement it, and further libraries to link with. The other
+# functions of the real library report that they are missing.
 library() {
     name=$1 real=$2 prefix=$3 objects=
     shift 3

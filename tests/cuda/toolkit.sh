@@ -1,14 +1,14 @@
 #!/bin/sh
-# Puts a CUDA toolkit without a driver into a folder, from packages that anyone can get, so that the features
-# `cuda` and `cudnn` can be built on a machine without a GPU:
+# Installs a CUDA toolkit without a driver into a folder, from public packages, so that the features `cuda` and
+# `cudnn` can be built on a machine without a GPU:
 #
 #     sh tests/cuda/toolkit.sh DIRECTORY
 #     . DIRECTORY/environment
 #     cargo build --release --features cudnn
 #
-# Needs Python 3 with venv, a C compiler, 2.1 GB. The binary runs where the driver (libcuda.so.1), and for
-# `cudnn` libcudnn.so.9, are. On the machine without a GPU it runs, too, on the CPU, with a driver that knows of no
-# device: LD_LIBRARY_PATH=$LIBRARY_PATH target/release/birnn ...
+# Needs Python 3 with venv, a C compiler, 2.1 GB. The binary runs on machines with the driver (libcuda.so.1) and, for
+# `cudnn`, libcudnn.so.9. On a machine without a GPU it runs on the CPU, with a stub driver that reports no device:
+# LD_LIBRARY_PATH=$LIBRARY_PATH target/release/birnn ...
 set -eu
 
 directory=${1:?"usage: sh tests/cuda/toolkit.sh DIRECTORY"}
@@ -26,13 +26,13 @@ home=$packages/cu13
 ln -sfn lib "$home/lib64"
 ln -sf "$packages"/cudnn/include/* "$home/include/"
 ln -sf "$packages"/cudnn/lib/* "$home/lib/"
-# The linker asks for names without a version.
+# The linker expects names without a version.
 for library in "$home"/lib/lib*.so.*; do
     name=$(basename "$library")
     ln -sf "$name" "$home/lib/${name%%.so.*}.so"
 done
 
-# The driver cannot be installed without a GPU: a library that has its functions' names, all of which say that
+# The driver cannot be installed without a GPU: a stub library with the driver's functions, all of which report that
 # there is no device (100).
 cudarc=$(cd "$root" && cargo metadata --format-version 1 --locked --features cudnn |
     "$directory/python/bin/python" -c '

@@ -1,6 +1,6 @@
-//! Batches large enough that the CPU kernel cuts them: several shards of rows, chunks of steps and
-//! threads, against the reference kernel; the kernel's other ways in; and whole training steps whose
-//! tables are cut.
+//! Batches large enough for the CPU kernel to divide them: several shards of rows, chunks of steps
+//! and threads, compared with the reference kernel; the kernel's other entry points; and whole
+//! training steps whose tables are divided.
 
 use crate::support::{assert_close, values};
 use birnn::batch::packing::Packing;
@@ -62,7 +62,8 @@ impl Case {
         }
     }
 
-    /// 70 ragged rows of up to 40 steps: three shards, several chunks, and work for threads.
+    /// 70 ragged rows of up to 40 steps: three shards, several chunks, and work for several
+    /// threads.
     fn large(cell_type: CellType) -> Self {
         let lengths: Vec<usize> = (0..70).map(|row| 1 + (row * 29) % 40).collect();
         let config = RecurrentConfig {
@@ -165,9 +166,9 @@ fn the_smallest_sizes_agree_with_the_reference() {
     }
 }
 
-/// The graph's nodes: a loss of the state alone, and the same graph twice.
+/// The graph nodes: a loss of the state alone, and the same graph twice.
 #[test]
-fn a_loss_of_the_state_alone_has_gradients_as_often_as_wanted() {
+fn a_loss_of_the_state_alone_has_repeatable_gradients() {
     let case = Case::large(CellType::Lstm);
     let (output, state) = case
         .stack
@@ -189,7 +190,7 @@ fn a_loss_of_the_state_alone_has_gradients_as_often_as_wanted() {
     assert_close(&both, &(first + other).unwrap(), 1e-5, "sum of both");
 }
 
-/// Without a graph the same bits come out: `forward_train` is what training uses.
+/// The results without a graph are identical to the bit: training uses `forward_train`.
 #[test]
 fn passes_without_a_graph_have_its_gradients() {
     let config = RecurrentConfig {
@@ -224,7 +225,7 @@ fn passes_without_a_graph_have_its_gradients() {
     }
 }
 
-/// What each kernel saves in training leads to the gradients of its graph.
+/// The saved activations of each kernel give the gradients of its graph.
 #[test]
 fn every_kernel_trains_without_a_graph() {
     for cell_type in [
@@ -281,14 +282,14 @@ fn prepared_weights_change_no_bit_and_only_constants_are_prepared() {
         (values(&output), values(gradients.get(variable).unwrap()))
     };
     assert!(gradient(&constant, &case.input) == gradient(&prepared, &case.input));
-    // Variables are read as they are, so that they have gradients.
+    // Variables are not prepared, so that they have gradients.
     let variables = case.stack.clone().prepared().unwrap();
     let weight = case.parameters.get("weight_hh_l0").unwrap();
     assert!(gradient(&case.stack, weight) == gradient(&variables, weight));
 }
 
 #[test]
-fn what_was_prepared_of_other_weights_is_refused() {
+fn weights_prepared_for_another_layer_are_refused() {
     let weights = |hidden: usize| kernels::DirectionWeights {
         input: random(1, &[4 * hidden, 3]),
         hidden: random(2, &[4 * hidden, hidden]),
@@ -312,7 +313,7 @@ fn what_was_prepared_of_other_weights_is_refused() {
     let message = layer(&[weights(6)]).unwrap_err().to_string();
     assert_eq!(
         message,
-        "prepared: made of other weights or by another kernel"
+        "prepared: made from other weights or by another kernel"
     );
     let empty = Tensor::zeros((0, 3), DType::F32, &CPU).unwrap();
     let no_units = kernels::DirectionWeights {
@@ -328,7 +329,7 @@ fn what_was_prepared_of_other_weights_is_refused() {
 }
 
 /// Embedding, dropout, pooling, optimizer and averages work on blocks of their tables: 100 texts of
-/// up to 60 tokens and 6,000 rows of 33 numbers are several blocks of each.
+/// up to 60 tokens and 6,000 rows of 33 numbers are several blocks each.
 #[test]
 fn training_steps_are_the_same_bits_on_any_number_of_threads() {
     let config = ModelConfig {

@@ -1,4 +1,4 @@
-//! The recurrent layers on every kernel of this machine: against PyTorch, the reference and each other.
+//! The recurrent layers on every kernel of this machine, compared with PyTorch, the reference and each other.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,6 @@
-//! Every kernel against values recorded from PyTorch: outputs, states and every gradient.
+//! Every kernel compared with reference values from PyTorch: outputs, states and all gradients.
 //!
-//! The references and the seeded script that made them are in `tests/fixtures`.
+//! The reference values and the seeded script that produced them are in `tests/fixtures`.
 
 use crate::support::{Fixture, assert_close};
 use birnn::ops::dropout::Phase;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 const OUTPUT_TOLERANCE: f32 = 2e-6;
 const GRADIENT_TOLERANCE: f32 = 1e-5;
 
-/// Runs the case under `prefix` on `kernel` and compares everything that was recorded.
+/// Runs the case under `prefix` on `kernel` and compares all reference values.
 fn check_case(
     fixture: &Fixture,
     prefix: &str,
@@ -145,7 +145,7 @@ fn lstm() {
     check_mode(CellType::Lstm);
 }
 
-/// Sizes that fit no vector register: 19 hidden units, 13 steps, 9 rows.
+/// Sizes that are not multiples of a vector register: 19 hidden units, 13 steps, 9 rows.
 #[test]
 fn odd_sizes() {
     let fixture = Fixture::load("recurrent.safetensors");

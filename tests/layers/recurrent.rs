@@ -1,5 +1,5 @@
 //! Properties of the recurrent layers: the textbook's worked examples, invariants, finite
-//! differences, and the way to and from `candle_nn::LSTM`.
+//! differences, and compatibility with `candle_nn::LSTM`.
 
 use crate::support::{assert_close, values};
 use birnn::ops::dropout::Phase;
@@ -15,11 +15,11 @@ use std::collections::HashMap;
 const CPU: Device = Device::Cpu;
 
 thread_local! {
-    /// Every test draws from the beginning: it has a thread of its own.
+    /// Every test starts at 0, as it has its own thread.
     static DRAWS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Standard normal numbers: other ones at every call, the same ones at every run.
+/// Standard normal numbers: different ones at every call, the same ones in every run.
 fn random(shape: &[usize]) -> Tensor {
     let draw = DRAWS.replace(DRAWS.get() + 1);
     let mut rng = Rng::new(1, Stream::Initialisation, draw, 0);
@@ -28,7 +28,7 @@ fn random(shape: &[usize]) -> Tensor {
     Tensor::from_vec(values, shape, &CPU).unwrap()
 }
 
-/// A module with seeded parameters, and these.
+/// A module with seeded parameters, and these parameters.
 fn build<M>(new: impl FnOnce(VarBuilder) -> birnn::Result<M>) -> (M, Parameters) {
     Parameters::create(1, &CPU, new).unwrap()
 }
@@ -58,7 +58,7 @@ fn run(stack: &Recurrent, input: &Tensor, lengths: &[usize]) -> (Tensor, State) 
         .unwrap()
 }
 
-/// LSTM(10, 20, 2) on (5, 3, 10) with a given state.
+/// LSTM(10, 20, 2) on (5, 3, 10) with an initial state.
 #[test]
 fn textbook_shapes() {
     let config = RecurrentConfig {
@@ -111,7 +111,7 @@ fn textbook_cell_unrolled_equals_the_layer() {
     }
 }
 
-/// RNN(3, 5, 3, bidirectional, batch_first) on one step: the split output is the last layer's
+/// RNN(3, 5, 3, bidirectional, batch_first) on one step: the split output equals the last layer's
 /// split state.
 #[test]
 fn textbook_split_output_and_state() {
@@ -138,7 +138,8 @@ fn textbook_split_output_and_state() {
     assert!(views::split_state(&random(&[3, 1, 4]), 2).is_err());
 }
 
-/// A row of a ragged batch is the row alone, and what stands behind its end changes nothing.
+/// A row of a ragged batch gives the same result as the row alone, and input after its end changes
+/// nothing.
 #[test]
 fn a_row_in_a_batch_is_the_row_alone() {
     for cell_type in CellType::ALL {
@@ -169,7 +170,7 @@ fn a_row_in_a_batch_is_the_row_alone() {
 
 /// The final state is the output at the last step (forward) and at the first (reverse).
 #[test]
-fn the_final_state_is_where_each_direction_ends() {
+fn the_final_state_is_the_last_output_of_each_direction() {
     for cell_type in CellType::ALL {
         for stack in stacks(&bidirectional(cell_type)) {
             let lengths = [3, 7, 1];
@@ -188,7 +189,7 @@ fn the_final_state_is_where_each_direction_ends() {
 
 /// With equal weights the reverse direction is the forward one on the reversed text.
 #[test]
-fn the_reverse_direction_reads_from_the_end() {
+fn the_reverse_direction_reads_backwards() {
     for cell_type in CellType::ALL {
         let config = RecurrentConfig {
             bidirectional: true,
@@ -224,7 +225,7 @@ fn the_reverse_direction_reads_from_the_end() {
     }
 }
 
-/// Gradients of the CPU kernel against central differences of the reference kernel in double
+/// Gradients of the CPU kernel compared with central differences of the reference kernel in double
 /// precision.
 #[test]
 fn gradients_are_finite_differences() {
@@ -264,7 +265,7 @@ fn gradients_are_finite_differences() {
             let flat: Vec<f64> = named[&name].flatten_all().unwrap().to_vec1().unwrap();
             let shape = named[&name].shape().clone();
             let gradient = values(&gradient);
-            // Every fifth element: enough to reach every gate of every tensor.
+            // Every fifth element, which covers every gate of every tensor.
             for index in (0..flat.len()).step_by(5) {
                 let moved = |change: f64| {
                     let mut flat = flat.clone();
@@ -286,7 +287,7 @@ fn gradients_are_finite_differences() {
     }
 }
 
-/// Candle's own layer takes our parameters by name and gives the same output.
+/// Candle's own layer accepts our parameters by name and gives the same output.
 #[test]
 fn weights_go_into_candles_lstm() {
     let config = RecurrentConfig {
@@ -302,7 +303,7 @@ fn weights_go_into_candles_lstm() {
     assert_close(&output, &expected, 1e-6, "output");
 }
 
-/// Dropout between layers works in training only, and draws what its key says.
+/// Dropout between layers is active only in training, and is determined by its key.
 #[test]
 fn dropout_between_layers() {
     let config = RecurrentConfig {
@@ -342,7 +343,7 @@ fn parameter_names_and_shapes_are_pytorchs() {
     assert_eq!(found, expected);
 }
 
-/// PyTorch draws recurrent parameters from U(-1/sqrt(H), 1/sqrt(H)): standard deviation
+/// PyTorch initialises recurrent parameters from U(-1/sqrt(H), 1/sqrt(H)): standard deviation
 /// 1/sqrt(3 H).
 #[test]
 fn initial_values_are_pytorchs() {
@@ -397,7 +398,7 @@ fn wrong_arguments_are_named() {
     );
     assert_eq!(
         message(&[2, 3, 5], None, Some(&state(2, false))),
-        "initial c: an LSTM needs one beside h"
+        "initial c: an LSTM needs one in addition to h"
     );
     let zero = RecurrentConfig::new(CellType::Gru, 0, 3);
     let result = Parameters::create(1, &CPU, |vb| Recurrent::new(&zero, vb));

@@ -1,4 +1,5 @@
-//! The LSTM from scratch is the packed layer, and both are PyTorch's: outputs and gradients.
+//! The LSTM from scratch agrees with the packed layer, and both with PyTorch: outputs and
+//! gradients.
 
 use crate::support::{Fixture, assert_close};
 use birnn::ops::dropout::Phase;
@@ -18,10 +19,10 @@ const NAMES: [&str; 14] = [
     "W_hq", "b_q",
 ];
 
-/// Deterministic numbers of a size at which nothing is nearly linear.
+/// Deterministic numbers in a range where nothing is nearly linear.
 fn numbers(shape: &[usize], salt: usize) -> Tensor {
     let count: usize = shape.iter().product();
-    let value = |place: usize| ((place * 37 + salt * 101) % 97) as f32 / 48.5 - 1.0;
+    let value = |index: usize| ((index * 37 + salt * 101) % 97) as f32 / 48.5 - 1.0;
     Tensor::from_vec((0..count).map(value).collect(), shape, &CPU).unwrap()
 }
 
@@ -103,7 +104,7 @@ fn weights_of_pytorch_give_its_outputs_and_gradients() {
         .iter()
         .map(|(name, var)| (name.to_string(), var.as_tensor().clone()))
         .collect();
-    // An output layer that changes nothing.
+    // An identity output layer.
     packed.insert(
         "decoder.weight".to_owned(),
         Tensor::eye(4, DType::F32, &CPU).unwrap(),
@@ -117,7 +118,7 @@ fn weights_of_pytorch_give_its_outputs_and_gradients() {
         h: get("h_0").get(0).unwrap(),
         c: get("c_0").get(0).unwrap(),
     };
-    // PyTorch's were batch first.
+    // PyTorch's input was batch first.
     let input = Var::from_tensor(&get("input")).unwrap();
     let (outputs, state) = scratch
         .forward(&input.transpose(0, 1).unwrap(), &begin)
@@ -170,7 +171,7 @@ fn packing_and_unpacking_gives_the_same_weights() {
 }
 
 #[test]
-fn ids_that_make_no_rectangle_are_refused() {
+fn ragged_ids_are_refused() {
     let message = |ids: &[&[u32]]| one_hot(ids, 5, &CPU).unwrap_err().to_string();
     let expected = "ids: rows of one length, of at least one id each, are needed";
     assert_eq!(message(&[]), expected);

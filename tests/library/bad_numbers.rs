@@ -1,5 +1,4 @@
-//! Numbers that make no sense, and texts without a known word: an error that says so, or an answer that is
-//! defined; never NaN.
+//! Invalid numbers, and texts without a known word: an error that states the problem, or a defined result; never NaN.
 
 use birnn::batch::Batch;
 use birnn::checkpoint::{Loading, SavedClassifier};
@@ -19,7 +18,7 @@ fn textbook() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/textbook")
 }
 
-/// A copy of the textbook's model with other weights.
+/// A copy of the textbook's model with modified weights.
 fn changed(change: impl Fn(&str, Tensor) -> Tensor) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["config.json", "tokenizer.json"] {
@@ -67,7 +66,7 @@ fn weights_that_are_not_finite_are_refused_by_name() {
 }
 
 #[test]
-fn weights_so_large_that_the_output_is_not_finite_are_an_error() {
+fn overflowing_weights_are_an_error() {
     let folder = changed(|_, tensor| (tensor.ones_like().unwrap() * 3e38).unwrap());
     let model = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
     let error = ensemble(model).predict(&["the film"]).unwrap_err();
@@ -82,7 +81,7 @@ fn weights_so_large_that_the_output_is_not_finite_are_an_error() {
 }
 
 #[test]
-fn a_text_without_a_known_word_is_so_many_unknown_ones() {
+fn a_text_without_known_words_is_read_as_unknown_words() {
     let model = SavedClassifier::load(&textbook(), Loading::Mapped, &CPU).unwrap();
     let texts = ["qqq zzz", "", " \t\n", "\u{0}\u{301}"];
     let unknown = model.encoder.unknown_id().unwrap();
@@ -90,7 +89,7 @@ fn a_text_without_a_known_word_is_so_many_unknown_ones() {
         .unwrap()
         .unwrap();
     assert_eq!(ids[0], [unknown; 2]);
-    // A text without tokens is one unknown word.
+    // A text without tokens is read as one unknown word.
     assert_eq!((&ids[1][..], &ids[2][..]), (&[unknown][..], &[unknown][..]));
     let model = ensemble(model);
     let found = model.predict(&texts).unwrap();
@@ -121,7 +120,7 @@ fn batches_without_texts_or_tokens_and_ids_out_of_range_are_errors() {
 }
 
 #[test]
-fn labels_and_probabilities_that_are_none_are_errors() {
+fn invalid_labels_and_probabilities_are_errors() {
     let logits = Tensor::new(&[[0.5f32, -0.5], [1.0, 2.0]], &CPU).unwrap();
     let of = |labels: &[u32]| cross_entropy(&logits, labels, 0.0).unwrap_err().to_string();
     assert_eq!(of(&[0, 2]), "labels: class 2, but there are 2");

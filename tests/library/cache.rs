@@ -1,4 +1,4 @@
-//! The cache of tokens as a user of the program meets it: it saves time and changes nothing.
+//! The cache of tokens from the user's point of view: it saves time and does not change results.
 
 use assert_cmd::cargo::cargo_bin;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-const FOUND: &str = "from the cache in ";
-const KEPT: &str = "kept in the cache in ";
+const FOUND: &str = "read from the cache in ";
+const KEPT: &str = "stored in the cache in ";
 
-/// Texts that are worth a file, and a place for the cache.
+/// Texts that are large enough to be cached, and a folder for the cache.
 struct Setting {
     folder: TempDir,
 }
@@ -54,10 +54,10 @@ impl Setting {
         self.birnn(&arguments)
     }
 
-    /// Trains, and gives what was written to stderr and the files that the run left.
+    /// Trains, and returns the stderr output and the files of the run.
     fn train(&self, out: &str, more: &[&str]) -> (String, Vec<Vec<u8>>) {
         let output = self.training(out, more).output().unwrap();
-        (said(&output), self.files(out))
+        (stderr_of(&output), self.files(out))
     }
 
     fn files(&self, out: &str) -> Vec<Vec<u8>> {
@@ -98,24 +98,24 @@ fn data(word: &str) -> String {
 }
 
 #[track_caller]
-fn said(output: &Output) -> String {
+fn stderr_of(output: &Output) -> String {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(output.status.success(), "{stderr}");
     stderr
 }
 
 #[track_caller]
-fn assert_line(said: &str, start: &str, end: &str) {
+fn assert_line(stderr: &str, start: &str, end: &str) {
     let fits = |line: &str| line.starts_with(start) && line.ends_with(end);
-    assert!(said.lines().any(fits), "no {start}...{end} in {said}");
+    assert!(stderr.lines().any(fits), "no {start}...{end} in {stderr}");
 }
 
-fn says_nothing(said: &str) -> bool {
-    !said.contains("cache")
+fn is_silent(stderr: &str) -> bool {
+    !stderr.contains("cache")
 }
 
 #[test]
-fn a_second_run_finds_what_the_first_kept_and_gives_the_same_bytes() {
+fn a_second_run_uses_the_cache_and_gives_the_same_bytes() {
     let setting = Setting::new();
     for kind in ["word", "bpe", "character"] {
         let kind_of = format!("text.tokenizer={kind}");
@@ -124,8 +124,8 @@ fn a_second_run_finds_what_the_first_kept_and_gives_the_same_bytes() {
             setting.train(&format!("{out}-{kind}"), &more)
         };
         let (without, expected) = train("without", &["--no-cache"]);
-        assert!(says_nothing(&without), "{without}");
-        // The validation split is too small to be worth a file.
+        assert!(is_silent(&without), "{without}");
+        // The validation split is too small to be cached.
         let (first, files) = train("first", &[]);
         assert_line(&first, KEPT, ": vocabulary, training tokens");
         assert!(!first.contains(FOUND), "{first}");
@@ -142,20 +142,20 @@ fn a_second_run_finds_what_the_first_kept_and_gives_the_same_bytes() {
 fn other_texts_and_settings_are_not_found() {
     let setting = Setting::new();
     setting.train("first", &[]);
-    // Another length of texts needs other tokens of the same vocabulary.
-    let (said, _) = setting.train("shorter", &["--set", "text.max_tokens=7"]);
-    assert_line(&said, FOUND, ": vocabulary");
-    assert_line(&said, KEPT, ": training tokens");
-    let (said, _) = setting.train("cased", &["--set", "text.lowercase=false"]);
-    assert_line(&said, KEPT, ": vocabulary, training tokens");
+    // A different maximum length needs other tokens of the same vocabulary.
+    let (stderr, _) = setting.train("shorter", &["--set", "text.max_tokens=7"]);
+    assert_line(&stderr, FOUND, ": vocabulary");
+    assert_line(&stderr, KEPT, ": training tokens");
+    let (stderr, _) = setting.train("cased", &["--set", "text.lowercase=false"]);
+    assert_line(&stderr, KEPT, ": vocabulary, training tokens");
     fs::write(setting.path("data.csv"), data("good")).unwrap();
-    let (said, files) = setting.train("other", &[]);
-    assert_line(&said, KEPT, ": vocabulary, training tokens");
+    let (stderr, files) = setting.train("other", &[]);
+    assert_line(&stderr, KEPT, ": vocabulary, training tokens");
     assert!(files == setting.train("without", &["--no-cache"]).1);
 }
 
 #[test]
-fn broken_files_are_written_anew() {
+fn broken_files_are_replaced() {
     let setting = Setting::new();
     let (_, expected) = setting.train("first", &[]);
     let whole: Vec<Vec<u8>> = setting
@@ -176,8 +176,8 @@ fn broken_files_are_written_anew() {
             damage(&mut bytes);
             fs::write(&path, bytes).unwrap();
         }
-        let (said, files) = setting.train(name, &[]);
-        assert_line(&said, KEPT, ": vocabulary, training tokens");
+        let (stderr, files) = setting.train(name, &[]);
+        assert_line(&stderr, KEPT, ": vocabulary, training tokens");
         assert!(files == expected, "{name}");
         for (path, whole) in setting.cached().iter().zip(&whole) {
             assert!(fs::read(path).unwrap() == *whole, "{name}");
@@ -186,27 +186,27 @@ fn broken_files_are_written_anew() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_one_line_and_no_more() {
+fn a_cache_that_cannot_be_written_gives_one_line() {
     let setting = Setting::new();
     let (_, expected) = setting.train("without", &["--no-cache"]);
     let train_in = |out: &str, cache: &Path| {
         let mut command = setting.training(out, &[]);
         let output = command.env("BIRNN_CACHE", cache).output().unwrap();
-        let said = said(&output);
+        let stderr = stderr_of(&output);
         assert!(setting.files(out) == expected, "{out}");
-        said
+        stderr
     };
-    // A file where a folder should be: not even the superuser can write below it.
-    let said = train_in("below-a-file", &setting.path("data.csv"));
-    assert_eq!(said.matches("in the cache in").count(), 1, "{said}");
-    assert_line(&said, "not everything could be kept in the cache in ", "");
-    // Turned off.
-    let said = train_in("off", Path::new(""));
-    assert!(says_nothing(&said), "{said}");
+    // A file where a folder should be: not even root can write below it.
+    let stderr = train_in("below-a-file", &setting.path("data.csv"));
+    assert_eq!(stderr.matches("the cache in").count(), 1, "{stderr}");
+    assert_line(&stderr, "the cache in ", " for no cache");
+    // Switched off.
+    let stderr = train_in("off", Path::new(""));
+    assert!(is_silent(&stderr), "{stderr}");
 }
 
 #[test]
-fn without_the_variable_the_cache_is_where_the_system_keeps_caches() {
+fn without_the_variable_the_cache_is_in_the_system_folder() {
     let setting = Setting::new();
     let output = setting
         .training("run", &[])
@@ -216,7 +216,7 @@ fn without_the_variable_the_cache_is_where_the_system_keeps_caches() {
         .env("HOME", setting.path("xdg"))
         .output()
         .unwrap();
-    assert_line(&said(&output), KEPT, ": vocabulary, training tokens");
+    assert_line(&stderr_of(&output), KEPT, ": vocabulary, training tokens");
     let folder = match cfg!(target_os = "macos") {
         true => "xdg/Library/Caches/birnn/tokens",
         false => "xdg/birnn/tokens",
@@ -231,17 +231,17 @@ fn processes_share_a_cache_at_the_same_time() {
     let outs = ["a", "b", "c", "d"];
     let children = outs.map(|out| setting.training(out, &[]).spawn().unwrap());
     for (child, out) in children.into_iter().zip(outs) {
-        said(&child.wait_with_output().unwrap());
+        stderr_of(&child.wait_with_output().unwrap());
         assert!(setting.files(out) == expected, "{out}");
     }
     assert_eq!(setting.cached().len(), 2);
-    let (said, files) = setting.train("after", &[]);
-    assert_line(&said, FOUND, ": vocabulary, training tokens");
+    let (stderr, files) = setting.train("after", &[]);
+    assert_line(&stderr, FOUND, ": vocabulary, training tokens");
     assert!(files == expected);
 }
 
 #[test]
-fn an_evaluation_finds_its_tokens_too() {
+fn an_evaluation_uses_the_cache_too() {
     let setting = Setting::new();
     setting.train("run", &[]);
     let evaluate = |more: &[&str]| {
@@ -250,10 +250,10 @@ fn an_evaluation_finds_its_tokens_too() {
         let output = command.stdout(Stdio::piped()).output().unwrap();
         let mut report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         report["seconds"] = 0.into();
-        (said(&output), report)
+        (stderr_of(&output), report)
     };
     let (without, expected) = evaluate(&["--no-cache"]);
-    assert!(says_nothing(&without), "{without}");
+    assert!(is_silent(&without), "{without}");
     let (first, report) = evaluate(&[]);
     assert_line(&first, KEPT, ": tokens");
     assert_eq!(report, expected);

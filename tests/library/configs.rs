@@ -1,4 +1,4 @@
-//! Every config that is shipped can be loaded, and builds a model.
+//! Every shipped config can be loaded, and builds a model.
 
 use birnn::config::Config;
 use birnn::train::classifier::initial_model;

@@ -1,5 +1,5 @@
-//! What recipes are made of, from the outside: n-grams, adversarial examples, own vectors, teachers,
-//! several sources.
+//! The components of recipes, from the outside: n-grams, adversarial examples, learnt vectors, teachers, several
+//! sources.
 
 use crate::support::birnn;
 use serde_json::Value;
@@ -24,7 +24,7 @@ fn fail(folder: &Path, arguments: &[&str], code: i32) -> String {
     errors.lines().last().unwrap().to_owned()
 }
 
-/// Texts of 6 to 9 words, of which one tells the class; `rows` of each class.
+/// Texts of 6 to 9 words, one of which determines the class; `rows` of each class.
 fn texts(rows: usize, first: usize) -> Vec<(String, &'static str)> {
     let fillers = [
         "the", "plot", "of", "this", "film", "and", "its", "cast", "was", "a",
@@ -36,7 +36,7 @@ fn texts(rows: usize, first: usize) -> Vec<(String, &'static str)> {
             ("good", ["lovely", "superb", "bright"]),
         ] {
             let mut text: Vec<&str> = (0..6 + row % 4)
-                .map(|place| fillers[(row * 7 + place * place * 3) % fillers.len()])
+                .map(|position| fillers[(row * 7 + position * position * 3) % fillers.len()])
                 .collect();
             text[row % 5] = words[row % 3];
             texts.push((text.join(" "), class));
@@ -123,14 +123,14 @@ fn ngrams_are_added_to_the_logits_of_the_network() {
     assert_eq!(both["ngrams.keys"].dims(), [500, 2]);
     assert_eq!(both.len(), alone.len() + 2);
 
-    // The logits of a text differ by the scores of its n-grams, here from the reference implementation.
+    // The logits of a text differ by the scores of its n-grams, computed here by a reference implementation.
     let logits = |model: &str| -> Vec<f64> {
         let text = ["predict", "--json", "--model", model, "the superb cast"];
         let row: Value = serde_json::from_str(&succeed(folder, &text)).unwrap();
         let logits = row["logits"].as_array().unwrap().iter();
         logits.map(|logit| logit.as_f64().unwrap()).collect()
     };
-    // The same network under both, whichever epochs were the best.
+    // The same network in both, whichever epochs were the best.
     fs::create_dir(folder.join("network")).unwrap();
     let network = both.iter().filter(|(name, _)| !name.starts_with("ngrams."));
     let network: std::collections::HashMap<_, _> = network.collect();
@@ -239,7 +239,7 @@ fn vectors_are_learnt_from_unlabelled_texts_and_read_by_training() {
 }
 
 #[test]
-fn vectors_learnt_at_the_beginning_of_a_run_are_those_of_a_file() {
+fn vectors_learnt_in_a_run_are_those_of_a_file() {
     let folder = data();
     let folder = folder.path();
     let learn = [
@@ -268,13 +268,13 @@ fn vectors_learnt_at_the_beginning_of_a_run_are_those_of_a_file() {
     let arguments = [&["train", "--out", "none"], &SMALL[..], &own, &file].concat();
     assert_eq!(
         fail(folder, &arguments, 2),
-        "error: configuration, train.vector_epochs: the vectors are read from the file \
-         train.vectors; set it to 0, or leave train.vectors out"
+        "error: configuration, train.vector_epochs: the vectors are already read from the file \
+         train.vectors; set it to 0, or remove train.vectors"
     );
 }
 
 #[test]
-fn virtual_adversarial_training_takes_part_of_texts_that_nobody_labels() {
+fn virtual_adversarial_training_uses_unlabelled_texts() {
     let folder = data();
     let folder = folder.path();
     let on = [
@@ -288,47 +288,47 @@ fn virtual_adversarial_training_takes_part_of_texts_that_nobody_labels() {
     assert_eq!(weights(folder, "first"), weights(folder, "second"));
     let log = fs::read_to_string(folder.join("first/metrics.jsonl")).unwrap();
     let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
-    // 80 labelled and 80 other texts, 8 a step, 10 epochs.
+    // 80 labelled and 80 other texts, 8 per step, 10 epochs.
     assert_eq!(last["step"], 200);
     assert!(last["accuracy"].as_f64().unwrap() > 0.9);
     assert!(evaluation(folder, "first")["accuracy"].as_f64().unwrap() > 0.9);
 }
 
 #[test]
-fn a_pupil_learns_from_texts_that_a_teacher_labels() {
+fn a_student_learns_from_the_soft_labels_of_a_teacher() {
     let folder = data();
     let folder = folder.path();
     let unlabelled = ["--set", "data.unlabelled_split=unsupervised"];
     train(folder, "teacher", &["--set", "train.epochs=15"]);
-    let taught = ["--set", "train.teachers=[\"teacher\"]"];
-    train(folder, "pupil", &[&unlabelled[..], &taught].concat());
-    let log = fs::read_to_string(folder.join("pupil/metrics.jsonl")).unwrap();
+    let teachers = ["--set", "train.teachers=[\"teacher\"]"];
+    train(folder, "student", &[&unlabelled[..], &teachers].concat());
+    let log = fs::read_to_string(folder.join("student/metrics.jsonl")).unwrap();
     let steps = |log: &str| -> u64 {
         let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         last["step"].as_u64().unwrap()
     };
-    // 80 labelled and 80 taught texts, 8 a step, 10 epochs.
+    // 80 texts with labels and 80 with soft labels, 8 per step, 10 epochs.
     assert_eq!(steps(&log), 200);
-    assert!(evaluation(folder, "pupil")["accuracy"].as_f64().unwrap() > 0.9);
+    assert!(evaluation(folder, "student")["accuracy"].as_f64().unwrap() > 0.9);
 
-    // A run goes on only with what it began with.
+    // A run can only be resumed with its original inputs.
     train(folder, "teacher", &["--set", "train.epochs=2", "--force"]);
-    let message = fail(folder, &["train", "--resume", "--out", "pupil"], 1);
+    let message = fail(folder, &["train", "--resume", "--out", "student"], 1);
     assert!(
-        message.contains(": not what the run began with: teachers' answers; "),
+        message.contains(": these inputs have changed since the run began: teachers' answers; "),
         "{message}"
     );
 
-    let arguments = [&["train", "--out", "none"], &SMALL[..], &taught].concat();
+    let arguments = [&["train", "--out", "none"], &SMALL[..], &teachers].concat();
     assert_eq!(
         fail(folder, &arguments, 2),
-        "error: configuration, train.teachers: there are no texts to teach; name a split without \
-         labels: data.unlabelled_split"
+        "error: configuration, train.teachers: there are no unlabelled texts for the teachers; \
+         set data.unlabelled_split to an unlabelled split"
     );
 }
 
 #[test]
-fn more_sources_are_learnt_beside_the_first() {
+fn additional_sources_are_used_for_training() {
     let folder = data();
     let folder = folder.path();
     fs::write(

@@ -69,7 +69,7 @@ fn parameter_names_and_shapes() {
     assert_eq!(found, expected);
 }
 
-/// `ends` of a bidirectional model is the textbook's 4 * num_hiddens.
+/// `ends` of a bidirectional model has the textbook's 4 * num_hiddens.
 #[test]
 fn pooled_sizes() {
     let size = |pooling: &[Pooling]| small(CellType::Lstm, pooling).pooled_size();
@@ -83,7 +83,7 @@ fn pooled_sizes() {
     assert_eq!(one_direction.pooled_size(), 8);
 }
 
-/// Poolings and their gradients as recorded from PyTorch.
+/// Poolings and their gradients compared with reference values from PyTorch.
 #[test]
 fn poolings_are_pytorchs() {
     let fixture = Fixture::load("decoder_pooling.safetensors");
@@ -92,12 +92,12 @@ fn poolings_are_pytorchs() {
     let packing = Arc::new(Packing::new(&lengths).unwrap());
     let output = Var::from_tensor(&fixture.get("output")).unwrap();
     let (batch, steps, width) = output.dims3().unwrap();
-    let places = packing
+    let positions = packing
         .iter()
         .map(|(step, position)| (packing.sorted_indices()[position] * steps + step) as u32);
-    let places = Tensor::from_iter(places, &CPU).unwrap();
+    let positions = Tensor::from_iter(positions, &CPU).unwrap();
     let packed = output.reshape((batch * steps, width)).unwrap();
-    let packed = packed.index_select(&places, 0).unwrap();
+    let packed = packed.index_select(&positions, 0).unwrap();
     let positions = packing.unsorted_indices().into_iter().map(|row| row as u32);
     let positions = Tensor::from_iter(positions, &CPU).unwrap();
     for (name, kind) in [
@@ -116,8 +116,8 @@ fn poolings_are_pytorchs() {
     }
 }
 
-/// The logits of a text do not depend on the batch it is in, nor on its place there, whatever the
-/// cell, the pooling and the kernel.
+/// The logits of a text do not depend on its batch, nor on its position there, for any cell,
+/// pooling and kernel.
 #[test]
 fn a_text_in_a_batch_is_the_text_alone() {
     let texts: [&[u32]; 4] = [&[3, 4], &[29], &[1, 2, 3, 4, 5, 6, 7], &[9, 9, 9]];
@@ -140,9 +140,9 @@ fn a_text_in_a_batch_is_the_text_alone() {
     }
 }
 
-/// Inference records no graph, whether the model is tracked or not gives the same numbers.
+/// Inference creates no graph; tracked and untracked models give the same numbers.
 #[test]
-fn inference_records_no_graph() {
+fn inference_creates_no_graph() {
     let config = small(CellType::Lstm, &[Pooling::Ends]);
     let (tracked, parameters) = build(&config);
     let detached = BiRnn::new(&config, 30, 3, parameters.detached()).unwrap();
@@ -161,7 +161,7 @@ fn a_token_outside_the_vocabulary_is_an_error() {
     assert!(model.forward(&batch, Phase::Inference).is_err());
 }
 
-/// A directory of a PyTorch state dict, a tokenizer and a hand-written config gives PyTorch's
+/// A directory with a PyTorch state dict, a tokenizer and a hand-written config gives PyTorch's
 /// logits.
 #[test]
 fn a_hand_made_directory_gives_pytorchs_logits() {
@@ -199,8 +199,8 @@ fn a_hand_made_directory_gives_pytorchs_logits() {
     }
 }
 
-/// The embedding table of a directory stays in its file; what it gives is the same to the bit,
-/// also where the file is of a type that has to be converted.
+/// The embedding table of a directory stays in its file; the results are identical to the bit, even
+/// if the file's type has to be converted.
 #[test]
 fn a_model_read_from_its_files_is_the_model() {
     let text = TextConfig {
@@ -229,8 +229,8 @@ fn a_model_read_from_its_files_is_the_model() {
         assert_eq!(values(&logits(&directory.model)), values(&logits(&model)));
         let beyond = Batch::new(&[&[30]]).unwrap();
         assert!(directory.model.forward(&beyond, Phase::Inference).is_err());
-        // A new file takes the place of the one in use, which stays what it was. (Windows lets no
-        // one replace a file in use.)
+        // A new file replaces the one in use, which stays unchanged. (On Windows a file in use
+        // cannot be replaced.)
         if cfg!(unix) {
             let zeros = parameters.tensors().into_iter();
             let zeros = zeros
@@ -243,7 +243,7 @@ fn a_model_read_from_its_files_is_the_model() {
 }
 
 #[test]
-fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_model() {
+fn concurrent_readers_get_weights_and_temperature_of_one_model() {
     let text = TextConfig::default();
     let encoder = TextEncoder::train(&["a a b b"], &text, &mut |_, _| ()).unwrap();
     let config = small(CellType::Lstm, &[Pooling::Ends]);
@@ -253,7 +253,7 @@ fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_mode
     let folder = tempfile::tempdir().unwrap();
     let file = ModelFile::new(config.clone(), &text, labels);
     SavedClassifier::write_description(folder.path(), &file, &encoder).unwrap();
-    // All numbers of a model are its temperature.
+    // All numbers of a model equal its temperature.
     let write = |temperature: f64| {
         let tensors = parameters.tensors().into_iter();
         let tensors = tensors
@@ -276,7 +276,7 @@ fn who_reads_while_weights_are_replaced_gets_weights_and_temperature_of_one_mode
     let second = read();
     assert_ne!(first, second);
     std::thread::scope(|scope| {
-        // In a thread of its own: if it panics, the other one still ends.
+        // On a thread of its own, so that the other one ends even if it panics.
         let reader = scope.spawn(|| {
             for _ in 0..200 {
                 let found = read();

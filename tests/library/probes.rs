@@ -1,4 +1,4 @@
-//! The files of short sentences, and what the model that is part of the program makes of them.
+//! The files of short sentences, and the predictions of the bundled model for them.
 
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
@@ -13,7 +13,7 @@ fn path(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The sentences of a file, as words: the last column of every row.
+/// The sentences of a file, split into words: the last column of every row.
 fn sentences(name: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(path(name)).unwrap();
     let words = |line: &str| {
@@ -28,7 +28,7 @@ fn sentences(name: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn no_sentence_that_is_learnt_is_a_probe() {
+fn no_training_sentence_is_a_probe() {
     let probes: HashSet<Vec<String>> = sentences("probes.tsv").into_iter().collect();
     assert!(probes.len() > 270, "{}", probes.len());
     let learnt = sentences("negations.tsv");
@@ -40,7 +40,7 @@ fn no_sentence_that_is_learnt_is_a_probe() {
     assert!(common.is_empty(), "{common:?}");
 }
 
-/// As its card says.
+/// As stated in its model card.
 #[test]
 fn the_model_of_the_program_reads_the_probes() {
     let output = Command::new(cargo_bin("birnn"))

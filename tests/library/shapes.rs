@@ -1,4 +1,4 @@
-//! The shapes that are shown: in symbols and as found, for every recipe, and as a person sees them.
+//! The displayed shapes: symbolic and observed, for every recipe, and the output of the command.
 
 use crate::support::birnn;
 use birnn::config::Config;
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-/// Three texts of different lengths; two tokens stand twice.
+/// Three texts of different lengths; two tokens occur twice.
 fn texts() -> Vec<Vec<u32>> {
     vec![vec![1, 2, 3, 4, 1], vec![5], vec![6, 2]]
 }
@@ -65,7 +65,7 @@ fn symbols_and_shapes_agree_for_every_architecture() {
             let model = &mut config.model;
             (model.cell, model.num_layers) = (cell, layers);
             (model.bidirectional, model.bias) = (bidirectional, bias);
-            // Numbers that cannot be taken for each other.
+            // Distinct numbers that cannot be confused.
             (model.embedding_size, model.num_hiddens) = (11, 13);
             let walk = walk(&config);
             check(&walk, &format!("{cell:?}, {layers} layers"));
@@ -126,7 +126,7 @@ fn printed(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn people_see_tables_and_machines_json() {
+fn output_is_tables_or_json() {
     let small = [
         "--set",
         "text.vocabulary_size=100",
@@ -159,7 +159,7 @@ fn people_see_tables_and_machines_json() {
 }
 
 #[test]
-fn a_picture_and_a_page_are_whole_documents() {
+fn a_diagram_and_a_page_are_complete_documents() {
     let svg = printed(&["--format", "svg", "A <b> & so on"]);
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     assert!(svg.contains("&lt;") && svg.contains("&amp;") && !svg.contains("<b>"));
@@ -175,7 +175,7 @@ fn a_picture_and_a_page_are_whole_documents() {
 }
 
 #[test]
-fn a_model_is_walked_over_with_its_own_words() {
+fn a_model_is_shown_with_its_own_vocabulary() {
     let text = printed(&["--model", "tests/fixtures/textbook", "--json", "the film"]);
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["symbols"]["num_hiddens"], 5);

@@ -1,11 +1,11 @@
-//! The data sets that lie beside the project on the machines of its makers.
+//! Tests on data sets in a folder next to the project, if present.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use birnn::data::{Source, SourceOptions, Split};
 
-/// Opens a data set under `../shared`, or says that the test is skipped.
+/// Opens a data set under `../shared`, or prints that the test is skipped.
 fn shared(name: &str) -> Option<Source> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../shared")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the files of this folder: each is wrong in one way, which its name tells.
+"""Writes the files of this folder: each has one error, which its name describes.
 
     python3 tests/malformed/generate.py
 
@@ -30,7 +30,7 @@ def write_all(folder, extension, files):
 
 
 def gzip(content):
-    """One gzip member. Its blocks are stored, so that no release of zlib packs them otherwise."""
+    """One gzip member. Its blocks are stored, so that the bytes do not depend on the release of zlib."""
     packer = zlib.compressobj(0, zlib.DEFLATED, -15)
     packed = packer.compress(content) + packer.flush()
     return GZIP_START + packed + struct.pack("<II", zlib.crc32(content), len(content))
@@ -205,7 +205,7 @@ def gzipped():
         "magic_wrong.csv": patched(whole, 0, b"\x1f\x8c"),
         "method_unknown.csv": patched(whole, 2, b"\x07"),
         "flags_reserved.csv": patched(whole, 3, b"\xe0"),
-        # The first block's type is 3, which there is not.
+        # The first block's type is 3, which is invalid.
         "block_type_unknown.jsonl": patched(lines, 10, b"\x07"),
         # A stored block's length is followed by its complement.
         "block_length_wrong.csv": patched(whole, 11, b"\xff"),
@@ -265,7 +265,7 @@ class Int32(int):
 
 
 class Truths(int):
-    """So many truth values, of which no byte is there."""
+    """A list of booleans with this count, but without their bytes."""
 
 
 INT64, DOUBLE, BYTE_ARRAY = Int32(2), Int32(5), Int32(6)
@@ -274,7 +274,7 @@ PLAIN, RLE = Int32(0), Int32(3)
 
 
 class Column:
-    """A column of a Parquet file, and what is to be wrong with it."""
+    """A column of a Parquet file, and the error to introduce."""
 
     def __init__(self, name, values, kind=BYTE_ARRAY, **changes):
         self.name = name
@@ -302,7 +302,7 @@ class Column:
             letter = {INT64: "q", DOUBLE: "d"}[self.kind]
             data = struct.pack(f"<{len(present)}{letter}", *present)
         if self.repetition == OPTIONAL:
-            # Bit-packed in one run of eight: which values are there.
+            # Definition levels, bit-packed in one run of eight.
             bits = sum((value is not None) << place for place, value in enumerate(self.values))
             data = struct.pack("<I", 2) + bytes([1 << 1 | 1, bits]) + data
         data = self.change_page(data)
@@ -406,15 +406,15 @@ def parquets():
             "rows_none": of(Column("text", []), Column("label", [], INT64)),
             "row_groups_none": parquet(TEXTS, LABELS, groups=False),
             "columns_of_different_lengths": of(TEXTS, Column("label", [1, 0], INT64)),
-            "rows_fewer_than_said": parquet(TEXTS, LABELS, rows=4),
-            "rows_more_than_said": parquet(TEXTS, LABELS, rows=2),
+            "rows_fewer_than_declared": parquet(TEXTS, LABELS, rows=4),
+            "rows_more_than_declared": parquet(TEXTS, LABELS, rows=2),
             "rows_negative": parquet(TEXTS, LABELS, rows=-3),
             "page_header_noise": patched(good, 4, b"\xff" * 8),
             "page_beyond_the_file": texts(header={2: Int32(9999), 3: Int32(9999)}),
             "page_of_negative_size": texts(header={2: Int32(-1), 3: Int32(-1)}),
             "page_of_a_gigabyte_unpacked": texts(header={2: Int32(1 << 30)}, chunk={4: Int32(1)}),
             "page_of_unknown_type": texts(header={1: Int32(77)}),
-            "page_with_fewer_values_than_said": texts(data_header={1: Int32(9)}),
+            "page_with_fewer_values_than_declared": texts(data_header={1: Int32(9)}),
             "page_of_negative_count": texts(data_header={1: Int32(-3)}),
             "page_of_unknown_encoding": texts(data_header={2: Int32(77)}),
             "page_of_numbers_of_no_dictionary": texts(data_header={2: Int32(8)}),
@@ -520,7 +520,7 @@ def configs():
     )
 
 
-# Models: `good` holds a whole one, and each bad file takes the place of one of its files.
+# Models: `good` holds an intact one, and each bad file replaces one of its files.
 
 
 VOCABULARY = ["<pad>", "<unk>", "good", "bad", "film", "the"]
@@ -916,7 +916,7 @@ def weights():
 
 
 def ngrams():
-    """Models with a branch of n-grams, whose good files lie in `good_ngrams`."""
+    """Models with an n-gram head, whose intact files are in `good_ngrams`."""
     config = CONFIG | {"model": CONFIG["model"] | {"ngrams": {"order": 2, "features": 3}}}
     write("good_ngrams/config.json", to_json(config))
     write("good_ngrams/tokenizer.json", tokenizer_json())
@@ -951,7 +951,7 @@ def ngrams():
 # Word vectors
 
 
-# Language models: `good_language` holds a whole one.
+# Language models: `good_language` holds an intact one.
 
 
 LANGUAGE = {
@@ -1025,7 +1025,7 @@ def languages():
 def vectors():
     text = "2 3\ngood 0.5 0.25 1\nbad -0.5 0.25 1\n"
     packed = gzip(text.encode())
-    # word2vec's own form: a word, a space and the numbers as bytes.
+    # word2vec's own format: a word, a space and the numbers as bytes.
     binary = b"2 3\n" + b"".join(
         word + b" " + floats(0.1, -3.7, 1e-9) + b"\n" for word in [b"good", b"bad"]
     )
@@ -1086,7 +1086,7 @@ def vectors():
     )
 
 
-# Checkpoints: `good_run` holds a folder to go on from.
+# Checkpoints: `good_run` holds a folder to resume from.
 
 
 def checkpoints():
@@ -1187,7 +1187,7 @@ def checkpoints():
 
 
 def main():
-    # Files that are no longer written must not stay behind.
+    # Remove files that are no longer written.
     for folder in HERE.iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)

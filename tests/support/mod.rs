@@ -1,4 +1,4 @@
-//! What several test files need.
+//! Helpers shared by several test files.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use assert_cmd::cargo::cargo_bin;
@@ -8,21 +8,21 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The program, to be run in a folder, with nothing to read from standard input.
+/// The program, to be run in a folder, without standard input.
 pub fn birnn(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin("birnn"));
     command
         .current_dir(folder)
         .args(arguments)
         .stdin(Stdio::null())
-        // Nothing may reach the network, whatever a test gets wrong.
+        // No test may access the network, even if it is wrong.
         .env("HF_HUB_OFFLINE", "1")
-        // Nor may anything be left behind.
+        // Nor leave files behind.
         .env("BIRNN_CACHE", "");
     command
 }
 
-/// A file of recorded tensors in `tests/fixtures`.
+/// A file of reference tensors in `tests/fixtures`.
 pub struct Fixture(HashMap<String, Tensor>);
 
 pub fn fixture_path(name: &str) -> PathBuf {

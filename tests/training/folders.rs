@@ -1,4 +1,4 @@
-//! Runs of other data, other models and damaged folders.
+//! Runs with other data, other models and damaged folders.
 
 use super::toy::{
     CPU, Reference, Toy, WEIGHTS, Watch, checkpoints, everything, last, log, plain, weights,
@@ -41,7 +41,7 @@ fn other_data_are_refused_and_nothing_is_touched() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: not what the run began with: tokenizer, training texts; restore it, or start a new run in \
+            "{}: these inputs have changed since the run began: tokenizer, training texts; restore them, or start a new run in \
              another folder",
             folder.path().display()
         )
@@ -60,7 +60,8 @@ fn a_folder_with_a_run_is_kept_unless_forced() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: the folder already holds a run (config.json); go on with --resume, overwrite it \
+            "{}: the folder already holds a run (config.json); continue it with --resume, \
+             overwrite it \
              with --force, or choose another --out",
             run.display()
         )
@@ -83,7 +84,7 @@ fn half(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+fn a_damaged_checkpoint_is_skipped_for_the_previous_one() {
     let toy = Toy::new();
     let reference = Reference::new(&toy, &everything());
     for name in ["training.safetensors", "training.json", "SHA256SUMS"] {
@@ -104,28 +105,30 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
         };
         let problem = problem.to_string();
         assert!(
-            problem.contains("is not that in SHA256SUMS") || name == "SHA256SUMS",
+            problem.contains("differs from that in SHA256SUMS") || name == "SHA256SUMS",
             "{problem}"
         );
         assert!(resumed.snapshot.state.step < 5);
         drop(resumed);
-        toy.go_on(folder.path(), &mut Watch::default()).unwrap();
+        toy.resume(folder.path(), &mut Watch::default()).unwrap();
         reference.assert_same(folder.path(), name);
     }
 }
 
 #[test]
-fn a_run_without_a_whole_checkpoint_names_the_newest_one() {
+fn a_run_without_an_intact_checkpoint_names_the_newest_one() {
     let toy = Toy::new();
     let folder = interrupted_run(&toy);
     for checkpoint in checkpoints(folder.path()) {
         change(&checkpoint.join("training.safetensors"), half);
     }
-    let error = toy.go_on(folder.path(), &mut Watch::default()).unwrap_err();
+    let error = toy
+        .resume(folder.path(), &mut Watch::default())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: this is not what was written: its hash is not that in SHA256SUMS; restore \
+            "{}: the file has changed: its hash differs from that in SHA256SUMS; restore \
              it, or start a new run in another folder",
             last(folder.path()).join("training.safetensors").display()
         )
@@ -180,7 +183,9 @@ fn a_checkpoint_of_a_newer_version_is_named() {
             list.replace(&before, &after).into_bytes()
         });
     }
-    let error = toy.go_on(folder.path(), &mut Watch::default()).unwrap_err();
+    let error = toy
+        .resume(folder.path(), &mut Watch::default())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

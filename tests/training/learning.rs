@@ -1,4 +1,4 @@
-//! What is learnt, kept and saved.
+//! Learning, keeping the best epoch, and saving.
 
 use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, description, last, plain, tensors, weights};
@@ -54,8 +54,8 @@ fn the_best_epoch_is_what_is_saved() {
     for other in &watch.epochs {
         assert!(!better(other, &watch.epochs[best]));
     }
-    // A run that ends with the best epoch has the same weights, where the learning rate does not
-    // depend on the number of epochs.
+    // A run that ends with the best epoch has the same weights, provided that the learning rate
+    // does not depend on the number of epochs.
     config.train.schedule = birnn::optim::schedule::ScheduleKind::Constant;
     let constant = tempfile::tempdir().unwrap();
     let mut watch = Watch::default();
@@ -78,13 +78,15 @@ fn the_temperature_is_that_of_the_best_epoch() {
     toy.begin(&config, folder.path(), &mut Watch::default())
         .unwrap();
     let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
-    let mut told = |_, _| ControlFlow::Continue(());
-    let logits = directory.model.logits(&toy.validation.ids, &mut told);
+    let mut on_progress = |_, _| ControlFlow::Continue(());
+    let logits = directory
+        .model
+        .logits(&toy.validation.ids, &mut on_progress);
     let logits = logits.unwrap().unwrap();
     let fitted = birnn::inference::fit_temperature(&logits, &toy.validation.labels);
     assert_eq!(directory.temperature, fitted);
     assert_ne!(fitted, 1.0);
-    // What the description says goes before.
+    // The temperature in the description would take precedence.
     assert_eq!(directory.file.temperature, None);
     let text = description(folder.path()).replacen('{', "{\"temperature\": 2.5,", 1);
     fs::write(folder.path().join("config.json"), text).unwrap();
@@ -110,13 +112,13 @@ fn frozen_embeddings_keep_their_bits() {
 }
 
 #[test]
-fn pretrained_vectors_are_where_training_begins() {
+fn training_begins_with_pretrained_vectors() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vectors.txt");
     fs::write(&path, "good 1 2 3 4 5 6 7 8\nbad -1 -2 -3 -4 -5 -6 -7 -8\n").unwrap();
-    let mut told = |_, _| ControlFlow::Continue(());
-    let table = read_vectors(&path, &toy.encoder.vocabulary(), &mut told)
+    let mut on_progress = |_, _| ControlFlow::Continue(());
+    let table = read_vectors(&path, &toy.encoder.vocabulary(), &mut on_progress)
         .unwrap()
         .unwrap();
     let size = toy.encoder.vocabulary_size();
@@ -140,7 +142,7 @@ fn pretrained_vectors_are_where_training_begins() {
 }
 
 #[test]
-fn the_average_is_what_is_saved_and_the_last_values_are_what_is_resumed() {
+fn the_average_is_saved_and_the_last_values_are_resumed() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let mut config = plain();
@@ -179,7 +181,7 @@ fn the_average_is_what_is_saved_and_the_last_values_are_what_is_resumed() {
 #[test]
 fn two_accumulated_batches_are_one_of_twice_the_size() {
     let toy = Toy::new();
-    // 13 texts in all: a batch of 8 and one of 5 make the step of one of 13.
+    // 13 texts in all: a batch of 8 and one of 5 make the same step as one of 13.
     let train = Encoded {
         ids: toy.train.ids[..13].to_vec(),
         labels: toy.train.labels[..13].to_vec(),
@@ -210,7 +212,7 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
 #[test]
 fn patience_ends_a_run_early() {
     let mut toy = Toy::new();
-    // The more the model learns, the more of the validation texts it gets wrong.
+    // The more the model learns, the more validation texts it misclassifies.
     for label in &mut toy.validation.labels {
         *label = 1 - *label;
     }
@@ -229,13 +231,13 @@ fn patience_ends_a_run_early() {
     assert!(early);
     assert_eq!(watch.epochs.len() as u64, best_epoch + 3);
     assert!(watch.epochs.len() < 20);
-    // Resuming does not wake it up again.
+    // Resuming does not restart it.
     let mut again = Watch::default();
-    assert_eq!(toy.go_on(folder.path(), &mut again).unwrap(), outcome);
+    assert_eq!(toy.resume(folder.path(), &mut again).unwrap(), outcome);
     assert_eq!(again.steps.len(), 0);
 }
 
-/// Gradual unfreezing: what is still frozen keeps its initial values to the bit.
+/// Gradual unfreezing: frozen groups keep their initial values to the bit.
 #[test]
 fn groups_that_are_frozen_keep_their_values() {
     let toy = Toy::new();

@@ -1,5 +1,5 @@
-//! What a training run promises: the same bytes for the same seed, with any interruption and any
-//! number of threads; and errors that leave something to go on from.
+//! The guarantees of a training run: the same bytes for the same seed, with any interruptions and
+//! any number of threads; and errors that leave a state to resume from.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Numbers that are not finite leave something to go on from.
+//! Numbers that are not finite leave a state to resume from.
 
 use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, plain};
@@ -12,7 +12,7 @@ use birnn::train::classifier::ClassifierTask;
 use candle_core::Tensor;
 use std::path::Path;
 
-/// Every tensor of the last checkpoint is finite, and a trainer takes it.
+/// Every tensor of the last checkpoint is finite, and a trainer can resume from it.
 fn assert_good_checkpoint(toy: &Toy, config: &Config, path: &Path) {
     let Resumed { snapshot, .. } =
         RunDirectory::resume(path, RunKind::Classifier, Fingerprints::default(), &CPU).unwrap();
@@ -26,7 +26,7 @@ fn assert_good_checkpoint(toy: &Toy, config: &Config, path: &Path) {
 }
 
 #[test]
-fn a_learning_rate_out_of_all_bounds_is_named() {
+fn an_excessive_learning_rate_is_named() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let mut config = plain();
@@ -49,11 +49,11 @@ fn a_learning_rate_out_of_all_bounds_is_named() {
 }
 
 #[test]
-fn an_epoch_that_ends_in_numbers_that_are_not_finite_is_not_the_best() {
+fn an_epoch_with_non_finite_numbers_is_not_the_best() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let mut config = plain();
-    // One step, whose loss is finite; only what it leads to is not.
+    // One step, whose loss is finite, but not its result.
     config.train.epochs = 1;
     config.train.batch_size = 30;
     config.train.learning_rate = 1e300;

@@ -1,4 +1,4 @@
-//! The same bytes for the same seed, with any interruption and any number of threads.
+//! The same bytes for the same seed, with any interruptions and any number of threads.
 
 use super::toy::{
     CPU, Reference, Toy, Watch, checkpoints, everything, interrupted, last, plain, weights,
@@ -48,7 +48,7 @@ fn a_run_interrupted_at_any_step_ends_as_if_it_had_not_been() {
         let outcome = toy.begin(&everything(), &run, &mut Watch::stop_at(step));
         assert_eq!(interrupted(&outcome.unwrap()), step);
         let mut watch = Watch::default();
-        let outcome = toy.go_on(&run, &mut watch).unwrap();
+        let outcome = toy.resume(&run, &mut watch).unwrap();
         assert!(matches!(outcome, Outcome::Finished { .. }));
         assert_eq!(watch.steps.len() as u64, reference.steps - step);
         reference.assert_same(&run, &format!("interrupted at step {step}"));
@@ -64,10 +64,10 @@ fn a_run_interrupted_at_every_step_ends_as_if_it_had_not_been() {
     let outcome = toy.begin(&everything(), &run, &mut Watch::stop_at(1));
     assert_eq!(interrupted(&outcome.unwrap()), 1);
     for step in 2..=reference.steps {
-        let outcome = toy.go_on(&run, &mut Watch::stop_at(step));
+        let outcome = toy.resume(&run, &mut Watch::stop_at(step));
         assert_eq!(interrupted(&outcome.unwrap()), step);
     }
-    toy.go_on(&run, &mut Watch::default()).unwrap();
+    toy.resume(&run, &mut Watch::default()).unwrap();
     reference.assert_same(&run, "interrupted at every step");
 }
 
@@ -89,14 +89,14 @@ fn a_run_interrupted_during_an_evaluation_evaluates_again() {
             watch.steps.last().map(|s| s.step)
         );
         let mut watch = Watch::default();
-        toy.go_on(&run, &mut watch).unwrap();
+        toy.resume(&run, &mut watch).unwrap();
         assert_eq!(watch.epochs[0].epoch, epoch);
         reference.assert_same(&run, &format!("interrupted in evaluation {epoch}"));
     }
 }
 
 #[test]
-fn a_run_killed_at_any_step_goes_on_from_its_last_checkpoint() {
+fn a_run_killed_at_any_step_resumes_from_its_last_checkpoint() {
     let toy = Toy::new();
     let reference = Reference::new(&toy, &everything());
     for step in 1..=reference.steps {
@@ -108,27 +108,27 @@ fn a_run_killed_at_any_step_goes_on_from_its_last_checkpoint() {
         };
         toy.begin(&everything(), &run, &mut watch).unwrap();
         let mut watch = Watch::default();
-        toy.go_on(&copy, &mut watch).unwrap();
+        toy.resume(&copy, &mut watch).unwrap();
         let lost = step + watch.steps.len() as u64 - reference.steps;
-        // A checkpoint is at most three steps old, and the step itself is not yet saved.
+        // A checkpoint is at most three steps old, and the current step is not yet saved.
         assert!((1..=3).contains(&lost), "step {step}: {lost} steps lost");
         reference.assert_same(&copy, &format!("killed at step {step}"));
     }
 }
 
 #[test]
-fn a_run_killed_while_a_checkpoint_is_written_goes_on_from_the_one_before() {
+fn a_run_killed_while_writing_a_checkpoint_resumes_from_the_previous_one() {
     let toy = Toy::new();
     let reference = Reference::new(&toy, &everything());
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     toy.begin(&everything(), &run, &mut Watch::stop_at(4))
         .unwrap();
-    // Everything is written, but the folder does not have its name yet.
+    // Everything is written, but the folder has not been renamed yet.
     let newest = last(&run);
     fs::rename(&newest, newest.with_added_extension("tmp")).unwrap();
     let mut watch = Watch::default();
-    toy.go_on(&run, &mut watch).unwrap();
+    toy.resume(&run, &mut watch).unwrap();
     assert!(watch.steps[0].step < 5);
     reference.assert_same(&run, "killed before the name");
     assert_eq!(checkpoints(&run).len(), 2, "nothing unfinished is left");
@@ -140,18 +140,18 @@ fn a_finished_run_has_nothing_to_resume() {
     let reference = Reference::new(&toy, &plain());
     let before = weights(&reference.path());
     let mut watch = Watch::default();
-    let outcome = toy.go_on(&reference.path(), &mut watch).unwrap();
+    let outcome = toy.resume(&reference.path(), &mut watch).unwrap();
     assert!(matches!(outcome, Outcome::Finished { early: false, .. }));
     assert_eq!(watch.steps.len(), 0);
     assert!(weights(&reference.path()) == before);
 }
 
 #[test]
-fn numbers_of_a_checkpoint_are_read_as_they_were_written() {
+fn numbers_of_a_checkpoint_are_read_back_exactly() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let mut run = toy.create(&plain(), folder.path(), false).unwrap();
-    // Of these doubles, many do not survive a reader that is right to one unit in the last place.
+    // Many of these doubles do not survive a reader that is off by one unit in the last place.
     for n in 1..200u32 {
         let value = f64::from(n) / 97.0 / 3.0;
         let state = RunState {
@@ -179,7 +179,7 @@ fn numbers_of_a_checkpoint_are_read_as_they_were_written() {
 }
 
 #[test]
-fn the_config_of_a_run_is_read_as_it_was_written() {
+fn the_config_of_a_run_is_read_back_exactly() {
     let toy = Toy::new();
     let folder = tempfile::tempdir().unwrap();
     let mut config = everything();

@@ -1,4 +1,4 @@
-//! A small problem, and runs that learn it.
+//! A toy problem, and runs that learn it.
 
 use birnn::checkpoint::{ModelFile, Resumed, RunDirectory, RunKind, Snapshot};
 use birnn::config::{Config, TrainerConfig};
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 pub const CPU: Device = Device::Cpu;
 pub const WEIGHTS: &str = "model.safetensors";
 
-/// Forty texts of one to twelve words; the class is that of the word `good` or `bad` among them.
+/// Forty texts of one to twelve words; the class is determined by the word `good` or `bad` among
+/// them.
 pub struct Toy {
     pub encoder: TextEncoder,
     pub train: Encoded,
@@ -37,8 +38,8 @@ impl Toy {
         for row in 0..40u32 {
             let length = 1 + below(12);
             let mut words: Vec<String> = (0..length).map(|_| format!("w{}", below(15))).collect();
-            let place = below(length) as usize;
-            words[place] = ["bad", "good"][(row % 2) as usize].into();
+            let position = below(length) as usize;
+            words[position] = ["bad", "good"][(row % 2) as usize].into();
             rows.push((words.join(" "), row % 2));
         }
         let texts: Vec<&str> = rows.iter().map(|(text, _)| text.as_str()).collect();
@@ -103,8 +104,8 @@ impl Toy {
         self.trainer(config, None)?.run(&mut run, observer)
     }
 
-    /// Goes on with it, as the program does: with the config of the folder.
-    pub fn go_on(&self, path: &Path, observer: &mut Watch) -> Result<Outcome> {
+    /// Resumes it, as the program does: with the config of the folder.
+    pub fn resume(&self, path: &Path, observer: &mut Watch) -> Result<Outcome> {
         let config = RunDirectory::config_of(path, RunKind::Classifier)?;
         let Resumed {
             mut run, snapshot, ..
@@ -114,7 +115,7 @@ impl Toy {
     }
 }
 
-/// An observer that ends a run, or copies its folder as a kill at that moment would leave it.
+/// An observer that stops a run, or copies its folder as a kill at that moment would leave it.
 #[derive(Default)]
 pub struct Watch {
     pub stop_at_step: Option<u64>,
@@ -173,7 +174,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A small model without anything random in training.
+/// A small model without randomness in training.
 pub fn plain() -> Config {
     let mut config = Config {
         seed: 3,
@@ -218,7 +219,7 @@ pub fn description(run: &Path) -> String {
     fs::read_to_string(run.join("config.json")).unwrap()
 }
 
-/// The log without the times, which stand last in each line; numbers as they are written.
+/// The log without the times, which come last in each line; numbers as they are written.
 pub fn log(run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut lines = Vec::new();
@@ -239,7 +240,7 @@ pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
     tensors.into_iter().collect()
 }
 
-/// The checkpoints of a run, the newest first.
+/// The checkpoints of a run, newest first.
 pub fn checkpoints(run: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(run.join("checkpoints")).unwrap();
     let mut folders: Vec<PathBuf> = entries

@@ -1,10 +1,10 @@
-//! The backward pass of a layer, in shards and chunks of its own, the other way round.
+//! The backward pass of a layer, in its own shards and chunks, in reverse order.
 //!
-//! For every step of a chunk: the gradient of the gates, and through `W_hh` that of the state
-//! before. Then, while the gates' gradients of the chunk are in the cache, the products that add
-//! to the weights' gradients and make the input's.
+//! For every step of a chunk: the gradient of the gates, and through `W_hh` that of the previous state. Then, while the
+//! gates' gradients of the chunk are in the cache, the products that add to the weights' gradients and compute the
+//! input's.
 
-#![allow(unsafe_code, reason = "tasks write parts of one memory")]
+#![allow(unsafe_code, reason = "tasks write disjoint parts of shared memory")]
 
 mod row;
 mod shard;
@@ -21,16 +21,16 @@ use shard::ShardBackward;
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
 
-/// Rows whose gradients are multiplied at a time. A group of columns of their panel (48 numbers a row with
-/// AVX-512, 16 with AVX2) is read once for every few rows of the result: with 128 rows it has at most 24 KiB and
-/// stays in a first cache of 32 KiB, which every processor has. The number is the same for all of them, as the
-/// sums of the weights' gradients are taken chunk by chunk.
+/// The number of rows whose gradients are multiplied at a time. A group of columns of their panel (48 numbers per row
+/// with AVX-512, 16 with AVX2) is read once for every few rows of the result: with 128 rows it has at most 24 KiB and
+/// stays in an L1 cache of 32 KiB, which every processor has. The number is the same for all processors, as the
+/// weights' gradients are summed chunk by chunk.
 const CHUNK_ROWS: usize = 128;
 
 /// Gradients of a layer's arguments, flat like them.
 #[derive(Debug)]
 pub struct ArgumentGradients {
-    /// Of the input, [N, I]; only if it was wanted.
+    /// Of the input, [N, I]; only if requested.
     pub input: Option<Vec<f32>>,
     /// Of the parameters.
     pub parameters: Vec<f32>,
@@ -42,7 +42,7 @@ pub struct ArgumentGradients {
 pub(super) struct Backward<'a, C> {
     pub(super) arguments: Arguments<'a>,
     pub(super) results: Results<'a>,
-    /// Whether the input's gradient is wanted.
+    /// Whether the input's gradient is requested.
     pub(super) input_wanted: bool,
     pub(super) cell: PhantomData<C>,
 }
@@ -99,7 +99,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             d_start.set_len(arguments.start.len());
         }
 
-        // Over the shards in their order, whichever was ready first.
+        // In the order of the shards, whichever finished first.
         let mut parameters = vec![0.0; arguments.parameters.len()];
         let of_directions: Vec<_> = parameters
             .chunks_exact_mut(widths.parameters(bias))

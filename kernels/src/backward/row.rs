@@ -1,11 +1,11 @@
-//! A step of one row on the backward pass.
+//! One step of one row in the backward pass.
 
 use crate::cells::{Cell, MAX_BLOCKS, StepCache};
 use crate::lanes::Lanes;
 use pulp::Simd;
 
-/// The gradient of a step of one row: from those of the states after it to those before it and of
-/// its sums. What the cell has not is empty.
+/// The gradient of one step of one row: from the gradients of the states after it to those of the
+/// states before it and of its pre-activations. Fields that the cell does not have are empty.
 pub(super) struct StepRow<'a> {
     pub(super) hidden: usize,
     pub(super) gates: &'a [f32],
@@ -17,7 +17,7 @@ pub(super) struct StepRow<'a> {
     pub(super) dh: &'a mut [f32],
     pub(super) dc: &'a mut [f32],
     pub(super) d_sums: &'a mut [f32],
-    /// Receives `h_before`, in whole registers.
+    /// Receives `h_before`, padded to whole registers.
     pub(super) h_previous: &'a mut [f32],
 }
 
@@ -35,7 +35,7 @@ impl StepRow<'_> {
         }
     }
 
-    /// `N` registers of hidden units from `unit` on.
+    /// `N` registers of hidden units starting at `unit`.
     #[inline(always)]
     fn units<S: Simd, C: Cell, const N: usize>(&mut self, simd: S, unit: usize) {
         let zero = Lanes::<S, N>::splat(simd, 0.0);
@@ -52,7 +52,7 @@ impl StepRow<'_> {
         };
         let h_before = Lanes::load_some(simd, &self.h_before[unit..]);
         h_before.store(&mut self.h_previous[unit..]);
-        let kept = StepCache {
+        let cache = StepCache {
             gates,
             h_previous: h_before,
             h: match C::KEEPS_GATES {
@@ -68,17 +68,17 @@ impl StepRow<'_> {
             true => Lanes::load(simd, &self.dc[unit..]),
             false => zero,
         };
-        let gradients = C::backward(kept, dh, dc);
+        let gradients = C::backward(cache, dh, dc);
         if C::CARRIES {
             gradients.h.flushed().store(&mut self.dh[unit..]);
         }
         if C::HAS_CELL {
             gradients.c.flushed().store(&mut self.dc[unit..]);
         }
-        for (block, sum) in gradients.sums.iter().enumerate().take(C::BLOCKS) {
+        for (block, preactivation) in gradients.preactivations.iter().enumerate().take(C::BLOCKS) {
             let row = block * self.hidden;
             let to = &mut self.d_sums[row + unit..row + self.hidden];
-            sum.flushed().store_some(to);
+            preactivation.flushed().store_some(to);
         }
     }
 }

@@ -125,6 +125,36 @@ impl<C: Cell> ShardBackward<'_, C> {
         state
     }
 
+    /// Asks for what the next step reads of a row, and has not been read by this one: what was kept of the row's
+    /// step before this one and of the one before that, by packed rows.
+    #[inline(always)]
+    fn prefetch_next<S: Simd>(
+        &self,
+        widths: Widths<S, C>,
+        previous: Option<usize>,
+        further: Option<usize>,
+    ) {
+        let Results {
+            saved,
+            output,
+            d_output,
+            ..
+        } = self.pass.results;
+        let saved = &saved[self.direction];
+        if let Some(packed) = previous {
+            if C::KEEPS_GATES {
+                ask(&saved.gates[of(packed, widths.gates_row())]);
+            }
+            ask(&d_output[self.columns(packed)]);
+        }
+        if let Some(packed) = further {
+            if C::HAS_CELL {
+                ask(&saved.c[of(packed, widths.state_row())]);
+            }
+            ask(&output[self.columns(packed)]);
+        }
+    }
+
     /// A step: the gradients of its rows' sums, then through `W_hh` those of the states before.
     #[inline(always)]
     fn step<S: Simd>(&self, simd: S, work: &mut Work<S, C>, chunk: &Chunk, step: usize) {
@@ -140,8 +170,6 @@ impl<C: Cell> ShardBackward<'_, C> {
         let widths = work.widths;
         let (row_len, state_row) = (widths.sums_row(), widths.state_row());
         let gates_row = widths.gates_row();
-        let of = |row: usize, width: usize| row * width..(row + 1) * width;
-        let ask = |values: &[f32]| prefetch(values.as_ptr(), values.len());
         let live = shard.batch_size_at(step);
         // The step before in this direction, and the one before that: first rows and their number.
         let rows_of = |step: usize| (shard.row(step), shard.batch_size_at(step));
@@ -151,19 +179,7 @@ impl<C: Cell> ShardBackward<'_, C> {
         for row in 0..live {
             let packed_in = |(first, live): (usize, usize)| (row < live).then_some(first + row);
             let previous = before.and_then(packed_in);
-            // What the next step reads, and has not been read by this one.
-            if let Some(packed) = previous {
-                if C::KEEPS_GATES {
-                    ask(&saved.gates[of(packed, gates_row)]);
-                }
-                ask(&d_output[self.columns(packed)]);
-            }
-            if let Some(packed) = further.and_then(packed_in) {
-                if C::HAS_CELL {
-                    ask(&saved.c[of(packed, state_row)]);
-                }
-                ask(&output[self.columns(packed)]);
-            }
+            self.prefetch_next(widths, previous, further.and_then(packed_in));
             let packed = shard.row(step) + row;
             ask(&arguments.input[of(packed, widths.input)]);
             let position = shard.positions().start + row;
@@ -322,6 +338,18 @@ impl<C: Cell> ShardBackward<'_, C> {
             }
         }
     }
+}
+
+/// The elements of a row of a matrix of this width.
+#[inline(always)]
+fn of(row: usize, width: usize) -> Range<usize> {
+    row * width..(row + 1) * width
+}
+
+/// Asks for numbers ahead.
+#[inline(always)]
+fn ask(values: &[f32]) {
+    prefetch(values.as_ptr(), values.len());
 }
 
 /// `sums += rows`, for all rows of a matrix of this width, which has whole registers.

@@ -1,8 +1,8 @@
-//! Parquet: the text, label and group columns of a file, nothing else of it.
+//! Parquet: reads only the text, label and group columns of a file.
 //!
-//! A file comes from anyone, so that the memory and the time for it must be in proportion to what it holds, not
-//! to what it claims. The `parquet` crate decodes; what it would believe is checked before: the footer here, the
-//! pages in [`pages`].
+//! A file may come from anyone, so the memory and time spent on it must be proportional to what it holds, not to what
+//! it claims. The `parquet` crate decodes; whatever it would trust is checked first: the footer here, the pages in
+//! [`pages`].
 
 mod delta;
 mod pages;
@@ -30,15 +30,15 @@ use super::rows::{Columns, Rows};
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
 
-/// What a Parquet file begins with.
+/// The bytes with which a Parquet file begins.
 pub(super) const MAGIC: &str = "PAR1";
 
-/// How many values are decoded at once.
+/// Number of values decoded at once.
 const BATCH: usize = 1024;
 
 /// Reads the rows of a file.
 ///
-/// A damaged file can make the decoder panic; the panic ends here and is an error like any other.
+/// A damaged file can make the decoder panic; the panic is caught here and becomes an ordinary error.
 pub(super) fn read(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Record>> {
     catch_unwind(AssertUnwindSafe(|| read_rows(file, origin, options)))
         .unwrap_or_else(|_| Err(damaged(origin, "its contents make no sense")))
@@ -71,7 +71,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     }
 
     let group_column = columns.group.map(|index| (index, schema.column(index)));
-    // A column that nobody asked for is read only where it holds words.
+    // A column that was not requested is read only if it holds strings, integers or booleans.
     let group_column = group_column.filter(|(_, column)| {
         options.group_column.is_some() || column.physical_type() == Type::BYTE_ARRAY
     });
@@ -82,10 +82,10 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     let label_names = options.label_names.as_deref().or(class_names.as_deref());
     let mut rows = Rows::new(origin, label_names);
     for group in metadata.row_groups() {
-        let said = group.num_rows();
-        let most = usize::try_from(said).unwrap_or(usize::MAX);
+        let declared = group.num_rows();
+        let most = usize::try_from(declared).unwrap_or(usize::MAX);
         if most > MAX_ROWS {
-            return Err(damaged(origin, &format!("a row group of {said} rows")));
+            return Err(damaged(origin, &format!("a row group of {declared} rows")));
         }
         let column = |column| open_column(&file, group, column, most).map_err(fail);
         let texts = match column(columns.text)? {
@@ -107,13 +107,12 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         }
         if most != texts.len() {
             let found = texts.len();
-            let problem = format!("there are {found} rows where it says that there are {said}");
+            let problem = format!("a row group declares {declared} rows but holds {found}");
             return Err(damaged(origin, &problem));
         }
         for ((text, label), group) in texts.into_iter().zip(labels).zip(groups) {
-            let text = text.ok_or_else(|| {
-                Error::data(rows.place(), "there is no text (null)", "remove the row")
-            })?;
+            let text = text
+                .ok_or_else(|| Error::data(rows.place(), "the text is null", "remove the row"))?;
             let text = std::str::from_utf8(text.data()).map_err(|_| not_utf8(rows.place()))?;
             rows.push(text.to_owned(), label.as_deref(), group.as_deref())?;
         }
@@ -121,7 +120,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     rows.finish()
 }
 
-/// What the footer says.
+/// Reads and checks the footer.
 fn read_metadata(file: &File) -> std::result::Result<ParquetMetaData, ParquetError> {
     if let Some(footer) = find_footer(file)? {
         thrift::check(footer).map_err(|error| ParquetError::General(error.to_string()))?;
@@ -129,7 +128,7 @@ fn read_metadata(file: &File) -> std::result::Result<ParquetMetaData, ParquetErr
     ParquetMetaDataReader::new().parse_and_finish(file)
 }
 
-/// The bytes of the footer; nothing if the crate will say why there are none to read.
+/// The bytes of the footer; `None` if the crate will report why they cannot be read.
 fn find_footer(file: &File) -> std::result::Result<Option<impl BufRead>, ParquetError> {
     let mut tail = [0; 8];
     let Some(end) = file.len().checked_sub(tail.len() as u64) else {
@@ -144,7 +143,7 @@ fn find_footer(file: &File) -> std::result::Result<Option<impl BufRead>, Parquet
     }
 }
 
-/// Opens a column of a row group that says that it has `rows` rows.
+/// Opens a column of a row group that declares `rows` rows.
 fn open_column(
     file: &Arc<File>,
     group: &RowGroupMetaData,
@@ -159,14 +158,14 @@ fn open_column(
     ))
 }
 
-/// The label or group column of a row group as text; `role` says which.
+/// The label or group column of a row group as text; `role` names it in messages.
 fn words(
     reader: ColumnReader,
     column: &ColumnDescriptor,
     role: &str,
     origin: &str,
 ) -> Result<Vec<Option<String>>> {
-    /// Each value as text.
+    /// Converts each value to text.
     fn written<V: ToString>(values: Vec<Option<V>>) -> Vec<Option<String>> {
         let write = |value: Option<V>| value.map(|value| value.to_string());
         values.into_iter().map(write).collect()
@@ -195,7 +194,7 @@ fn words(
         _ => Err(Error::data(
             origin,
             format!(
-                "the column {:?} holds neither integers, strings nor truth values",
+                "the column {:?} holds neither integers, strings nor booleans",
                 column.name()
             ),
             format!("name the column with the {role}s with --{role}-column"),
@@ -203,7 +202,7 @@ fn words(
     }
 }
 
-/// The most rows of a row group: as many as old writers put into one; those of today take a million.
+/// The maximum number of rows in a row group: old writers put this many into one; current ones a million.
 const MAX_ROWS: usize = 1 << 26;
 
 /// All values of a column in a row group, `None` for null.
@@ -233,7 +232,7 @@ fn values<T: DataType>(
     }
 }
 
-/// Refuses columns that are lists or parts of structures.
+/// Refuses columns that are nested (lists or struct fields).
 fn check_flat(column: &ColumnDescriptor, origin: &str) -> Result<()> {
     if column.max_rep_level() == 0 && column.max_def_level() <= 1 {
         return Ok(());
@@ -245,7 +244,7 @@ fn check_flat(column: &ColumnDescriptor, origin: &str) -> Result<()> {
     ))
 }
 
-/// The class names that the `datasets` library wrote for `column` into the file.
+/// The class names that the `datasets` library stored in the file for `column`.
 fn declared_classes(metadata: &FileMetaData, column: &str) -> Option<Vec<String>> {
     let entries = metadata.key_value_metadata()?;
     let entry = entries.iter().find(|entry| entry.key == "huggingface")?;
@@ -277,7 +276,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of these texts and, where they are not null, of labels 0 and 1 in turn.
+    /// A file of these texts and of labels that alternate between 0, 1 and null.
     fn written(texts: &[String], properties: WriterProperties) -> File {
         let schema = "message rows { required binary text (UTF8); optional int64 label; }";
         let schema = Arc::new(parse_message_type(schema).unwrap());

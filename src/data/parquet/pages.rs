@@ -1,4 +1,4 @@
-//! The pages of a column, each checked before memory is set aside for what it claims.
+//! The pages of a column, each checked before memory is allocated for what it claims.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,22 +13,22 @@ use ::parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use super::delta;
 use super::thrift::PageHeader;
 
-/// Reads the pages of one column in a row group. The column is neither a list nor within a structure.
+/// Reads the pages of one column in a row group. The column is not nested.
 pub(super) struct Pages {
     pages: SerializedPageReader<File>,
     file: Arc<File>,
-    /// Where the next page begins, and how many bytes there are from there on.
+    /// The offset of the next page, and the number of bytes left from there.
     offset: u64,
     left: u64,
-    /// How many bytes a byte of the file can become.
+    /// The maximum number of bytes into which a byte of the file can expand.
     growth: u64,
-    /// How many rows the pages to come may hold.
+    /// How many rows the remaining pages may hold.
     rows: usize,
     may_be_null: bool,
 }
 
 impl Pages {
-    /// The pages of the column that `metadata` tells of, in a row group of `rows` rows.
+    /// The pages of the column described by `metadata`, in a row group of `rows` rows.
     pub(super) fn new(
         file: &Arc<File>,
         metadata: &ColumnChunkMetaData,
@@ -38,7 +38,7 @@ impl Pages {
         let start = u64::try_from(start.unwrap_or(metadata.data_page_offset()));
         let bytes = u64::try_from(metadata.compressed_size());
         let (Ok(offset), Ok(left)) = (start, bytes) else {
-            return wrong("a column has a negative place or size");
+            return wrong("a column has a negative offset or size");
         };
         if offset.checked_add(left).is_none_or(|end| end > file.len()) {
             return wrong("a column does not lie within the file");
@@ -54,7 +54,7 @@ impl Pages {
         })
     }
 
-    /// Looks at the headers up to the next page that is read.
+    /// Checks the headers up to the next page that is read.
     fn check_header(&mut self) -> Result<()> {
         while self.left > 0 {
             let input = self.file.get_read(self.offset)?.take(self.left);
@@ -67,7 +67,7 @@ impl Pages {
             // The sizes are below 2³¹.
             if header.uncompressed > header.compressed * self.growth {
                 let problem = format!(
-                    "{} bytes of a page cannot become {}",
+                    "{} bytes of a page cannot expand to {}",
                     header.compressed, header.uncompressed
                 );
                 return Err(ParquetError::General(problem));
@@ -81,14 +81,14 @@ impl Pages {
         Ok(())
     }
 
-    /// Refuses a page that says that it holds more values than it can.
+    /// Refuses a page that claims to hold more values than it can.
     fn check_values(&mut self, page: &Page) -> Result<()> {
         let count = page.num_values() as usize;
         if page.is_dictionary_page() {
-            // Each takes four bytes at least: a number, or the length of a text.
+            // Each takes at least four bytes: a number, or the length of a text.
             return match count <= page.buffer().len() / 4 {
                 true => Ok(()),
-                false => wrong("a dictionary has more entries than bytes for them"),
+                false => wrong("a dictionary has more entries than its bytes can hold"),
             };
         }
         match self.rows.checked_sub(count) {
@@ -96,7 +96,8 @@ impl Pages {
             None => return wrong("a column has more values than there are rows"),
         }
         let sequences = match page.encoding() {
-            // The lengths of texts; before them the lengths of what they share with the text before.
+            // The lengths of the texts, preceded, for DELTA_BYTE_ARRAY, by the lengths of the prefixes shared with the
+            // previous text.
             Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
             Encoding::DELTA_BYTE_ARRAY => 2,
             _ => return Ok(()),
@@ -107,12 +108,12 @@ impl Pages {
         }
         match rest {
             Some(_) => Ok(()),
-            None => wrong("a page has not as many lengths as values"),
+            None => wrong("a page has fewer lengths than values"),
         }
     }
 }
 
-/// The bytes of a page of data after those that say which values are null.
+/// The bytes of a data page after the levels that mark null values.
 fn values(page: &Page, may_be_null: bool) -> Option<&[u8]> {
     let bytes: &[u8] = page.buffer();
     let levels = match page {
@@ -135,19 +136,19 @@ fn values(page: &Page, may_be_null: bool) -> Option<&[u8]> {
     bytes.get(levels..)
 }
 
-/// The most bytes that a byte can become.
+/// The maximum expansion factor of a compression codec.
 ///
-/// A header that says more is wrong, however the page was packed. What the metadata say of the unpacked column
-/// would be a lower bound, but some writers left it 0 (DuckDB) or forgot the dictionary (fastparquet).
+/// A header that claims more is wrong, however the page was packed. The uncompressed size in the column metadata would
+/// be a lower bound, but some writers left it 0 (DuckDB) or omitted the dictionary (fastparquet).
 fn growth(compression: Compression) -> u64 {
     match compression {
-        // Three bytes repeat 64.
+        // Three bytes encode a repetition of 64 bytes.
         Compression::UNCOMPRESSED | Compression::SNAPPY => 22,
-        // Another 255 of a repetition in each byte.
+        // Each byte adds up to 255 repeated bytes.
         Compression::LZ4 | Compression::LZ4_RAW => 255,
-        // Two bits repeat 258 bytes.
+        // Two bits encode a repetition of 258 bytes.
         Compression::GZIP(_) => 1032,
-        // Four bytes repeat one of them 2¹⁷ times.
+        // Four bytes encode a repetition of one byte, 2¹⁷ times.
         _ => 1 << 15,
     }
 }
@@ -170,7 +171,7 @@ impl PageReader for Pages {
         Ok(page)
     }
 
-    /// Only for columns with lists, and for skipping.
+    /// Used only for nested columns and for skipping.
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
         wrong("pages are read one after the other")
     }
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_after_what_says_which_are_null() {
+    fn values_follow_the_definition_levels() {
         let bytes = [2, 0, 0, 0, 7, 7, 1];
         let rle = page(Encoding::RLE, &bytes);
         assert_eq!(values(&rle, false), Some(bytes.as_slice()));

@@ -1,27 +1,27 @@
-//! Just enough of Thrift's compact protocol to look at what a file says before the `parquet` crate does.
+//! A minimal reader of Thrift's compact protocol, to check a file's claims before the `parquet` crate reads them.
 //!
-//! The crate keeps its own reader to itself. It believes the sizes in the header of a page; it counts through
-//! the truth values of a list that it does not know although it finds no bytes for them; and in the header of a
-//! page it goes on passing over numbers after the end of the file. So ten bytes keep it busy for 2³¹ steps, and
-//! a file may hold them as often as it likes. No file has a use for a list of truth values there.
+//! The crate's own reader is private. It trusts the sizes in a page header; it iterates over the booleans of an unknown
+//! list although it finds no bytes for them; and in a page header it keeps skipping numbers after the end of the file.
+//! So ten bytes keep it busy for 2³¹ steps, and a file may hold any number of them. No valid file needs a list of
+//! booleans there.
 
 use std::io::{BufRead, Error, ErrorKind, Read, Result, copy, sink};
 
-use Kind::{Bytes, Integer, List, Struct, Truth};
+use Kind::{Boolean, Bytes, Integer, List, Struct};
 
-/// How deep values may be nested: as deep as for the crate.
+/// The maximum nesting depth, the same as the crate's.
 const MAX_DEPTH: u8 = 64;
 
-/// What the header of a page says of its size.
+/// The sizes in a page header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PageHeader {
-    /// Whether the page belongs to an index; readers pass over it.
+    /// Whether the page belongs to an index; readers skip it.
     pub(super) is_index: bool,
-    /// The bytes that the page takes when it is unpacked.
+    /// The size of the page when uncompressed, in bytes.
     pub(super) uncompressed: u64,
-    /// The bytes that it takes in the file, without this header.
+    /// The size of the page in the file, without this header, in bytes.
     pub(super) compressed: u64,
-    /// The bytes of this header.
+    /// The size of this header, in bytes.
     pub(super) length: u64,
 }
 
@@ -30,15 +30,17 @@ impl PageHeader {
     const FIELDS: [Kind; 8] = [
         Integer, Integer, Integer, Integer, Struct, Struct, Struct, Struct,
     ];
-    /// The same within the headers for data (5), for dictionaries (7) and for data of the second version (8).
+    /// The same for the nested headers of data pages (5), dictionary pages (7) and version-2 data pages (8).
     const OF_DATA: [Kind; 4] = [Integer; 4];
-    const OF_DICTIONARY: [Kind; 3] = [Integer, Integer, Truth];
-    const OF_DATA_2: [Kind; 7] = [Integer, Integer, Integer, Integer, Integer, Integer, Truth];
+    const OF_DICTIONARY: [Kind; 3] = [Integer, Integer, Boolean];
+    const OF_DATA_2: [Kind; 7] = [
+        Integer, Integer, Integer, Integer, Integer, Integer, Boolean,
+    ];
 
-    /// Reads a header, and no byte more.
+    /// Reads a header, and not a byte more.
     ///
-    /// The crate goes by the numbers of the fields and takes their types for granted. Here they are checked, so
-    /// that the crate cannot find other sizes in the same bytes.
+    /// The crate looks only at field numbers and takes the types for granted. They are checked here, so that the crate
+    /// cannot read other sizes from the same bytes.
     pub(super) fn read(input: impl BufRead) -> Result<Self> {
         let mut input = Compact { input, position: 0 };
         let mut numbers = [None; 3];
@@ -53,7 +55,7 @@ impl PageHeader {
             _ => input.skip(kind, MAX_DEPTH),
         })?;
         let [Some(page_type), Some(uncompressed), Some(compressed)] = numbers else {
-            return wrong("the header of a page says nothing of its size");
+            return wrong("a page header does not give the page's size");
         };
         let (Ok(uncompressed), Ok(compressed)) = (uncompressed.try_into(), compressed.try_into())
         else {
@@ -68,23 +70,23 @@ impl PageHeader {
     }
 }
 
-/// Refuses a structure in which there is a list of truth values, or which makes no sense.
+/// Refuses a structure that contains a list of booleans or is malformed.
 pub(super) fn check(input: impl BufRead) -> Result<()> {
     Compact { input, position: 0 }.skip(Struct, MAX_DEPTH)
 }
 
-/// The types that differ in how they are read.
+/// The types, by how they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It has no bytes beside its type.
-    Truth,
-    /// A number of bytes that the type knows.
+    /// A boolean: encoded in its type, without further bytes.
+    Boolean,
+    /// A number of fixed width in bytes.
     Fixed(u8),
-    /// Of any width.
+    /// An integer of any width.
     Integer,
-    /// A text or other bytes.
+    /// A string or other bytes.
     Bytes,
-    /// Or a set.
+    /// A list or a set.
     List,
     Map,
     Struct,
@@ -93,7 +95,7 @@ enum Kind {
 impl Kind {
     fn of(nibble: u8) -> Result<Self> {
         Ok(match nibble {
-            1 | 2 => Truth,
+            1 | 2 => Boolean,
             3 => Self::Fixed(1),
             4..=6 => Integer,
             7 => Self::Fixed(8),
@@ -102,21 +104,21 @@ impl Kind {
             11 => Self::Map,
             12 => Struct,
             13 => Self::Fixed(16),
-            _ => return wrong("a value has a type that there is not"),
+            _ => return wrong("a value has an unknown type"),
         })
     }
 }
 
-/// Reads values.
+/// A reader of values.
 struct Compact<R> {
     input: R,
-    /// How many bytes were read.
+    /// Number of bytes read.
     position: u64,
 }
 
 impl<R: BufRead> Compact<R> {
-    /// Reads a structure, each field with `read`, which is told its number and its type; those of the fields
-    /// from 1 on must be the `known` ones.
+    /// Reads a structure, each field with `read`, which is called with its number and type; the fields from 1 on must
+    /// have the `known` types.
     fn fields(
         &mut self,
         known: &[Kind],
@@ -134,30 +136,30 @@ impl<R: BufRead> Compact<R> {
                 step => i32::from(id) + i32::from(step),
             };
             let Ok(next) = i16::try_from(next) else {
-                return wrong("a field has a number that there is not");
+                return wrong("a field number is out of range");
             };
             id = next;
-            let place = usize::try_from(i32::from(id) - 1);
-            let known = place.ok().and_then(|place| known.get(place));
+            let index = usize::try_from(i32::from(id) - 1);
+            let known = index.ok().and_then(|index| known.get(index));
             if known.is_some_and(|known| *known != kind) {
-                return wrong("a field is not of its type");
+                return wrong("a field has the wrong type");
             }
             read(self, id, kind)?;
         }
     }
 
-    /// Passes over a structure whose fields from 1 on have the `known` types.
+    /// Skips a structure whose fields from 1 on have the `known` types.
     fn known(&mut self, known: &[Kind]) -> Result<()> {
         self.fields(known, |input, _, kind| input.skip(kind, MAX_DEPTH))
     }
 
-    /// Passes over a value nested at most `depth` deep. It takes as many steps as there are bytes.
+    /// Skips a value nested at most `depth` deep. This takes as many steps as there are bytes.
     fn skip(&mut self, kind: Kind, depth: u8) -> Result<()> {
         let Some(depth) = depth.checked_sub(1) else {
             return wrong("values are nested too deeply");
         };
         match kind {
-            Truth => Ok(()),
+            Boolean => Ok(()),
             Kind::Fixed(bytes) => self.pass(bytes.into()),
             Integer => self.varint().map(drop),
             Bytes => {
@@ -166,7 +168,7 @@ impl<R: BufRead> Compact<R> {
             }
             List => {
                 let head = self.byte()?;
-                // Some writers give an empty list no type.
+                // Some writers write an empty list without a type.
                 if head == 0 {
                     return Ok(());
                 }
@@ -193,10 +195,10 @@ impl<R: BufRead> Compact<R> {
         }
     }
 
-    /// Passes over `count` elements of a list or a map.
+    /// Skips `count` elements of a list or a map.
     fn skip_each(&mut self, kinds: &[Kind], count: u64, depth: u8) -> Result<()> {
-        if count > 0 && kinds.contains(&Truth) {
-            return wrong("there is a list of truth values");
+        if count > 0 && kinds.contains(&Boolean) {
+            return wrong("there is a list of booleans");
         }
         for _ in 0..count {
             for kind in kinds {
@@ -252,12 +254,12 @@ fn wrong<T>(problem: &str) -> Result<T> {
 mod tests {
     use super::*;
 
-    /// A field of the number one higher, and its bytes.
+    /// A field with the next field number, and its bytes.
     fn field(kind: u8, bytes: &[u8]) -> Vec<u8> {
         [&[1 << 4 | kind], bytes].concat()
     }
 
-    /// A header of a page of data, of 300 bytes that become 1000.
+    /// The header of a data page whose 300 bytes expand to 1000.
     fn header() -> Vec<u8> {
         let of_data = [field(5, &[6]), field(5, &[0]), vec![0]].concat();
         [
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_read_and_not_a_byte_more() {
+    fn a_header_is_read_without_reading_further() {
         let bytes = header();
         let longer = [bytes.as_slice(), &[0xff; 9]].concat();
         let mut input = longer.as_slice();
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_that_is_cut_is_refused() {
+    fn every_truncated_header_is_refused() {
         let bytes = header();
         for end in 0..bytes.len() {
             assert!(PageHeader::read(&bytes[..end]).is_err(), "{end}");
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_must_be_there_and_be_a_size() {
+    fn a_size_must_be_present_and_valid() {
         let negative = [field(5, &[0]), field(5, &[1]), field(5, &[0]), vec![0]].concat();
         assert_eq!(
             problem(PageHeader::read(negative.as_slice())),
@@ -308,9 +310,9 @@ mod tests {
         let without = [field(5, &[0]), field(5, &[0]), vec![0]].concat();
         assert_eq!(
             problem(PageHeader::read(without.as_slice())),
-            "the header of a page says nothing of its size"
+            "a page header does not give the page's size"
         );
-        // The crate would see its last 32 bits.
+        // The crate would read its last 32 bits.
         let large = [field(5, &[0]), field(5, &[0x80, 0x80, 0x80, 0x80, 0x20])].concat();
         assert_eq!(
             problem(PageHeader::read(large.as_slice())),
@@ -330,12 +332,12 @@ mod tests {
         .concat();
         assert_eq!(
             problem(PageHeader::read(bytes.as_slice())),
-            "a field is not of its type"
+            "a field has the wrong type"
         );
     }
 
     #[test]
-    fn unknown_fields_are_passed_over() {
+    fn unknown_fields_are_skipped() {
         let unknown = [
             field(1, &[]),
             field(3, &[7]),
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_truth_values_are_refused() {
+    fn lists_of_booleans_are_refused() {
         let huge = [0xff, 0xff, 0xff, 0xff, 0x07];
         for kind in [1, 2] {
             let list = field(9, &[&[15 << 4 | kind], huge.as_slice()].concat());
@@ -363,7 +365,7 @@ mod tests {
             for bytes in [list, map] {
                 assert_eq!(
                     problem(check(bytes.as_slice())),
-                    "there is a list of truth values"
+                    "there is a list of booleans"
                 );
             }
         }

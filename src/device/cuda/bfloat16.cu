@@ -1,4 +1,4 @@
-// Between single precision and bfloat16, which is its upper half.
+// Conversion between single precision and bfloat16, which is its upper half.
 
 struct ConvertArgs {
     float *single;
@@ -11,7 +11,7 @@ union Bits {
     unsigned bits;
 };
 
-// To the nearest, of two equally near ones to the even one, as PyTorch does.
+// Rounds to nearest, ties to even, as PyTorch does.
 extern "C" __global__ void narrow(ConvertArgs convert) {
     unsigned long long index = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= convert.count) return;

@@ -1,4 +1,4 @@
-//! Between single precision and bfloat16 on a GPU.
+//! Conversion between single precision and bfloat16 on a GPU.
 
 use super::{Fields, KernelArgs, KernelParam, Source, fields};
 
@@ -33,7 +33,7 @@ mod tests {
     use crate::device::cuda::emulated::Emulated;
     use candle_core::{DType, Device, Tensor};
 
-    /// Against Candle: numbers of all sizes, halves to both sides, and what is no number.
+    /// Compared with Candle: numbers of all magnitudes, ties in both directions, and NaN.
     #[test]
     fn conversions_are_those_of_candle() {
         let Some(machine) = Emulated::new::<ConvertArgs>() else {
@@ -54,7 +54,7 @@ mod tests {
             upper: upper.as_mut_ptr() as u64,
             count: single.len() as u64,
         };
-        // SAFETY: the arrays are of this test.
+        // SAFETY: the arrays belong to this test.
         unsafe { machine.run("narrow", &convert) };
         convert.single = back.as_mut_ptr() as u64;
         // SAFETY: as above.

@@ -1,11 +1,11 @@
-//! A processor in place of a GPU: the same texts, compiled by the C++ compiler.
+//! The CPU in place of a GPU: the same sources, compiled by the C++ compiler.
 
 use super::KernelArgs;
 use libloading::Library;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What CUDA has and C++ has not.
+/// Definitions that CUDA has and C++ lacks.
 const SHIM: &str = "
 #include <math.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@ struct Index { unsigned x; };
 static thread_local Index blockIdx, blockDim, threadIdx;
 ";
 
-/// Goes through all threads.
+/// Loops over all threads.
 const LAUNCH: &str = "
 extern \"C\" void launch(void (*function)(ARGUMENT), const ARGUMENT *argument, unsigned threads) {
     blockDim.x = 64;
@@ -24,15 +24,15 @@ extern \"C\" void launch(void (*function)(ARGUMENT), const ARGUMENT *argument, u
 }
 ";
 
-/// The functions of a source, for the processor.
+/// The functions of a source, compiled for the CPU.
 pub(crate) struct Emulated {
     library: Library,
-    /// Of the library's file. It goes last: the number of a file that is gone may be given to the next one,
-    /// which the loader would then take for the first.
+    /// The folder of the library's file. Dropped last: the inode of a removed file may be reused for the next one,
+    /// which the loader would then mistake for the first.
     _folder: TempDir,
 }
 
-/// Refuses to compile where Rust's struct and the source's have another layout.
+/// A static assertion that Rust's struct and the source's have the same layout.
 fn same_layout<A: KernelArgs>() -> String {
     let name = A::SOURCE.argument;
     let mut text = format!(
@@ -46,7 +46,7 @@ fn same_layout<A: KernelArgs>() -> String {
 }
 
 impl Emulated {
-    /// `None`, and a word of it, without a C++ compiler.
+    /// `None`, with a message, if there is no C++ compiler.
     pub(crate) fn new<A: KernelArgs>() -> Option<Self> {
         let source = A::SOURCE;
         let folder = tempfile::tempdir().unwrap();
@@ -64,9 +64,9 @@ impl Emulated {
             eprintln!("skipped: there is no C++ compiler for {}.cu", source.name);
             return None;
         };
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{said}");
-        // SAFETY: the library that has just been compiled does nothing when it is loaded.
+        let messages = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && messages.is_empty(), "{messages}");
+        // SAFETY: the library has just been compiled and has no initialisers.
         let library = unsafe { Library::new(&library) }.unwrap();
         Some(Self {
             library,
@@ -77,13 +77,13 @@ impl Emulated {
     /// Runs a function for all threads of an argument.
     ///
     /// # Safety
-    /// The argument is of the source, its addresses lead to memory of the sizes that the source says, and
-    /// nobody else uses what the function changes.
+    /// The argument is for this source, its addresses point to memory of the sizes given in the source, and nobody else
+    /// uses what the function changes.
     pub(crate) unsafe fn run<A: KernelArgs>(&self, function: &str, argument: &A) {
         type Function<A> = unsafe extern "C" fn(*const A);
         type Launch<A> = unsafe extern "C" fn(Function<A>, *const A, u32);
-        // SAFETY: `launch` has this type but for the function's argument, which only `launch` passes; the rest
-        // by the caller.
+        // SAFETY: `launch` has this type except for the function's argument, which `launch` only passes on; the rest is
+        // guaranteed by the caller.
         unsafe {
             let function = self
                 .library

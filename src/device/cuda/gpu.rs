@@ -1,4 +1,4 @@
-//! A GPU that compiles and runs functions.
+//! A GPU that compiles and runs kernels.
 
 use super::{KernelArgs, Source};
 use candle_core::cuda_backend::cudarc::driver::{
@@ -11,16 +11,16 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Threads of a block.
+/// Number of threads per block.
 const BLOCK: u32 = 256;
 
-/// Candle's device, and the stream on which all of its work happens in order.
+/// Candle's device, and the stream on which all of its work is executed in order.
 pub(crate) struct Gpu {
     pub(crate) device: CudaDevice,
     pub(crate) stream: Arc<CudaStream>,
 }
 
-/// Names what failed in an error of a library.
+/// Adds the failed operation to a library's error.
 pub(crate) fn on<T, E: Display>(
     what: impl Display,
     result: std::result::Result<T, E>,
@@ -36,25 +36,25 @@ impl Gpu {
         }
     }
 
-    /// The GPU that a tensor is on.
+    /// The GPU of a tensor.
     pub(crate) fn of(tensor: &Tensor) -> Result<Self> {
         match tensor.device() {
             Device::Cuda(device) => Ok(Self::new(device)),
-            _ => bail!("a function for GPUs was given a tensor that is on none"),
+            _ => bail!("a GPU kernel was called with a tensor that is not on a GPU"),
         }
     }
 
-    /// The address of the first number of a slice. Its memory must not be freed before the work that uses it
-    /// has been asked of the stream; it is freed on the same one.
+    /// The address of the first number of a slice. Its memory must not be freed before the work that uses it has been
+    /// queued; it is freed on the same stream.
     pub(crate) fn address<T>(&self, slice: &CudaSlice<T>) -> u64 {
-        // What is asked of a stream happens in order, so that nothing needs to wait for the guard.
+        // The stream executes in order, so nothing needs to wait for the guard.
         slice.device_ptr(&self.stream).0
     }
 
-    /// The address of a contiguous tensor's first number, and how many there are.
+    /// The address of a contiguous tensor's first number, and the number of elements.
     pub(crate) fn numbers(&self, storage: &CudaStorage, layout: &Layout) -> Result<(u64, usize)> {
         let Some((from, to)) = layout.contiguous_offsets() else {
-            bail!("an argument of a function for GPUs is not contiguous");
+            bail!("an argument of a GPU kernel is not contiguous");
         };
         let slice = storage.as_cuda_slice::<f32>()?;
         Ok((
@@ -63,30 +63,30 @@ impl Gpu {
         ))
     }
 
-    /// The same of a tensor that lives until the work has been asked of the stream.
+    /// The same for a tensor that lives until the work has been queued.
     pub(crate) fn tensor(&self, tensor: &Tensor) -> Result<(u64, usize)> {
         let (storage, layout) = tensor.storage_and_layout();
         match &*storage {
             Storage::Cuda(storage) => self.numbers(storage, layout),
-            _ => bail!("a function for GPUs was given a tensor that is on none"),
+            _ => bail!("a GPU kernel was called with a tensor that is not on a GPU"),
         }
     }
 
-    /// The address of the first index of a list that lives until the work has been asked of the stream.
+    /// The address of the first index of a list that lives until the work has been queued.
     pub(crate) fn indices(&self, list: &Tensor) -> Result<u64> {
         let (storage, layout) = list.storage_and_layout();
         match &*storage {
             Storage::Cuda(storage) if layout.start_offset() == 0 => {
                 Ok(self.address(storage.as_cuda_slice::<u32>()?))
             }
-            _ => bail!("a function for GPUs was given indices that are on none"),
+            _ => bail!("a GPU kernel was called with indices that are not on a GPU"),
         }
     }
 
-    /// Memory for numbers, of which every one is written before it is read; for one at least, as there is none for
-    /// nothing.
+    /// Uninitialised memory, every number of which must be written before it is read; at least one number, as memory
+    /// cannot be empty.
     pub(crate) fn uninit<T: DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {
-        // SAFETY: the numbers are written before they are read, and any bytes are one.
+        // SAFETY: the numbers are written before they are read, and any bytes are valid numbers.
         unsafe { self.device.alloc(len.max(1)) }
     }
 
@@ -104,9 +104,8 @@ impl Gpu {
     /// Runs a function of the argument's source.
     ///
     /// # Safety
-    /// The addresses of the argument lead to memory of this GPU of the sizes that the source says, which is
-    /// not freed before the work has been asked of the stream, and which nobody uses in a way that its order
-    /// does not keep apart.
+    /// The addresses of the argument point to memory of this GPU of the sizes given in the source, which is not freed
+    /// before the work has been queued, and whose other uses are ordered by the stream.
     pub(crate) unsafe fn run<A: KernelArgs>(&self, function: &str, argument: &A) -> Result<()> {
         let threads = argument.threads();
         if threads == 0 {
@@ -128,7 +127,7 @@ impl Gpu {
         };
         let mut launch = function.builder();
         launch.arg(argument);
-        // SAFETY: every function of a source takes its struct; the rest by the caller.
+        // SAFETY: every function of a source takes its struct; the rest is guaranteed by the caller.
         on(name, unsafe { launch.launch(config) }).map(|_| ())
     }
 }
@@ -154,18 +153,18 @@ mod tests {
     use crate::ops::{dropout::cuda as dropout, gather::cuda as rows, pooling::cuda as pool};
     use crate::optim::{adamw::cuda as adamw, norm_cuda as squares};
 
-    /// By NVIDIA's compiler, which needs no GPU.
+    /// With NVIDIA's compiler, which needs no GPU.
     #[test]
     fn every_source_compiles() {
         for (source, function) in [
-            (adamw::Step::SOURCE, "adamw"),
-            (dropout::Drop::SOURCE, "drop"),
-            (bfloat16::Convert::SOURCE, "narrow"),
-            (bfloat16::Convert::SOURCE, "widen"),
-            (pool::Pool::SOURCE, "pool_forward"),
-            (pool::Pool::SOURCE, "pool_backward"),
-            (rows::Sums::SOURCE, "sum_rows"),
-            (squares::Squares::SOURCE, "add_squares"),
+            (adamw::AdamWArgs::SOURCE, "adamw"),
+            (dropout::DropoutArgs::SOURCE, "drop"),
+            (bfloat16::ConvertArgs::SOURCE, "narrow"),
+            (bfloat16::ConvertArgs::SOURCE, "widen"),
+            (pool::PoolArgs::SOURCE, "pool_forward"),
+            (pool::PoolArgs::SOURCE, "pool_backward"),
+            (rows::SumRowsArgs::SOURCE, "sum_rows"),
+            (squares::SumSquaresArgs::SOURCE, "add_squares"),
         ] {
             let text = compiled(source).unwrap();
             assert!(

@@ -1,23 +1,23 @@
-//! Functions of our own for NVIDIA GPUs, compiled at run time from C beside the code that calls them.
+//! Custom kernels for NVIDIA GPUs, compiled at run time from CUDA C sources next to the code that calls them.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `source` | a text of functions, and the struct that they take |
+//! | `source` | a source with its functions, and the struct of their arguments |
 //! | `gpu` | a GPU that compiles and runs them |
-//! | `upload` | a stream for what a GPU needs later |
-//! | `rows` | sums of rows that belong together: the backward pass from rows that were picked |
+//! | `upload` | a copy stream for data that a GPU needs later |
+//! | `rows` | sums of groups of rows: the backward pass of row selection |
 //! | `squares` | sums of squares |
-//! | `pool` | what is taken of a text's outputs |
-//! | `dropout` | the mask of [`dropout`](crate::ops::dropout), drawn where it is needed |
+//! | `pool` | pooling of a text's outputs |
+//! | `dropout` | the mask of [`dropout`](crate::ops::dropout), generated on the GPU |
 //! | `adamw` | a step of the optimizer in one pass |
-//! | `bfloat16` | to and from numbers of half the size |
-//! | `emulated` | a processor in place of a GPU, for tests |
+//! | `bfloat16` | conversion to and from half-size numbers |
+//! | `emulated` | the CPU in place of a GPU, for tests |
 //!
-//! Each struct has its fields in the order, and of the types, that its text says.
+//! Each struct has the same fields, in order and type, as in its source.
 
 #![allow(
     unsafe_code,
-    reason = "a device's memory is known by its addresses only"
+    reason = "device memory is accessed through raw addresses"
 )]
 
 #[cfg(any(feature = "cudnn", test))]

@@ -1,31 +1,31 @@
-//! Texts of functions for a GPU.
+//! Sources of GPU kernels.
 
-/// A text of functions that all take one struct.
+/// A source whose functions all take the same struct.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
-    /// Of the file, without its ending.
+    /// The display name of the source.
     pub(crate) name: &'static str,
     pub(crate) text: &'static str,
-    /// The struct's name in the text.
+    /// The struct's name in the source.
     #[cfg_attr(
         not(test),
-        expect(dead_code, reason = "only a processor's launch is generated")
+        expect(dead_code, reason = "used only by the generated CPU launcher")
     )]
     pub(crate) argument: &'static str,
 }
 
-/// What may be passed to a GPU as it is.
+/// A type that can be passed to a GPU as it is.
 #[cfg(feature = "cuda")]
 pub(crate) use candle_core::cuda_backend::cudarc::driver::DeviceRepr as KernelParam;
 
-/// What may be passed to a GPU as it is.
+/// A type that can be passed to a GPU as it is.
 ///
 /// # Safety
 /// Addresses and numbers only, in C's layout.
 #[cfg(not(feature = "cuda"))]
 pub(crate) unsafe trait KernelParam {}
 
-/// The names of a struct's fields, and where each begins, in bytes.
+/// The names of a struct's fields, with their offsets in bytes.
 pub(crate) type Fields = &'static [(&'static str, usize)];
 
 /// The [`Fields`] of a struct.
@@ -36,19 +36,16 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
-/// The struct that the functions of a source take.
+/// The argument struct of the functions of a source.
 pub(crate) trait KernelArgs: KernelParam {
     const SOURCE: Source;
-    /// All fields: the compiler of the source must lay out its struct of the same name likewise.
+    /// All fields: the struct of the same name in the source must have the same layout.
     #[cfg_attr(
         not(test),
-        expect(
-            dead_code,
-            reason = "compared where the source is compiled for the processor"
-        )
+        expect(dead_code, reason = "compared when the source is compiled for the CPU")
     )]
     const FIELDS: Fields;
 
-    /// Number of threads that have something to do.
+    /// Number of threads to launch.
     fn threads(&self) -> usize;
 }

@@ -1,4 +1,4 @@
-//! A stream for what a GPU needs later.
+//! A copy stream for data that a GPU needs later.
 
 use super::gpu::{Gpu, on};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream};
@@ -8,11 +8,11 @@ use candle_core::{Result, Storage, Tensor};
 use std::fmt;
 use std::sync::Arc;
 
-/// A stream beside the one on which a GPU computes.
+/// A copy stream next to the compute stream of a GPU.
 #[derive(Clone)]
 pub(crate) struct Upload {
     device: CudaDevice,
-    beside: Arc<CudaStream>,
+    copy_stream: Arc<CudaStream>,
 }
 
 impl Upload {
@@ -20,23 +20,23 @@ impl Upload {
         let stream = device.cuda_stream();
         Ok(Self {
             device: device.clone(),
-            beside: on("opening a stream", stream.context().new_stream())?,
+            copy_stream: on("opening a stream", stream.context().new_stream())?,
         })
     }
 
-    /// Lists of the host, none of them empty, as tensors of the computing stream. Returns when they have
-    /// arrived: what is asked of any stream from then on finds them there.
+    /// Uploads lists, none of them empty, as tensors of the compute stream. Returns when they have arrived, so that
+    /// work queued on any stream from then on sees them.
     pub(crate) fn send(&self, lists: &[impl AsRef<[u32]>]) -> Result<Vec<Tensor>> {
-        let send = |list: &[u32]| on("sending a list", self.beside.clone_htod(list));
+        let send = |list: &[u32]| on("sending a list", self.copy_stream.clone_htod(list));
         let sent: Result<Vec<CudaSlice<u32>>> =
             lists.iter().map(|list| send(list.as_ref())).collect();
         let sent = sent?;
-        on("sending lists", self.beside.synchronize())?;
+        on("sending lists", self.copy_stream.synchronize())?;
         let computing = Gpu::new(&self.device).stream;
         let tensor = |slice: CudaSlice<u32>| {
             let len = slice.len();
-            // SAFETY: the memory has `len` numbers, which have arrived, and nobody else owns it. It is used on
-            // the computing stream only, and freed on it, after all uses.
+            // SAFETY: the memory has `len` numbers, which have arrived, and nobody else owns it. It is used only on the
+            // compute stream, and freed on it after all uses.
             let slice = unsafe { computing.upgrade_device_ptr::<u32>(slice.leak(), len) };
             let storage = CudaStorage::wrap_cuda_slice(slice, self.device.clone());
             Tensor::from_storage(Storage::Cuda(storage), len, BackpropOp::none(), false)

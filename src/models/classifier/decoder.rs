@@ -1,7 +1,8 @@
 //! The last layer: `x weight^T + bias`.
 //!
-//! Candle's product asks the system for the number of cores at every call, which for one short text takes
-//! longer than its recurrent layers: on the CPU these few rows are multiplied by the layers' own tiles.
+//! On every call, Candle's matrix product asks the operating system for the number of cores, which for one short text
+//! takes longer than the recurrent layers. So on the CPU these few rows are multiplied by the tile kernels of the
+//! recurrent layers.
 
 use crate::device::storage::{elements, read};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Tensor};
 /// The logits [B, classes] of [B, pooled].
 ///
 /// # Errors
-/// Shapes that do not fit, or a failing tensor operation.
+/// Mismatched shapes, or a failing tensor operation.
 pub(super) fn logits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let product = match on_cpu(x) && on_cpu(weight) {
         true => {
@@ -31,10 +32,10 @@ pub(super) fn logits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     })
 }
 
-/// The gradients of `x` and `weight` that follow from that of the logits, without graph.
+/// The gradients of `x` and `weight` for a given gradient of the logits, without a graph.
 ///
 /// # Errors
-/// Shapes that do not fit, or a failing tensor operation.
+/// Mismatched shapes, or a failing tensor operation.
 pub(super) fn gradients(
     x: &Tensor,
     weight: &Tensor,
@@ -72,7 +73,7 @@ fn on_cpu(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.dtype() == DType::F32
 }
 
-/// Refuses shapes that cannot be multiplied.
+/// Checks that the shapes can be multiplied.
 fn check(x: &Tensor, weight: &Tensor) -> Result<()> {
     let ((rows, pooled), (classes, expected)) = (x.dims2()?, weight.dims2()?);
     if pooled == expected && rows > 0 && classes > 0 && pooled > 0 {
@@ -82,7 +83,7 @@ fn check(x: &Tensor, weight: &Tensor) -> Result<()> {
     Err(Error::argument("decoder", problem))
 }
 
-/// `x weight^T` of contiguous matrices that fit, as a graph node.
+/// `x weight^T` of contiguous matrices of matching shapes, as a graph node.
 struct LinearOp;
 
 impl CustomOp2 for LinearOp {

@@ -1,4 +1,4 @@
-//! The classifier in training, without a graph: forward, then backward once.
+//! The classifier in training, without a graph: one forward pass, then one backward pass.
 
 use super::{BiRnn, decoder};
 use crate::batch::Batch;
@@ -10,10 +10,10 @@ use crate::ops::pooling::PoolingActivations;
 use crate::rnn::{ParameterGradients, StackActivations};
 use candle_core::Tensor;
 
-/// A classifier that has run forward over a batch, with the activations that its backward pass needs.
+/// A classifier after a forward pass over a batch, with the activations that its backward pass needs.
 ///
-/// It computes what [`BiRnn::forward`] and Candle's backward pass do, but reads the embedding
-/// table where it is, keeps no masks, and copies no gradients.
+/// It computes the same as [`BiRnn::forward`] and Candle's backward pass, but reads the embedding table in place,
+/// stores no masks, and copies no gradients.
 pub struct BiRnnActivations<'a> {
     model: &'a BiRnn,
     /// The embedded tokens after dropout and perturbation, [N, E].
@@ -27,7 +27,7 @@ pub struct BiRnnActivations<'a> {
 }
 
 impl BiRnn {
-    /// Runs the model over a batch, without a graph. The n-gram head, which does not learn, is left out.
+    /// Runs the model over a batch, without a graph. The n-gram head, which is not trained here, is left out.
     ///
     /// # Errors
     /// A token id outside the vocabulary, an embedding table that stays in its file, or a failing tensor operation.
@@ -46,7 +46,7 @@ impl BiRnn {
         perturbation: Option<&Tensor>,
     ) -> Result<BiRnnActivations<'_>> {
         let Some(table) = self.embedding.tensor() else {
-            let problem = "its embedding table is read from a file and cannot learn";
+            let problem = "its embedding table is read from a file and cannot be trained";
             return Err(Error::argument("model", problem));
         };
         let mask = self.embedding_dropout.mask(phase);
@@ -78,11 +78,11 @@ impl BiRnn {
         })
     }
 
-    /// The gradient of the used rows of the embedding table, [rows, E], from that of the embedded
-    /// tokens after dropout, [N, E], whose memory is used.
+    /// The gradient of the used rows of the embedding table, [rows, E], from that of the embedded tokens after dropout,
+    /// [N, E], whose memory is reused.
     ///
     /// # Errors
-    /// Shapes that do not fit, or a failing tensor operation.
+    /// Mismatched shapes, or a failing tensor operation.
     pub fn table_gradient(
         &self,
         d_embedded: Tensor,
@@ -103,16 +103,16 @@ impl BiRnnActivations<'_> {
         &self.logits
     }
 
-    /// The packed embedded tokens that the recurrent layers read, [N, E].
+    /// The packed embedded tokens, the input of the recurrent layers, [N, E].
     pub fn embedded(&self) -> &Tensor {
         &self.embedded
     }
 
-    /// The gradients that follow from the logits', [B, classes]: that of [`BiRnnActivations::embedded`], [N, E], if it
-    /// is wanted, and those of all parameters but the embedding table (see [`BiRnn::table_gradient`]).
+    /// The gradients for a given gradient of the logits [B, classes]: that of [`BiRnnActivations::embedded`], [N, E],
+    /// if requested, and those of all parameters except the embedding table (see [`BiRnn::table_gradient`]).
     ///
     /// # Errors
-    /// Shapes that do not fit, or a failing tensor operation.
+    /// Mismatched shapes, or a failing tensor operation.
     pub fn backward(
         self,
         d_logits: &Tensor,

@@ -27,17 +27,17 @@ use std::sync::Arc;
 pub struct ModelConfig {
     /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
     pub cell: CellType,
-    /// Features of a token's embedding, E.
+    /// Number of features of a token's embedding, E.
     pub embedding_size: usize,
-    /// Features of the hidden state of each direction, H.
+    /// Number of hidden units of each direction, H.
     pub num_hiddens: usize,
-    /// Recurrent layers.
+    /// Number of recurrent layers.
     pub num_layers: usize,
-    /// Whether each layer also reads from the end.
+    /// Whether each layer also runs in reverse.
     pub bidirectional: bool,
     /// Whether the recurrent layers have biases.
     pub bias: bool,
-    /// What the decoder sees of the outputs: one or more of `ends`, `final`, `mean`, `max`.
+    /// The inputs of the decoder: one or more of `ends`, `final`, `mean`, `max`.
     pub pooling: Vec<Pooling>,
     /// Dropout on the embedded tokens.
     pub embedding_dropout: f64,
@@ -45,12 +45,12 @@ pub struct ModelConfig {
     pub encoder_dropout: f64,
     /// Dropout before the decoder.
     pub dropout: f64,
-    /// A n-gram head whose scores are added to the logits.
+    /// An n-gram head whose scores are added to the logits.
     pub ngrams: NgramConfig,
 }
 
 impl Default for ModelConfig {
-    /// The textbook's model: a bidirectional LSTM of two layers of 100 units, read at both ends.
+    /// The textbook's model: a bidirectional LSTM with two layers of 100 units and the outputs at both ends.
     fn default() -> Self {
         Self {
             cell: CellType::Lstm,
@@ -68,11 +68,11 @@ impl Default for ModelConfig {
     }
 }
 
-/// The upper bounds keep a slip of the finger from asking for terabytes.
+/// Upper bounds, so that a typing error does not request terabytes.
 pub(crate) const MAX_FEATURES: usize = 8192;
 pub(crate) const MAX_LAYERS: usize = 64;
 
-/// Refuses a size of 0 or beyond `most`.
+/// Checks that a size is between 1 and `most`.
 pub(crate) fn check_size(key: &str, size: usize, most: usize) -> Result<()> {
     match (1..=most).contains(&size) {
         true => Ok(()),
@@ -84,7 +84,7 @@ pub(crate) fn check_size(key: &str, size: usize, most: usize) -> Result<()> {
     }
 }
 
-/// Refuses what is no probability of dropout.
+/// Checks that a dropout probability is in [0, 1).
 pub(crate) fn check_dropout(key: &str, probability: f64) -> Result<()> {
     match (0.0..1.0).contains(&probability) {
         true => Ok(()),
@@ -123,7 +123,7 @@ impl ModelConfig {
         if self.bidirectional { 2 } else { 1 }
     }
 
-    /// Features that the decoder sees: for `ends` and two directions 4 * num_hiddens.
+    /// Number of input features of the decoder: for `ends` and two directions 4 * num_hiddens.
     pub fn pooled_size(&self) -> usize {
         let output = self.directions() * self.num_hiddens;
         self.pooling.iter().map(|kind| kind.width(output)).sum()
@@ -132,9 +132,9 @@ impl ModelConfig {
 
 /// A bidirectional recurrent text classifier.
 ///
-/// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight`
-/// [classes, pooled], `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With
-/// a n-gram head also `ngrams.keys` [features, 2] and `ngrams.weight` [features, classes].
+/// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight` [classes, pooled],
+/// `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With an n-gram head also `ngrams.keys`
+/// [features, 2] and `ngrams.weight` [features, classes].
 #[derive(Debug, Clone)]
 pub struct BiRnn {
     embedding: Arc<dyn EmbeddingTable>,
@@ -146,33 +146,33 @@ pub struct BiRnn {
     ngrams: Option<Ngrams>,
 }
 
-/// A tensor on the way through a [`BiRnn`]. Texts stand in the batch's sorted order, longest first, but in
-/// [`Activation::Logits`] in that in which the batch was made.
+/// An intermediate tensor of a [`BiRnn`]. Texts are in the batch's sorted order, longest first, except in
+/// [`Activation::Logits`], where they are in the order in which the batch was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
-    /// The rows of the embedding table, [N, E].
+    /// The embedded tokens, [N, E].
     Embedded,
-    /// The output of a recurrent layer, from 0, [N, D*H].
+    /// The output of a recurrent layer, counted from 0, [N, D*H].
     Output(usize),
-    /// Its last hidden state, [D, B, H].
+    /// The layer's last hidden state, [D, B, H].
     Hidden(usize),
-    /// Its last cell, [D, B, H]; of LSTMs.
+    /// The layer's last cell state, [D, B, H]; LSTMs only.
     Cell(usize),
-    /// What is taken of the outputs, [B, pooled].
+    /// The pooled outputs, [B, pooled].
     Pooled,
     /// The scores of the n-gram head, [B, classes].
     NgramScores,
-    /// The result, [B, classes].
+    /// The logits, [B, classes].
     Logits,
 }
 
-/// Is shown each [`Activation`] with its tensor.
+/// Called with each [`Activation`] and its tensor.
 pub type Hook<'a> = &'a mut dyn FnMut(Activation, &Tensor);
 
 /// The name of the embedding table among the parameters.
 pub const EMBEDDING: &str = "embedding.weight";
 
-/// Numbers of the model's dropouts; those between recurrent layers count from 1.
+/// The numbers of the model's dropouts; those between recurrent layers count from 1.
 const EMBEDDING_DROPOUT: u64 = 0;
 const DECODER_DROPOUT: u64 = u64::MAX;
 
@@ -180,8 +180,7 @@ impl BiRnn {
     /// Builds the model for `vocabulary_size` tokens and `classes` classes.
     ///
     /// # Errors
-    /// A config that cannot be used, or a parameter that the builder does not have in the right
-    /// shape.
+    /// A config that cannot be used, or a parameter that the builder does not have in the expected shape.
     pub fn new(
         config: &ModelConfig,
         vocabulary_size: usize,
@@ -201,8 +200,8 @@ impl BiRnn {
         Self::with_embedding(config, embedding, classes, vb)
     }
 
-    /// Builds the model over an embedding table that is kept elsewhere, with `classes` classes:
-    /// the builder is asked for every parameter but [`EMBEDDING`].
+    /// Builds the model on an embedding table that is stored elsewhere, with `classes` classes: the builder must have
+    /// every parameter except [`EMBEDDING`].
     ///
     /// # Errors
     /// As [`BiRnn::new`].
@@ -260,17 +259,16 @@ impl BiRnn {
         self.decoder.weight().dims()[0]
     }
 
-    /// The same model, for prediction with weights that do not change; see
-    /// [`Recurrent::prepared`].
+    /// The same model, prepared for prediction with constant weights; see [`Recurrent::prepared`].
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn prepared(mut self) -> Result<Self> {
         self.encoder = self.encoder.prepared()?;
         Ok(self)
     }
 
-    /// The network alone: the same model without its n-gram head.
+    /// The same model without its n-gram head.
     #[must_use]
     pub fn without_ngrams(mut self) -> Self {
         self.ngrams = None;
@@ -284,7 +282,7 @@ impl BiRnn {
         self
     }
 
-    /// The logits [B, classes], rows in the order in which the batch was made.
+    /// The logits [B, classes], with the rows in the order in which the batch was made.
     ///
     /// # Errors
     /// A token id outside the vocabulary, or a failing tensor operation.
@@ -292,7 +290,7 @@ impl BiRnn {
         self.forward_with_hook(batch, phase, &mut |_, _| ())
     }
 
-    /// The same; `hook` is shown the tensors on the way as they come.
+    /// The same; `hook` is called with the intermediate tensors as they are computed.
     ///
     /// # Errors
     /// As [`BiRnn::forward`].
@@ -355,7 +353,7 @@ impl BiRnn {
     }
 }
 
-/// Rows [B, ...] from sorted order to that in which the batch was made.
+/// Reorders rows [B, ...] from sorted order to the order in which the batch was made.
 fn in_order(rows: Tensor, packing: &Packing) -> Result<Tensor> {
     if packing.is_sorted() {
         return Ok(rows);
@@ -365,7 +363,7 @@ fn in_order(rows: Tensor, packing: &Packing) -> Result<Tensor> {
     Ok(rows.index_select(&positions, 0)?)
 }
 
-/// Adds to the forget gate's block, the second one, of every `bias_ih` of an LSTM encoder.
+/// Adds `amount` to the forget gate's block, the second one, of every `bias_ih` of an LSTM encoder.
 pub(crate) fn add_forget_bias(parameters: &Parameters, hidden: usize, amount: f64) -> Result<()> {
     for (name, var) in parameters.iter() {
         if amount == 0.0 || !name.starts_with("encoder.bias_ih_") {

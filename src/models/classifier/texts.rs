@@ -1,4 +1,4 @@
-//! The classifier over texts of any number.
+//! The classifier on any number of texts.
 
 use super::BiRnn;
 use crate::batch::{Batch, Batching};
@@ -6,18 +6,18 @@ use crate::error::Result;
 use crate::ops::dropout::Phase;
 use std::ops::ControlFlow;
 
-/// The batches of evaluation and prediction: no graph is kept, so tokens are what counts.
+/// The batches of evaluation and prediction: without a graph, only the number of tokens matters.
 const BATCHING: Batching = Batching {
     texts: 256,
     tokens: 32_000,
 };
 
 impl BiRnn {
-    /// The logits `[texts][classes]` of token lists, none of them empty. `progress` is told how many
-    /// texts are done; if it breaks off, the result is `None`.
+    /// The logits `[texts][classes]` of token lists, none of them empty. `progress` is called with
+    /// the number of texts done; if it breaks off, the result is `None`.
     ///
     /// # Errors
-    /// A token that the model does not have.
+    /// A token id outside the vocabulary.
     pub fn logits(
         &self,
         ids: &[Vec<u32>],

@@ -5,11 +5,11 @@ use crate::models::classifier::{MAX_FEATURES, MAX_LAYERS, check_dropout, check_s
 use crate::rnn::kernels::CellType;
 use serde::{Deserialize, Serialize};
 
-/// What the recurrent layers read of a token.
+/// The input of the recurrent layers for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
-    /// A vector of zeros with a one at the token's place, as in the textbook; for small vocabularies.
+    /// A one-hot vector, as in the textbook; for small vocabularies.
     OneHot,
     /// A row of an embedding table.
     Embedding,
@@ -21,20 +21,20 @@ pub enum Input {
 pub struct LanguageConfig {
     /// The recurrence: `lstm`, `gru`, `rnn` or `rnn-relu`.
     pub cell: CellType,
-    /// What the layers read of a token.
+    /// The input of the layers for a token.
     pub input: Input,
-    /// Features of a token's embedding, E; without meaning for one-hot input.
+    /// Number of features of a token's embedding, E; ignored for one-hot input.
     pub embedding_size: usize,
-    /// Features of the hidden state, H.
+    /// Number of hidden units, H.
     pub num_hiddens: usize,
-    /// Recurrent layers.
+    /// Number of recurrent layers.
     pub num_layers: usize,
-    /// Whether a second recurrence reads from the end and predicts the token before: two language models
-    /// over the same embeddings and with the same decoder (Peters et al. 2018). Of one layer, because a
-    /// second one would read both directions and see its targets.
+    /// Whether a second recurrence runs in reverse and predicts the previous token: two language models with shared
+    /// embeddings and decoder (Peters et al. 2018). Limited to one layer, because a second one would read both
+    /// directions and see its targets.
     pub bidirectional: bool,
-    /// Whether the decoder's weights are the embedding table (Press and Wolf 2017), which then has as many
-    /// features as the hidden state.
+    /// Whether the decoder's weights are the embedding table (Press and Wolf 2017); the embedding size must then equal
+    /// the hidden size.
     pub tied: bool,
     /// Dropout between recurrent layers and before the decoder.
     pub dropout: f64,
@@ -78,7 +78,7 @@ impl LanguageConfig {
             true => Ok(()),
             false => Err(Error::config(
                 "language.tied",
-                "the decoder can only be the embedding table where both have the same size",
+                "the decoder can share the embedding table only if both have the same size",
                 "set embedding_size to num_hiddens, or tied to false",
             )),
         }
@@ -89,7 +89,7 @@ impl LanguageConfig {
         if self.bidirectional { 2 } else { 1 }
     }
 
-    /// Features of what the recurrent layers read.
+    /// Number of input features of the recurrent layers.
     pub fn input_size(&self, vocabulary_size: usize) -> usize {
         match self.input {
             Input::OneHot => vocabulary_size,

@@ -1,4 +1,4 @@
-//! How well a language model predicts the tokens of texts.
+//! Measures how well a language model predicts the tokens of texts.
 
 use super::loss::{LanguageLoss, token_losses};
 use super::model::RnnModel;
@@ -13,21 +13,20 @@ use candle_nn::Module;
 use candle_nn::ops::log_softmax;
 use std::ops::ControlFlow;
 
-/// Texts that run side by side.
+/// Texts that are evaluated together.
 const BATCHING: Batching = Batching {
     texts: 64,
     tokens: 8_000,
 };
 
-/// Tokens whose logits are there at the same time: those of a large vocabulary take much memory.
+/// The maximum number of tokens whose logits are in memory at once: those of a large vocabulary take much memory.
 const ROWS: usize = 512;
 
-/// The losses of all tokens of texts, none of them empty, by the softmax over the whole vocabulary.
-/// `on_progress` is called with the number of texts that are done and that of all; if it breaks off, the result is
-/// `None`.
+/// The losses of all tokens of the texts, none of which may be empty, by the softmax over the whole vocabulary.
+/// `on_progress` is called with the number of texts done and their total; if it breaks off, the result is `None`.
 ///
 /// # Errors
-/// A token that is not in the vocabulary, or a model that is not over embeddings.
+/// A token id outside the vocabulary, or a model without embeddings.
 pub fn evaluate(
     model: &RnnModel,
     texts: &[&[u32]],
@@ -74,7 +73,7 @@ fn losses_of(model: &RnnModel, output: &Tensor, targets: &LmTargets) -> Result<V
         Some(bias) => bias.detach(),
         None => Tensor::zeros(model.vocabulary_size(), hidden.dtype(), &device)?,
     };
-    // All tokens are there.
+    // No sampling correction, as all tokens are candidates.
     let neg_log_q = vec![0.0; model.vocabulary_size()];
     let mut found = Vec::with_capacity(targets.len());
     for from in (0..targets.len()).step_by(ROWS) {

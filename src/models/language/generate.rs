@@ -1,4 +1,4 @@
-//! Going on from a beginning, token by token.
+//! Text generation: continues a prompt, token by token.
 
 use super::model::RnnModel;
 use crate::error::{Error, Result};
@@ -9,13 +9,13 @@ use candle_core::{Device, Tensor};
 /// How the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling<'a> {
-    /// What the logits are divided by before the softmax; 0 takes the likeliest token.
+    /// The divisor of the logits before the softmax; 0 selects the most probable token.
     pub temperature: f64,
-    /// Among how many of the likeliest tokens; 0 for all.
+    /// Sample only from this many most probable tokens; 0 for all.
     pub top_k: usize,
-    /// Tokens that are never taken: those that stand for no text.
+    /// Tokens that are never generated, such as those that stand for no text.
     pub excluded: &'a [u32],
-    /// Decides the num_samples.
+    /// The seed of the sampling.
     pub seed: u64,
 }
 
@@ -30,19 +30,19 @@ impl Default for Sampling<'_> {
     }
 }
 
-/// Reads a beginning of at least one token and goes on with `count` more; returns these.
+/// Reads a prompt of at least one token and generates `count` tokens; returns these.
 ///
 /// # Errors
-/// An empty beginning, a token that is not in the vocabulary, or a temperature below 0.
+/// An empty prompt, a token id outside the vocabulary, or a temperature below 0.
 pub fn generate(
     model: &RnnModel,
-    beginning: &[u32],
+    prompt: &[u32],
     count: usize,
     sampling: Sampling,
     device: &Device,
 ) -> Result<Vec<u32>> {
-    if beginning.is_empty() {
-        return Err(Error::argument("beginning", "at least one token is needed"));
+    if prompt.is_empty() {
+        return Err(Error::argument("prompt", "at least one token is needed"));
     }
     if !(sampling.temperature >= 0.0 && sampling.temperature.is_finite()) {
         let problem = format!("{} is not a number from 0", sampling.temperature);
@@ -50,36 +50,36 @@ pub fn generate(
     }
     let mut rng = Rng::new(sampling.seed, Stream::Generation, 0, 0);
     let mut state = model.begin_state(1, device)?;
-    let mut read = beginning.to_vec();
-    let mut made = Vec::with_capacity(count);
-    while made.len() < count {
+    let mut read = prompt.to_vec();
+    let mut generated = Vec::with_capacity(count);
+    while generated.len() < count {
         let ids = Tensor::from_slice(&read, (read.len(), 1), device)?;
         let (logits, after) = model.forward(&ids, &state, Phase::Inference)?;
         state = after;
         let last: Vec<f32> = logits.get(read.len() - 1)?.to_vec1()?;
         let next = choose(&last, sampling, &mut rng);
-        made.push(next);
+        generated.push(next);
         read = vec![next];
     }
-    Ok(made)
+    Ok(generated)
 }
 
-/// A token for logits `[V]`.
+/// Samples a token from logits `[V]`.
 fn choose(logits: &[f32], sampling: Sampling, rng: &mut Rng) -> u32 {
     let is_open = |&token: &usize| !sampling.excluded.contains(&(token as u32));
     let mut order: Vec<usize> = (0..logits.len()).filter(is_open).collect();
-    // The likeliest first; of equals that of the lower number.
+    // The most probable first; ties in order of id.
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-    let Some(&likeliest) = order.first() else {
+    let Some(&best) = order.first() else {
         return 0;
     };
     if sampling.temperature == 0.0 {
-        return likeliest as u32;
+        return best as u32;
     }
     if sampling.top_k > 0 {
         order.truncate(sampling.top_k);
     }
-    let top = f64::from(logits[likeliest]);
+    let top = f64::from(logits[best]);
     let weight = |&token: &usize| ((f64::from(logits[token]) - top) / sampling.temperature).exp();
     let total: f64 = order.iter().map(weight).sum();
     let mut left = rng.uniform() * total;
@@ -89,7 +89,7 @@ fn choose(logits: &[f32], sampling: Sampling, rng: &mut Rng) -> u32 {
             return *token as u32;
         }
     }
-    likeliest as u32
+    best as u32
 }
 
 #[cfg(test)]
@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_drawn_with_their_probabilities() {
+    fn tokens_are_sampled_with_their_probabilities() {
         let plain = counts(Sampling::default());
-        // 0.2, 0.6, 0.2: a standard deviation is 49 at most.
+        // 0.2, 0.6, 0.2: the standard deviation is at most 49.
         for (found, expected) in plain.into_iter().zip([2000, 6000, 2000, 0]) {
             assert!(found.abs_diff(expected) < 200, "{plain:?}");
         }
@@ -117,7 +117,7 @@ mod tests {
             temperature: 0.5,
             ..Sampling::default()
         });
-        // 1 to 9 to 1.
+        // The odds are 1 to 9 to 1.
         assert!(cooler[1].abs_diff(8182) < 200, "{cooler:?}");
         let greedy = Sampling {
             temperature: 0.0,

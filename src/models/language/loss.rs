@@ -5,12 +5,12 @@ use crate::error::Result;
 use candle_core::Tensor;
 use std::ops::AddAssign;
 
-/// The cross-entropy of predicted tokens, by direction.
+/// The cross-entropy of the predicted tokens, by direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LanguageLoss {
-    /// The sum over all predicted tokens, in nats: from left to right, then from right to left.
+    /// The sum over all predicted tokens, in nats: left to right, then right to left.
     pub nats: [f64; 2],
-    /// How many tokens these are.
+    /// The number of these tokens.
     pub tokens: [u64; 2],
 }
 
@@ -30,7 +30,7 @@ impl LanguageLoss {
         self.nats.iter().sum::<f64>() / tokens.max(1) as f64
     }
 
-    /// The mean of one direction (0: from left to right), in nats.
+    /// The mean of one direction (0: left to right), in nats.
     pub fn of_direction(&self, direction: usize) -> f64 {
         self.nats[direction] / self.tokens[direction].max(1) as f64
     }
@@ -45,12 +45,12 @@ impl AddAssign for LanguageLoss {
     }
 }
 
-/// The exponential of a mean loss in nats: the number of equally likely tokens that would be as hard to predict.
+/// The exponential of a mean loss in nats: the number of equally probable tokens that would be as hard to predict.
 pub fn perplexity(loss: f64) -> f64 {
     loss.exp()
 }
 
-/// The losses of tokens with these logarithms of their probabilities, in nats.
+/// The losses in nats of tokens with these log-probabilities.
 pub(crate) fn token_losses(log_probabilities: &Tensor) -> Result<Vec<f64>> {
     let values: Vec<f32> = log_probabilities.flatten_all()?.to_vec1()?;
     Ok(values.into_iter().map(|value| -f64::from(value)).collect())

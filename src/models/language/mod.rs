@@ -1,7 +1,7 @@
-//! The recurrent language model of the textbook: which token comes next.
+//! The recurrent language model of the textbook, which predicts the next token.
 //!
-//! [`RnnModel`] reads tokens and predicts the next one, its state carried from call to call; with two directions it
-//! also predicts the one before. [`evaluate`] measures how well, [`generate`] continues a text.
+//! [`RnnModel`] reads tokens and predicts the next one, with its state carried from call to call; with two directions
+//! it also predicts the previous one. [`evaluate`] measures its loss, [`generate`] continues a text.
 //! [`train::language`](crate::train::language) trains it.
 
 mod config;

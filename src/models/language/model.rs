@@ -8,8 +8,8 @@ use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
 
-/// A recurrent language model: from every token and all before it to the next one. With two directions
-/// also from every token and all behind it to the one before.
+/// A recurrent language model: it predicts the next token from each token and all before it. With two directions it
+/// also predicts the previous token from each token and all after it.
 ///
 /// Parameters: `embedding.weight` [V, E], unless its input is one-hot; `encoder.*` as in [`Recurrent`];
 /// `decoder.weight` [V, H], unless it is tied to the embedding; `decoder.bias` `[V]`.
@@ -22,15 +22,15 @@ pub struct RnnModel {
     pub(crate) embedding: Option<Embedding>,
     /// All directions.
     pub(crate) encoder: Recurrent,
-    /// The one from left to right.
+    /// The forward direction, left to right.
     pub(crate) forward: Recurrent,
     pub(crate) dropout: Dropout,
     pub(crate) decoder: Linear,
 }
 
-/// The name of the decoder's weights among the parameters; there are none if it is tied.
+/// The name of the decoder's weights among the parameters; absent if they are tied.
 pub(crate) const DECODER: &str = "decoder.weight";
-/// The name of its biases.
+/// The name of the decoder's biases.
 pub(crate) const DECODER_BIAS: &str = "decoder.bias";
 
 /// The number of the decoder's dropout; those between recurrent layers count from 1.
@@ -40,7 +40,7 @@ impl RnnModel {
     /// Builds the model for a vocabulary.
     ///
     /// # Errors
-    /// A config that cannot be used, or a parameter that the builder does not have in the right shape.
+    /// A config that cannot be used, or a parameter that the builder does not have in the expected shape.
     pub fn new(config: &LanguageConfig, vocabulary_size: usize, vb: VarBuilder) -> Result<Self> {
         config.validate()?;
         let embedding = match config.input {
@@ -88,7 +88,7 @@ impl RnnModel {
         })
     }
 
-    /// Its architecture.
+    /// The architecture.
     pub fn config(&self) -> &LanguageConfig {
         &self.config
     }
@@ -98,10 +98,10 @@ impl RnnModel {
         self.vocabulary_size
     }
 
-    /// The state before the first token: zeros, `h` [L, B, H], and `c` of the same shape for an LSTM.
+    /// The initial state: zeros, `h` [L, B, H], and `c` of the same shape for an LSTM.
     ///
     /// # Errors
-    /// A failing allocation on the device.
+    /// An allocation on the device fails.
     pub fn begin_state(&self, batch: usize, device: &Device) -> Result<State> {
         let shape = (self.config.num_layers, batch, self.config.num_hiddens);
         let zeros = Tensor::zeros(shape, DType::F32, device)?;
@@ -111,11 +111,11 @@ impl RnnModel {
         })
     }
 
-    /// Runs over token ids [T, B] from left to right, step after step all rows; returns the logits of the
-    /// next token at every place, [T*B, V] in the same order, and the state after the last step, [L, B, H].
+    /// Runs over token ids [T, B] from left to right, in time-major order; returns the logits of the next token at
+    /// every position, [T*B, V] in the same order, and the state after the last step, [L, B, H].
     ///
     /// # Errors
-    /// No steps, a token that is not in the vocabulary, or a state of another shape.
+    /// No steps, a token id outside the vocabulary, or a state of another shape.
     pub fn forward(&self, ids: &Tensor, state: &State, phase: Phase) -> Result<(Tensor, State)> {
         let input = self.input(ids)?;
         let (output, state) = self.forward.forward(&input, None, Some(state), phase)?;
@@ -125,7 +125,7 @@ impl RnnModel {
         Ok((self.decoder.forward(&output)?, state))
     }
 
-    /// What the recurrent layers read, [T, B, I].
+    /// The input of the recurrent layers, [T, B, I].
     fn input(&self, ids: &Tensor) -> Result<Tensor> {
         let (steps, batch) = ids.dims2()?;
         let flat: Vec<u32> = ids.flatten_all()?.to_vec1()?;
@@ -146,7 +146,7 @@ impl RnnModel {
     }
 }
 
-/// A row for each id, [N, V]: zeros with a one at the id's place.
+/// One-hot rows, [N, V].
 ///
 /// # Errors
 /// An id that is not below `vocabulary_size`.
@@ -154,7 +154,7 @@ pub(crate) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> R
     let mut values = vec![0f32; ids.len() * vocabulary_size];
     for (row, &id) in values.chunks_exact_mut(vocabulary_size).zip(ids) {
         match row.get_mut(id as usize) {
-            Some(place) => *place = 1.0,
+            Some(element) => *element = 1.0,
             None => {
                 let problem = format!("token {id}, but the vocabulary has {vocabulary_size}");
                 return Err(Error::argument("ids", problem));
@@ -168,7 +168,7 @@ pub(crate) fn one_hot(ids: &[u32], vocabulary_size: usize, device: &Device) -> R
     )?)
 }
 
-/// A state that later steps do not reach back beyond: truncated back-propagation.
+/// A detached state, which stops gradients: truncated backpropagation.
 #[cfg(test)]
 pub(crate) fn detached(state: &State) -> State {
     State {

@@ -1,4 +1,4 @@
-//! The targets of a language model in whole texts: the token after each, and the one before.
+//! The targets of a language model in whole texts: each token's next and previous token.
 
 use crate::batch::Batch;
 use crate::device::storage::read;
@@ -6,22 +6,22 @@ use crate::error::Result;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-/// The positions of a batch from which a token is predicted, and these tokens: first all of the direction
-/// from left to right, then all of the other one, if there is one.
+/// The positions of a batch from which a token is predicted, and their target tokens: first all of the forward
+/// direction, then all of the reverse one, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LmTargets {
-    /// Packed rows of the outputs that predict.
+    /// The packed rows of the outputs that predict a token.
     pub(crate) rows: Vec<usize>,
-    /// The token that each of them should predict.
+    /// The target token of each row.
     pub(crate) tokens: Vec<u32>,
-    /// How many of them belong to the first direction.
+    /// How many of them belong to the forward direction.
     pub(crate) forward: usize,
-    /// Positions of the texts whose tokens are predicted, by one direction or by both.
+    /// The number of positions whose tokens are predicted, by one direction or by both.
     pub(crate) positions: usize,
 }
 
 impl LmTargets {
-    /// Those of a batch.
+    /// The targets of a batch.
     pub(crate) fn new(batch: &Batch, directions: usize) -> Self {
         let (packing, ids) = (batch.packing(), batch.packed_ids());
         let mut found = Self {
@@ -39,7 +39,7 @@ impl LmTargets {
         found.forward = found.rows.len();
         found.positions = found.forward;
         if directions > 1 {
-            // The first tokens too, of texts that have a second one.
+            // Including the first token of each text that has a second one.
             found.positions += packing
                 .lengths()
                 .iter()
@@ -55,7 +55,7 @@ impl LmTargets {
         found
     }
 
-    /// Of a batch of one direction with a target in every packed row.
+    /// For a batch of one direction with a target in every packed row.
     pub(crate) fn of_every_row(tokens: Vec<u32>) -> Self {
         Self {
             rows: (0..tokens.len()).collect(),
@@ -71,7 +71,7 @@ impl LmTargets {
     }
 }
 
-/// The outputs that predict, [M, H], from packed outputs [N, D*H] on the CPU.
+/// The outputs that predict a token, [M, H], from packed outputs [N, D*H] on the CPU.
 pub(crate) fn gather(output: &Tensor, targets: &LmTargets, num_hiddens: usize) -> Result<Tensor> {
     let (_, width) = output.dims2()?;
     let mut hidden = vec![0f32; targets.len() * num_hiddens];
@@ -89,7 +89,7 @@ pub(crate) fn gather(output: &Tensor, targets: &LmTargets, num_hiddens: usize) -
     Ok(Tensor::from_vec(hidden, shape, &Device::Cpu)?)
 }
 
-/// The backward pass: the gradient of the packed outputs [N, D*H] from that of the ones that predict, [M, H].
+/// The backward pass of [`gather`]: the gradient of the packed outputs [N, D*H] from that of the gathered ones, [M, H].
 pub(crate) fn scatter(
     d_hidden: &Tensor,
     targets: &LmTargets,

@@ -14,29 +14,28 @@ pub struct NgramFit {
     pub weights: Vec<f32>,
 }
 
-/// Added to the number of the texts of a class that have an n-gram.
+/// Added to the number of texts of a class that contain an n-gram.
 const SMOOTHING: f32 = 1.0;
 
-/// Fits the table to some texts, given as token ids and labels: for each class a logistic regression of that class against the
-/// others, over n-grams that are weighted by the logarithm of the ratio of their frequencies in both
-/// (Wang and Manning 2012, "Baselines and Bigrams"). `cost` is what the losses are multiplied by,
-/// against a penalty of half the squared norm of the weights. The scores of a class are half the log
-/// odds, so that the difference of two classes' is the log odds where there are only these.
+/// Fits the table to texts, given as token ids and labels: one-versus-rest logistic regression for each class, on
+/// n-grams weighted by the log-ratio of their frequencies (Wang and Manning 2012, "Baselines and Bigrams"). `cost` is
+/// the factor of the losses, relative to a penalty of half the squared norm of the weights. The scores of a class are
+/// half the log-odds, so that with two classes the difference of their scores is the log-odds.
 ///
-/// `seed` decides in which order texts are looked at. `None` if `go_on`, which is asked before each
-/// pass over the texts, says no.
+/// `seed` determines the order in which texts are visited. `None` if `keep_going`, which is called before each pass
+/// over the texts, returns false.
 pub fn fit(
     config: NgramConfig,
     cost: f64,
     seed: u64,
     (ids, labels): (&[Vec<u32>], &[u32]),
     classes: usize,
-    go_on: &(dyn Fn() -> bool + Sync),
+    keep_going: &(dyn Fn() -> bool + Sync),
 ) -> Option<NgramFit> {
     let index = Index::of_texts(ids, config.order, config.features);
     let rows = |ids: &Vec<u32>| index.rows(ids, config.order);
     let features: Vec<Vec<u32>> = ids.par_iter().map(rows).collect();
-    // Of two classes the second one's scores are the first one's negated.
+    // With two classes the second one's scores are the negated scores of the first.
     let fitted = if classes == 2 { 1 } else { classes };
     let fit_class = |class: usize| {
         let is_class = |&label: &u32| label as usize == class;
@@ -48,7 +47,7 @@ pub fn fit(
             factors: &factors,
             cost,
         };
-        problem.solve(seed, go_on)
+        problem.solve(seed, keep_going)
     };
     let fits: Option<Vec<Vec<f32>>> = (0..fitted).into_par_iter().map(fit_class).collect();
     let fits = fits?;
@@ -67,9 +66,9 @@ pub fn fit(
     })
 }
 
-/// For each n-gram the logarithm of its frequency in the class over that in the other texts.
+/// For each n-gram, the logarithm of its frequency in the class divided by that in the other texts.
 fn log_ratios(features: &[Vec<u32>], positive: &[bool], number: usize) -> Vec<f32> {
-    // In the class and outside.
+    // Inside and outside the class.
     let mut counts = vec![[SMOOTHING; 2]; number];
     for (rows, &positive) in features.iter().zip(positive) {
         for &row in rows {
@@ -97,19 +96,23 @@ mod tests {
 
     const FEATURES: usize = 1 << 12;
 
-    /// Texts of ten words, of which one or two tell the class by themselves or as a pair.
+    /// Texts of ten words, of which one or two determine the class by themselves or as a pair.
     fn texts(classes: u32, seed: u64) -> Encoded {
         let mut rng = Rng::new(seed, Stream::Ngrams, 1, 1);
         let mut texts = Encoded::default();
         for text in 0..240 {
             let label = text % classes;
             let mut ids: Vec<u32> = (0..10).map(|_| 20 + rng.below(30) as u32).collect();
-            let place = rng.below(8);
+            let position = rng.below(8);
             match rng.below(2) {
-                0 => ids[place] = label,
-                // The same words in every class; their order tells.
+                0 => ids[position] = label,
+                // The same words in every class; only their order differs.
                 _ => {
-                    for (offset, id) in ids[place..].iter_mut().take(classes as usize).enumerate() {
+                    for (offset, id) in ids[position..]
+                        .iter_mut()
+                        .take(classes as usize)
+                        .enumerate()
+                    {
                         *id = 10 + (label + offset as u32) % classes;
                     }
                 }
@@ -132,7 +135,7 @@ mod tests {
         pool.unwrap().install(fit)
     }
 
-    /// Share of other texts that are classified right.
+    /// Accuracy on held-out texts.
     fn accuracy(order: usize, classes: u32) -> f64 {
         let fit = fitted(order, classes, 2);
         let tensor = |values: &[f32], width| {
@@ -148,12 +151,12 @@ mod tests {
         let texts = texts(classes as u32, 6);
         let scores = ngrams.scores(&texts.ids).unwrap();
         let rows = scores.chunks_exact(classes).zip(&texts.labels);
-        let right = rows.filter(|(scores, label)| argmax(scores) == **label as usize);
-        right.count() as f64 / texts.len() as f64
+        let correct = rows.filter(|(scores, label)| argmax(scores) == **label as usize);
+        correct.count() as f64 / texts.len() as f64
     }
 
     #[test]
-    fn pairs_tell_what_words_do_not() {
+    fn bigrams_separate_what_unigrams_do_not() {
         for classes in [2, 3] {
             let (words, pairs) = (accuracy(1, classes), accuracy(2, classes));
             assert!(pairs > 0.93, "{classes}: {pairs}");

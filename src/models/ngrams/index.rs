@@ -1,26 +1,26 @@
-//! Which row of the table an n-gram has.
+//! Maps n-grams to rows of the table.
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 
-/// Bits of an n-gram's key: two numbers of 24 bits, which single precision holds exactly.
+/// Bits of an n-gram's key: two numbers of 24 bits each, which single precision represents exactly.
 const BITS: u32 = 48;
 
-/// The highest bits of a key choose where the search for it begins.
+/// The highest bits of a key select where the search for it begins.
 const PREFIX: u32 = 16;
 
-/// In the place of keys that are not needed; no n-gram has it.
+/// A placeholder for keys that are not needed; no n-gram has it.
 const NONE: u64 = (1 << BITS) - 1;
 
 /// The keys of the rows of a table, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Index {
     keys: Vec<u64>,
-    /// The first key of each prefix, then the number of keys.
+    /// The index of the first key of each prefix, followed by the number of keys.
     starts: Vec<u32>,
 }
 
-/// The keys of all n-grams of up to `order` tokens of a text, ascending, each once.
+/// The keys of all n-grams of up to `order` tokens of a text, ascending, without duplicates.
 fn keys(ids: &[u32], order: usize) -> Vec<u64> {
     let mut keys = Vec::with_capacity(ids.len() * order);
     for start in 0..ids.len() {
@@ -35,7 +35,7 @@ fn keys(ids: &[u32], order: usize) -> Vec<u64> {
     keys
 }
 
-/// A bijection of 64 bits in which every input bit moves every output bit (the finaliser of
+/// A bijection of 64 bits in which every input bit affects every output bit (the finaliser of
 /// MurmurHash3). Tables on disk depend on it.
 fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
@@ -44,14 +44,14 @@ fn mix(mut hash: u64) -> u64 {
 }
 
 impl Index {
-    /// The `rows` n-grams that stand in the most texts, but in two at least. Of those that stand in
-    /// equally many, the ones with the lowest keys.
+    /// The `rows` n-grams that occur in the most texts, but in at least two. Ties go to the lowest
+    /// keys.
     pub(super) fn of_texts(ids: &[Vec<u32>], order: usize, rows: usize) -> Self {
         let of_texts: Vec<Vec<u64>> = ids.par_iter().map(|ids| keys(ids, order)).collect();
         let mut all = of_texts.concat();
         drop(of_texts);
         all.par_sort_unstable();
-        // Keys with the number of their texts.
+        // Keys with the number of texts that contain them.
         let mut counted: Vec<(u64, u32)> = all
             .chunk_by(|a, b| a == b)
             .filter(|same| same.len() > 1)
@@ -80,10 +80,10 @@ impl Index {
         self.keys.iter().flat_map(halves).collect()
     }
 
-    /// The keys from [`Index::to_numbers`].
+    /// The inverse of [`Index::to_numbers`].
     ///
     /// # Errors
-    /// Numbers that are not such keys in ascending order.
+    /// The numbers are not such keys in ascending order.
     pub(super) fn of_numbers(numbers: &[f32]) -> Result<Self> {
         let whole = |&number: &f32| {
             ((0.0..16_777_216.0).contains(&number) && number.fract() == 0.0)
@@ -100,8 +100,8 @@ impl Index {
         }
     }
 
-    /// The rows of a text's n-grams of up to `order` tokens, ascending, each once. N-grams that have
-    /// none are left out.
+    /// The rows of a text's n-grams of up to `order` tokens, ascending, without duplicates. N-grams
+    /// without a row are left out.
     pub(super) fn rows(&self, ids: &[u32], order: usize) -> Vec<u32> {
         let row = |key: u64| {
             let prefix = (key >> (BITS - PREFIX)) as usize;
@@ -125,7 +125,7 @@ mod tests {
         // 2 unigrams, 2 bigrams (1 2, 2 1), 2 trigrams (1 2 1, 2 1 2).
         assert_eq!(keys(&[1, 2, 1, 2], 3).len(), 6);
         assert_eq!(keys(&[7], 3).len(), 1);
-        // A text has the n-grams of its parts, and not others.
+        // A text has the n-grams of its parts, and no others.
         let whole = keys(&[5, 6, 7, 8], 3);
         assert!(keys(&[6, 7], 3).iter().all(|key| whole.contains(key)));
         let reversed = keys(&[7, 6], 3);
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_ngrams_of_most_texts_have_rows() {
         let texts = [vec![1, 2], vec![1, 2], vec![1, 3], vec![4]];
-        // 1 stands in three texts, 2 and the pair in two, all others in one.
+        // 1 occurs in three texts, 2 and the pair in two, all others in one.
         let index = Index::of_texts(&texts, 2, 5);
         assert_eq!(index.rows(&[1, 2], 2), [0, 1, 2]);
         assert_eq!(index.rows(&[4, 3], 2), [0u32; 0]);

@@ -9,19 +9,19 @@ pub(super) struct Problem<'a> {
     pub(super) features: &'a [Vec<u32>],
     /// Whether each text belongs to the class.
     pub(super) positive: &'a [bool],
-    /// The value that a feature has in every text that has it.
+    /// The value of each feature in every text that has it.
     pub(super) factors: &'a [f32],
-    /// What the losses are multiplied by; the penalty is half the squared norm of the weights.
+    /// The factor of the losses; the penalty is half the squared norm of the weights.
     pub(super) cost: f64,
 }
 
-/// The most passes over the texts.
+/// The maximum number of passes over the texts.
 const PASSES: u64 = 40;
 
-/// Passes end when no multiplier moved by more than this share of the cost.
+/// Iteration stops when no multiplier changes by more than this share of the cost.
 const TOLERANCE: f64 = 0.01;
 
-/// A feature's weight beside its factor: they are used together.
+/// A feature's weight next to its factor: they are used together.
 #[derive(Clone, Copy)]
 struct Entry {
     factor: f32,
@@ -35,8 +35,12 @@ impl Problem<'_> {
     /// Each step solves the dual problem exactly for the multiplier of one text (Yu, Huang and Lin
     /// 2011, "Dual coordinate descent methods for logistic regression and maximum entropy
     /// models"). With a text's multiplier written as `cost * sigmoid(t)`, the optimum is the only
-    /// root of `t + step * sigmoid(t) = bound`. `None` if `go_on` says no.
-    pub(super) fn solve(&self, seed: u64, go_on: &(dyn Fn() -> bool + Sync)) -> Option<Vec<f32>> {
+    /// root of `t + step * sigmoid(t) = bound`. `None` if `keep_going` returns false.
+    pub(super) fn solve(
+        &self,
+        seed: u64,
+        keep_going: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Vec<f32>> {
         let mut table: Vec<Entry> = self
             .factors
             .iter()
@@ -51,11 +55,11 @@ impl Problem<'_> {
             .iter()
             .map(|rows| rows.iter().map(square).sum())
             .collect();
-        // Nothing is known of any text: all multipliers at zero.
+        // All multipliers start at zero.
         let mut multipliers = vec![0.0f64; self.features.len()];
         let mut order: Vec<usize> = (0..self.features.len()).collect();
         for pass in 0..PASSES {
-            if !go_on() {
+            if !keep_going() {
                 return None;
             }
             Rng::new(seed, Stream::Ngrams, pass, 0).shuffle(&mut order);
@@ -95,14 +99,14 @@ fn dot(table: &[Entry], rows: &[u32]) -> f64 {
         .sum()
 }
 
-/// The best multiplier of a text in (0, cost), given its margin under the multiplier `old`.
+/// The best multiplier of a text in (0, cost), given its margin at the multiplier `old`.
 ///
-/// Where it is `a`, the margin becomes `margin + (a - old) * square`, and the condition is
-/// `log(a / (cost - a)) + margin + (a - old) * square = 0`.
+/// For the multiplier `a`, the margin becomes `margin + (a - old) * square`, and the optimality
+/// condition is `log(a / (cost - a)) + margin + (a - old) * square = 0`.
 fn optimum(old: f64, margin: f64, square: f64, cost: f64) -> f64 {
     let step = square * cost;
     let bound = old * square - margin;
-    // The root lies where the sigmoid is 0 to 1.
+    // The root is bracketed by sigmoid values of 0 and 1.
     let (mut low, mut high) = (bound - step, bound);
     let mut t = bound - step / 2.0;
     for _ in 0..50 {

@@ -1,8 +1,9 @@
 //! The n-gram head: a linear classifier whose scores are added to the logits.
 //!
-//! A text is the set of its n-grams of one to `order` tokens. The n-grams of the most training texts
-//! have a row each in a table [features, classes], found by a hash, and a text's scores are the sum
-//! of the rows that it has. The table is fitted before the network is trained (see [`fit`]).
+//! A text is represented by the set of its n-grams of one to `order` tokens. The n-grams that occur
+//! in the most training texts have a row each in a table [features, classes], found by a hash, and
+//! a text's scores are the sum of its n-grams' rows. The table is fitted before the network is
+//! trained (see [`fit`]).
 
 mod fit;
 mod index;
@@ -30,9 +31,9 @@ pub const NGRAM_KEYS: &str = "ngrams.keys";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramConfig {
-    /// Tokens of the longest n-grams; 0 for a model without this branch.
+    /// The maximum n-gram length in tokens; 0 for a model without an n-gram head.
     pub order: usize,
-    /// How many n-grams have a row: those of the most training texts.
+    /// The number of n-grams with a row: those of the most training texts.
     pub features: usize,
 }
 
@@ -46,7 +47,7 @@ impl Default for NgramConfig {
 }
 
 impl NgramConfig {
-    /// Whether a model has this branch.
+    /// Whether the model has an n-gram head.
     pub fn is_on(&self) -> bool {
         self.order > 0
     }
@@ -72,7 +73,7 @@ impl NgramConfig {
     }
 }
 
-/// The branch of a model.
+/// The n-gram head of a model.
 #[derive(Debug, Clone)]
 pub struct Ngrams {
     order: usize,
@@ -82,10 +83,10 @@ pub struct Ngrams {
 }
 
 impl Ngrams {
-    /// The branch with these keys [features, 2] and scores [features, classes].
+    /// An n-gram head with these keys [features, 2] and scores [features, classes].
     ///
     /// # Errors
-    /// Keys that are none, or a failing transfer to the CPU.
+    /// Invalid keys, or a failing transfer to the CPU.
     pub fn new(config: NgramConfig, keys: &Tensor, table: &Tensor) -> Result<Self> {
         let host = |tensor: &Tensor| tensor.detach().to_device(&Device::Cpu)?.contiguous();
         let keys: Vec<f32> = host(keys)?.flatten_all()?.to_vec1()?;
@@ -97,10 +98,11 @@ impl Ngrams {
     }
 
     /// The scores [B, classes] of a batch, in its sorted order (see
-    /// [`Packing::sorted_indices`](crate::batch::packing::Packing::sorted_indices)), without graph.
+    /// [`Packing::sorted_indices`](crate::batch::packing::Packing::sorted_indices)), without a
+    /// graph.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn forward(&self, batch: &Batch, device: &Device) -> Result<Tensor> {
         let packing = batch.packing();
         let text = |position: usize| -> Vec<u32> {
@@ -117,13 +119,13 @@ impl Ngrams {
     /// The scores of texts, [texts, classes], row after row.
     ///
     /// # Errors
-    /// A table that is not of single precision.
+    /// A table that is not single precision.
     pub fn scores(&self, texts: &[Vec<u32>]) -> Result<Vec<f32>> {
         let classes = self.table.dim(1)?;
         Ok(read(&self.table, |table| {
             let of_text = |ids: &Vec<u32>| sum(table, &self.index.rows(ids, self.order), classes);
             let scores: Vec<Vec<f32>> = match texts {
-                // No other thread is woken for it.
+                // A single text needs no other thread.
                 [ids] => vec![of_text(ids)],
                 _ => texts.par_iter().map(of_text).collect(),
             };
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_cannot_be_are_refused() {
+    fn impossible_sizes_are_refused() {
         let config = NgramConfig {
             order: 9,
             ..NgramConfig::default()

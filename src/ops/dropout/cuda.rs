@@ -1,13 +1,13 @@
-//! Dropout on a GPU, with the mask that the CPU draws.
+//! Dropout on a GPU, with the same mask as on the CPU.
 
 #![allow(
     unsafe_code,
-    reason = "a device's memory is known by its addresses only"
+    reason = "device memory is accessed through raw addresses"
 )]
 
 use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
 
-/// `struct DropoutArgs` of `dropout.cu`, where its fields are explained.
+/// `struct DropoutArgs` of `cuda.cu`, where its fields are explained.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct DropoutArgs {
@@ -35,7 +35,7 @@ impl KernelArgs for DropoutArgs {
     }
 }
 
-/// Drops elements of a contiguous tensor where they are.
+/// Applies dropout to a contiguous tensor in place.
 #[cfg(feature = "cuda")]
 pub(crate) fn drop_in_place(
     tensor: &candle_core::Tensor,
@@ -53,11 +53,11 @@ pub(crate) fn drop_in_place(
         threshold: u32::from(threshold),
         scale,
     };
-    // SAFETY: the tensor lives until here, and each element is read by the thread alone that writes it.
+    // SAFETY: the tensor outlives the launch, and each element is read and written by a single thread.
     unsafe { gpu.run("drop", &drop) }
 }
 
-/// A contiguous tensor's elements after dropout.
+/// A contiguous tensor after dropout.
 #[cfg(feature = "cuda")]
 pub(crate) fn drop(
     storage: &candle_core::CudaStorage,
@@ -77,7 +77,7 @@ pub(crate) fn drop(
         threshold: u32::from(threshold),
         scale,
     };
-    // SAFETY: both have `count` numbers, the first lives as long as the operation, the second is only ours.
+    // SAFETY: both have `count` elements; the input outlives the operation, and the output is exclusively owned.
     unsafe { gpu.run("drop", &drop)? };
     Ok(candle_core::CudaStorage::wrap_cuda_slice(out, gpu.device))
 }

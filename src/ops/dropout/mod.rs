@@ -1,4 +1,4 @@
-//! Dropout whose mask is computed, not stored, and the phase that turns it on.
+//! Dropout whose mask is computed, not stored, and the phase that enables it.
 
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
@@ -14,13 +14,13 @@ use rayon::prelude::*;
 /// Whether a forward pass is part of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Evaluation and prediction: nothing random.
+    /// Evaluation and prediction: deterministic.
     Inference,
-    /// Training: dropout masks are drawn for this seed and step.
+    /// Training: dropout masks are generated for this seed and step.
     Training {
         /// The run's seed.
         seed: u64,
-        /// A number that no other forward pass of the run has.
+        /// A number unique to this forward pass within the run.
         step: u64,
     },
 }
@@ -28,8 +28,8 @@ pub enum Phase {
 /// Inverted dropout (Srivastava et al. 2014): in training, each element is zeroed with probability
 /// `p` and the others are multiplied by `1 / (1 - p)`.
 ///
-/// The mask depends on seed, step and the layer's number alone, so the backward pass draws it
-/// again instead of keeping it.
+/// The mask depends only on the seed, the step and the layer's number, so the backward pass generates it again instead
+/// of storing it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     probability: f64,
@@ -37,7 +37,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Dropout with this probability; `layer` tells apart the dropouts of a model.
+    /// Dropout with this probability; `layer` distinguishes the dropouts of a model.
     ///
     /// # Errors
     /// A probability outside [0, 1).
@@ -54,7 +54,7 @@ impl Dropout {
     /// Applies the dropout to a tensor of any shape.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         let Some(mask) = self.mask(phase) else {
             return Ok(x.clone());
@@ -65,7 +65,7 @@ impl Dropout {
         }
     }
 
-    /// The mask of this phase; `None` where nothing is dropped.
+    /// The mask of this phase; `None` if nothing is dropped.
     pub(crate) fn mask(&self, phase: Phase) -> Option<Mask> {
         let Phase::Training { seed, step } = phase else {
             return None;
@@ -78,19 +78,19 @@ impl Dropout {
     }
 }
 
-/// Which elements of a tensor are dropped, and what the others are multiplied by.
+/// The mask of a tensor: which elements are dropped, and the factor for the others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mask {
     rng: Rng,
     threshold: u16,
 }
 
-/// A thread's share of a large tensor; a multiple of what is drawn at a time.
+/// Elements per task for a large tensor; a multiple of the number generated at a time.
 const BLOCK: usize = 1 << 15;
 
 impl Mask {
-    /// Drops from the elements of a tensor that begin with number `first`, a multiple of four:
-    /// each 64 bits of the generator decide on four elements.
+    /// Applies the mask to the elements of a tensor that begin at index `first`, a multiple of four: each 64 bits of
+    /// the generator decide on four elements.
     pub(crate) fn drop_from(&self, first: usize, elements: &mut [f32]) {
         drop_elements(
             self.rng.key(),
@@ -101,7 +101,7 @@ impl Mask {
         );
     }
 
-    /// What is not dropped is multiplied by this.
+    /// The factor for elements that are kept.
     fn scale(&self) -> f32 {
         1.0 / (1.0 - f32::from(self.threshold) / 65_536.0)
     }
@@ -111,10 +111,10 @@ impl Mask {
         blocks.for_each(|(index, block)| self.drop_from(index * BLOCK, block));
     }
 
-    /// A tensor after dropout, without graph.
+    /// A tensor after dropout, without a graph.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
         match has_kernels(x) {
             true => Ok(x.contiguous()?.apply_op1_no_bwd(self)?),
@@ -122,10 +122,10 @@ impl Mask {
         }
     }
 
-    /// The same of a tensor that nobody else uses: in its own memory where that can be.
+    /// The same for a tensor that is not shared: in place where possible.
     ///
     /// # Errors
-    /// A failing tensor operation.
+    /// A tensor operation fails.
     pub(crate) fn apply_owned(&self, x: Tensor) -> Result<Tensor> {
         if !has_kernels(&x) || !x.is_contiguous() {
             return self.apply(&x);
@@ -134,14 +134,14 @@ impl Mask {
         Ok(x)
     }
 
-    /// What each element of a tensor is multiplied by, as a tensor of the same shape, type and place.
+    /// The factor of each element of a tensor, as a tensor of the same shape, type and device.
     fn like(&self, x: &Tensor) -> Result<Tensor> {
         let ones = Tensor::ones(x.shape(), DType::F32, &Device::Cpu)?;
         let factors = ones.apply_op1_no_bwd(self)?.to_dtype(x.dtype())?;
         Ok(factors.to_device(x.device())?)
     }
 
-    /// In place, where there are kernels for the tensor.
+    /// Applies the mask in place, if there is a kernel for the tensor.
     fn apply_in_place(&self, x: &Tensor) -> Result<()> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
@@ -228,11 +228,11 @@ mod tests {
         assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
     }
 
-    /// The function for GPUs, on the processor.
+    /// The GPU kernel, on the CPU.
     #[cfg(target_os = "linux")]
     #[test]
     #[expect(unsafe_code, reason = "the function is given addresses")]
-    fn a_gpu_draws_the_same_mask() {
+    fn the_gpu_generates_the_same_mask() {
         use super::cuda::DropoutArgs;
         use crate::device::cuda::emulated::Emulated;
         let Some(machine) = Emulated::new::<DropoutArgs>() else {
@@ -250,15 +250,14 @@ mod tests {
             threshold: u32::from(mask.threshold),
             scale: mask.scale(),
         };
-        // SAFETY: both have 1003 numbers.
+        // SAFETY: both have 1003 elements.
         unsafe { machine.run("drop", &drop) };
         assert_eq!(y, expected);
     }
 
-    /// Sizes on both sides of those that are drawn and shared at a time, against one draw for each
-    /// four elements.
+    /// Sizes around the generator's step and the block size, against one generator call for each four elements.
     #[test]
-    fn the_mask_is_that_of_the_generator_whatever_the_size() {
+    fn the_mask_is_that_of_the_generator_for_any_size() {
         let mask = Dropout::new(0.4, 5).unwrap().mask(TRAINING).unwrap();
         let threshold = (0.4f64 * 65_536.0).round() as u64;
         for size in [1, 4, DRAWN - 1, DRAWN + 5, BLOCK + DRAWN + 3] {
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn another_step_or_layer_draws_another_mask() {
+    fn another_step_or_layer_has_another_mask() {
         let x = Tensor::ones(64, DType::F32, &Device::Cpu).unwrap();
         let draw = |layer, step| -> Vec<f32> {
             let phase = Phase::Training { seed: 1, step };

@@ -1,13 +1,13 @@
-// SumRowsArgs of rows that belong together.
+// Sums of groups of rows.
 
 struct SumRowsArgs {
-    // [places, width].
+    // [positions, width].
     const float *values;
-    // For each sum the first of its entries, then the number of all; and the place of each, none if that is its
-    // number.
+    // For each sum, the offset of its first entry, then the total number of entries; and the position of each entry,
+    // null if the position is the entry's own index.
     const unsigned *starts;
-    const unsigned *places;
-    // Which row of the result each sum is, none if each is that of its number, and the result, [any, width].
+    const unsigned *positions;
+    // The row of the result for each sum, null if it is the sum's own index; and the result, [any, width].
     const unsigned *rows;
     float *out;
     unsigned sums;
@@ -20,8 +20,8 @@ extern "C" __global__ void sum_rows(SumRowsArgs sums) {
     if (sum >= sums.sums) return;
     float total = 0.0f;
     for (unsigned entry = sums.starts[sum]; entry < sums.starts[sum + 1]; entry++) {
-        size_t place = sums.places ? sums.places[entry] : entry;
-        total += sums.values[place * sums.width + column];
+        size_t position = sums.positions ? sums.positions[entry] : entry;
+        total += sums.values[position * sums.width + column];
     }
     size_t row = sums.rows ? sums.rows[sum] : sum;
     sums.out[row * sums.width + column] = total;

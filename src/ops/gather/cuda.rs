@@ -1,8 +1,8 @@
-//! SumRowsArgs of rows that belong together, in the order of their places: the same every time.
+//! Sums of groups of rows on a GPU, added in order of position: deterministic.
 
 #![allow(
     unsafe_code,
-    reason = "a device's memory is known by its addresses only"
+    reason = "device memory is accessed through raw addresses"
 )]
 
 use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
@@ -11,13 +11,13 @@ use crate::device::indices::Indices;
 #[cfg(feature = "cuda")]
 use candle_core::Tensor;
 
-/// `struct SumRowsArgs` of `rows.cu`, where its fields are explained.
+/// `struct SumRowsArgs` of `cuda.cu`, where its fields are explained.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct SumRowsArgs {
     pub(crate) values: u64,
     pub(crate) starts: u64,
-    pub(crate) places: u64,
+    pub(crate) positions: u64,
     pub(crate) rows: u64,
     pub(crate) out: u64,
     pub(crate) sums: u32,
@@ -33,20 +33,20 @@ impl KernelArgs for SumRowsArgs {
         text: include_str!("cuda.cu"),
         argument: "SumRowsArgs",
     };
-    const FIELDS: Fields = fields!(SumRowsArgs: values, starts, places, rows, out, sums, width);
+    const FIELDS: Fields = fields!(SumRowsArgs: values, starts, positions, rows, out, sums, width);
 
     fn threads(&self) -> usize {
         self.sums as usize * self.width as usize
     }
 }
 
-/// The sums of a tensor's rows [places, width] on a GPU, in a result of `count` rows: sum number `i` over
-/// `places[starts[i]..starts[i + 1]]`, or over these rows themselves, in row `rows[i]`, where the others are zero,
-/// or in row `i`.
+/// The sums of a tensor's rows [positions, width] on a GPU, in a result of `count` rows. Sum `i` runs over the rows
+/// `positions[starts[i]..starts[i + 1]]`, or over the rows `starts[i]..starts[i + 1]` if there are no positions. It is
+/// written to row `rows[i]`, the other rows being zero, or to row `i` if `rows` is absent.
 #[cfg(feature = "cuda")]
 pub(crate) fn sum_rows(
     values: &Tensor,
-    (starts, places): (&Indices, Option<&Indices>),
+    (starts, positions): (&Indices, Option<&Indices>),
     rows: Option<&Indices>,
     count: usize,
 ) -> crate::error::Result<Tensor> {
@@ -56,10 +56,14 @@ pub(crate) fn sum_rows(
     let sums = starts.len() - 1;
     assert!(starts.is_sorted());
     let entries = starts.last().map_or(0, |&end| end as usize);
-    match places {
-        Some(places) => {
-            assert!(entries <= places.len());
-            assert!(places.iter().all(|&place| (place as usize) < given));
+    match positions {
+        Some(positions) => {
+            assert!(entries <= positions.len());
+            assert!(
+                positions
+                    .iter()
+                    .all(|&position| (position as usize) < given)
+            );
         }
         None => assert!(entries <= given),
     }
@@ -77,8 +81,8 @@ pub(crate) fn sum_rows(
         return Ok(gpu.tensor_of(out, (count, width)));
     }
     let device = values.device();
-    let there = |list: Option<&Indices>| list.map(|list| list.on(device)).transpose();
-    let (starts, places, rows) = (starts.on(device)?, there(places)?, there(rows)?);
+    let upload = |list: Option<&Indices>| list.map(|list| list.on(device)).transpose();
+    let (starts, positions, rows) = (starts.on(device)?, upload(positions)?, upload(rows)?);
     let address = |list: &Option<Tensor>| match list {
         Some(list) => gpu.indices(list),
         None => Ok(0),
@@ -86,13 +90,13 @@ pub(crate) fn sum_rows(
     let sums = SumRowsArgs {
         values: gpu.tensor(&values)?.0,
         starts: gpu.indices(&starts)?,
-        places: address(&places)?,
+        positions: address(&positions)?,
         rows: address(&rows)?,
         out: gpu.address(&out),
         sums: sums as u32,
         width: width as u32,
     };
-    // SAFETY: the assertions; all memories live until here, and `out` is only ours.
+    // SAFETY: checked by the assertions; all buffers outlive the launch, and `out` is exclusively owned.
     unsafe { gpu.run("sum_rows", &sums)? };
     Ok(gpu.tensor_of(out, (count, width)))
 }
@@ -108,28 +112,28 @@ mod tests {
             return;
         };
         let values: Vec<f32> = (0..8).map(|value| value as f32).collect();
-        let (starts, places, rows) = ([0u32, 3, 3, 4], [3u32, 0, 1, 2], [1u32, 2, 4]);
+        let (starts, positions, rows) = ([0u32, 3, 3, 4], [3u32, 0, 1, 2], [1u32, 2, 4]);
         let mut out = [9f32; 10];
         let sums = SumRowsArgs {
             values: values.as_ptr() as u64,
             starts: starts.as_ptr() as u64,
-            places: places.as_ptr() as u64,
+            positions: positions.as_ptr() as u64,
             rows: rows.as_ptr() as u64,
             out: out.as_mut_ptr() as u64,
             sums: 3,
             width: 2,
         };
-        // SAFETY: the arrays are of this test.
+        // SAFETY: the arrays belong to this test.
         unsafe { machine.run("sum_rows", &sums) };
         assert_eq!(out, [9., 9., 8., 11., 0., 0., 9., 9., 4., 5.]);
-        // The rows themselves, in the order of the sums.
-        let (places, rows) = (0, 0);
+        // Without positions and rows: the rows themselves, in the order of the sums.
+        let (positions, rows) = (0, 0);
         // SAFETY: as above.
         unsafe {
             machine.run(
                 "sum_rows",
                 &SumRowsArgs {
-                    places,
+                    positions,
                     rows,
                     ..sums
                 },

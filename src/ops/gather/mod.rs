@@ -1,4 +1,4 @@
-//! Rows of a matrix, picked by number, and the backward pass: sums of the rows that were picked from one place.
+//! Row selection from a matrix, and its backward pass: the sum of gradients for each selected row.
 
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;

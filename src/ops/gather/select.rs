@@ -1,4 +1,4 @@
-//! Picking rows, as a node of a graph.
+//! Row selection as a graph node.
 
 use super::used::{UsedRows, check_ids};
 use crate::device::has_kernels;
@@ -10,10 +10,11 @@ use candle_core::{CpuStorage, CustomOp1, Error as CandleError, Layout, Shape, Te
 
 /// The rows of a matrix [R, W] with these numbers, [ids, W]; differentiable.
 ///
-/// Candle's own backward pass adds row after row to a matrix of zeros, on a GPU in as many turns as there are rows.
+/// Candle's own backward pass adds the gradients to a matrix of zeros row by row, on a GPU in as many sequential steps
+/// as there are rows.
 ///
 /// # Errors
-/// A number that is none of a row, or a failing tensor operation.
+/// A row number outside the matrix, or a failing tensor operation.
 pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Tensor> {
     let ids = ids.into();
     check_ids(ids.iter(), matrix)?;
@@ -31,10 +32,10 @@ pub(crate) fn select_rows(matrix: &Tensor, ids: impl Into<Indices>) -> Result<Te
     })
 }
 
-/// [`select_rows`] as a node of a graph.
+/// [`select_rows`] as a graph node.
 struct SelectRows {
     ids: Indices,
-    /// Rows of the matrix.
+    /// Number of rows of the matrix.
     rows: usize,
 }
 
@@ -74,7 +75,7 @@ impl CustomOp1 for SelectRows {
             .map_err(CandleError::wrap)?;
         let (ids, of_ids) = ids.storage_and_layout();
         let candle_core::Storage::Cuda(ids) = &*ids else {
-            candle_core::bail!("indices for a GPU are on none");
+            candle_core::bail!("the indices are not on the GPU");
         };
         let selected = matrix.index_select(ids, layout, of_ids, 0)?;
         Ok((selected, self.shape(layout)?))
@@ -118,7 +119,7 @@ mod tests {
     use crate::rng::normal_tensor;
     use candle_core::{Device, Var};
 
-    /// Against `index_select` and its gradient: some rows and all of them.
+    /// Compared with `index_select` and its gradient, for some rows and for all of them.
     #[test]
     fn selected_rows_and_their_gradient_are_those_of_index_select() {
         for ids in [&[4u32, 0, 4, 4][..], &[2, 1, 0, 3, 4, 2]] {

@@ -4,10 +4,10 @@ struct AdamWArgs {
     float *parameter;
     float *first;
     float *second;
-    // The parameter's difference from its average, or none.
+    // The difference of the parameter from its average, or null.
     float *difference;
     const float *gradient;
-    // The rows that the gradient is of, of `width` elements each; none if it is of all elements.
+    // The rows that the gradient covers, of `width` elements each; null if it covers all elements.
     const unsigned *rows;
     // Elements of the gradient.
     unsigned long long count;

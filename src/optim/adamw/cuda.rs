@@ -2,13 +2,13 @@
 
 #![allow(
     unsafe_code,
-    reason = "a device's memory is known by its addresses only"
+    reason = "device memory is accessed through raw addresses"
 )]
 
 use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
 use birnn_kernels::adamw::Scalars;
 
-/// `struct AdamWArgs` of `adamw.cu`, where its fields are explained; address 0 for none.
+/// `struct AdamWArgs` of `cuda.cu`, where its fields are explained; address 0 for none.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct AdamWArgs {
@@ -46,7 +46,7 @@ impl KernelArgs for AdamWArgs {
     }
 }
 
-/// A step without addresses.
+/// A step whose addresses are still to be set.
 fn step_of(scalars: Scalars) -> AdamWArgs {
     let Scalars {
         beta1,
@@ -71,7 +71,7 @@ fn step_of(scalars: Scalars) -> AdamWArgs {
     }
 }
 
-/// Takes the step of one parameter.
+/// Updates one parameter.
 #[cfg(feature = "cuda")]
 pub(super) fn update_on_gpu(
     var: &candle_core::Var,
@@ -106,8 +106,8 @@ pub(super) fn update_on_gpu(
         width: width as u32,
         ..step_of(scalars)
     };
-    // SAFETY: the shapes have been checked; all memories live until here. The parameter and what goes with it
-    // are changed in the order of the stream, and nobody else changes them.
+    // SAFETY: the shapes have been checked; all buffers outlive the launch. The parameter and its state are changed in
+    // stream order, and nobody else changes them.
     unsafe { gpu.run("adamw", &step)? };
     Ok(())
 }
@@ -125,8 +125,7 @@ mod tests {
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     }
 
-    /// The function for GPUs on the processor, against the step on the CPU: all rows and some, with averages and
-    /// without.
+    /// The GPU kernel on the CPU, compared with the step on the CPU: all rows and some, with and without averages.
     #[test]
     fn a_gpu_takes_the_same_step() {
         let Some(machine) = Emulated::new::<AdamWArgs>() else {
@@ -178,7 +177,7 @@ mod tests {
                 width: 7,
                 ..step_of(scalars)
             };
-            // SAFETY: the arrays are of this test.
+            // SAFETY: the arrays belong to this test.
             unsafe { machine.run("adamw", &step) };
             for (found, expected) in [parameter, moments, difference].iter().zip(&expected) {
                 for (found, expected) in found.iter().zip(expected) {

@@ -8,7 +8,7 @@ use birnn_kernels::adamw::{Block, Scalars, Span};
 use candle_core::{Tensor, Var};
 use rayon::prelude::*;
 
-/// Takes the step of one parameter.
+/// Updates one parameter.
 pub(super) fn update_in_place(
     var: &Var,
     moments: &Tensor,
@@ -51,10 +51,10 @@ pub(super) fn update_in_place(
     Ok(())
 }
 
-/// Elements of a block: about 100 kB of numbers are read and written.
+/// Elements per block: about 100 kB are read and written.
 const BLOCK: usize = 1 << 13;
 
-/// Every element, in blocks.
+/// Splits all elements into blocks.
 fn blocks_of_all<'a>(mut span: Span<'a>, gradient: &'a [f32]) -> Vec<Block<'a>> {
     let block = |gradient: &'a [f32]| {
         let whole = std::mem::take(&mut span);
@@ -69,7 +69,7 @@ fn blocks_of_all<'a>(mut span: Span<'a>, gradient: &'a [f32]) -> Vec<Block<'a>> 
     gradient.chunks(BLOCK).map(block).collect()
 }
 
-/// Some rows, ascending, of `width` elements each, in blocks.
+/// Splits some rows, in ascending order, of `width` elements each, into blocks.
 fn blocks_of_rows<'a>(
     mut span: Span<'a>,
     gradient: &'a [f32],
@@ -77,7 +77,7 @@ fn blocks_of_rows<'a>(
     width: usize,
 ) -> Vec<Block<'a>> {
     let rows_of_block = (BLOCK / width.max(1)).max(1);
-    // The first row that is still in `span`.
+    // The first row that `span` still contains.
     let mut begin = 0;
     let block = |(rows, gradient): (&[u32], &'a [f32])| {
         let (from, to) = (rows[0] as usize, rows[rows.len() - 1] as usize + 1);
@@ -102,7 +102,7 @@ fn blocks_of_rows<'a>(
 mod tests {
     use super::*;
 
-    /// More rows and elements than one block has, so that blocks begin and end within the table.
+    /// More rows and elements than fit in one block, so that blocks begin and end within the table.
     #[test]
     fn blocks_cover_every_row_once() {
         let width = 7;
@@ -122,8 +122,8 @@ mod tests {
         assert!(blocks.len() > 2);
         for mut block in blocks {
             for (&start, gradient) in block.starts.iter().zip(block.gradient.chunks(width)) {
-                let place = &mut block.span.parameter[start..start + width];
-                place
+                let slice = &mut block.span.parameter[start..start + width];
+                slice
                     .iter_mut()
                     .zip(gradient)
                     .for_each(|(w, g)| *w += g + 1.0);
@@ -131,8 +131,8 @@ mod tests {
             block.starts.clear();
         }
         for (row, gradient) in rows.iter().zip(gradient.chunks(width)) {
-            let place = &mut w[*row as usize * width..(*row as usize + 1) * width];
-            for (w, g) in place.iter_mut().zip(gradient) {
+            let slice = &mut w[*row as usize * width..(*row as usize + 1) * width];
+            for (w, g) in slice.iter_mut().zip(gradient) {
                 assert_eq!(*w, g + 1.0);
                 *w = 0.0;
             }

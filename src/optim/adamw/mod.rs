@@ -24,9 +24,10 @@ pub struct AdamWConfig {
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
-    /// Decoupled weight decay, multiplied by the learning rate; matrices only, biases have none.
+    /// Decoupled weight decay, multiplied by the learning rate; applied to matrices only, not to
+    /// biases.
     pub weight_decay: f64,
 }
 
@@ -44,9 +45,9 @@ impl Default for AdamWConfig {
 
 /// AdamW (Loshchilov and Hutter 2019).
 ///
-/// For a gradient by rows only those rows are touched, as in PyTorch's `SparseAdam`: the moments
-/// of the other rows keep their values instead of decaying, and rows that no batch uses are not
-/// decayed towards zero. Bias correction counts all steps.
+/// A gradient by rows updates only those rows, as in PyTorch's `SparseAdam`: the moments of the
+/// other rows keep their values instead of decaying, and rows that no batch uses are not decayed
+/// towards zero. Bias correction counts all steps.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     config: AdamWConfig,
@@ -56,7 +57,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// An optimizer that has taken no step.
+    /// An optimizer before its first step.
     pub fn new(config: AdamWConfig) -> Self {
         Self {
             config,
@@ -75,17 +76,17 @@ impl AdamW {
         &self.moments
     }
 
-    /// Goes on where `steps` steps had led to these moments.
+    /// Resumes after `steps` steps with these moments.
     pub fn restore(&mut self, steps: u64, moments: BTreeMap<String, Tensor>) {
         self.step = steps;
         self.moments = moments;
     }
 
-    /// Takes one step: every parameter that has a gradient moves. `scale` multiplies the gradients
-    /// (for clipping).
+    /// Takes one step: updates every parameter that has a gradient. `scale` multiplies the
+    /// gradients (for clipping).
     ///
     /// # Errors
-    /// A gradient without parameter, or of another shape.
+    /// A gradient without a parameter, or of another shape.
     pub fn step<'r>(
         &mut self,
         parameters: &Parameters,
@@ -96,10 +97,10 @@ impl AdamW {
         self.step_with(parameters, gradients, learning_rates.into(), scale, None)
     }
 
-    /// The same, and the averages follow the parameters, in the same pass over them.
+    /// The same, and updates the averages in the same pass over the parameters.
     ///
     /// # Errors
-    /// A gradient without parameter, or of another shape.
+    /// A gradient without a parameter, or of another shape.
     pub fn step_averaging<'r>(
         &mut self,
         parameters: &Parameters,
@@ -125,7 +126,7 @@ impl AdamW {
         scale: f64,
         mut averages: Option<&mut Ema>,
     ) -> Result<()> {
-        // Nothing moves if a gradient is of no parameter.
+        // Checked first, so that nothing is updated on error.
         for (name, _) in gradients.iter() {
             if parameters.get(name).is_none() {
                 let problem = format!("there is no parameter {name}");
@@ -191,10 +192,11 @@ impl AdamW {
     }
 }
 
-/// The rows that a gradient is of, if not of all, and their width or that of the whole parameter.
+/// The rows that a gradient covers (`None` for all), and their width or that of the whole
+/// parameter.
 ///
 /// # Errors
-/// A gradient of another shape than its parameter's, or of rows that it does not have.
+/// A gradient whose shape does not match the parameter's, or with rows that it does not have.
 fn rows_and_width<'a>(var: &Var, gradient: &'a Gradient) -> Result<(Option<&'a Indices>, usize)> {
     let count = gradient.values().elem_count();
     let (rows, width, fits) = match gradient {
@@ -249,7 +251,7 @@ mod tests {
         tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0]
     }
 
-    /// Two steps on one number, against the formulas worked out by hand.
+    /// Two steps on one number, compared with the formulas evaluated by hand.
     #[test]
     fn follows_the_paper() {
         let parameters = parameters();
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_its_slow_twin_and_leaves_other_rows_alone() {
+    fn agrees_with_the_reference_implementation_and_leaves_other_rows_alone() {
         for (by_rows, averaged) in [(false, false), (false, true), (true, false), (true, true)] {
             let (fast, slow) = (parameters(), parameters());
             let (fast, slow) = (fast.get("table").unwrap(), slow.get("table").unwrap());

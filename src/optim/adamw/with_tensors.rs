@@ -1,11 +1,11 @@
-//! The step in plain tensor operations: for other devices than the CPU, and the reference implementation.
+//! The step in plain tensor operations: for devices other than the CPU, and as the reference implementation.
 
 use crate::error::Result;
 use crate::optim::Gradient;
 use birnn_kernels::adamw::Scalars;
 use candle_core::{Tensor, Var};
 
-/// Takes the step of one parameter; returns its next moments.
+/// Updates one parameter; returns its next moments.
 pub(super) fn update_with_tensors(
     var: &Var,
     moments: &Tensor,

@@ -21,18 +21,121 @@
 //! ```
 
 use super::DirectionWeights;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+
+/// `W_ih x + b_ih` and `W_hh h + b_hh`, [B, G*H] each: what is added, gate by gate, before the activations.
+#[derive(Debug, Clone)]
+pub struct PreActivations {
+    /// From the input.
+    pub input: Tensor,
+    /// From the hidden state.
+    pub hidden: Tensor,
+}
+
+/// The gates of a step of an LSTM and the next state, [B, H] each.
+#[derive(Debug, Clone)]
+pub struct LstmStep {
+    /// Input gate.
+    pub i: Tensor,
+    /// Forget gate.
+    pub f: Tensor,
+    /// Cell input.
+    pub g: Tensor,
+    /// Output gate.
+    pub o: Tensor,
+    /// The next cell state.
+    pub c: Tensor,
+    /// The next hidden state.
+    pub h: Tensor,
+}
+
+/// The gates of a step of a GRU and the next state, [B, H] each.
+#[derive(Debug, Clone)]
+pub struct GruStep {
+    /// Reset gate.
+    pub r: Tensor,
+    /// Update gate.
+    pub z: Tensor,
+    /// New state.
+    pub n: Tensor,
+    /// `W_hn h + b_hn`, which the reset gate multiplies.
+    pub hidden_n: Tensor,
+    /// The next hidden state.
+    pub h: Tensor,
+}
+
+impl PreActivations {
+    /// Those of an input [B, I] and a hidden state [B, H].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn new(x: &Tensor, h: &Tensor, weights: &DirectionWeights) -> Result<Self> {
+        let input = x.matmul(&weights.input.t()?)?;
+        let hidden = h.matmul(&weights.hidden.t()?)?;
+        Ok(match &weights.bias {
+            Some((input_bias, hidden_bias)) => Self {
+                input: input.broadcast_add(input_bias)?,
+                hidden: hidden.broadcast_add(hidden_bias)?,
+            },
+            None => Self { input, hidden },
+        })
+    }
+
+    /// A step of an RNN: the next `h`, [B, H].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn rnn(&self, rectifier: bool) -> Result<Tensor> {
+        let sum = (&self.input + &self.hidden)?;
+        Ok(if rectifier { sum.relu()? } else { sum.tanh()? })
+    }
+
+    /// A step of a GRU from `h`, [B, H].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn gru(&self, h: &Tensor) -> Result<GruStep> {
+        let [input_r, input_z, input_n] = gates(&self.input)?;
+        let [hidden_r, hidden_z, hidden_n] = gates(&self.hidden)?;
+        let hidden_n = hidden_n.contiguous()?;
+        let r = sigmoid(&(input_r + hidden_r)?)?;
+        let z = sigmoid(&(input_z + hidden_z)?)?;
+        let n = (input_n + (&r * &hidden_n)?)?.tanh()?;
+        let h = (&n + (&z * (h - &n)?)?)?;
+        Ok(GruStep {
+            r,
+            z,
+            n,
+            hidden_n,
+            h,
+        })
+    }
+
+    /// A step of an LSTM from `c`, [B, H].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn lstm(&self, c: &Tensor) -> Result<LstmStep> {
+        let [input_i, input_f, input_g, input_o] = gates(&self.input)?;
+        let [hidden_i, hidden_f, hidden_g, hidden_o] = gates(&self.hidden)?;
+        let i = sigmoid(&(input_i + hidden_i)?)?;
+        let f = sigmoid(&(input_f + hidden_f)?)?;
+        let g = (input_g + hidden_g)?.tanh()?;
+        let o = sigmoid(&(input_o + hidden_o)?)?;
+        let c = ((&f * c)? + (&i * &g)?)?;
+        let h = (&o * c.tanh()?)?;
+        Ok(LstmStep { i, f, g, o, c, h })
+    }
+}
 
 /// A step of an RNN: the next `h`, [B, H].
 ///
 /// # Errors
 /// Shapes that do not fit.
 pub fn rnn(x: &Tensor, h: &Tensor, weights: &DirectionWeights, rectifier: bool) -> Result<Tensor> {
-    let (from_input, from_hidden) = products(x, h, weights)?;
-    let sum = (from_input + from_hidden)?;
-    Ok(if rectifier { sum.relu()? } else { sum.tanh()? })
+    PreActivations::new(x, h, weights)?.rnn(rectifier)
 }
 
 /// A step of a GRU: the next `h`, [B, H].
@@ -40,13 +143,7 @@ pub fn rnn(x: &Tensor, h: &Tensor, weights: &DirectionWeights, rectifier: bool) 
 /// # Errors
 /// Shapes that do not fit.
 pub fn gru(x: &Tensor, h: &Tensor, weights: &DirectionWeights) -> Result<Tensor> {
-    let (from_input, from_hidden) = products(x, h, weights)?;
-    let [input_r, input_z, input_n] = gates(&from_input)?;
-    let [hidden_r, hidden_z, hidden_n] = gates(&from_hidden)?;
-    let r = sigmoid(&(input_r + hidden_r)?)?;
-    let z = sigmoid(&(input_z + hidden_z)?)?;
-    let n = (input_n + (r * hidden_n)?)?.tanh()?;
-    Ok((&n + (z * (h - &n)?)?)?)
+    Ok(PreActivations::new(x, h, weights)?.gru(h)?.h)
 }
 
 /// A step of an LSTM: the next (`h`, `c`), [B, H] each.
@@ -59,32 +156,15 @@ pub fn lstm(
     c: &Tensor,
     weights: &DirectionWeights,
 ) -> Result<(Tensor, Tensor)> {
-    let (from_input, from_hidden) = products(x, h, weights)?;
-    let [i, f, g, o] = gates(&(from_input + from_hidden)?)?;
-    let (i, f, g, o) = (sigmoid(&i)?, sigmoid(&f)?, g.tanh()?, sigmoid(&o)?);
-    let c = ((f * c)? + (i * g)?)?;
-    let h = (o * c.tanh()?)?;
+    let LstmStep { h, c, .. } = PreActivations::new(x, h, weights)?.lstm(c)?;
     Ok((h, c))
-}
-
-/// `W_ih x + b_ih` and `W_hh h + b_hh`, [B, G*H] each.
-fn products(x: &Tensor, h: &Tensor, weights: &DirectionWeights) -> Result<(Tensor, Tensor)> {
-    let from_input = x.matmul(&weights.input.t()?)?;
-    let from_hidden = h.matmul(&weights.hidden.t()?)?;
-    Ok(match &weights.bias {
-        Some((input_bias, hidden_bias)) => (
-            from_input.broadcast_add(input_bias)?,
-            from_hidden.broadcast_add(hidden_bias)?,
-        ),
-        None => (from_input, from_hidden),
-    })
 }
 
 /// The N column blocks of a [B, N*H] tensor.
 fn gates<const N: usize>(tensor: &Tensor) -> Result<[Tensor; N]> {
     let blocks = tensor.chunk(N, 1)?;
     blocks.try_into().map_err(|blocks: Vec<_>| {
-        crate::Error::argument(
+        Error::argument(
             "gates",
             format!("{} column blocks, expected {N}", blocks.len()),
         )

@@ -1,4 +1,4 @@
-//! The arguments of a layer as one tensor each, for graph nodes that have three at most.
+//! The arguments of a layer as one tensor each, for graph nodes, which have at most three.
 
 use super::{CellType, DirectionWeights, Layer, Sizes, State};
 use crate::error::Result;
@@ -17,7 +17,7 @@ pub(super) fn of_weights(weights: &[DirectionWeights]) -> Result<Tensor> {
     Ok(Tensor::cat(&parts, 0)?)
 }
 
-/// The backward pass, for parameters or their gradients.
+/// The inverse of [`of_weights`], for parameters or their gradients.
 pub(super) fn weights(
     flat: &Tensor,
     cell_type: CellType,
@@ -48,7 +48,7 @@ pub(super) fn weights(
     weights.collect()
 }
 
-/// `h`, then for an LSTM `c`.
+/// `h`, followed by `c` for an LSTM.
 pub(super) fn of_state(state: &State) -> Result<Tensor> {
     match &state.c {
         Some(c) => Ok(Tensor::cat(&[state.h.flatten_all()?, c.flatten_all()?], 0)?),
@@ -56,7 +56,7 @@ pub(super) fn of_state(state: &State) -> Result<Tensor> {
     }
 }
 
-/// What a layer computes, from its output [N, D*H] and then its final state, flat.
+/// The output [N, D*H] and the final state of a layer, from one flat tensor with both.
 pub(super) fn result(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<(Tensor, State)> {
     let shape = (layer.packing.rows(), sizes.directions * sizes.hidden);
     let len = shape.0 * shape.1;
@@ -65,7 +65,7 @@ pub(super) fn result(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<(Tens
     Ok((output, state(&of_state, layer, sizes)?))
 }
 
-/// The backward pass: the state of a layer.
+/// The inverse of [`of_state`]: the state of a layer.
 pub(super) fn state(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
     let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);
     let len = flat.elem_count() / if layer.cell_type.has_cell() { 2 } else { 1 };

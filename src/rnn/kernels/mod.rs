@@ -1,15 +1,15 @@
-//! One interface for every way to run a recurrent layer.
+//! A common interface for all implementations of a recurrent layer.
 //!
-//! A kernel runs one layer, one or both directions, over all steps of a ragged batch. Every kernel
-//! computes the same function; the tests run each of them against recorded PyTorch values and
-//! against [`mod@reference`], the reference implementation that is written for reading.
+//! A kernel runs one layer, one or both directions, over all steps of a ragged batch. Every kernel computes the same
+//! function; the tests check each of them against reference values from PyTorch and against [`mod@reference`], the
+//! reference implementation, which is written for readability.
 //!
-//! | kernel | where |
+//! | kernel | supports |
 //! |---|---|
 //! | [`cpu`] | the CPU, single precision |
 //! | `cuda` | NVIDIA GPUs, single precision, with the feature `cuda`; by cuDNN with `cudnn` |
 //! | [`tensors`] | any device, any floating-point type |
-//! | [`mod@reference`] | the same, slowly: the oracle |
+//! | [`mod@reference`] | the same, slowly: the reference for tests |
 //!
 //! Shapes, with N packed rows, B sequences, I inputs, H hidden units, G gates, D directions:
 //!
@@ -59,12 +59,12 @@ pub struct State {
     pub c: Option<Tensor>,
 }
 
-/// What a kernel is given.
+/// The arguments of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
     /// The recurrence.
     pub cell_type: CellType,
-    /// Where each sequence's steps are.
+    /// The layout of the packed rows.
     pub packing: &'a Arc<Packing>,
     /// Packed input rows, [N, I].
     pub input: &'a Tensor,
@@ -72,8 +72,8 @@ pub struct Layer<'a> {
     pub weights: &'a [DirectionWeights],
     /// Initial state, [D, B, H] in sorted order; zeros if absent.
     pub initial: Option<&'a State>,
-    /// What [`Kernel::prepare`] of the same kernel made of the same weights, if it was asked. It is
-    /// used where the weights are constants, not variables.
+    /// The result of [`Kernel::prepare`] by the same kernel for the same weights, if available. It is used if the
+    /// weights are constants, not variables.
     pub prepared: Option<&'a Prepared>,
 }
 
@@ -87,9 +87,9 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// A way to run a recurrent layer.
+/// An implementation of a recurrent layer.
 pub trait Kernel: Send + Sync {
-    /// A short name for people: `avx512`.
+    /// A short display name: `avx512`.
     fn name(&self) -> &'static str;
 
     /// Whether this kernel runs tensors of this type on this device.
@@ -99,15 +99,14 @@ pub trait Kernel: Send + Sync {
     /// respect to input, weights and initial state.
     ///
     /// # Errors
-    /// Tensors whose shapes disagree, or a failing tensor operation.
+    /// Tensors with mismatched shapes, or a failing tensor operation.
     fn forward(&self, layer: &Layer) -> Result<(Tensor, State)>;
 
-    /// Brings the weights of a layer into the form in which this kernel reads them, which
-    /// [`Kernel::forward`] otherwise does every time; `None` if it reads them as they are. Later
-    /// changes of the weights are not seen.
+    /// Converts the weights of a layer to the form that this kernel reads, which [`Kernel::forward`] otherwise does on
+    /// every call; `None` if it reads them as they are. Later changes of the weights have no effect on the result.
     ///
     /// # Errors
-    /// Tensors whose shapes disagree, or a failing tensor operation.
+    /// Tensors with mismatched shapes, or a failing tensor operation.
     fn prepare(
         &self,
         cell_type: CellType,
@@ -117,18 +116,18 @@ pub trait Kernel: Send + Sync {
         Ok(None)
     }
 
-    /// Runs the layer without a graph, and saves the activations that its backward pass needs. Gradients neither
-    /// reach the initial state nor come from the final one; prepared weights are not used.
+    /// Runs the layer without a graph, and saves the activations for its backward pass. Gradients do not flow into the
+    /// initial state, nor from the final one; prepared weights are not used.
     ///
     /// # Errors
-    /// Tensors whose shapes disagree, or a failing tensor operation.
+    /// Tensors with mismatched shapes, or a failing tensor operation.
     fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>>;
 }
 
-/// A layer that has run forward and can run backward once.
+/// A layer after its forward pass, with saved activations for one backward pass.
 ///
-/// A training step needs no graph: it knows what comes after what. Candle's backward pass adds
-/// every gradient to a tensor of zeros, which for a layer's output is several passes over memory.
+/// A training step needs no graph, as the order of its operations is known. Candle's backward pass adds every gradient
+/// to a tensor of zeros, which for a layer's output costs several passes over memory.
 pub trait SavedActivations: Send + Sync {
     /// The packed output, [N, D*H].
     fn output(&self) -> &Tensor;
@@ -136,11 +135,10 @@ pub trait SavedActivations: Send + Sync {
     /// The state after the last step of each sequence, [D, B, H].
     fn state(&self) -> &State;
 
-    /// The gradients that follow from the output's, [N, D*H]; that of the input only if it is
-    /// wanted.
+    /// The gradients for a given gradient of the output [N, D*H]; that of the input only if requested.
     ///
     /// # Errors
-    /// Another shape, or a failing tensor operation.
+    /// A wrong shape, or a failing tensor operation.
     fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients>;
 }
 
@@ -149,7 +147,7 @@ pub trait SavedActivations: Send + Sync {
 pub struct LayerGradients {
     /// Of the packed input, [N, I].
     pub input: Option<Tensor>,
-    /// Of the parameters, in the place of each its gradient.
+    /// Of the parameters, in the same arrangement.
     pub weights: Vec<DirectionWeights>,
 }
 
@@ -159,8 +157,8 @@ impl fmt::Debug for dyn Kernel {
     }
 }
 
-/// Every kernel for tensors of this type on this device, the preferred ones first; the last one, which takes
-/// whatever no other does, is the reference kernel.
+/// Every kernel for tensors of this type on this device, the preferred ones first; the last one, which supports
+/// everything, is the reference kernel.
 pub fn all(device: &Device, dtype: DType) -> Vec<&'static dyn Kernel> {
     let mut all: Vec<&'static dyn Kernel> = Vec::new();
     all.extend(cpu::kernels().iter().map(|kernel| kernel as &dyn Kernel));
@@ -196,14 +194,14 @@ impl Layer<'_> {
         })
     }
 
-    /// Checks every shape against every other.
+    /// Checks that all shapes agree.
     pub(crate) fn sizes(&self) -> Result<Sizes> {
         let (rows, input) = self.input.dims2()?;
         if rows != self.packing.rows() {
             return Err(Error::argument(
                 "input",
                 format!(
-                    "{rows} packed rows, but the lengths sum up to {}",
+                    "{rows} packed rows, but the lengths add up to {}",
                     self.packing.rows()
                 ),
             ));
@@ -223,7 +221,10 @@ impl Layer<'_> {
                     ));
                 }
                 (None, true) => {
-                    return Err(Error::argument("initial c", "an LSTM needs one beside h"));
+                    return Err(Error::argument(
+                        "initial c",
+                        "an LSTM needs one in addition to h",
+                    ));
                 }
             }
         }
@@ -231,7 +232,7 @@ impl Layer<'_> {
     }
 }
 
-/// The sizes of a layer, checked against each other, with these weights and `input` inputs.
+/// The sizes of a layer with these weights and `input` input features, after checking that they agree.
 pub(crate) fn sizes_of_weights(
     cell_type: CellType,
     weights: &[DirectionWeights],
@@ -261,7 +262,7 @@ pub(crate) fn sizes_of_weights(
         if direction.bias.is_some() != first.bias.is_some() {
             return Err(Error::argument(
                 "weights",
-                "one direction has biases, the other none",
+                "one direction has biases, the other has none",
             ));
         }
         if let Some((input_bias, hidden_bias)) = &direction.bias {

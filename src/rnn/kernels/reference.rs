@@ -1,10 +1,10 @@
-//! The reference implementation of every kernel: written to be read, built from `candle_nn::LSTM` and plain
-//! tensor operations, differentiated by Candle.
+//! The reference implementation of every kernel: written for readability, built from `candle_nn::LSTM` and plain tensor
+//! operations, differentiated by Candle.
 //!
-//! It pads the batch, reverses each row within its length for the reverse direction, runs every
-//! step for every row, and picks the valid results out. It runs on every device and in every
-//! floating-point type. Its cost grows with the square of the number of steps in the backward
-//! pass, so it serves as an oracle, not for training; [`tensors`](super::tensors) does.
+//! It pads the batch, reverses each row within its length for the reverse direction, runs every step for every row, and
+//! selects the valid results. It runs on every device and in every floating-point type. The cost of its backward pass
+//! grows with the square of the number of steps, so it serves as a reference for tests, not for training;
+//! [`tensors`](super::tensors) is for training.
 
 use super::{
     CellType, DirectionWeights, Kernel, Layer, LayerGradients, SavedActivations, State, check,
@@ -35,18 +35,18 @@ impl Kernel for ReferenceKernel {
         let mut outputs = Vec::new();
         let mut finals = Vec::new();
         for (direction, weights) in layer.weights.iter().enumerate() {
-            let start = Step {
+            let initial = StepState {
                 h: initial.h.get(direction)?,
                 c: match &initial.c {
                     Some(c) => Some(c.get(direction)?),
                     None => None,
                 },
             };
-            let (output, last) = run_direction(layer, weights, &start, direction == 1)?;
+            let (output, last) = run_direction(layer, weights, &initial, direction == 1)?;
             outputs.push(output);
             finals.push(last);
         }
-        let stack = |pick: fn(&Step) -> Option<&Tensor>| -> Result<Option<Tensor>> {
+        let stack = |pick: fn(&StepState) -> Option<&Tensor>| -> Result<Option<Tensor>> {
             match finals.iter().map(pick).collect::<Option<Vec<_>>>() {
                 Some(parts) => Ok(Some(Tensor::stack(&parts, 0)?)),
                 None => Ok(None),
@@ -90,7 +90,7 @@ impl Kernel for ReferenceKernel {
     }
 }
 
-/// A layer that has run forward with a graph.
+/// A layer after a forward pass with a graph.
 struct Graph {
     input: Tensor,
     weights: Vec<DirectionWeights>,
@@ -113,7 +113,7 @@ impl SavedActivations for Graph {
         let mut of = |tensor: &Tensor| -> Result<Tensor> {
             match store.remove(tensor) {
                 Some(gradient) => Ok(gradient),
-                // A layer whose output does not depend on it: one step has no use for `weight_hh`.
+                // The output does not depend on it: with a single step, `weight_hh` is unused.
                 None => Ok(tensor.zeros_like()?),
             }
         };
@@ -139,7 +139,7 @@ impl SavedActivations for Graph {
 
 /// The state after one step, [B, H] each.
 #[derive(Debug, Clone)]
-struct Step {
+struct StepState {
     h: Tensor,
     c: Option<Tensor>,
 }
@@ -148,9 +148,9 @@ struct Step {
 fn run_direction(
     layer: &Layer,
     weights: &DirectionWeights,
-    start: &Step,
+    initial: &StepState,
     reverse: bool,
-) -> Result<(Tensor, Step)> {
+) -> Result<(Tensor, StepState)> {
     let packing = layer.packing.as_ref();
     let device = layer.input.device();
     let to_padded = Tensor::new(padded_rows(packing, reverse), device)?;
@@ -162,8 +162,8 @@ fn run_direction(
             .reshape((batch, packing.steps(), features))?;
 
     let steps = match layer.cell_type {
-        CellType::Lstm => lstm_steps(&padded, weights, start)?,
-        cell_type => plain_steps(&padded, weights, start, cell_type)?,
+        CellType::Lstm => lstm_steps(&padded, weights, initial)?,
+        cell_type => plain_steps(&padded, weights, initial, cell_type)?,
     };
 
     // [T*B, H], step by step; then the valid rows in packed order.
@@ -182,39 +182,43 @@ fn run_direction(
         Some(cells) => Some(Tensor::cat(&cells, 0)?.index_select(&last, 0)?),
         None => None,
     };
-    let state = Step {
+    let state = StepState {
         h: hidden.index_select(&last, 0)?,
         c: cell,
     };
     Ok((output, state))
 }
 
-/// For a padded batch [B, T]: the packed row that each place shows. Reversed rows are reversed
-/// within their length. Padding shows row 0, whose results nobody reads.
+/// For a padded batch [B, T]: the packed row at each position. Reversed rows are reversed within their length. Padding
+/// points to row 0, and its results are never read.
 fn padded_rows(packing: &Packing, reverse: bool) -> Vec<u32> {
     let mut rows = vec![0; packing.batch() * packing.steps()];
     for (step, position) in packing.iter() {
         let length = packing.lengths()[position];
-        let place = if reverse { length - 1 - step } else { step };
-        rows[position * packing.steps() + place] = packing.row(step, position) as u32;
+        let index = if reverse { length - 1 - step } else { step };
+        rows[position * packing.steps() + index] = packing.row(step, position) as u32;
     }
     rows
 }
 
-/// For packed rows [N]: where in [T*B] the result of each is; the inverse of [`padded_rows`].
+/// For packed rows [N]: the index of each row's result in [T*B]; the inverse of [`padded_rows`].
 fn packed_rows(packing: &Packing, reverse: bool) -> Vec<u32> {
     packing
         .iter()
         .map(|(step, position)| {
             let length = packing.lengths()[position];
-            let place = if reverse { length - 1 - step } else { step };
-            (place * packing.batch() + position) as u32
+            let index = if reverse { length - 1 - step } else { step };
+            (index * packing.batch() + position) as u32
         })
         .collect()
 }
 
 /// All steps of a forward LSTM over [B, T, I], by Candle's own layer.
-fn lstm_steps(padded: &Tensor, weights: &DirectionWeights, start: &Step) -> Result<Vec<Step>> {
+fn lstm_steps(
+    padded: &Tensor,
+    weights: &DirectionWeights,
+    initial: &StepState,
+) -> Result<Vec<StepState>> {
     let mut tensors = HashMap::from([
         ("weight_ih_l0".to_owned(), weights.input.clone()),
         ("weight_hh_l0".to_owned(), weights.hidden.clone()),
@@ -229,12 +233,12 @@ fn lstm_steps(padded: &Tensor, weights: &DirectionWeights, start: &Step) -> Resu
     let builder = VarBuilder::from_tensors(tensors, padded.dtype(), padded.device());
     let (hidden, features) = (weights.hidden.dim(1)?, padded.dim(2)?);
     let lstm = LSTM::new(features, hidden, config, builder)?;
-    let cell = match &start.c {
+    let cell = match &initial.c {
         Some(c) => c.contiguous()?,
-        None => start.h.zeros_like()?,
+        None => initial.h.zeros_like()?,
     };
-    let states = lstm.seq_init(padded, &LSTMState::new(start.h.contiguous()?, cell))?;
-    let step = |state: LSTMState| Step {
+    let states = lstm.seq_init(padded, &LSTMState::new(initial.h.contiguous()?, cell))?;
+    let step = |state: LSTMState| StepState {
         h: state.h,
         c: Some(state.c),
     };
@@ -245,10 +249,10 @@ fn lstm_steps(padded: &Tensor, weights: &DirectionWeights, start: &Step) -> Resu
 fn plain_steps(
     padded: &Tensor,
     weights: &DirectionWeights,
-    start: &Step,
+    initial: &StepState,
     cell_type: CellType,
-) -> Result<Vec<Step>> {
-    let mut h = start.h.contiguous()?;
+) -> Result<Vec<StepState>> {
+    let mut h = initial.h.contiguous()?;
     let mut steps = Vec::new();
     for step in 0..padded.dim(1)? {
         let input = padded.narrow(1, step, 1)?.squeeze(1)?.contiguous()?;
@@ -257,7 +261,7 @@ fn plain_steps(
             cell_type => equations::rnn(&input, &h, weights, cell_type == CellType::RnnRelu)?,
         };
         let c = None;
-        steps.push(Step { h: h.clone(), c });
+        steps.push(StepState { h: h.clone(), c });
     }
     Ok(steps)
 }

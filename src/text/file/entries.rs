@@ -29,7 +29,7 @@ impl Numbered {
         found.map(|(_, id)| id)
     }
 
-    /// As the crate's builders take them.
+    /// As a map, for the crate's builders.
     pub(super) fn to_map(&self) -> Vocab {
         self.iter()
             .map(|(token, id)| (token.to_owned(), id))
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Entries {
                     if id as usize >= MAX_VOCABULARY {
                         let token = entries.tokens.iter().next_back().unwrap_or_default();
                         return Err(de::Error::custom(format_args!(
-                            "the token {token:?} has the id {id}; ids lie below {MAX_VOCABULARY}"
+                            "the token {token:?} has the id {id}; ids must be below {MAX_VOCABULARY}"
                         )));
                     }
                     entries.ids.push(id);
@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// Appends the string that comes next to a list.
+/// Appends the next string to a list.
 struct Push<'a>(&'a mut TokenList);
 
 impl<'de> DeserializeSeed<'de> for Push<'_> {

@@ -1,9 +1,9 @@
-//! Reading a `tokenizer.json` that may come from anyone.
+//! Reads a `tokenizer.json` from an untrusted source.
 //!
-//! The `tokenizers` crate trusts such a file: some of them make it panic, and its own reader holds
-//! the vocabulary three times over before it uses it. So the file is read here, once, as a stream
-//! that refuses what cannot be; the crate's builders get what is left, and a panic in them is an
-//! error.
+//! The `tokenizers` crate trusts such a file: some files make it panic, and its own reader holds
+//! the vocabulary three times in memory before using it. So the file is read here, once, as a
+//! stream that refuses invalid contents; the crate's builders get the rest, and a panic in them
+//! becomes an error.
 
 mod entries;
 mod model;
@@ -26,9 +26,9 @@ use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{AddedToken, Tokenizer};
 
-/// The largest file that is read: 256 MiB.
+/// The maximum file size: 256 MiB.
 const MAX_BYTES: u64 = 256 << 20;
-/// What to do about a file that is no tokenizer.
+/// The remedy for a file that is not a tokenizer.
 const REMEDY: &str =
     "give a tokenizer.json as Hugging Face tokenizers saves it, or train a tokenizer";
 
@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The tokenizer that `bytes` describe.
+/// The tokenizer described by `bytes`.
 pub(super) fn parse(bytes: &[u8], origin: &Path) -> Result<Engine> {
     let refuse = |problem: String| Error::model(origin, problem, REMEDY);
     if bytes.len() as u64 > MAX_BYTES {
@@ -63,7 +63,7 @@ pub(super) fn parse(bytes: &[u8], origin: &Path) -> Result<Engine> {
 
 type Built<T> = std::result::Result<T, String>;
 
-/// A `tokenizer.json`. The keys that are not named here (`truncation`, `padding`,
+/// A `tokenizer.json`. The keys that are not listed here (`truncation`, `padding`,
 /// `post_processor`) are skipped.
 #[derive(serde::Deserialize)]
 #[serde(expecting = "an object")]
@@ -77,7 +77,7 @@ struct Contents {
     model: Model,
 }
 
-/// A token that is looked for in the text itself.
+/// A token that is matched in the raw text.
 #[derive(serde::Deserialize)]
 struct Added {
     id: u32,
@@ -86,7 +86,7 @@ struct Added {
 }
 
 impl Contents {
-    /// The tokenizer for words that these are, if they are one as training makes it.
+    /// The word tokenizer that this describes, if it has exactly the form written by training.
     fn words(&self) -> Option<WordTokenizer> {
         let (Some(normalizer), Some(pre_tokenizer), Some(Kind::WordLevel), Entries::Ids(entries)) = (
             &self.normalizer,
@@ -100,7 +100,7 @@ impl Contents {
             let (ours, our_splits) = words_as_json(lowercase);
             *normalizer == ours && *pre_tokenizer == our_splits
         })?;
-        let in_order = entries.ids.iter().zip(0..).all(|(&id, place)| id == place);
+        let in_order = entries.ids.iter().zip(0..).all(|(&id, index)| id == index);
         if !in_order || !self.added_tokens.is_empty() || self.decoder.is_some() {
             return None;
         }
@@ -146,7 +146,7 @@ impl Contents {
     }
 }
 
-/// Adds the tokens, which the crate numbers by itself, and sees that they got the ids of the file.
+/// Adds the tokens, which the crate numbers itself, and checks that they got the ids of the file.
 fn add_tokens(tokenizer: &mut Tokenizer, added: Vec<Added>) -> Built<()> {
     let (tokens, expected): (Vec<_>, Vec<_>) = added
         .into_iter()
@@ -157,7 +157,7 @@ fn add_tokens(tokenizer: &mut Tokenizer, added: Vec<Added>) -> Built<()> {
     for (token, id) in expected {
         if id as usize >= MAX_VOCABULARY {
             return Err(format!(
-                "the added token {token:?} has the id {id}; ids lie below {MAX_VOCABULARY}"
+                "the added token {token:?} has the id {id}; ids must be below {MAX_VOCABULARY}"
             ));
         }
         let given = tokenizer.token_to_id(&token);

@@ -1,4 +1,4 @@
-//! The `model` of a `tokenizer.json`: how a piece of text becomes tokens.
+//! The `model` of a `tokenizer.json`: how a segment of text becomes tokens.
 
 use super::Built;
 use super::entries::{Entries, Numbered};
@@ -39,11 +39,11 @@ pub(super) enum Kind {
     Unigram,
 }
 
-/// Two pieces that BPE joins: `["a", "b"]`, in older files `"a b"`.
+/// Two subwords that BPE joins: `["a", "b"]`, in older files `"a b"`.
 #[derive(serde::Deserialize)]
 #[serde(
     untagged,
-    expecting = "a merge is not two pieces, [\"a\", \"b\"] or \"a b\""
+    expecting = "a merge is not two subwords, [\"a\", \"b\"] or \"a b\""
 )]
 enum Merge {
     Pair(String, String),
@@ -58,7 +58,7 @@ impl Model {
         }
     }
 
-    /// The kind of model; files from before 2021 do not name it.
+    /// The kind of model; files from before 2021 do not state it.
     fn kind(&self) -> Kind {
         let wordpiece =
             self.max_input_chars_per_word.is_some() && self.continuing_subword_prefix.is_some();
@@ -83,12 +83,13 @@ impl Model {
                 }
             }
             (kind, _) => Err(format!(
-                "a {kind:?} vocabulary is not written like this one"
+                "the vocabulary does not have the form of a {kind:?} vocabulary"
             )),
         }
     }
 
-    /// The vocabulary of a model with ids, and the id of the unknown token if it is in there.
+    /// The vocabulary of a model with ids, and the id of the unknown token if the vocabulary
+    /// contains it.
     fn ids(&self) -> (Vocab, Option<u32>) {
         let Entries::Ids(entries) = &self.vocab else {
             return (Vocab::default(), None);
@@ -100,7 +101,7 @@ impl Model {
         )
     }
 
-    /// The unknown token of a model that cannot do without.
+    /// The unknown token of a model that requires one.
     fn needs_unknown(&self, id: Option<u32>) -> Built<String> {
         match (&self.unk_token, id) {
             (Some(token), Some(_)) => Ok(token.clone()),
@@ -195,12 +196,13 @@ fn check_ids(entries: &Numbered) -> Built<()> {
     }
     sorted.sort_unstable_by_key(|(token, _)| *token);
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(format!("the token {:?} stands twice", twice[0].0));
+        return Err(format!("the token {:?} occurs twice", twice[0].0));
     }
     Ok(())
 }
 
-/// The merges as pairs. The crate cuts `prefix` off the second piece of each without looking.
+/// The merges as pairs. The crate strips `prefix` from the second subword of each without checking
+/// it.
 fn pairs(merges: Vec<Merge>, prefix: &str) -> Built<Vec<(String, String)>> {
     let mut pairs = Vec::with_capacity(merges.len());
     for (number, merge) in merges.into_iter().enumerate() {
@@ -214,7 +216,7 @@ fn pairs(merges: Vec<Merge>, prefix: &str) -> Built<Vec<(String, String)>> {
         };
         match pair {
             Some(pair) if pair.1.starts_with(prefix) => pairs.push(pair),
-            _ => return Err(format!("merge {} is not two pieces", number + 1)),
+            _ => return Err(format!("merge {} is not two subwords", number + 1)),
         }
     }
     Ok(pairs)

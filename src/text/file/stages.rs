@@ -1,12 +1,13 @@
-//! The stages of a `tokenizer.json` round its model, which the crate reads.
+//! The stages of a `tokenizer.json` around its model, which the crate parses.
 
 use super::Built;
 use serde::de;
 use serde_json::Value;
 
-/// The longest regular expression, in bytes.
+/// The maximum length of a regular expression, in bytes.
 const MAX_PATTERN: usize = 16 << 10;
-/// The most copies that the counted repetitions of a regular expression may ask for in all.
+/// The maximum number of copies that the counted repetitions of a regular expression may request in
+/// all.
 const MAX_REPETITIONS: u64 = 100_000;
 
 /// Reads one stage of the tokenizer.
@@ -16,7 +17,7 @@ pub(super) fn part<T: de::DeserializeOwned>(name: &str, value: Option<Value>) ->
     let read = serde_json::from_value(value).map(Some);
     read.map_err(|error| {
         let problem = error.to_string();
-        // What the crate says if it finds no kind to fit.
+        // The crate's message if no type matches.
         let problem = match (problem.starts_with("data did not match any variant"), kind) {
             (true, Some(kind)) => {
                 format!("the type {kind:?} is not known, or its settings do not fit")
@@ -28,7 +29,7 @@ pub(super) fn part<T: de::DeserializeOwned>(name: &str, value: Option<Value>) ->
     })
 }
 
-/// Refuses stages that are known to panic or to eat up memory when a text comes by.
+/// Refuses stages that are known to panic or to exhaust memory on some text.
 pub(super) fn check_part(part: &Value) -> Built<()> {
     match part {
         Value::Array(parts) => parts.iter().try_for_each(check_part),

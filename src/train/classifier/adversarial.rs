@@ -6,28 +6,28 @@ use crate::error::Result;
 use crate::rng::{Rng, Stream};
 use candle_core::Tensor;
 
-/// How much perturbed texts count, and how far from the texts they are.
+/// The weights of the losses on perturbed texts, and the size of the perturbation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Adversarial {
-    /// Of the loss of texts that are perturbed against their targets.
+    /// Weight of the loss on texts perturbed against their targets.
     pub(super) weight: f64,
-    /// Of the loss of texts that are perturbed against the probabilities that the model itself gives them.
+    /// Weight of the loss on texts perturbed against the model's own predictions.
     pub(super) virtual_weight: f64,
-    /// The norm of a perturbation, as a share of the embedded text's.
+    /// The norm of a perturbation, as a share of the embedded text's norm.
     pub(super) size: f64,
 }
 
-/// The first, random perturbation of a virtual adversarial text is this share of the final one: far
-/// enough for a gradient that is more than rounding, near enough for that of a quadratic form.
+/// The initial random perturbation of virtual adversarial training, as a share of the final one: large enough for a
+/// gradient above rounding error, small enough for the quadratic approximation.
 pub(super) const PROBE: f64 = 0.1;
 
 /// A random direction for each text of packed embedded tokens [N, E].
 ///
 /// # Errors
-/// A failing allocation on the device.
+/// An allocation on the device fails.
 pub(super) fn noise(embedded: &Tensor, seed: u64, pass: u64) -> Result<Tensor> {
     let mut rng = Rng::new(seed, Stream::Perturbation, pass, 0);
-    // Each coordinate from an even distribution, which is cheap; the gradient turns it anyway.
+    // Uniformly distributed coordinates are cheap; the gradient changes the direction anyway.
     let values: Vec<f32> = (0..embedded.elem_count())
         .map(|_| (rng.uniform() - 0.5) as f32)
         .collect();
@@ -38,13 +38,12 @@ pub(super) fn noise(embedded: &Tensor, seed: u64, pass: u64) -> Result<Tensor> {
     )?)
 }
 
-/// The adversarial perturbation of packed embedded tokens [N, E] (Miyato, Dai and Goodfellow 2017):
-/// for each text the direction in which the loss grows fastest, by its gradient, with a norm of
-/// `size` times that of the embedded text. The size is relative, so that larger embeddings are no
-/// way out.
+/// The adversarial perturbation of packed embedded tokens [N, E] (Miyato, Dai and Goodfellow 2017): for each text the
+/// direction of steepest ascent of the loss, given by its gradient, with a norm of `size` times that of the embedded
+/// text. The size is relative, so that larger embeddings do not weaken it.
 ///
 /// # Errors
-/// Tensors of two shapes, or not on the CPU.
+/// Tensors of different shapes, or not on the CPU.
 pub(super) fn perturbation(
     embedded: &Tensor,
     gradient: &Tensor,
@@ -62,7 +61,7 @@ pub(super) fn perturbation(
         .zip(gradient_norms)
         .map(|(embedded, gradient)| match gradient > 0.0 {
             true => (size * (embedded / gradient).sqrt()) as f32,
-            // A text whose loss does not change.
+            // The loss of this text is constant.
             false => 0.0,
         })
         .collect();
@@ -86,7 +85,7 @@ fn squares_of_texts(rows: &Tensor, packing: &Packing, width: usize) -> Result<Ve
         for step in 0..packing.steps() {
             let rows = &rows[packing.offset(step) * width..packing.offset(step + 1) * width];
             for (square, row) in squares.iter_mut().zip(rows.chunks_exact(width)) {
-                // In double precision: the square of a small gradient is subnormal in single.
+                // In double precision, as the square of a small gradient is subnormal in single precision.
                 let values = row.iter().map(|&value| f64::from(value));
                 *square += values.map(|value| value * value).sum::<f64>();
             }

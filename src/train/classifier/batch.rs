@@ -1,4 +1,4 @@
-//! Batches that are ready for a training step.
+//! Batches prepared for a training step.
 
 use super::texts::TrainingTexts;
 use crate::batch::Batch;
@@ -11,25 +11,26 @@ use crate::ops::gather::UsedRows;
 use crate::rng::{Rng, Stream};
 use crate::train::Collator;
 
-/// A batch with its classes and all that a training step can know before it has the parameters.
+/// A batch with its targets and everything that a training step can prepare without the parameters.
 #[derive(Debug, Clone)]
 pub struct LabelledBatch {
     pub(super) batch: Batch,
-    /// The class of each text, or the likeliest one, in the batch's sorted order.
+    /// The label of each text, or the most probable class of its soft labels, in the batch's sorted
+    /// order.
     pub(super) labels: Vec<u32>,
-    /// Where a text has no label: the probabilities [B, classes], sorted; else empty.
+    /// If a text has no label, the soft labels [B, classes], in sorted order; empty otherwise.
     pub(super) probabilities: Vec<f32>,
     pub(super) rows: UsedRows,
-    /// A number that no other forward pass of the run has.
+    /// A number unique to this forward pass within the run.
     pub(super) pass: u64,
 }
 
 impl LabelledBatch {
     /// The token lists of some texts, none of them empty, with their classes. `pass` is a number
-    /// that no other forward pass of the run has: dropout is drawn for it.
+    /// unique to this forward pass within the run; it determines the dropout masks.
     ///
     /// # Errors
-    /// No lists, an empty one, or another number of labels.
+    /// No lists, an empty one, or a wrong number of labels.
     pub fn new(sequences: &[&[u32]], labels: &[u32], pass: u64) -> Result<Self> {
         if labels.len() != sequences.len() {
             return Err(Error::argument(
@@ -56,7 +57,7 @@ impl LabelledBatch {
         }
     }
 
-    /// The label of each text, in the batch's sorted order; `None` where nothing is known.
+    /// The label of each text, in the batch's sorted order; `None` for a text without a target.
     pub(super) fn known_labels(&self) -> impl Iterator<Item = Option<u32>> {
         let classes = self.probabilities.len() / self.labels.len().max(1);
         self.labels.iter().enumerate().map(move |(row, &label)| {
@@ -66,7 +67,7 @@ impl LabelledBatch {
         })
     }
 
-    /// What a GPU needs of it.
+    /// The index lists that a GPU needs.
     fn lists(&self) -> Vec<&Indices> {
         let mut lists = vec![self.batch.packed_ids()];
         lists.extend(self.batch.packing().on_device());
@@ -79,7 +80,7 @@ impl LabelledBatch {
         self.batch.len()
     }
 
-    /// Never: a batch has at least one text.
+    /// Always false: a batch has at least one text.
     pub fn is_empty(&self) -> bool {
         false
     }
@@ -92,9 +93,9 @@ pub struct ClassifierCollator<'a> {
     pub(super) classes: usize,
     pub(super) seed: u64,
     pub(super) word_dropout: f64,
-    /// What word dropout puts in the place of a token.
+    /// The token that word dropout puts in place of another.
     pub(super) unknown: u32,
-    /// The way to the device that the batches are for.
+    /// The uploader to the device on which the batches are used.
     pub(super) uploader: Uploader,
 }
 
@@ -139,7 +140,7 @@ impl ClassifierCollator<'_> {
         LabelledBatch::new(&sequences, labels, pass)
     }
 
-    /// A text in which some tokens are replaced by the unknown one.
+    /// A text with some tokens replaced by the unknown token.
     fn with_word_dropout(&self, ids: &[u32], pass: u64, row: u64) -> Vec<u32> {
         let mut rng = Rng::new(self.seed, Stream::WordDropout, pass, row);
         ids.iter()

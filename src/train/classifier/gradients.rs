@@ -1,4 +1,4 @@
-//! The gradients of one step of training.
+//! The gradients of one training step.
 
 use super::adversarial::{PROBE, noise, perturbation};
 use super::batch::LabelledBatch;
@@ -13,8 +13,8 @@ use crate::rnn::ParameterGradients;
 use crate::train::StepMetrics;
 use candle_core::{DType, Device, Tensor};
 
-/// Sums of gradients: of the embedded tokens, if wanted, and of the parameters.
-struct Sums {
+/// Accumulated gradients: of the embedded tokens, if requested, and of the parameters.
+struct GradientSums {
     embedded: Option<Tensor>,
     parameters: ParameterGradients,
 }
@@ -23,7 +23,7 @@ impl Learner {
     /// The gradients of the mean loss over the texts of all batches.
     ///
     /// # Errors
-    /// A token or label that the model does not have, or a failing tensor operation.
+    /// A token id or label that the model does not have, or a failing tensor operation.
     pub fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, StepMetrics)> {
         let texts: usize = batches.iter().map(LabelledBatch::len).sum();
         let mut metrics = StepMetrics::default();
@@ -46,7 +46,7 @@ impl Learner {
         Ok((gradients, metrics))
     }
 
-    /// The gradients of `weight` times the mean loss of a batch, that loss, and the logits on the host.
+    /// The gradients of `weight` times the mean loss of a batch, that loss, and the logits on the CPU.
     pub(super) fn gradients_of_batch(
         &self,
         batch: &LabelledBatch,
@@ -56,14 +56,14 @@ impl Learner {
         let pass = self.model.forward_train(&batch.batch, phase)?;
         let embedded = pass.embedded().clone();
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
-        // To the host, which wants them anyway: it waits for the pass once.
-        let logits = on_host(pass.logits())?;
+        // The logits are needed on the CPU anyway; this way it waits for the pass only once.
+        let logits = on_cpu(pass.logits())?;
         let (loss, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
-        let d_logits = beside(&d_logits, &embedded)?;
+        let d_logits = like(&d_logits, &embedded)?;
         let adversarial = self.adversarial;
         let embedded_wanted = adversarial.weight > 0.0 || !self.freeze_embeddings;
         let (d_embedded, parameters) = pass.backward(&d_logits, embedded_wanted)?;
-        let mut sums = Sums {
+        let mut sums = GradientSums {
             embedded: d_embedded,
             parameters,
         };
@@ -76,8 +76,8 @@ impl Learner {
             self.add_perturbed(&mut sums, batch, &change, (targets, smoothing), weight)?;
         }
         if adversarial.virtual_weight > 0.0 {
-            let said = probabilities_of(&logits)?;
-            let targets = Targets::Probabilities(&said);
+            let predicted = probabilities_of(&logits)?;
+            let targets = Targets::Probabilities(&predicted);
             let noise = noise(&embedded, self.seed, batch.pass)?;
             let probe = change_along(&noise, PROBE * adversarial.size)?;
             let pass = self
@@ -90,7 +90,7 @@ impl Learner {
                 self.add_perturbed(&mut sums, batch, &change, (targets, 0.0), weight)?;
             }
         }
-        let Sums {
+        let GradientSums {
             embedded: d_embedded,
             parameters,
         } = sums;
@@ -103,11 +103,11 @@ impl Learner {
         Ok((gradients, f64::from(loss), logits))
     }
 
-    /// Adds the gradients of `weight` times the loss of the batch after a change of its embedded
-    /// tokens, against targets and their smoothing.
+    /// Adds the gradients of `weight` times the loss of the batch with perturbed embedded tokens, for the given targets
+    /// and label smoothing.
     fn add_perturbed(
         &self,
-        sums: &mut Sums,
+        sums: &mut GradientSums,
         batch: &LabelledBatch,
         change: &Tensor,
         (targets, smoothing): (Targets, f64),
@@ -144,22 +144,22 @@ fn logits_gradient(
     smoothing: f64,
     weight: f64,
 ) -> Result<Tensor> {
-    let logits = on_host(pass.logits())?;
+    let logits = on_cpu(pass.logits())?;
     let (_, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
-    beside(&d_logits, pass.logits())
+    like(&d_logits, pass.logits())
 }
 
-/// A tensor on the host, in single precision.
-fn on_host(tensor: &Tensor) -> Result<Tensor> {
+/// A tensor on the CPU, in single precision.
+fn on_cpu(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?)
 }
 
-/// A tensor on the device and of the type of another one.
-fn beside(tensor: &Tensor, other: &Tensor) -> Result<Tensor> {
+/// A tensor with the device and type of another one.
+fn like(tensor: &Tensor, other: &Tensor) -> Result<Tensor> {
     Ok(tensor.to_dtype(other.dtype())?.to_device(other.device())?)
 }
 
-/// The probabilities of the classes that logits [B, classes] stand for, row after row.
+/// The class probabilities given by logits [B, classes], row after row.
 pub(super) fn probabilities_of(logits: &Tensor) -> Result<Vec<f32>> {
     let probabilities = candle_nn::ops::softmax(&logits.detach(), 1)?;
     Ok(probabilities.flatten_all()?.to_vec1()?)

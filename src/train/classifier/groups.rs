@@ -1,10 +1,10 @@
-//! Which parameters learn how fast, and from when on.
+//! Learning rates of parameter groups, and gradual unfreezing.
 
 use crate::config::Config;
 use crate::models::classifier::EMBEDDING;
 
-/// The groups of a classifier's parameters, from the top down: the decoder, the recurrent layers from the
-/// last to the first, the embeddings.
+/// The groups of a classifier's parameters, from the top down: the decoder, the recurrent layers from last to first,
+/// the embeddings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ParamGroups {
     num_layers: usize,
@@ -23,7 +23,7 @@ impl ParamGroups {
         }
     }
 
-    /// What the learning rate of a parameter is multiplied by after so many epochs; 0 while it is frozen.
+    /// The learning rate multiplier of a parameter after this many epochs; 0 while it is frozen.
     pub(super) fn lr_multiplier(&self, name: &str, epochs: f64) -> f64 {
         let (groups_above, lr_multiplier) = match layer_of(name) {
             Some(layer) => (
@@ -40,7 +40,7 @@ impl ParamGroups {
     }
 }
 
-/// The recurrent layer, from 0, that a parameter belongs to: `encoder.weight_ih_l2_reverse` to layer 2.
+/// The number of the recurrent layer, from 0, of a parameter: 2 for `encoder.weight_ih_l2_reverse`.
 fn layer_of(name: &str) -> Option<usize> {
     let (_, layer) = name.strip_prefix("encoder.")?.split_once("_l")?;
     layer.split('_').next()?.parse().ok()
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_thaw_from_the_top_down() {
+    fn groups_are_unfrozen_from_the_top_down() {
         let groups = ParamGroups {
             num_layers: 2,
             encoder_lr_multiplier: 0.5,

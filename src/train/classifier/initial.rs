@@ -1,4 +1,4 @@
-//! The values that training begins with.
+//! Initial values for training.
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -10,11 +10,11 @@ use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 
-/// The model of a run with its initial values: seeded, or from pretrained vectors where there are
-/// some.
+/// The model of a run with its initial values: seeded random numbers, or pretrained vectors for the
+/// words that have one.
 ///
 /// # Errors
-/// Vectors of another size than the embedding.
+/// Vectors whose size differs from the embedding's.
 pub fn initial_model(
     config: &Config,
     vocabulary_size: usize,
@@ -44,7 +44,7 @@ pub fn initial_model(
 /// Sets the parameters of the n-gram head.
 ///
 /// # Errors
-/// A model without that branch, or one of another size.
+/// A model without an n-gram head, or with one of a different size.
 pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
     for (name, values) in [(NGRAM_KEYS, &fit.keys), (NGRAMS, &fit.weights)] {
         let Some(var) = parameters.get(name) else {

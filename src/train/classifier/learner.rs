@@ -8,7 +8,7 @@ use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::optim::{Ema, Gradients, LearningRates, Weights};
 use crate::parameters::Parameters;
 
-/// A classifier that learns.
+/// A classifier with the state of its training.
 ///
 /// A step is [`Learner::gradients`] over some batches, then [`Learner::update`].
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// A learner that has taken no step; `seed` decides the dropout.
+    /// A learner before its first step; `seed` determines the dropout.
     ///
     /// # Errors
-    /// A failing allocation on the device.
+    /// An allocation on the device fails.
     pub fn new(
         settings: &TrainConfig,
         seed: u64,
@@ -33,7 +33,7 @@ impl Learner {
     ) -> Result<Self> {
         let averages = match settings.ema_decay {
             0.0 => None,
-            // The n-grams do not move.
+            // The n-gram head does not change.
             decay => Some(Ema::new(decay, &parameters, |name| {
                 name != NGRAMS && name != NGRAM_KEYS
             })?),
@@ -57,20 +57,20 @@ impl Learner {
         })
     }
 
-    /// The parameters and what moves with them.
+    /// The parameters and the optimizer's state.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
-    /// The same, to restore them.
+    /// The same, mutable, for restoring them.
     pub fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
     }
 
-    /// Moves the parameters against the gradients of those that are not frozen; see [`Weights::update`].
+    /// Updates the parameters that are not frozen; see [`Weights::update`].
     ///
     /// # Errors
-    /// Gradients that are not those of the parameters.
+    /// Gradients that do not match the parameters.
     pub fn update<'r>(
         &mut self,
         mut gradients: Gradients,

@@ -1,4 +1,4 @@
-//! The task of a classifier: texts with labels, or with the probabilities that a teacher gives them.
+//! The training task of a classifier: texts with labels, or with a teacher's soft labels.
 
 mod adversarial;
 mod batch;
@@ -29,7 +29,7 @@ use crate::parameters::{Parameters, builder};
 use groups::ParamGroups;
 use std::ops::ControlFlow;
 
-/// A classifier that learns from texts.
+/// A classifier in training.
 #[derive(Debug)]
 pub struct ClassifierTask<'a> {
     config: &'a Config,
@@ -41,11 +41,11 @@ pub struct ClassifierTask<'a> {
 }
 
 impl<'a> ClassifierTask<'a> {
-    /// The task over these texts that begins with the values of this model; `unknown` is what word dropout puts
-    /// in the place of a token.
+    /// The task on these texts, starting from the values of this model; `unknown` is the token that word dropout puts
+    /// in place of another.
     ///
     /// # Errors
-    /// No texts, or soft labels that are not those of the texts.
+    /// No texts, or soft labels that do not match the texts.
     pub fn new(
         config: &'a Config,
         model: (BiRnn, Parameters),

@@ -1,4 +1,4 @@
-//! The gradients through Candle's graph, written to be read: the oracle of the ones that training takes.
+//! The gradients through Candle's graph, written for readability: the reference for those used in training.
 
 use super::adversarial::{PROBE, noise, perturbation};
 use super::gradients::probabilities_of;
@@ -40,9 +40,9 @@ impl Learner {
         let loss = cross_entropy_to(&logits, targets, smoothing)?;
         let mut total = loss.clone();
         let constant = embedded.detach();
-        // The change from the loss's gradient after the change `from`.
+        // The perturbation computed from the loss's gradient after the perturbation `from`.
         let change_after = |from: &Tensor, targets, smoothing| -> Result<Tensor> {
-            // A leaf, whose gradient is kept.
+            // A leaf, so that its gradient is kept.
             let leaf = Var::from_tensor(&(&constant + from)?)?;
             let mut store = loss_of(&leaf, targets, smoothing)?.backward()?;
             match store.remove(&leaf) {
@@ -58,8 +58,8 @@ impl Learner {
             total = (total + (loss * self.adversarial.weight)?)?;
         }
         if self.adversarial.virtual_weight > 0.0 {
-            let said = probabilities_of(&logits)?;
-            let targets = Targets::Probabilities(&said);
+            let predicted = probabilities_of(&logits)?;
+            let targets = Targets::Probabilities(&predicted);
             let noise = noise(&constant, self.seed, batch.pass)?;
             let probe = perturbation(&constant, &noise, packing, PROBE * self.adversarial.size)?;
             let change = change_after(&probe, targets, 0.0)?;
@@ -76,7 +76,7 @@ impl Learner {
         if let Some(gradient) = table.gradient(&mut store) {
             gradients.insert(EMBEDDING, gradient);
         }
-        // Only now: it waits for all that the device has been asked for.
+        // Read last, as this waits for all work queued on the device.
         let value = f64::from(loss.to_scalar::<f32>()?);
         Ok((gradients, value, logits.detach()))
     }
@@ -88,9 +88,8 @@ fn difference(a: &Tensor, b: &Tensor) -> f32 {
     difference.max(0).unwrap().to_scalar().unwrap()
 }
 
-/// Every cell, with one layer and with two, with all dropouts, frozen embeddings and not, with
-/// adversarial examples, virtual ones, both and neither; labels, probabilities, and texts of which
-/// nothing is known.
+/// Every cell, with one layer and with two, with all dropouts, with and without frozen embeddings, with adversarial
+/// examples, virtual ones, both and neither; labels, soft labels, and texts without a target.
 #[test]
 fn gradients_without_a_graph_are_those_of_the_graph() {
     let texts: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
@@ -129,7 +128,7 @@ fn gradients_without_a_graph_are_those_of_the_graph() {
             batch.probabilities = [&soft[..], &unknown].concat();
         }
         assert_same(&learner, &batch);
-        // The kernel of devices that have none of their own.
+        // The kernel for devices without a kernel of their own.
         let by_tensors = Learner {
             model: learner.model.clone().with_kernel(&TensorKernel),
             ..learner
@@ -138,7 +137,7 @@ fn gradients_without_a_graph_are_those_of_the_graph() {
     }
 }
 
-/// The gradients, losses and logits of both ways agree.
+/// The gradients, losses and logits of both implementations agree.
 fn assert_same(learner: &Learner, batch: &LabelledBatch) {
     let (fast, loss, logits) = learner.gradients_of_batch(batch, 0.7).unwrap();
     let (slow, slow_loss, slow_logits) = learner.graph_gradients(batch, 0.7).unwrap();

@@ -1,21 +1,22 @@
-//! What a run learns from.
+//! The texts for training a classifier.
 
 use crate::dataset::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 
-/// Texts without labels, with the probabilities that a teacher gives them, if there is one.
+/// Unlabelled texts with the soft labels of a teacher, if there is one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SoftLabels {
     /// Token ids of each text, none of them empty.
     pub ids: Vec<Vec<u32>>,
-    /// The probability of each class for each text, [texts, classes], row after row; all 0 where
-    /// nothing is known of a text, from which only virtual adversarial training learns.
+    /// The probability of each class for each text, [texts, classes], row after row; all 0 for a
+    /// text without soft labels, which only virtual adversarial training uses.
     pub probabilities: Vec<f32>,
 }
 
 impl SoftLabels {
-    /// A SHA-256 over all probabilities, in hexadecimal: tells whether two teachers agree.
+    /// A SHA-256 over all probabilities, in hexadecimal, to detect whether soft labels have
+    /// changed.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for probability in &self.probabilities {
@@ -25,7 +26,7 @@ impl SoftLabels {
     }
 }
 
-/// The texts that a run learns from: labelled ones, then unlabelled ones.
+/// The training texts: labelled ones, then unlabelled ones.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingTexts<'a> {
     /// Texts with labels.
@@ -44,7 +45,7 @@ impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
 }
 
 impl<'a> TrainingTexts<'a> {
-    /// Refuses probabilities that are not those of the texts.
+    /// Checks that the number of probabilities matches the texts.
     pub(super) fn validate(&self, classes: usize) -> Result<()> {
         let Some(SoftLabels { ids, probabilities }) = self.unlabelled else {
             return Ok(());

@@ -1,16 +1,16 @@
-//! Beginning a classifier with a language model.
+//! Initialising a classifier from a language model.
 
 use crate::checkpoint::LanguageDirectory;
 use crate::error::{Error, Result};
 use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
 
-/// Sets the embeddings of a classifier and the recurrent layers that the language model has too: of one in
-/// two directions the first layer, of one in one direction its layers from left to right. Returns the names
-/// of the parameters that were set. Both must have the same vocabulary.
+/// Copies the embeddings and the recurrent layers that the language model shares with the classifier: the first layer
+/// of a bidirectional one, the forward direction of the layers of a unidirectional one. Returns the names of the
+/// parameters that were set. Both models must have the same vocabulary.
 ///
 /// # Errors
-/// A language model of another cell or another size, which names the key of the config to change.
+/// A language model with another cell or size; the error names the key of the config to change.
 pub fn init_from_language_model(
     parameters: &Parameters,
     model: &ModelConfig,

@@ -1,4 +1,4 @@
-//! What a step of a language model reads, and its targets.
+//! The inputs of a training step of a language model, and its targets.
 
 use super::candidates::{Candidates, Unigrams};
 use super::stream::Segment;
@@ -9,34 +9,34 @@ use crate::models::language::LmTargets;
 use crate::ops::gather::UsedRows;
 use crate::rng::{self, Rng};
 
-/// How the candidates of a batch are chosen.
+/// How the candidates of the softmax are chosen.
 #[derive(Debug, Clone, Copy)]
 pub enum Softmax<'a> {
     /// All tokens of the vocabulary are candidates.
     Full,
-    /// The batch's own tokens and so many more, drawn by their frequencies.
+    /// Sampled softmax: the tokens of the batch and additional ones, sampled by frequency.
     Sampled {
         /// The frequencies.
         unigrams: &'a Unigrams,
-        /// How many more tokens.
+        /// Number of additional tokens.
         num_samples: usize,
     },
 }
 
-/// Texts that are ready for a step.
+/// Texts prepared for a training step.
 #[derive(Debug, Clone)]
 pub struct TextBatch {
     pub(super) batch: Batch,
     pub(super) targets: LmTargets,
     pub(super) candidates: Candidates,
-    /// The rows of the embedding table that are read.
+    /// The rows of the embedding table that are used.
     pub(super) rows: UsedRows,
-    /// The number of the pass, which decides its dropout.
+    /// The number of the forward pass, which determines its dropout masks.
     pub(super) pass: u64,
 }
 
 impl TextBatch {
-    /// What a GPU needs of it.
+    /// The index lists that a GPU needs.
     pub(super) fn lists(&self) -> Vec<&Indices> {
         let mut lists = self.rows.lists();
         lists.push(self.rows.indices());
@@ -44,7 +44,7 @@ impl TextBatch {
         lists
     }
 
-    /// Whole texts, of which at least one has two tokens, with candidates drawn for this seed and pass.
+    /// Whole texts, at least one of which has two tokens, with candidates sampled for this seed and pass.
     pub(super) fn of_texts(
         texts: &[&[u32]],
         (directions, vocabulary_size): (usize, usize),
@@ -77,7 +77,7 @@ impl TextBatch {
         })
     }
 
-    /// A segment of a stream, every token of which is followed by its target.
+    /// A segment of a stream, in which every token has a target.
     pub(super) fn of_segment(segment: &Segment, vocabulary_size: usize, pass: u64) -> Result<Self> {
         let batch = Batch::new(&segment.inputs)?;
         if let Some(id) = segment

@@ -1,23 +1,23 @@
-//! The tokens over which the softmax runs: all, or a sample of a large vocabulary.
+//! The candidates of the softmax: all tokens, or a sample of a large vocabulary.
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 
-/// How often each token occurs in the texts: samples are drawn by it.
+/// The frequencies of tokens in the texts: the sampling distribution.
 #[derive(Debug, Clone)]
 pub struct Unigrams {
     /// The probability of each token.
     probabilities: Vec<f64>,
-    /// The sum of these up to each token.
-    sums: Vec<f64>,
+    /// The cumulative probabilities.
+    cumulative: Vec<f64>,
 }
 
 impl Unigrams {
-    /// The frequencies of the tokens `0..vocabulary_size` in some texts. One more is added to each, so that
-    /// none is impossible.
+    /// The frequencies of the tokens `0..vocabulary_size` in the texts. One is added to each count, so that no token
+    /// has probability zero.
     ///
     /// # Errors
-    /// An empty vocabulary, or a token that is not in it.
+    /// An empty vocabulary, or a token outside it.
     pub fn new<'a>(
         texts: impl IntoIterator<Item = &'a [u32]>,
         vocabulary_size: usize,
@@ -47,7 +47,7 @@ impl Unigrams {
             sum
         };
         Ok(Self {
-            sums: probabilities.iter().map(&mut add).collect(),
+            cumulative: probabilities.iter().map(&mut add).collect(),
             probabilities,
         })
     }
@@ -59,31 +59,31 @@ impl Unigrams {
 
     pub(super) fn draw(&self, rng: &mut Rng) -> u32 {
         let at = rng.uniform();
-        let token = self.sums.partition_point(|&sum| sum <= at);
-        token.min(self.sums.len() - 1) as u32
+        let token = self.cumulative.partition_point(|&sum| sum <= at);
+        token.min(self.cumulative.len() - 1) as u32
     }
 }
 
-/// The tokens over which the softmax of a batch runs.
+/// The candidate tokens of the softmax of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidates {
-    /// Token ids, ascending, each once.
+    /// Token ids, ascending, without duplicates.
     pub(super) ids: Vec<u32>,
-    /// What is added to each one's logit where it is not the target: the negative logarithm of the
-    /// probability with which it is a candidate. Few batches have a rare token among their candidates, but
-    /// it counts for more there, so that the sum under the softmax is right on average.
+    /// The log-q correction: the negative logarithm of the probability that the token is a candidate, added to its
+    /// logit unless it is the target. A rare token is a candidate in few batches, but counts for more there, so that
+    /// the expectation of the softmax's sum is correct.
     pub(super) neg_log_q: Vec<f32>,
-    /// For every target of the batch, which of the candidates it is.
+    /// For every target of the batch, its index among the candidates.
     pub(super) targets: Vec<u32>,
 }
 
 impl Candidates {
-    /// The targets, and `num_samples` more, drawn by their frequencies: sampled softmax, with
-    /// the tokens of the batch as samples too.
+    /// The targets and `num_samples` tokens sampled by frequency: sampled softmax in which the tokens of the batch
+    /// count as samples too.
     ///
-    /// A token is a candidate with the probability `1 - (1 - p)^n`, with `p` its frequency and `n` the
-    /// number of samples and of `positions`: the different positions of the texts at which the targets are,
-    /// some of which are predicted by two directions.
+    /// A token is a candidate with the probability `1 - (1 - p)^n`, where `p` is its frequency and `n` is the sum of
+    /// `num_samples` and `positions`, the number of distinct text positions of the targets (some of which are predicted
+    /// by both directions).
     ///
     /// Source: Bengio and Senécal 2008, section III (importance sampling of the softmax's sum); Jean, Cho,
     /// Memisevic and Bengio 2015, section 3 (one sample for many positions).
@@ -110,7 +110,7 @@ impl Candidates {
         }
     }
 
-    /// All tokens of a vocabulary: the softmax itself.
+    /// All tokens of the vocabulary: the full softmax.
     pub fn all(tokens: &[u32], vocabulary_size: usize) -> Self {
         Self {
             ids: (0..vocabulary_size as u32).collect(),
@@ -120,10 +120,10 @@ impl Candidates {
     }
 }
 
-/// The indices of tokens in a list of ids that has all of them.
+/// The indices of tokens in a sorted list of ids that contains all of them.
 fn indices_of(tokens: &[u32], ids: &[u32]) -> Vec<u32> {
-    let place = |token: &u32| ids.binary_search(token).unwrap_or_default() as u32;
-    tokens.iter().map(place).collect()
+    let index = |token: &u32| ids.binary_search(token).unwrap_or_default() as u32;
+    tokens.iter().map(index).collect()
 }
 
 #[cfg(test)]
@@ -132,8 +132,8 @@ mod tests {
     use crate::rng::Stream;
 
     #[test]
-    fn tokens_are_candidates_as_often_as_the_correction_says() {
-        // With one more of each: 1/2, 1/3 and 1/6.
+    fn tokens_are_candidates_with_the_probabilities_of_the_log_q_correction() {
+        // After adding one to each count: 1/2, 1/3 and 1/6.
         let unigrams = Unigrams::new([&[0, 0, 1][..], &[]], 3).unwrap();
         let probabilities = unigrams.probabilities();
         for (found, expected) in probabilities.iter().zip([0.5, 1.0 / 3.0, 1.0 / 6.0]) {
@@ -150,14 +150,14 @@ mod tests {
                 assert!((f64::from(*correction) + included.ln()).abs() < 1e-6);
             }
         }
-        // 0.75, 0.5556 and 0.3056 of 10,000; a standard deviation is 50 at most.
+        // 0.75, 0.5556 and 0.3056 of 10,000; the standard deviation is at most 50.
         for (found, expected) in counts.into_iter().zip([7500, 5556, 3056usize]) {
             assert!(expected.abs_diff(found) < 200, "{counts:?}");
         }
     }
 
     #[test]
-    fn the_right_tokens_are_always_candidates() {
+    fn targets_are_always_candidates() {
         let unigrams = Unigrams::new([], 50).unwrap();
         let mut rng = Rng::new(1, Stream::Candidates, 0, 0);
         let sample = Candidates::sample(&[7, 3, 7, 49], 4, 10, &unigrams, &mut rng);

@@ -1,4 +1,4 @@
-//! The decoder in training: the softmax over candidates, forward and backward at once.
+//! The decoder in training: the softmax over candidates, with the forward and backward pass in one.
 
 use super::candidates::Candidates;
 use crate::device::has_kernels;
@@ -11,28 +11,28 @@ use birnn_kernels::softmax::to_gradient;
 use candle_core::{Device, Tensor};
 use candle_nn::ops::log_softmax;
 
-/// What the decoder is given.
+/// The inputs of the decoder.
 pub(super) struct Decoder<'a> {
-    /// Of the whole vocabulary, [V, H].
+    /// The weights for the whole vocabulary, [V, H].
     pub(super) weight: &'a Tensor,
-    /// Likewise, `[V]`.
+    /// The biases for the whole vocabulary, `[V]`.
     pub(super) bias: &'a Tensor,
     pub(super) targets: &'a LmTargets,
     pub(super) candidates: &'a Candidates,
     pub(super) num_hiddens: usize,
-    /// The gradients are those of this times the mean loss.
+    /// The factor of the mean loss whose gradients are computed.
     pub(super) share: f64,
 }
 
-/// What follows from the outputs of the recurrent layers.
+/// The losses, and the gradients of the decoder.
 pub(super) struct Decoded {
     /// The loss of each target, in nats.
     pub(super) losses: Vec<f64>,
     /// The gradient of the packed outputs, [N, D*H].
     pub(super) d_output: Tensor,
-    /// That of the candidates' rows of the weights, [C, H].
+    /// The gradient of the candidates' rows of the weights, [C, H].
     pub(super) d_weight: Tensor,
-    /// That of all biases, `[V]`.
+    /// The gradient of all biases, `[V]`.
     pub(super) d_bias: Tensor,
 }
 
@@ -40,7 +40,7 @@ impl Decoder<'_> {
     /// Losses and gradients from packed outputs [N, D*H], without a graph.
     ///
     /// # Errors
-    /// Shapes that do not fit, or a failing tensor operation.
+    /// Mismatched shapes, or a failing tensor operation.
     pub(super) fn run(&self, output: &Tensor) -> Result<Decoded> {
         match output.device().is_cpu() && has_kernels(output) {
             true => self.run_on_cpu(output),
@@ -68,7 +68,7 @@ impl Decoder<'_> {
             ))
         })?;
         let d_logits = logits;
-        // A product sums columns many times as fast as a sum does.
+        // A matrix product is many times as fast as summing the columns.
         let ones = Tensor::ones((1, targets.len()), d_logits.dtype(), d_logits.device())?;
         let d_biases: Vec<f32> = ones.matmul(&d_logits)?.squeeze(0)?.to_vec1()?;
         let mut d_bias = vec![0f32; self.bias.elem_count()];
@@ -89,7 +89,8 @@ impl Decoder<'_> {
         let (device, dtype) = (output.device(), output.dtype());
         let rows: Vec<u32> = targets.rows.iter().map(|&row| row as u32).collect();
         let (forward, reverse) = rows.split_at(targets.forward);
-        // Of each direction that has targets: its half of the outputs, and the rows that predict.
+        // For each direction with targets: its half of the outputs, and the rows that predict a
+        // token.
         let mut directions = Vec::new();
         for (direction, rows) in [forward, reverse].into_iter().enumerate() {
             if !rows.is_empty() {
@@ -108,7 +109,8 @@ impl Decoder<'_> {
         let logits = hidden.matmul(&weight.t()?)?.broadcast_add(&biases)?;
         let index = candidates.targets.as_slice();
         let index = Tensor::from_slice(index, (index.len(), 1), device)?;
-        let log_probabilities = log_softmax(&corrected(logits, candidates, &index)?, 1)?;
+        let log_probabilities =
+            log_softmax(&with_log_q_correction(logits, candidates, &index)?, 1)?;
         let losses = token_losses(&log_probabilities.gather(&index, 1)?)?;
         let minus_one = Tensor::full(-1f32, index.shape(), device)?.to_dtype(dtype)?;
         let probabilities = log_probabilities.exp()?;
@@ -139,8 +141,9 @@ impl Decoder<'_> {
     }
 }
 
-/// Logits [M, C] with the correction of each candidate, but for a row's target, [M, 1].
-pub(super) fn corrected(
+/// Logits [M, C] with the log-q correction of each candidate, except for the target of each row,
+/// [M, 1].
+pub(super) fn with_log_q_correction(
     logits: Tensor,
     candidates: &Candidates,
     target_indices: &Tensor,

@@ -1,4 +1,4 @@
-//! The gradients of a step: every direction predicts its next token at every position, among candidates.
+//! The gradients of a step: each direction predicts its next token at every position, among candidates.
 
 use super::batch::TextBatch;
 use super::decoder::{Decoded, Decoder};
@@ -11,15 +11,15 @@ use crate::ops::embedding::embed_dropped;
 use crate::optim::{Gradient, Gradients};
 use crate::rnn::{Recurrent, State};
 
-/// Gradients, losses before the step, and the state after the last token.
-pub(super) type Step = (Gradients, LanguageLoss, State);
+/// The gradients, the losses before the step, and the state after the last token.
+pub(super) type StepResult = (Gradients, LanguageLoss, State);
 
 impl LanguageLearner {
-    /// The gradients of the mean loss over all targets of the batches, and these losses: with samples as
-    /// candidates an estimate of them.
+    /// The gradients of the mean loss over all targets of the batches, and the losses; with sampled candidates, an
+    /// estimate of both.
     ///
     /// # Errors
-    /// A token that is not in the vocabulary.
+    /// A token id outside the vocabulary.
     pub fn gradients(&self, batches: &[TextBatch]) -> Result<(Gradients, LanguageLoss)> {
         let targets: usize = batches.iter().map(|batch| batch.targets.len()).sum();
         let mut gradients = Gradients::default();
@@ -33,14 +33,14 @@ impl LanguageLearner {
         Ok((gradients, sum))
     }
 
-    /// Those of `share` times the mean loss of one batch, from a state that texts before have led to, if there is
-    /// one: then only the direction from left to right runs.
+    /// The gradients of `share` times the mean loss of one batch. With an initial state, carried over from preceding
+    /// texts, only the forward direction runs.
     pub(super) fn gradients_of_batch(
         &self,
         batch: &TextBatch,
         initial: Option<&State>,
         share: f64,
-    ) -> Result<Step> {
+    ) -> Result<StepResult> {
         let model = &self.model;
         let decoder = model.decoder.weight().detach();
         let (targets, candidates) = (&batch.targets, &batch.candidates);

@@ -1,4 +1,4 @@
-//! The values that the training of a language model begins with.
+//! Initial values for training a language model.
 
 use super::candidates::Unigrams;
 use crate::config::Config;
@@ -10,9 +10,9 @@ use crate::rnn::kernels::CellType;
 use crate::vectors::VectorTable;
 use candle_core::{Device, Tensor};
 
-/// The language model of a run with its initial values; `unigrams` are those of its texts, and `vectors` what
-/// the embeddings begin with, if there are any. The decoder's biases are the logarithms of the tokens'
-/// frequencies: what is known before anything is read.
+/// The language model of a run with its initial values; `unigrams` are those of its texts, and `vectors` initialise the
+/// embeddings, if present. The decoder's biases are the log-frequencies of the tokens, the best prediction without any
+/// input.
 ///
 /// # Errors
 /// A config that cannot be used, or a failing allocation on the device.

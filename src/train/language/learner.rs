@@ -1,4 +1,4 @@
-//! Training a language model: on a stream by truncated back-propagation, one segment a step.
+//! Training of a language model, including truncated backpropagation through a stream, one segment per step.
 
 use super::batch::{Softmax, TextBatch};
 use super::stream::Stream;
@@ -13,11 +13,11 @@ use candle_core::Device;
 pub struct LanguageTraining {
     /// The learning rate of every step.
     pub learning_rate: f64,
-    /// The largest norm of the gradients of a step; longer ones are scaled down to it. 0 for any.
+    /// The maximum gradient norm of a step; larger gradients are scaled down to it. 0 disables clipping.
     pub clip_norm: f64,
     /// The optimizer's constants.
     pub optimizer: AdamWConfig,
-    /// Decides the dropout.
+    /// The seed of the dropout.
     pub seed: u64,
 }
 
@@ -32,8 +32,8 @@ impl Default for LanguageTraining {
     }
 }
 
-/// A language model that learns: from a [`Stream`], its state carried along ([`LanguageLearner::epoch`]), or
-/// from whole texts ([`LanguageLearner::gradients`], then [`LanguageLearner::update`]).
+/// A language model with the state of its training: on a [`Stream`], with the recurrent state carried along
+/// ([`LanguageLearner::epoch`]), or on whole texts ([`LanguageLearner::gradients`], then [`LanguageLearner::update`]).
 #[derive(Debug)]
 pub struct LanguageLearner {
     pub(super) model: RnnModel,
@@ -42,7 +42,7 @@ pub struct LanguageLearner {
 }
 
 impl LanguageLearner {
-    /// A learner that has taken no step.
+    /// A learner before its first step.
     pub fn new(model: (RnnModel, Parameters), training: LanguageTraining) -> Self {
         let (model, parameters) = model;
         let weights = Weights::new(parameters, training.optimizer, None, training.clip_norm);
@@ -58,23 +58,23 @@ impl LanguageLearner {
         &self.model
     }
 
-    /// The parameters and what moves with them.
+    /// The parameters and the optimizer's state.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
-    /// The same, to restore them.
+    /// The same, mutable, for restoring them.
     pub fn weights_mut(&mut self) -> &mut Weights {
         &mut self.weights
     }
 
-    /// Goes through a stream once, a step a segment, from a state of zeros that is carried along; returns the
-    /// mean loss over its tokens in nats, before each step.
+    /// Trains on the whole stream once, one step per segment, starting from a zero state that is carried along; returns
+    /// the mean loss over its tokens in nats, measured before each step.
     ///
     /// # Errors
-    /// A token that is not in the vocabulary, or a loss that is not finite.
+    /// A token id outside the vocabulary, or a loss that is not finite.
     pub fn epoch(&mut self, stream: &Stream, device: &Device) -> Result<f64> {
-        // In a thread of the pool, where parallel work begins without waking another thread first.
+        // On a thread of the pool, where parallel work starts without waking another thread first.
         rayon::scope(|_| self.epoch_in_pool(stream, device))
     }
 
@@ -94,8 +94,8 @@ impl LanguageLearner {
         Ok(sum / stream.segments() as f64)
     }
 
-    /// Makes texts, of which at least one has two tokens, ready for pass number `pass`, which no other pass
-    /// of the run has: dropout and candidates are drawn for it.
+    /// Prepares texts, at least one of which has two tokens, for the forward pass `pass`, a number unique within the
+    /// run, which determines dropout masks and candidates.
     ///
     /// # Errors
     /// No texts, an empty one, or none with two tokens.
@@ -107,10 +107,10 @@ impl LanguageLearner {
         TextBatch::of_texts(texts, sizes, softmax, self.training.seed, pass)
     }
 
-    /// Clips the gradients and moves the parameters; returns the gradients' norm before clipping.
+    /// Clips the gradients and updates the parameters; returns the gradients' norm before clipping.
     ///
     /// # Errors
-    /// A norm that is not finite: nothing has moved.
+    /// The norm is not finite; nothing is updated.
     pub fn update(&mut self, gradients: &Gradients, learning_rate: f64) -> Result<f64> {
         let norm = self.weights.update(gradients, learning_rate)?;
         self.check_finite("gradient norm", norm)?;

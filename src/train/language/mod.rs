@@ -1,8 +1,8 @@
-//! The task of a language model: texts, labelled or not.
+//! The training task of a language model: texts, labelled or not.
 //!
-//! [`LanguageTask`] learns from whole texts, in both directions, over sampled [`Candidates`]. [`LanguageLearner`] is
-//! the textbook's way: [`Stream`] cuts a text into segments that follow each other, and the learner goes through them
-//! by truncated back-propagation, the state carried from segment to segment.
+//! [`LanguageTask`] trains on whole texts, in both directions, with sampled [`Candidates`]. [`LanguageLearner`] trains
+//! as in the textbook: [`Stream`] splits a text into consecutive segments, and the learner processes them by truncated
+//! backpropagation, carrying the state from segment to segment.
 //!
 //! ```
 //! use birnn::models::language::{LanguageConfig, RnnModel, Sampling, generate, perplexity};

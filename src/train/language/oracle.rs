@@ -1,8 +1,8 @@
-//! The gradients through Candle's graph, written to be read: the oracle of the ones that training takes.
+//! The gradients through Candle's graph, written for readability: the reference for those used in training.
 
 use super::batch::TextBatch;
-use super::decoder::corrected;
-use super::gradients::Step;
+use super::decoder::with_log_q_correction;
+use super::gradients::StepResult;
 use super::learner::LanguageLearner;
 use crate::error::{Error, Result};
 use crate::models::classifier::EMBEDDING;
@@ -19,13 +19,13 @@ use candle_core::{Device, Tensor};
 use candle_nn::ops::log_softmax;
 
 impl LanguageLearner {
-    /// Those of [`LanguageLearner::gradients_of_batch`] through Candle's graph.
+    /// The gradients of [`LanguageLearner::gradients_of_batch`] through Candle's graph.
     fn graph_gradients(
         &self,
         batch: &TextBatch,
         initial: Option<&State>,
         share: f64,
-    ) -> Result<Step> {
+    ) -> Result<StepResult> {
         let parameters = self.weights.parameters();
         let var = |name: &str| match parameters.get(name) {
             Some(var) => Ok(var),
@@ -68,7 +68,7 @@ impl LanguageLearner {
         let target_indices = candidates.targets.as_slice();
         let target_indices =
             Tensor::from_slice(target_indices, (target_indices.len(), 1), output.device())?;
-        let logits = corrected(logits, candidates, &target_indices)?;
+        let logits = with_log_q_correction(logits, candidates, &target_indices)?;
         let log_probabilities = log_softmax(&logits, 1)?.gather(&target_indices, 1)?;
         let mut store = (log_probabilities.mean_all()? * -share)?.backward()?;
         let mut gradients = Gradients::default();
@@ -113,7 +113,7 @@ fn config(cell: CellType, bidirectional: bool, tied: bool) -> LanguageConfig {
     }
 }
 
-/// The gradients of a parameter as a whole tensor's numbers.
+/// The gradient of a parameter as the numbers of the whole tensor.
 fn dense(gradient: &Gradient, shape: &[usize]) -> Vec<f32> {
     match gradient {
         Gradient::Dense(values) => values.flatten_all().unwrap().to_vec1().unwrap(),
@@ -130,7 +130,7 @@ fn dense(gradient: &Gradient, shape: &[usize]) -> Vec<f32> {
 
 const TEXTS: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 11]];
 
-/// Each cell, one direction and both, tied and not, all candidates and a sample of them.
+/// Each cell, one direction and both, tied and untied, all candidates and a sample of them.
 #[test]
 fn gradients_without_a_graph_are_those_of_the_graph() {
     let unigrams = Unigrams::new(TEXTS, 12).unwrap();
@@ -178,11 +178,11 @@ fn assert_same(learner: &LanguageLearner, fast: &Gradients, slow: &Gradients) {
     }
 }
 
-/// One-hot and embedded, one layer and two, the state carried over from the segment before; a model of two
-/// directions learns from left to right only.
+/// One-hot and embedded input, one layer and two, the state carried over from the previous segment; a bidirectional
+/// model learns only from left to right.
 #[test]
-fn pieces_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
-    let ids: Vec<u32> = (0..30).map(|place| place * place % 11).collect();
+fn segments_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
+    let ids: Vec<u32> = (0..30).map(|index| index * index % 11).collect();
     let stream = Stream::new(&ids, 3, 4).unwrap();
     for (cell, input, bidirectional) in [
         (CellType::RnnTanh, Input::OneHot, false),
@@ -247,8 +247,8 @@ fn pieces_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
     );
 }
 
-/// Over many batches of tokens drawn by their frequencies the mean of the estimates is that of the losses,
-/// but for what the logarithm of a sample's sum is less than that of the sum on average.
+/// Over many sampled batches, the mean of the estimates equals the true loss, except for the small bias of the
+/// logarithm of a sampled sum.
 #[test]
 fn sampled_losses_are_those_of_the_full_softmax_on_average() {
     let settings = LanguageConfig {

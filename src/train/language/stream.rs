@@ -1,12 +1,12 @@
-//! A text as a stream of ids, cut into batches that follow each other.
+//! A text as a stream of ids, split into consecutive segments.
 
 use crate::error::{Error, Result};
 
-/// A stream of token ids in `batch` rows that are read side by side, each from its beginning to its end:
-/// the state after one segment is the state before the next (sequential partitioning).
+/// A stream of token ids in `batch` rows that are read in parallel: the state after one segment is the initial state of
+/// the next (sequential partitioning).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
-    /// Row after row, of the same length each.
+    /// Row by row; all rows have the same length.
     rows: Vec<Vec<u32>>,
     steps: usize,
 }
@@ -16,16 +16,16 @@ pub struct Stream {
 pub struct Segment<'a> {
     /// Token ids, row by row.
     pub inputs: Vec<&'a [u32]>,
-    /// The id that follows each of them, step by step: the first of all rows, then the second of all.
+    /// The target of each of them in time-major order: the first of all rows, then the second of all rows, and so on.
     pub targets: Vec<u32>,
 }
 
 impl Stream {
-    /// Cuts ids into `batch` rows, which are read `steps` ids at a time; what does not fill all rows at
-    /// the end, and the last segment of less than `steps` ids, is left out.
+    /// Splits ids into `batch` rows, which are read `steps` ids at a time; ids that do not fill all rows, and a last
+    /// segment of fewer than `steps` ids, are dropped.
     ///
     /// # Errors
-    /// Fewer ids than a segment and what follows it need.
+    /// Too few ids for one segment and its targets.
     pub fn new(ids: &[u32], batch: usize, steps: usize) -> Result<Self> {
         let length = ids.len().saturating_sub(1) / batch.max(1);
         if batch == 0 || steps == 0 || length < steps {
@@ -53,7 +53,7 @@ impl Stream {
     /// A segment, counted from 0.
     ///
     /// # Errors
-    /// There are not so many.
+    /// There are fewer segments.
     pub fn segment(&self, number: usize) -> Result<Segment<'_>> {
         if number >= self.segments() {
             let problem = format!("{number}, but there are {}", self.segments());
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_go_on_from_piece_to_piece() {
+    fn rows_continue_from_segment_to_segment() {
         let ids: Vec<u32> = (0..16).collect();
         let stream = Stream::new(&ids, 2, 3).unwrap();
         assert_eq!(stream.segments(), 2);

@@ -1,4 +1,4 @@
-//! A language model that learns from whole texts.
+//! Training of a language model on whole texts.
 
 use super::batch::{Softmax, TextBatch};
 use super::candidates::Unigrams;
@@ -15,24 +15,23 @@ use crate::vectors::VectorTable;
 use candle_core::Device;
 use std::ops::ControlFlow;
 
-/// The training of a language model on the texts of a dataset.
+/// A language model in training on the texts of a dataset.
 #[derive(Debug)]
 pub struct LanguageTask<'a> {
-    /// Of the texts, none of one token.
+    /// Segments of the texts; each has at least two tokens.
     segments: Vec<&'a [u32]>,
     validation: Vec<&'a [u32]>,
     unigrams: Unigrams,
-    /// Tokens that are drawn for each batch; 0 for all.
+    /// Number of sampled candidates per batch; 0 uses all tokens.
     num_samples: usize,
     learner: LanguageLearner,
 }
 
 impl<'a> LanguageTask<'a> {
-    /// The task over the texts of a dataset, with these vectors for the embeddings at the beginning, if there are
-    /// any.
+    /// The task on the texts of a dataset; `vectors` initialise the embeddings, if present.
     ///
     /// # Errors
-    /// No text of two tokens, a split without texts, or vectors of another size than the embeddings.
+    /// No text of two tokens, a split without texts, or vectors whose size differs from the embeddings'.
     pub fn new(
         config: &Config,
         dataset: &'a TextDataset,
@@ -42,7 +41,7 @@ impl<'a> LanguageTask<'a> {
         let settings = &config.pretrain;
         let texts = dataset.train.iter();
         let segments = texts.flat_map(|text| text.chunks(settings.segment_tokens));
-        // One token alone has no target.
+        // A single token has no target.
         let segments: Vec<&[u32]> = segments.filter(|segment| segment.len() > 1).collect();
         let every = match settings.validation_texts {
             0 => 1,
@@ -104,7 +103,7 @@ impl<'a> Task for LanguageTask<'a> {
             loss: loss.nats.iter().sum(),
             examples: loss.tokens.iter().sum(),
             correct: None,
-            // Each is read by all directions, but counts once.
+            // All directions read each token, but it counts once.
             tokens: loss.tokens[0],
         };
         Ok((gradients, metrics))
@@ -152,9 +151,9 @@ pub struct LanguageCollator<'a> {
     unigrams: Unigrams,
     num_samples: usize,
     seed: u64,
-    /// Directions, and tokens of the vocabulary.
+    /// Number of directions, and vocabulary size.
     sizes: (usize, usize),
-    /// The way to the device that the batches are for.
+    /// The uploader to the device on which the batches are used.
     uploader: Uploader,
 }
 

@@ -1,4 +1,4 @@
-// Matrix products by plain loops, of factors as exact as the type of computation keeps them.
+// Matrix products by plain loops, with factors in the precision of the compute type.
 #include "stream.hpp"
 #include <cstdint>
 #include <cstdio>
@@ -11,7 +11,7 @@ struct Handle {
     void *stream = nullptr;
 };
 
-// With as many bits of a factor's fraction as the type of computation keeps.
+// Rounds a factor to the mantissa bits of the compute type.
 float rounded(float value, int computation) {
     int dropped = computation == 75 ? 16 : computation == 77 ? 13 : 0;
     if (!dropped || value != value) return value;
@@ -72,7 +72,7 @@ int cublasGemmStridedBatchedEx(void *handle, int first, int second, int m, int n
                                int ldb, long long b_stride, const void *beta, void *c, int c_type, int ldc,
                                long long c_stride, int count, int computation, int) {
     if (a_type != SINGLE || b_type != SINGLE || c_type != SINGLE) {
-        fprintf(stderr, "pretended GPU: a product of another type\n");
+        fprintf(stderr, "emulated GPU: a product of another type\n");
         return 15;
     }
     Product product = {first != 0,

@@ -1,5 +1,5 @@
 // Recurrent layers as cuDNN's documentation describes them, one layer of one or two directions over packed rows.
-// The parameters lie in an order of this file's own, with gaps: only who asks where they are finds them.
+// The parameters are in an order specific to this file, with gaps: their addresses must be queried.
 #include "stream.hpp"
 #include <algorithm>
 #include <cmath>
@@ -28,7 +28,7 @@ struct Rows {
     int type, steps, batch, width;
     bool is_padded;
     std::vector<int> lengths;
-    // The first row of each step, then the number of all.
+    // The first row of each step, followed by the number of rows.
     std::vector<int> offsets;
     int live(int step) const { return offsets[step + 1] - offsets[step]; }
     int first(int step) const { return offsets[step]; }
@@ -70,7 +70,7 @@ struct Numbers {
     explicit operator bool() const { return at != nullptr; }
 };
 
-// Where a direction's matrix and bias number `number` begin, in numbers: the biases of all come first.
+// The offsets of a direction's matrix and bias `number`, in numbers: all biases come first.
 constexpr size_t GAP = 5;
 size_t bias_at(const Layer &layer, int direction, int number) {
     return (size_t(direction) * 2 * layer.gates() + number) * layer.hiddens;
@@ -83,8 +83,9 @@ size_t matrix_at(const Layer &layer, int direction, int number) {
 }
 size_t weights_len(const Layer &layer) { return matrix_at(layer, layer.directions, 0); }
 
-// What is kept of a row and a direction, in single precision: the gates after their functions (a GRU's sum over the
-// state, too), and `c`. The way back puts the gradients of the gates' sums in place of the gates.
+// The saved activations of a row and a direction, in single precision: the gate values (for a GRU also the
+// pre-activation from the state), and `c`. The backward pass replaces the gates by the gradients of their
+// pre-activations.
 constexpr int KEPT = 6;
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -106,7 +107,7 @@ struct Pass {
         int width = number < layer.gates() ? layer.inputs : layer.hiddens;
         return numbers(weights)[matrix_at(layer, direction, number) + size_t(unit) * width + column];
     }
-    // The row of a sequence's step before in a direction; -1 at its beginning.
+    // The row of a sequence's previous step in a direction; -1 at its beginning.
     int before(int direction, int step, int position) const {
         int previous = direction == 0 ? step - 1 : step + 1;
         if (previous < 0 || previous >= rows.lengths[position]) return -1;
@@ -207,7 +208,7 @@ struct Pass {
                             keep(0) = float(d_n * s * r * (1 - r));
                             keep(1) = float(d * (h_before - n) * z * (1 - z));
                             keep(2) = float(d_n);
-                            keep(3) = float(d_n * r); // Of the sum over the state.
+                            keep(3) = float(d_n * r); // Of the pre-activation from the state.
                             carried = d * z;
                         } else {
                             double h = keep(0);
@@ -237,7 +238,7 @@ struct Pass {
         for (size_t at = 0; at < d_input.size(); at++) dx.set(at, d_input[at]);
     }
 
-    // Adds to what is there.
+    // Accumulates.
     void weights_backward(Numbers x, Numbers hx, Numbers y, void *to) const {
         const int H = layer.hiddens, G = layer.gates(), D = layer.directions;
         std::vector<double> sums(weights_len(layer));
@@ -295,7 +296,7 @@ bool fit(const Layer &layer, const Rows &x, const Rows &y, const Tensor &h) {
 extern "C" {
 
 size_t cudnnGetVersion() { return 91300; }
-const char *cudnnGetErrorString(int) { return "a pretended error"; }
+const char *cudnnGetErrorString(int) { return "an emulated error"; }
 int cudnnCreate(void **handle) {
     *handle = new Handle;
     return OK;
@@ -345,8 +346,8 @@ int cudnnSetDropoutDescriptor(void *, void *, float dropout, void *, size_t, uns
 int cudnnSetRNNDescriptor_v8(void *made, int algorithm, int mode, int bias, int direction, int input_mode, int type,
                              int precision, int math, int inputs, int hiddens, int projected, int layers, void *,
                              unsigned flags) {
-    // One layer, biases of both sums or none, single precision within; TENSOR_OP_MATH asks for half. What keeps
-    // small layers in registers takes no ragged batches.
+    // One layer, with both biases or none, accumulating in single precision; TENSOR_OP_MATH requests half. The
+    // algorithm that keeps small layers in registers does not support ragged batches.
     bool is_small = algorithm == 3, is_padded = flags == 1;
     bool ours = (algorithm == 0 || is_small) && (bias == 0 || bias == 2) && input_mode == 0 &&
                 (type == FLOAT || type == BFLOAT16) && precision == FLOAT &&
@@ -367,7 +368,7 @@ int cudnnSetRNNDataDescriptor(void *made, int type, int layout, int steps, int b
         for (int length : rows.lengths) live += length > step;
         rows.offsets.push_back(rows.offsets.back() + live);
     }
-    // Padding is in no layout of ours.
+    // None of our layouts has padding.
     if (rows.is_padded && rows.all() != steps * batch) return UNSUPPORTED;
     known<Rows>(made) = rows;
     return OK;

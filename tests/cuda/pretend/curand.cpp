@@ -1,4 +1,4 @@
-// A generator of random numbers that is made and never asked: this project draws its own.
+// A random number generator that is created but never used: this project has its own.
 
 extern "C" {
 

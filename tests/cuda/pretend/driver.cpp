@@ -1,4 +1,4 @@
-// The driver of a GPU that is not there: its memory is the host's, its functions are run as ptx.hpp says.
+// The driver of an emulated GPU: its memory is host memory, its kernels are run by ptx.hpp.
 #include "ptx.hpp"
 #include "stream.hpp"
 #include <cstdio>
@@ -18,7 +18,7 @@ struct Stream {
 };
 
 struct Event {
-    // Of its last record; the records that there are, and the last one that is done.
+    // Of its last record; the number of records, and the last completed one.
     Stream *stream = nullptr;
     int asked = 0, done = 0;
 };
@@ -51,7 +51,7 @@ constexpr int OK = 0, NO_DEVICE = 100, NOT_FOUND = 500;
 
 int allocate(uint64_t *address, size_t bytes) {
     void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    // What nobody has written is no number.
+    // Uninitialised memory is NaN.
     memset(memory, 0xFF, bytes);
     std::lock_guard guard(lock);
     sizes[memory] = bytes;
@@ -63,7 +63,7 @@ void release(uint64_t address) {
     std::lock_guard guard(lock);
     auto found = sizes.find(reinterpret_cast<void *>(address));
     if (found == sizes.end()) {
-        fprintf(stderr, "pretended GPU: memory is freed that there is not\n");
+        fprintf(stderr, "emulated GPU: invalid memory is freed\n");
         abort();
     }
     memset(found->first, 0xFF, found->second);
@@ -73,11 +73,11 @@ void release(uint64_t address) {
 
 void check(uint64_t address, size_t bytes) {
     if (bytes == 0 || is_memory(address, bytes)) return;
-    fprintf(stderr, "pretended GPU: %zu bytes at %lx are not its memory\n", bytes, address);
+    fprintf(stderr, "emulated GPU: %zu bytes at %lx are not its memory\n", bytes, address);
     abort();
 }
 
-// How often the GPU was asked for what, printed at the end if PRETENDED_COUNTS is set.
+// Counts of requested GPU operations, printed at the end if PRETENDED_COUNTS is set.
 struct Counts {
     std::map<std::string, size_t> of;
     ~Counts() {
@@ -110,7 +110,7 @@ void pretended_work(void *stream, std::function<void()> work) {
 extern "C" {
 
 int cuInit(unsigned) {
-    // NVRTC asks a driver that is there for tables of its own, and compiles without one, too.
+    // NVRTC queries the driver for internal tables, but also compiles without them.
     Dl_info caller;
     bool is_compiler = dladdr(__builtin_return_address(0), &caller) && strstr(caller.dli_fname, "nvrtc");
     return is_compiler ? NO_DEVICE : OK;
@@ -158,7 +158,7 @@ int cuCtxSynchronize() {
     return OK;
 }
 int cuGetErrorString(int, const char **text) {
-    *text = "a pretended error";
+    *text = "an emulated error";
     return OK;
 }
 int cuGetErrorName(int, const char **text) {
@@ -219,7 +219,7 @@ int cuMemFreeAsync(uint64_t address, void *stream) {
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
     count("copies from the host");
-    // What the host has in memory that it may page out is copied at once.
+    // Pageable host memory is copied immediately.
     std::vector<uint8_t> staged(static_cast<const uint8_t *>(from), static_cast<const uint8_t *>(from) + bytes);
     pretended_work(stream, [to, staged] {
         check(to, staged.size());
@@ -274,7 +274,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
                    unsigned shared, void *stream, void **arguments, void **) {
     const auto *kernel = static_cast<Kernel *>(function);
     if (size_t(bx) * by * bz > 1024 || !(gx && gy && gz && bx && by && bz)) return 1;
-    // Each at a multiple of its size, or of 8.
+    // Each aligned to its size, or to 8.
     std::vector<uint8_t> parameters;
     count("function " + name_of(kernel));
     const auto &sizes = parameter_sizes(kernel);

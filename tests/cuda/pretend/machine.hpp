@@ -1,4 +1,4 @@
-// What a function is while it runs.
+// A kernel during execution.
 #pragma once
 
 #include "ptx.hpp"
@@ -12,14 +12,14 @@ using Execute = void (*)(Thread &, const Instruction &);
 struct Instruction {
     Execute execute = nullptr;
     std::string text;
-    // Numbers of registers; constants have registers of their own. -1 for none.
+    // Register numbers; constants have their own registers. -1 for none.
     std::vector<int> operands;
     // The predicate on which it is executed.
     int guard = -1;
     bool guard_negated = false;
-    // Where a branch leads.
+    // The target of a branch.
     size_t target = 0;
-    // Of an address, in bytes, and how many numbers are read or written there.
+    // The offset of an address in bytes, and how many numbers are read or written there.
     int64_t offset = 0;
     size_t count = 1;
     bool is_global = false, is_shared = false;
@@ -30,10 +30,10 @@ struct Kernel {
     std::vector<Instruction> code;
     std::vector<unsigned> parameter_sizes;
     int registers = 0;
-    // Registers that hold a constant, the address of some of a block's shared memory (which has addresses of its
-    // own, from 0) or of a thread's own memory, and a special register by its number.
+    // Registers that hold a constant, an address in a block's shared memory (a separate address space, from 0) or in
+    // a thread's local memory, and special registers by their number.
     std::vector<std::pair<int, uint64_t>> constants, shared, local, special;
-    // Those that hold the address of the shared memory whose size the launch tells.
+    // Those that hold the address of dynamic shared memory, whose size is given at launch.
     std::vector<int> dynamic;
     unsigned shared_bytes = 0, local_bytes = 0;
 };
@@ -59,7 +59,7 @@ template <class T> T get(const Thread &thread, int reg) {
 
 template <class T> void set(Thread &thread, int reg, T value) {
     if (reg < 0) return;
-    // A whole number fills the register, with its sign if it has one.
+    // Integers are extended to the register, with their sign if signed.
     if constexpr (std::is_integral_v<T>) {
         thread.registers[reg] = uint64_t(value);
     } else {
@@ -68,9 +68,9 @@ template <class T> void set(Thread &thread, int reg, T value) {
     }
 }
 
-// The rule by which an instruction is executed, from its name's parts (`ld`, `global`, `f32`); null if there is
-// none. Some of its fields may be set as well.
+// The rule that executes an instruction, from the parts of its name (`ld`, `global`, `f32`); null if there is none.
+// May also set some of its fields.
 Execute rule_of(const std::vector<std::string> &parts, Instruction &instruction);
 
-// Whether a name has such a part.
+// Whether a name has this part.
 bool has(const std::vector<std::string> &parts, const char *part);

@@ -1,6 +1,6 @@
-// A processor that runs PTX, the language in which functions are given to NVIDIA's driver: one instruction after
-// another, slow and exact. It knows the instructions that this project's functions and those of Candle that it
-// uses are compiled to; another one ends the program with its text.
+// An interpreter of PTX, the language in which kernels are passed to NVIDIA's driver: one instruction at a time, slow
+// and exact. It supports the instructions to which this project's kernels, and the Candle kernels that it uses, are
+// compiled; any other instruction ends the program with a message.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,12 @@ struct Dim {
     unsigned x, y, z;
 };
 
-// A function that can be run.
+// A kernel that can be run.
 struct Kernel;
 
-// A text of functions, each read when it is first asked for.
+// A PTX module, whose kernels are parsed on first use.
 struct Module {
-    // None if there is no such function.
+    // Null if there is no such kernel.
     const Kernel *find(const std::string &name);
 
     std::string text;
@@ -28,11 +28,11 @@ struct Module {
 
 const std::string &name_of(const Kernel *kernel);
 
-// The sizes of a function's parameters in bytes.
+// The sizes of a kernel's parameters in bytes.
 const std::vector<unsigned> &parameter_sizes(const Kernel *kernel);
 
-// Runs all threads of a grid; the parameters lie one after another, each at a multiple of its size.
+// Runs all threads of a grid; the parameters are concatenated, each aligned to its size.
 void run(const Kernel *kernel, Dim grid, Dim block, unsigned shared_bytes, const std::vector<uint8_t> &parameters);
 
-// Whether so many bytes from an address on are memory of the GPU. The driver knows.
+// Whether a range of bytes is memory of the GPU; implemented by the driver.
 bool is_memory(uint64_t address, size_t bytes);

@@ -1,4 +1,4 @@
-// From the text of a function to what can be run.
+// Parses the text of a kernel into executable form.
 
 #include "machine.hpp"
 #include <algorithm>
@@ -10,7 +10,7 @@ std::string trimmed(const std::string &text) {
     return from == std::string::npos ? "" : text.substr(from, to - from + 1);
 }
 
-// The parts between the separators that stand in no brackets.
+// The parts between separators outside of brackets.
 std::vector<std::string> split(const std::string &text, char separator) {
     std::vector<std::string> parts;
     std::string part;
@@ -62,7 +62,7 @@ struct Reader {
     std::map<std::string, int> registers;
     std::map<std::string, unsigned> parameters;
     std::map<std::string, size_t> labels;
-    // Instructions that lead to a label.
+    // Instructions that branch to a label.
     std::vector<std::pair<size_t, std::string>> jumps;
 
     int register_of(const std::string &name) {
@@ -76,7 +76,7 @@ struct Reader {
         return kernel.registers++;
     }
 
-    // The register of a register's, a memory's or a parameter's name, or of a number.
+    // The register for the name of a register, memory or parameter, or for a number.
     int operand(const std::string &text) {
         static const std::vector<std::string> specials = {"%tid.x",   "%tid.y",    "%tid.z",    "%ntid.x",
                                                           "%ntid.y",  "%ntid.z",   "%ctaid.x",  "%ctaid.y",
@@ -160,7 +160,7 @@ struct Reader {
         kernel.code.push_back(read);
     }
 
-    // 64 bits as two times 32, lower ones first, or the other way round.
+    // 64 bits as two halves of 32, lower half first, or the reverse.
     void halves(const std::string &to, const std::string &from, Instruction &read) {
         for (const std::string &name : list(to)) read.operands.push_back(operand(name));
         for (const std::string &name : list(from)) read.operands.push_back(operand(name));
@@ -195,7 +195,7 @@ struct Reader {
                 continue;
             }
             std::string before = trimmed(read);
-            // A scope within the function, or its end, changes nothing: no name stands for two things.
+            // Scopes within the kernel are ignored, as names are unique.
             bool is_scope = (c == '{' || c == '}') && before.empty();
             bool is_label = c == ':' && before[0] == '$';
             if (is_label) labels[before] = kernel.code.size();
@@ -212,7 +212,7 @@ struct Reader {
     }
 };
 
-// From an opening brace to its end.
+// From an opening brace to the matching closing one.
 size_t end_of_braces(const std::string &text, size_t at) {
     int depth = 0;
     do {
@@ -235,7 +235,7 @@ const Kernel *Module::find(const std::string &name) {
     size_t from = text.find('(', at) + 1, to = text.find(')', at);
     unsigned used = 0;
     for (const std::string &declared : split(text.substr(from, to - from), ',')) reader.parameter(declared, used);
-    // Shared memory whose size the launch tells is declared outside of the functions.
+    // Dynamic shared memory, whose size is given at launch, is declared outside of the kernels.
     for (size_t outside = text.find(".extern .shared"); outside != std::string::npos;
          outside = text.find(".extern .shared", outside + 1)) {
         reader.memory(text.substr(outside + 8, text.find(';', outside) - outside - 8), true);

@@ -1,4 +1,4 @@
-// What each instruction does.
+// The semantics of each instruction.
 
 #include "machine.hpp"
 #include <algorithm>
@@ -7,12 +7,12 @@
 
 namespace {
 
-// The operand number `n` after the result, 0 if there are not so many.
+// Operand `n` after the result, 0 if there are fewer.
 template <class T> T operand(const Thread &thread, const Instruction &instruction, size_t n) {
     return n < instruction.operands.size() ? get<T>(thread, instruction.operands[n]) : T();
 }
 
-// Sets the first operand to what the expression says of the next ones, `a`, `b` and `c`, of type T.
+// Sets the first operand to an expression of the next ones, `a`, `b` and `c`, of type T.
 #define RULE(expression)                                                                                             \
     [](Thread &thread, const Instruction &instruction) {                                                             \
         [[maybe_unused]] const T a = operand<T>(thread, instruction, 1), b = operand<T>(thread, instruction, 2),     \
@@ -20,7 +20,7 @@ template <class T> T operand(const Thread &thread, const Instruction &instructio
         set(thread, instruction.operands[0], expression);                                                            \
     }
 
-// The operand number `n` as another type.
+// Operand `n` as another type.
 #define AS(type, n) operand<type>(thread, instruction, n)
 
 template <class T> T least(T a, T b) {
@@ -67,7 +67,7 @@ template <class T, class Wide> Execute to_twice_the_size(const std::string &name
     return nullptr;
 }
 
-// The sum has more than twice as many bits as the result; what it rounds up to is one too high.
+// The sum has more than twice as many bits as the result; if it was rounded up, it is one too high.
 float rounded_down(double sum) {
     float result = float(sum);
     return result > sum ? std::nextafter(result, -INFINITY) : result;
@@ -90,7 +90,7 @@ template <class T> Execute of_broken_numbers(const std::string &name, bool down)
     return nullptr;
 }
 
-// Those with a `u` are true where one is no number, the others false.
+// Comparisons with a `u` are true if an operand is NaN, the others false.
 template <class T> Execute comparison(const std::string &how) {
     if (how == "eq") return RULE(bool(a == b));
     if (how == "ne") return RULE(bool(a < b || a > b));
@@ -121,7 +121,7 @@ template <Rounding R, class T> T rounded(T value) {
     }
 }
 
-// What does not fit becomes the nearest number that does, what is none 0.
+// Saturates to the range of the type; NaN becomes 0.
 template <class To, Rounding R, class From> To converted(From value) {
     if constexpr (std::is_integral_v<From>) return To(value);
     value = rounded<R>(value);
@@ -146,7 +146,7 @@ template <class To, class T> Execute conversion(const std::vector<std::string> &
     return RULE((converted<To, as_it_is>(a)));
 }
 
-// Where an operand and the instruction's offset lead.
+// The address given by an operand and the instruction's offset.
 uint8_t *address(Thread &thread, const Instruction &instruction, int base, size_t bytes) {
     uint64_t found = get<uint64_t>(thread, base) + instruction.offset;
     if (instruction.is_shared) return thread.shared + uint32_t(found);
@@ -182,7 +182,7 @@ template <class T> void store(Thread &thread, const Instruction &instruction) {
     }
 }
 
-// Threads run one after another: nobody comes between.
+// Threads run one after another, so no other one can intervene.
 template <class T> void add_to_memory(Thread &thread, const Instruction &instruction) {
     uint8_t *at = address(thread, instruction, instruction.operands[1], sizeof(T));
     T before, sum;
@@ -260,7 +260,7 @@ Execute rule_of(const std::vector<std::string> &parts, Instruction &instruction)
     if (name == "call" && instruction.text.find("__assertfail") != std::string::npos) {
         return [](Thread &thread, const Instruction &) { fail("an assertion failed in " + thread.kernel->name); };
     }
-    // Arguments of a function that is called: of a failed assertion.
+    // Arguments of a function call, which only occurs for failed assertions.
     if (name == "st" && has(parts, "param")) return [](Thread &, const Instruction &) {};
     if (name == "ld" && has(parts, "param")) {
         return with_type(type, [](auto zero) -> Execute { return load_parameter<decltype(zero)>; });
@@ -278,7 +278,7 @@ Execute rule_of(const std::vector<std::string> &parts, Instruction &instruction)
             return with_type(type, [&](auto from) { return conversion<decltype(to), decltype(from)>(parts); });
         });
     }
-    // Between the addresses of shared memory and those of all.
+    // Conversion between the shared and the generic address space.
     if (name == "cvta" && has(parts, "shared") && has(parts, "to")) return RULE(a - uint64_t(thread.shared));
     if (name == "cvta" && has(parts, "shared")) return RULE(a + uint64_t(thread.shared));
     return type == "pred" ? of_predicates(name) : of_numbers(parts, type);

@@ -16,8 +16,8 @@ constexpr size_t WARP = 32;
 
 using Threads = std::vector<Thread>;
 
-// Until it ends or has to wait.
-void go_on(Thread &thread) {
+// Runs a thread until it ends or has to wait.
+void run_thread(Thread &thread) {
     while (thread.state == State::running) {
         const Instruction &instruction = thread.kernel->code[thread.next++];
         bool skipped = instruction.guard >= 0 && get<bool>(thread, instruction.guard) == instruction.guard_negated;
@@ -27,8 +27,8 @@ void go_on(Thread &thread) {
 
 const Instruction &last_of(const Thread &thread) { return thread.kernel->code[thread.next - 1]; }
 
-// Gives each thread of a warp the value of the one whose number differs in some bits. All of them that have not
-// ended wait for it.
+// A shuffle: gives each thread of a warp the value of the thread whose number differs in some bits. All threads that
+// have not ended wait for it.
 void exchange(Threads &threads, size_t first, size_t end) {
     std::vector<uint32_t> values(WARP);
     for (size_t at = first; at < end; at++) {
@@ -46,12 +46,12 @@ void exchange(Threads &threads, size_t first, size_t end) {
     }
 }
 
-// Until all its threads have ended or wait for the block.
+// Runs a warp until all its threads have ended or wait for the block.
 void run_warp(Threads &threads, size_t first, size_t end) {
     for (bool exchanged = true; exchanged;) {
         exchanged = false;
         for (size_t at = first; at < end; at++) {
-            go_on(threads[at]);
+            run_thread(threads[at]);
             exchanged |= threads[at].state == State::at_shuffle;
         }
         if (exchanged) exchange(threads, first, end);
@@ -82,7 +82,7 @@ void run(const Kernel *kernel, Dim grid, Dim block, unsigned shared_bytes, const
     Threads threads(count);
     for (unsigned number = 0; number < grid.x * grid.y * grid.z; number++) {
         const unsigned x = number % grid.x, y = number / grid.x % grid.y, z = number / grid.x / grid.y;
-        // What nobody has written is no number.
+        // Uninitialised memory is NaN.
         std::fill(shared.begin(), shared.end(), 0xFF);
         for (unsigned at = 0; at < count; at++) {
             Thread &thread = threads[at];

@@ -1,4 +1,4 @@
-// What a stream is asked for. It is done only when somebody waits for it: what was not waited for is not there.
+// The work of a stream. It is executed only when the stream is waited for, so that missing waits are detected.
 #pragma once
 
 #include <functional>

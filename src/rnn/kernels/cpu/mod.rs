@@ -1,10 +1,10 @@
-//! The CPU kernel: one graph node for a whole layer, both directions and all lengths, with its own
-//! backward pass. Single precision. The arithmetic is that of [`birnn_kernels`]; here it meets Candle.
+//! The CPU kernel: one graph node for a whole layer, both directions and all lengths, with its own backward pass.
+//! Single precision. The arithmetic is in [`birnn_kernels`]; this module connects it to Candle.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `op` | the graph nodes |
-//! | `memory` | what becomes of freed memory |
+//! | `memory` | what happens to freed memory |
 
 mod memory;
 mod op;
@@ -34,7 +34,7 @@ static KERNELS: LazyLock<Vec<CpuKernel>> = LazyLock::new(|| {
     sets.into_iter().map(CpuKernel).collect()
 });
 
-/// The kernel for each instruction set of this machine: the one in use first, then from the best on.
+/// The kernels for the instruction sets of this machine: the one in use first, then the others, best first.
 pub fn kernels() -> &'static [CpuKernel] {
     &KERNELS
 }
@@ -52,16 +52,16 @@ impl Kernel for CpuKernel {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
         let prepared = self.prepared_for(layer, sizes)?;
-        let [input, weights, start] = arguments(layer, &initial, prepared.as_deref())?;
-        let tracked = input.track_op() || weights.track_op() || start.track_op();
+        let [input, weights, initial_state] = arguments(layer, &initial, prepared.as_deref())?;
+        let tracked = input.track_op() || weights.track_op() || initial_state.track_op();
         let op = self.op(layer, sizes, tracked, prepared);
         let final_state = op::FinalState(op.shared.clone());
         let (output, state) = if tracked {
-            let output = input.apply_op3(&weights, &start, op)?;
+            let output = input.apply_op3(&weights, &initial_state, op)?;
             let state = output.apply_op1(final_state)?;
             (output, state)
         } else {
-            let output = input.apply_op3_no_bwd(&weights, &start, &op)?;
+            let output = input.apply_op3_no_bwd(&weights, &initial_state, &op)?;
             let state = output.apply_op1_no_bwd(&final_state)?;
             (output, state)
         };
@@ -73,8 +73,8 @@ impl Kernel for CpuKernel {
         let initial = layer.initial_or_zeros(&sizes)?;
         let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
         let op = self.op(layer, sizes, true, None);
-        let [input, weights, start] = &arguments;
-        let output = input.apply_op3_no_bwd(weights, start, &op)?;
+        let [input, weights, initial_state] = &arguments;
+        let output = input.apply_op3_no_bwd(weights, initial_state, &op)?;
         let state = output.apply_op1_no_bwd(&op::FinalState(op.shared.clone()))?;
         Ok(Box::new(CpuActivations {
             state: flat::state(&state, layer, sizes)?,
@@ -107,7 +107,7 @@ impl Kernel for CpuKernel {
 }
 
 impl CpuKernel {
-    /// What was prepared of the layer's weights, if they are constants.
+    /// The prepared form of the layer's weights, if they are constants.
     fn prepared_for(self, layer: &Layer, sizes: Sizes) -> Result<Option<Arc<PreparedLayer>>> {
         let tracked = |weights: &DirectionWeights| {
             let biases = weights.bias.as_ref();
@@ -130,7 +130,7 @@ impl CpuKernel {
             Some(prepared) => Ok(Some(prepared)),
             None => Err(Error::argument(
                 "prepared",
-                "made of other weights or by another kernel",
+                "made from other weights or by another kernel",
             )),
         }
     }
@@ -155,7 +155,7 @@ impl CpuKernel {
     }
 }
 
-/// Input, flat weights and flat initial state: what the node is a function of.
+/// Input, flat weights and flat initial state: the arguments of the graph node.
 fn arguments(
     layer: &Layer,
     initial: &State,
@@ -168,7 +168,7 @@ fn arguments(
     Ok([layer.input.contiguous()?, weights, flat::of_state(initial)?])
 }
 
-/// A layer that has run forward without a graph.
+/// A layer after a forward pass without a graph.
 struct CpuActivations {
     op: op::RecurrentOp,
     /// Input, weights and initial state.
@@ -215,8 +215,8 @@ struct PreparedLayer {
     kernel: &'static str,
     cell_type: CellType,
     sizes: Sizes,
-    /// As they are, flat; read only by a backward pass.
+    /// The original weights, flat; read only by the backward pass.
     flat: Tensor,
-    /// For the forward pass, by direction.
+    /// The packed weights of the forward pass, by direction.
     panels: Vec<ForwardWeights>,
 }

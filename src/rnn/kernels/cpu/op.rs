@@ -1,9 +1,9 @@
-//! The graph nodes: Candle's custom operations round the passes of a layer.
+//! The graph nodes: Candle's custom operations around the passes of a layer.
 //!
-//! A custom operation has one result. A layer has two, the output and the final state; so the
-//! second is a node of its own, whose argument is the output, and what passes between the two goes
-//! through memory that they share. The final state's backward pass comes before the output's, as
-//! its node depends on the output's.
+//! A custom operation has one result, but a layer has two: the output and the final state. So the
+//! final state is a node of its own whose argument is the output; the two nodes exchange data
+//! through shared memory. The final state's backward pass runs before the output's, as its node
+//! depends on the output's.
 
 use super::PreparedLayer;
 use crate::batch::packing::Packing;
@@ -20,8 +20,8 @@ use std::thread::{self, ThreadId};
 /// A recurrent layer: output [N, D*H] as a function of (input [N, I], flat weights, flat initial
 /// state).
 ///
-/// The weights are those of each direction in turn: `weight_ih`, `weight_hh`, `bias_ih`,
-/// `bias_hh`. The initial state is `h` [D, B, H], then for an LSTM `c`.
+/// The weights are those of each direction in turn: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
+/// The initial state is `h` [D, B, H], followed by `c` for an LSTM.
 #[derive(Debug)]
 pub(super) struct RecurrentOp {
     pub(super) cell_type: CellType,
@@ -30,18 +30,17 @@ pub(super) struct RecurrentOp {
     pub(super) instructions: InstructionSet,
     /// Whether a backward pass may follow.
     pub(super) tracked: bool,
-    /// The weights, if they have been rearranged before.
+    /// The packed weights, if they were prepared in advance.
     pub(super) prepared: Option<Arc<PreparedLayer>>,
     pub(super) shared: Arc<StateSlot>,
-    /// Per direction, what the forward pass kept.
+    /// The saved activations of each direction.
     pub(super) saved: OnceLock<Vec<Saved>>,
 }
 
-/// The final state and its gradient on their way between the two nodes, flat like the initial
-/// state.
+/// The final state and its gradient, passed between the two nodes; flat like the initial state.
 ///
-/// A graph's backward pass runs on one thread, so the gradient is kept by thread. One that failed
-/// half way leaves it there, and the next one over the same graph would take it up.
+/// A graph's backward pass runs on one thread, so the gradient is stored by thread. If a backward
+/// pass fails half way, its gradient stays here, and the next one over the same graph would use it.
 #[derive(Debug, Default)]
 pub(super) struct StateSlot {
     state: Mutex<Vec<f32>>,
@@ -67,14 +66,14 @@ impl RecurrentOp {
         &'a self,
         input: &'a [f32],
         parameters: &'a [f32],
-        start: &'a [f32],
+        initial: &'a [f32],
     ) -> Arguments<'a> {
         Arguments {
             layout: self.packing.layout(),
             sizes: self.sizes,
             input,
             parameters,
-            start,
+            start: initial,
         }
     }
 
@@ -115,16 +114,16 @@ impl RecurrentOp {
         ))
     }
 
-    /// Gradients of (input, weights, start); the input's only if it is wanted.
+    /// Gradients of (input, weights, initial state); that of the input only if requested.
     pub(super) fn gradients(
         &self,
-        [input, weights, start]: [&Tensor; 3],
+        [input, weights, initial]: [&Tensor; 3],
         output: &Tensor,
         d_output: &Tensor,
         input_wanted: bool,
     ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
         let d_output = d_output.contiguous()?;
-        let tensors = [input, weights, start, output, &d_output];
+        let tensors = [input, weights, initial, output, &d_output];
         let guards = tensors.map(|tensor| tensor.storage_and_layout());
         let mut slices = [[].as_slice(); 5];
         for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
@@ -133,8 +132,14 @@ impl RecurrentOp {
                 _ => bail!("recurrent layer: a tensor has left the CPU"),
             };
         }
-        let [input_data, weights_data, start_data, output, d_output_data] = slices;
-        let arguments = self.arguments(input_data, weights_data, start_data);
+        let [
+            input_data,
+            weights_data,
+            initial_data,
+            output,
+            d_output_data,
+        ] = slices;
+        let arguments = self.arguments(input_data, weights_data, initial_data);
         let gradients = self.backward(arguments, output, d_output_data, input_wanted)?;
         drop(guards);
         let device = d_output.device();
@@ -143,8 +148,8 @@ impl RecurrentOp {
             None => None,
         };
         let d_weights = Tensor::from_vec(gradients.parameters, weights.shape(), device)?;
-        let d_start = Tensor::from_vec(gradients.start, start.shape(), device)?;
-        Ok((d_input, d_weights, d_start))
+        let d_initial = Tensor::from_vec(gradients.start, initial.shape(), device)?;
+        Ok((d_input, d_weights, d_initial))
     }
 }
 
@@ -159,13 +164,13 @@ impl CustomOp3 for RecurrentOp {
         input_layout: &Layout,
         weights: &CpuStorage,
         weights_layout: &Layout,
-        start: &CpuStorage,
-        start_layout: &Layout,
+        initial: &CpuStorage,
+        initial_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let arguments = self.arguments(
             elements(input, input_layout)?,
             elements(weights, weights_layout)?,
-            elements(start, start_layout)?,
+            elements(initial, initial_layout)?,
         );
         let Computed {
             output,
@@ -188,17 +193,17 @@ impl CustomOp3 for RecurrentOp {
         &self,
         input: &Tensor,
         weights: &Tensor,
-        start: &Tensor,
+        initial: &Tensor,
         output: &Tensor,
         d_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let arguments = [input, weights, start];
-        let (d_input, d_weights, d_start) =
+        let arguments = [input, weights, initial];
+        let (d_input, d_weights, d_initial) =
             self.gradients(arguments, output, d_output, input.track_op())?;
         Ok((
             d_input,
             weights.track_op().then_some(d_weights),
-            start.track_op().then_some(d_start),
+            initial.track_op().then_some(d_initial),
         ))
     }
 }
@@ -218,8 +223,8 @@ impl CustomOp1 for FinalState {
         let gradient = d_state.flatten_all()?.to_vec1()?;
         let thread = thread::current().id();
         self.0.gradients().insert(thread, gradient);
-        // The gradient reaches the layer through the slot. Zeros, so that its node is visited even
-        // if nothing else depends on its output.
+        // The gradient reaches the layer through the slot. The zeros ensure that its node is
+        // visited even if nothing else depends on its output.
         Ok(Some(output.zeros_like()?))
     }
 }

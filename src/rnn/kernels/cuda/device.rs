@@ -1,4 +1,4 @@
-//! A GPU as the passes see it, with cuBLAS for products.
+//! A GPU as a backend of the passes, with cuBLAS for matrix products.
 
 use super::machine::{Backend, ColumnMajor, DeviceSlice, Gemm, Matrix, StepArgs};
 use crate::device::cuda::gpu::{Gpu, on};
@@ -12,7 +12,7 @@ impl Backend for Gpu {
     type Memory = CudaSlice<f32>;
 
     fn zeros(&self, len: usize) -> Result<CudaSlice<f32>> {
-        // There is no memory without numbers.
+        // Memory cannot be empty.
         self.device.alloc_zeros(len.max(1))
     }
 
@@ -30,7 +30,7 @@ impl Backend for Gpu {
     unsafe fn copy(&self, from: DeviceSlice, to: DeviceSlice) -> Result<()> {
         assert_eq!(from.len, to.len);
         let (bytes, stream) = (from.len * size_of::<f32>(), self.stream.cu_stream());
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let copied = unsafe { driver::memcpy_dtod_async(to.address, from.address, bytes, stream) };
         on("copying", copied)
     }
@@ -58,7 +58,7 @@ impl Backend for Gpu {
             beta,
         } = product.column_major();
         let alpha = 1f32;
-        // SAFETY: the check, and the caller's.
+        // SAFETY: checked above, and guaranteed by the caller.
         let computed = unsafe {
             cublas::gemm_ex(
                 *blas.handle(),
@@ -86,7 +86,7 @@ impl Backend for Gpu {
     }
 
     unsafe fn run(&self, function: &'static str, step: &StepArgs) -> Result<()> {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { Gpu::run(self, function, step) }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     use crate::rnn::kernels::CellType;
     use crate::rnn::kernels::cuda::machine::functions;
 
-    /// By NVIDIA's compiler, which needs no GPU.
+    /// With NVIDIA's compiler, which needs no GPU.
     #[test]
     fn every_step_compiles() {
         let text = compiled(StepArgs::SOURCE).unwrap();

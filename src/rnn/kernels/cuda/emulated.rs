@@ -1,4 +1,4 @@
-//! A machine without a GPU, and the tests of the passes on it.
+//! A backend without a GPU, and the tests of the passes on it.
 
 use super::machine::{Backend, DeviceSlice, Gemm, Matrix, StepArgs};
 use super::pass::{Arguments, Pass};
@@ -10,7 +10,7 @@ use crate::rnn::kernels::{CellType, DirectionWeights, Kernel, Layer, Sizes, Stat
 use candle_core::{Result, Tensor, Var};
 use std::sync::Arc;
 
-/// The host's memory, and the functions of `steps.cu` for its processor.
+/// Host memory, and the functions of `steps.cu` compiled for the CPU.
 struct Host(Emulated);
 
 impl Matrix {
@@ -45,7 +45,7 @@ impl Backend for Host {
     unsafe fn copy(&self, from: DeviceSlice, to: DeviceSlice) -> Result<()> {
         assert_eq!(from.len, to.len);
         let (from_start, to_start) = (from.address as *const f32, to.address as *mut f32);
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { std::ptr::copy_nonoverlapping(from_start, to_start, from.len) };
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Backend for Host {
         let product = product.column_major();
         for row in 0..product.m {
             for column in 0..product.n {
-                // SAFETY: the check, and the caller's.
+                // SAFETY: checked above, and guaranteed by the caller.
                 unsafe {
                     let out = product.out.element(row, column);
                     let mut sum = match product.beta {
@@ -74,7 +74,7 @@ impl Backend for Host {
     }
 
     unsafe fn run(&self, function: &'static str, step: &StepArgs) -> Result<()> {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.0.run(function, step) };
         Ok(())
     }
@@ -109,7 +109,7 @@ fn joined(parts: &[Tensor]) -> Tensor {
     Tensor::cat(&parts, 0).unwrap()
 }
 
-/// The tensors of directions, flat like the arguments of a pass.
+/// The tensors of all directions, flat like the arguments of a pass.
 fn parameters(weights: &[DirectionWeights]) -> Vec<Tensor> {
     let mut all = Vec::new();
     for direction in weights {
@@ -133,8 +133,8 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     }
 }
 
-/// Results and all gradients against the reference kernel: every cell_type, one direction and two, ragged and full
-/// batches, with biases and without, the final state used too.
+/// Results and all gradients compared with the reference kernel: every cell type, one direction and two, ragged and
+/// full batches, with and without biases, and with a gradient of the final state.
 #[test]
 fn the_passes_agree_with_the_reference() {
     let Some(functions) = Emulated::new::<StepArgs>() else {
@@ -210,18 +210,18 @@ fn check(machine: &Host, cell_type: CellType, sizes: Sizes, lengths: &[usize], n
         numbers(&joined(&parts(&initial))),
         numbers(&gradient),
     ];
-    let [input_part, weights_part, start, d_result] =
+    let [input_part, weights_part, initial_part, d_result] =
         memories.each_mut().map(|memory| machine.part(memory));
     let arguments = Arguments {
         input: input_part,
         weights: weights_part,
-        start,
+        start: initial_part,
     };
-    // SAFETY: the memories live until the end of the test.
+    // SAFETY: the buffers live until the end of the test.
     let (mut result, mut saved) = unsafe { pass.forward(arguments) }.unwrap();
     assert_close(name, &result, &numbers(&expected));
     let results = (machine.part(&mut result), d_result);
-    // The second time everything is as it was.
+    // The second backward pass finds the saved activations unchanged.
     for input_wanted in [false, true] {
         // SAFETY: as above.
         let found = unsafe { pass.backward(arguments, &mut saved, results, input_wanted) }.unwrap();
@@ -235,7 +235,7 @@ fn check(machine: &Host, cell_type: CellType, sizes: Sizes, lengths: &[usize], n
         }
         let all = of(&parameters(&weights));
         assert_close(&format!("{name}: weights"), &found.weights, &all);
-        let start = of(&parts(&initial));
-        assert_close(&format!("{name}: start"), &found.start, &start);
+        let d_initial = of(&parts(&initial));
+        assert_close(&format!("{name}: initial state"), &found.start, &d_initial);
     }
 }

@@ -1,56 +1,55 @@
-//! What the passes of a layer need of a device: memory, products, and the steps of `steps.cu`.
+//! What the passes of a layer need from a device: memory, matrix products, and the step kernels of `steps.cu`.
 
 use crate::device::cuda::{Fields, KernelArgs, KernelParam, Source, fields};
 use crate::rnn::kernels::CellType;
 use candle_core::Result;
 
-/// A device as the passes see it. All that is asked of it happens in the order in which it is asked.
+/// A device as the passes see it. All requests are executed in the order in which they are made.
 pub(super) trait Backend {
-    /// Memory for numbers, freed with its owner.
+    /// An allocation of numbers, freed with its owner.
     type Memory;
 
-    /// Zeros.
+    /// Allocates zeros.
     fn zeros(&self, len: usize) -> Result<Self::Memory>;
 
-    /// Numbers from the host.
+    /// Uploads numbers from the host.
     fn upload(&self, values: &[f32]) -> Result<Self::Memory>;
 
-    /// All of a memory.
+    /// The whole of an allocation.
     fn part(&self, memory: &mut Self::Memory) -> DeviceSlice;
 
     /// Copies numbers.
     ///
     /// # Safety
-    /// Both parts are of memories of this machine that exist, they do not overlap, and nobody else writes to
-    /// them.
+    /// Both slices are of live allocations of this device, they do not overlap, and nobody else writes to them.
     unsafe fn copy(&self, from: DeviceSlice, to: DeviceSlice) -> Result<()>;
 
-    /// Computes a product.
+    /// Computes a matrix product.
     ///
     /// # Safety
-    /// Its matrices are of memories of this machine that exist, the result overlaps with no other, and nobody
-    /// else writes to them.
+    /// Its matrices are in live allocations of this device, the result overlaps with no other, and nobody else writes
+    /// to them.
     unsafe fn product(&self, product: &Gemm) -> Result<()>;
 
-    /// Runs a function of `steps.cu` for all live rows of a step.
+    /// Runs a function of `steps.cu` for all active rows of a step.
     ///
     /// # Safety
-    /// The addresses that the function uses lead to matrices of the shapes that `steps.cu` names, of memories
-    /// of this machine that exist; nobody else writes to them.
+    /// The addresses that the function uses point to matrices of the shapes given in `steps.cu`, in live allocations of
+    /// this device; nobody else writes to them.
     unsafe fn run(&self, function: &'static str, step: &StepArgs) -> Result<()>;
 }
 
-/// DeviceSlice of a machine's memory.
+/// A slice of device memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeviceSlice {
-    /// Of its first number, in bytes.
+    /// The address of its first number, in bytes.
     pub(super) address: u64,
-    /// Numbers.
+    /// Length in numbers.
     pub(super) len: usize,
 }
 
 impl DeviceSlice {
-    /// What follows after `count` numbers.
+    /// The rest after `count` numbers.
     pub(super) fn after(self, count: usize) -> Self {
         assert!(count <= self.len, "a part of {} numbers", self.len);
         Self {
@@ -59,7 +58,7 @@ impl DeviceSlice {
         }
     }
 
-    /// Where the next part would begin.
+    /// The end address, where the next slice would begin.
     #[cfg(feature = "cudnn")]
     pub(super) fn end(self) -> u64 {
         self.address + 4 * self.len as u64
@@ -90,7 +89,7 @@ impl Matrix {
         }
     }
 
-    /// The transpose of what is stored.
+    /// The transpose of the stored matrix.
     pub(super) fn columns(part: DeviceSlice, stride: usize) -> Self {
         Self {
             transposed: true,
@@ -107,7 +106,7 @@ impl Matrix {
     }
 }
 
-/// `out [rows, columns] = left [rows, k] * right [k, columns]`, added to what is there if `add`.
+/// `out [rows, columns] = left [rows, k] * right [k, columns]`, added to the existing values if `add`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gemm {
     pub(super) rows: usize,
@@ -115,13 +114,13 @@ pub(super) struct Gemm {
     pub(super) k: usize,
     pub(super) left: Matrix,
     pub(super) right: Matrix,
-    /// Not transposed.
+    /// Must not be transposed.
     pub(super) out: Matrix,
     pub(super) add: bool,
 }
 
 impl Gemm {
-    /// That all elements lie within their memories.
+    /// Asserts that all elements lie within their slices.
     pub(super) fn check(&self) {
         assert!(self.left.holds(self.rows, self.k));
         assert!(self.right.holds(self.k, self.columns));
@@ -129,8 +128,8 @@ impl Gemm {
     }
 }
 
-/// A product as BLAS computes it, which has its matrices column by column: `out [m, n] = first [m, k] *
-/// second [k, n]`, each stored as it is or, where `transposed`, as its transpose.
+/// A product as BLAS computes it, with matrices in column-major order: `out [m, n] = first [m, k] * second [k, n]`,
+/// each stored as it is or, if `transposed`, as its transpose.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ColumnMajor {
     pub(super) m: usize,
@@ -139,13 +138,13 @@ pub(super) struct ColumnMajor {
     pub(super) first: Matrix,
     pub(super) second: Matrix,
     pub(super) out: Matrix,
-    /// What the result is multiplied by before the product is added to it.
+    /// The factor of the existing result, to which the product is added.
     pub(super) beta: f32,
 }
 
 impl Gemm {
-    /// What is row-major here is the transpose there, and the transpose of a product is the product of the
-    /// transposes in the other order.
+    /// A row-major matrix is the transpose of a column-major one, and the transpose of a product is the product of the
+    /// transposes in reverse order.
     pub(super) fn column_major(&self) -> ColumnMajor {
         ColumnMajor {
             m: self.columns,
@@ -203,7 +202,7 @@ impl KernelArgs for StepArgs {
     }
 }
 
-/// The functions of `steps.cu` for a cell_type, forward and backward.
+/// The functions of `steps.cu` for a cell type, forward and backward.
 pub(super) fn functions(cell_type: CellType) -> [&'static str; 2] {
     match cell_type {
         CellType::RnnTanh => ["rnn_tanh_forward", "rnn_tanh_backward"],

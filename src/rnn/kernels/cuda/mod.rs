@@ -3,25 +3,27 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `machine` | what the passes need of a device |
-//! | `pass` | the passes of a layer, of products and the functions of `steps.cu` |
-//! | `steps.cu` | what a step does beside its product; compiled at run time |
-//! | `device` | a GPU as such a device: cuBLAS for the products |
-//! | `cudnn` | or the whole layer by cuDNN, with the feature of that name |
-//! | `op` | the graph node, and a layer that is recorded without one |
+//! | `machine` | what the passes need from a device |
+//! | `pass` | the passes of a layer, from matrix products and the functions of `steps.cu` |
+//! | `gradients` | the products of the backward pass |
+//! | `steps.cu` | the element-wise part of a step; compiled at run time |
+//! | `device` | a GPU as such a device, with cuBLAS for the products |
+//! | `cudnn` | the whole layer by cuDNN, with the feature `cudnn` |
+//! | `op` | the graph node, and training without a graph |
 //!
-//! The passes know of a device only what `machine` says, so that they are tested on any machine: with memory of
-//! the host, plain loops for the products, and `steps.cu` compiled for the processor.
+//! The passes access a device only through `machine`, so that they can be tested without a GPU: with host memory,
+//! plain loops for the products, and `steps.cu` compiled for the CPU.
 
 #![allow(
     unsafe_code,
-    reason = "a device's memory is known by its addresses only"
+    reason = "device memory is accessed through raw addresses"
 )]
 
 #[cfg(feature = "cudnn")]
 mod cudnn;
 #[cfg(feature = "cuda")]
 mod device;
+mod gradients;
 mod machine;
 #[cfg(feature = "cuda")]
 mod op;

@@ -1,4 +1,4 @@
-//! The graph node: Candle's custom operation round the passes of a layer.
+//! The graph node: Candle's custom operation around the passes of a layer.
 
 use super::machine::DeviceSlice;
 use super::pass::{self, Arguments, Gradients, Pass};
@@ -14,15 +14,15 @@ use candle_core::{
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A way to run a layer on a GPU.
+/// An implementation of a layer on a GPU.
 pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// What the backward pass needs.
+    /// The saved activations for the backward pass.
     type Saved: Send + Sync;
 
-    /// A short name for people.
+    /// A short display name.
     const NAME: &'static str;
 
-    /// The result, see [`pass`], and what is kept for the backward pass.
+    /// The result, see [`pass`], and the saved activations for the backward pass.
     ///
     /// # Safety
     /// As [`Pass::forward`].
@@ -32,7 +32,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
         training: bool,
     ) -> Result<(CudaSlice<f32>, Self::Saved)>;
 
-    /// The gradients, see there.
+    /// The gradients, see [`pass`].
     ///
     /// # Safety
     /// As [`Pass::backward`].
@@ -59,7 +59,7 @@ impl Engine for Blas {
         arguments: Arguments,
         _training: bool,
     ) -> Result<(CudaSlice<f32>, Self::Saved)> {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { pass.forward(arguments) }
     }
 
@@ -70,7 +70,7 @@ impl Engine for Blas {
         results: (DeviceSlice, DeviceSlice),
         input_wanted: bool,
     ) -> Result<Gradients<CudaSlice<f32>>> {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { pass.backward(arguments, saved, results, input_wanted) }
     }
 }
@@ -92,8 +92,8 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         let sizes = layer.sizes()?;
         let initial = layer.initial_or_zeros(&sizes)?;
         let input = layer.input.contiguous()?;
-        let (weights, start) = (flat::of_weights(layer.weights)?, flat::of_state(&initial)?);
-        let tracked = input.track_op() || weights.track_op() || start.track_op();
+        let (weights, initial) = (flat::of_weights(layer.weights)?, flat::of_state(&initial)?);
+        let tracked = input.track_op() || weights.track_op() || initial.track_op();
         let op = LayerOp::<E> {
             cell_type: layer.cell_type,
             packing: layer.packing.clone(),
@@ -102,8 +102,8 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             saved: Mutex::new(None),
         };
         let result = match tracked {
-            true => input.apply_op3(&weights, &start, op)?,
-            false => input.apply_op3_no_bwd(&weights, &start, &op)?,
+            true => input.apply_op3(&weights, &initial, op)?,
+            false => input.apply_op3_no_bwd(&weights, &initial, &op)?,
         };
         flat::result(&result, layer, sizes)
     }
@@ -113,7 +113,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
         let initial = layer.initial_or_zeros(&sizes)?;
         let input = layer.input.contiguous()?.detach();
         let weights = flat::of_weights(layer.weights)?.detach();
-        let start = flat::of_state(&initial)?.detach();
+        let initial = flat::of_state(&initial)?.detach();
         let op = LayerOp::<E> {
             cell_type: layer.cell_type,
             packing: layer.packing.clone(),
@@ -121,11 +121,11 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             tracked: true,
             saved: Mutex::new(None),
         };
-        let result = input.apply_op3_no_bwd(&weights, &start, &op)?;
+        let result = input.apply_op3_no_bwd(&weights, &initial, &op)?;
         let (output, state) = flat::result(&result, layer, sizes)?;
         Ok(Box::new(CudaActivations {
             op,
-            arguments: [input, weights, start],
+            arguments: [input, weights, initial],
             result,
             output,
             state,
@@ -144,11 +144,11 @@ struct LayerOp<E: Engine> {
 }
 
 impl<E: Engine> LayerOp<E> {
-    /// The gradients of (input, flat weights, flat initial state), from that of the result, or of its output alone
-    /// where the final state is not used. That of the input is there only if it was wanted.
+    /// The gradients of (input, flat weights, flat initial state), from that of the result, or of its output alone if
+    /// the final state is not used. That of the input is present only if requested.
     fn gradients(
         &self,
-        [input, weights, start]: [&Tensor; 3],
+        [input, weights, initial]: [&Tensor; 3],
         result: &Tensor,
         d_result: &Tensor,
         input_wanted: bool,
@@ -158,7 +158,7 @@ impl<E: Engine> LayerOp<E> {
             bail!("recurrent layer: a tensor has left the GPU");
         };
         let gpu = Gpu::new(device);
-        let tensors = [input, weights, start, result, &d_result];
+        let tensors = [input, weights, initial, result, &d_result];
         let guards = tensors.map(|tensor| tensor.storage_and_layout());
         let mut parts = [DeviceSlice { address: 0, len: 0 }; 5];
         for (part, (storage, layout)) in parts.iter_mut().zip(&guards) {
@@ -167,7 +167,7 @@ impl<E: Engine> LayerOp<E> {
                 _ => bail!("recurrent layer: a tensor has left the GPU"),
             };
         }
-        let [input_part, weights_part, start_part, result, d_result] = parts;
+        let [input_part, weights_part, initial_part, result, d_result] = parts;
         let pass = self.pass(&gpu);
         if ![pass.output_len(), result.len].contains(&d_result.len) {
             bail!("recurrent layer: a gradient of {} numbers", d_result.len);
@@ -175,21 +175,21 @@ impl<E: Engine> LayerOp<E> {
         let arguments = Arguments {
             input: input_part,
             weights: weights_part,
-            start: start_part,
+            start: initial_part,
         };
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(saved) = &mut *saved else {
             bail!("recurrent layer: backward without a tracked forward pass");
         };
         let results = (result, d_result);
-        // SAFETY: the guards keep the tensors until the work has been asked of the stream.
+        // SAFETY: the guards keep the tensors alive until the work has been queued on the stream.
         let gradients = unsafe { E::backward(&pass, arguments, saved, results, input_wanted)? };
         drop(guards);
         let tensor = |slice, like: &Tensor| gpu.tensor_of(slice, like.shape());
         Ok(Gradients {
             input: gradients.input.map(|slice| tensor(slice, input)),
             weights: tensor(gradients.weights, weights),
-            start: tensor(gradients.start, start),
+            start: tensor(gradients.start, initial),
         })
     }
 
@@ -203,7 +203,7 @@ impl<E: Engine> LayerOp<E> {
     }
 }
 
-/// Where the numbers of a contiguous tensor are, which lives as long as the operation.
+/// The memory of a contiguous tensor, which must outlive the operation.
 fn part_of(gpu: &Gpu, storage: &CudaStorage, layout: &Layout) -> Result<DeviceSlice> {
     let (address, len) = gpu.numbers(storage, layout)?;
     Ok(DeviceSlice { address, len })
@@ -220,10 +220,10 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
         _input_layout: &Layout,
         _weights: &CpuStorage,
         _weights_layout: &Layout,
-        _start: &CpuStorage,
-        _start_layout: &Layout,
+        _initial: &CpuStorage,
+        _initial_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("the CUDA kernel was given tensors of the host")
+        bail!("the CUDA kernel was called with tensors on the CPU")
     }
 
     fn cuda_fwd(
@@ -232,16 +232,16 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
         input_layout: &Layout,
         weights: &CudaStorage,
         weights_layout: &Layout,
-        start: &CudaStorage,
-        start_layout: &Layout,
+        initial: &CudaStorage,
+        initial_layout: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
         let gpu = Gpu::new(&input.device);
         let arguments = Arguments {
             input: part_of(&gpu, input, input_layout)?,
             weights: part_of(&gpu, weights, weights_layout)?,
-            start: part_of(&gpu, start, start_layout)?,
+            start: part_of(&gpu, initial, initial_layout)?,
         };
-        // SAFETY: the arguments are borrowed until the work has been asked of the stream, and freed on it.
+        // SAFETY: the arguments are borrowed until the work has been queued on the stream, and freed on that stream.
         let (result, saved) = unsafe { E::forward(&self.pass(&gpu), arguments, self.tracked)? };
         if self.tracked {
             *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
@@ -254,26 +254,30 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
         &self,
         input: &Tensor,
         weights: &Tensor,
-        start: &Tensor,
+        initial: &Tensor,
         result: &Tensor,
         d_result: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradients =
-            self.gradients([input, weights, start], result, d_result, input.track_op())?;
+        let gradients = self.gradients(
+            [input, weights, initial],
+            result,
+            d_result,
+            input.track_op(),
+        )?;
         let Gradients {
             input: d_input,
             weights: d_weights,
-            start: d_start,
+            start: d_initial,
         } = gradients;
         Ok((
             d_input,
             weights.track_op().then_some(d_weights),
-            start.track_op().then_some(d_start),
+            initial.track_op().then_some(d_initial),
         ))
     }
 }
 
-/// A layer that has run forward without a graph.
+/// A layer after a forward pass without a graph.
 struct CudaActivations<E: Engine> {
     op: LayerOp<E>,
     /// Input, flat weights, flat initial state.

@@ -49,10 +49,10 @@ pub(super) struct Gradients<T> {
 
 /// The parameters of a direction, or their gradients.
 #[derive(Debug, Clone, Copy)]
-struct Weights {
-    input: DeviceSlice,
-    hidden: DeviceSlice,
-    bias: Option<(DeviceSlice, DeviceSlice)>,
+pub(super) struct Weights {
+    pub(super) input: DeviceSlice,
+    pub(super) hidden: DeviceSlice,
+    pub(super) bias: Option<(DeviceSlice, DeviceSlice)>,
 }
 
 impl<M: Backend> Pass<'_, M> {
@@ -80,8 +80,7 @@ impl<M: Backend> Pass<'_, M> {
                     false => 0,
                 })?,
             };
-            // A GRU's sums over the state are apart from those over the input.
-            let apart = self.cell_type == CellType::Gru;
+            let apart = self.apart();
             let mut state_preactivations = self.machine.zeros(match apart {
                 true => self.packing.batch() * self.width(),
                 false => 0,
@@ -149,19 +148,11 @@ impl<M: Backend> Pass<'_, M> {
         input_wanted: bool,
     ) -> Result<Gradients<M::Memory>> {
         self.check(arguments);
-        let Sizes { hidden, input, .. } = self.sizes;
+        let hidden = self.sizes.hidden;
         let len = self.output_len() + arguments.start.len;
         assert!(result.len == len && [self.output_len(), len].contains(&d_result.len));
-        let (rows, width) = (self.rows(), self.width());
-        let mut gradients = Gradients {
-            input: match input_wanted {
-                true => Some(self.machine.zeros(rows * input)?),
-                false => None,
-            },
-            weights: self.machine.zeros(arguments.weights.len)?,
-            start: self.machine.zeros(arguments.start.len)?,
-        };
-        let mut ones = self.machine.upload(&vec![1.0; rows])?;
+        let mut gradients = self.zero_gradients(arguments, input_wanted)?;
+        let mut ones = self.machine.upload(&vec![1.0; self.rows()])?;
         let ones = self.machine.part(&mut ones);
         let d_start = self.machine.part(&mut gradients.start);
         if d_result.len == len {
@@ -175,17 +166,8 @@ impl<M: Backend> Pass<'_, M> {
             let weights = self.weights(arguments.weights, direction);
             let d_weights = self.machine.part(&mut gradients.weights);
             let d_weights = self.weights(d_weights, direction);
-            let apart = self.cell_type == CellType::Gru;
-            let mut d_input_preactivations = self.machine.zeros(rows * width)?;
-            let mut d_state_preactivations =
-                self.machine.zeros(if apart { rows * width } else { 0 })?;
-            let mut h_previous = self.machine.zeros(rows * hidden)?;
-            let d_input_preactivations = self.machine.part(&mut d_input_preactivations);
-            let d_state_preactivations = match apart {
-                true => self.machine.part(&mut d_state_preactivations),
-                false => d_input_preactivations,
-            };
-            let h_previous = self.machine.part(&mut h_previous);
+            let mut workspace = self.workspace()?;
+            let work = self.parts_of(&mut workspace);
             let [dh, dc] = self.states(d_start, direction);
             let [h_start, c_start] = self.states(arguments.start, direction);
             let base = StepArgs {
@@ -195,27 +177,16 @@ impl<M: Backend> Pass<'_, M> {
                 d_output: d_result.after(direction * hidden).address,
                 dh: dh.address,
                 dc: dc.address,
-                d_input_preactivations: d_input_preactivations.address,
-                d_state_preactivations: d_state_preactivations.address,
-                h_previous: h_previous.address,
+                d_input_preactivations: work.d_input_preactivations.address,
+                d_state_preactivations: work.d_state_preactivations.address,
+                h_previous: work.h_previous.address,
                 h_start: h_start.address,
                 c_start: c_start.address,
                 ..self.step_of(weights)
             };
             for number in self.steps(direction == 0) {
                 let step = self.at(base, number, self.beside(number, direction == 0));
-                let of_state = Gemm {
-                    rows: step.live as usize,
-                    columns: hidden,
-                    k: width,
-                    left: Matrix::rows(
-                        d_state_preactivations.after(step.row as usize * width),
-                        width,
-                    ),
-                    right: Matrix::rows(weights.hidden, hidden),
-                    out: Matrix::rows(dh, hidden),
-                    add: apart,
-                };
+                let of_state = self.d_state_product(&step, work, weights, dh);
                 // SAFETY: arguments and results by the caller, the others were made here, with a row for every
                 // packed row, or for every one of the batch, as `steps.cu` wants them.
                 unsafe {
@@ -223,39 +194,10 @@ impl<M: Backend> Pass<'_, M> {
                     self.machine.product(&of_state)?;
                 }
             }
-            // `d_sums^T values`, into `out` [G*H, columns].
-            let of_weights = |d_sums, values, columns, out| Gemm {
-                rows: width,
-                columns,
-                k: rows,
-                left: Matrix::columns(d_sums, width),
-                right: Matrix::rows(values, columns),
-                out: Matrix::rows(out, columns),
-                add: false,
-            };
-            let mut products = vec![
-                of_weights(
-                    d_input_preactivations,
-                    arguments.input,
-                    input,
-                    d_weights.input,
-                ),
-                of_weights(d_state_preactivations, h_previous, hidden, d_weights.hidden),
-            ];
-            if let Some((d_bias_ih, d_bias_hh)) = d_weights.bias {
-                products.push(of_weights(d_input_preactivations, ones, 1, d_bias_ih));
-                products.push(of_weights(d_state_preactivations, ones, 1, d_bias_hh));
-            }
+            let mut products = self.d_weights_products(work, arguments.input, ones, d_weights);
             if let Some(d_input) = &mut gradients.input {
-                products.push(Gemm {
-                    rows,
-                    columns: input,
-                    k: width,
-                    left: Matrix::rows(d_input_preactivations, width),
-                    right: Matrix::rows(weights.input, input),
-                    out: Matrix::rows(self.machine.part(d_input), input),
-                    add: direction > 0,
-                });
+                let d_input = self.machine.part(d_input);
+                products.push(self.d_input_product(work, weights, d_input, direction > 0));
             }
             for product in &products {
                 // SAFETY: as above.
@@ -263,6 +205,27 @@ impl<M: Backend> Pass<'_, M> {
             }
         }
         Ok(gradients)
+    }
+
+    /// Gradients of the arguments' sizes, all zeros.
+    fn zero_gradients(
+        &self,
+        arguments: Arguments,
+        input_wanted: bool,
+    ) -> Result<Gradients<M::Memory>> {
+        Ok(Gradients {
+            input: match input_wanted {
+                true => Some(self.machine.zeros(self.rows() * self.sizes.input)?),
+                false => None,
+            },
+            weights: self.machine.zeros(arguments.weights.len)?,
+            start: self.machine.zeros(arguments.start.len)?,
+        })
+    }
+
+    /// Whether the sums over the state are apart from those over the input: a GRU's.
+    pub(super) fn apart(&self) -> bool {
+        self.cell_type == CellType::Gru
     }
 
     fn check(&self, arguments: Arguments) {
@@ -275,12 +238,12 @@ impl<M: Backend> Pass<'_, M> {
     }
 
     /// Packed rows, N.
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.packing.rows()
     }
 
     /// Rows of the weights, G*H.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.cell_type.gates() * self.sizes.hidden
     }
 

@@ -11,7 +11,7 @@ use super::{Kernel, Layer, LayerGradients, SavedActivations, State, check, flat}
 use crate::error::Result;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Storage, Tensor, bail};
-use pass::{Pass, Ran};
+use pass::{Pass, SavedPass};
 
 /// The kernel of tensor operations; see the module's documentation.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +36,10 @@ impl Kernel for TensorKernel {
             packing: layer.packing.clone(),
             sizes,
         };
-        let ran = pass.forward([&input, &weights, &start].map(Tensor::detach))?;
+        let saved = pass.forward([&input, &weights, &start].map(Tensor::detach))?;
         let result = match input.track_op() || weights.track_op() || start.track_op() {
-            true => input.apply_op3(&weights, &start, Node { pass, ran })?,
-            false => ran.result,
+            true => input.apply_op3(&weights, &start, Node { pass, saved })?,
+            false => saved.result,
         };
         flat::result(&result, layer, sizes)
     }
@@ -57,11 +57,11 @@ impl Kernel for TensorKernel {
             packing: layer.packing.clone(),
             sizes,
         };
-        let ran = pass.forward(arguments.clone())?;
-        let (output, state) = flat::result(&ran.result, layer, sizes)?;
+        let saved = pass.forward(arguments.clone())?;
+        let (output, state) = flat::result(&saved.result, layer, sizes)?;
         Ok(Box::new(TensorActivations {
             pass,
-            ran,
+            saved,
             arguments,
             output,
             state,
@@ -72,7 +72,7 @@ impl Kernel for TensorKernel {
 /// A layer that has run forward without a graph.
 struct TensorActivations {
     pass: Pass,
-    ran: Ran,
+    saved: SavedPass,
     /// Input, weights and initial state.
     arguments: [Tensor; 3],
     output: Tensor,
@@ -91,16 +91,16 @@ impl SavedActivations for TensorActivations {
     fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
         check("d_output", d_output, self.output.dims())?;
         // None of the final state.
-        let rest = self.ran.result.elem_count() - d_output.elem_count();
+        let rest = self.saved.result.elem_count() - d_output.elem_count();
         let none = Tensor::zeros(rest, d_output.dtype(), d_output.device())?;
         let d_result = Tensor::cat(&[&d_output.flatten_all()?, &none], 0)?;
         let Self {
             pass,
-            ran,
+            saved,
             arguments,
             ..
         } = *self;
-        let [d_input, d_weights, _] = pass.backward(arguments, &ran, &d_result)?;
+        let [d_input, d_weights, _] = pass.backward(arguments, &saved, &d_result)?;
         Ok(LayerGradients {
             input: input_wanted.then_some(d_input),
             weights: flat::weights(&d_weights, pass.cell_type, pass.sizes)?,
@@ -113,13 +113,13 @@ impl SavedActivations for TensorActivations {
 struct Node {
     pass: Pass,
     /// The result has been computed before the node is made.
-    ran: Ran,
+    saved: SavedPass,
 }
 
 impl Node {
     /// Of the result.
     fn shape(&self) -> Shape {
-        self.ran.result.shape().clone()
+        self.saved.result.shape().clone()
     }
 }
 
@@ -137,7 +137,7 @@ impl CustomOp3 for Node {
         _start: &CpuStorage,
         _start_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.ran.result.storage_and_layout();
+        let (storage, layout) = self.saved.result.storage_and_layout();
         match &*storage {
             Storage::Cpu(storage) => Ok((storage.try_clone(layout)?, self.shape())),
             _ => bail!("recurrent layer: a tensor has left the CPU"),
@@ -154,7 +154,7 @@ impl CustomOp3 for Node {
         _start: &candle_core::CudaStorage,
         _start_layout: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        let (storage, layout) = self.ran.result.storage_and_layout();
+        let (storage, layout) = self.saved.result.storage_and_layout();
         match &*storage {
             Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, self.shape())),
             _ => bail!("recurrent layer: a tensor has left the GPU"),
@@ -171,7 +171,7 @@ impl CustomOp3 for Node {
         _start: &candle_core::MetalStorage,
         _start_layout: &Layout,
     ) -> candle_core::Result<(candle_core::MetalStorage, Shape)> {
-        let (storage, layout) = self.ran.result.storage_and_layout();
+        let (storage, layout) = self.saved.result.storage_and_layout();
         match &*storage {
             Storage::Metal(storage) => Ok((storage.try_clone(layout)?, self.shape())),
             _ => bail!("recurrent layer: a tensor has left the GPU"),
@@ -188,7 +188,7 @@ impl CustomOp3 for Node {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let arguments = [input, weights, start].map(Tensor::detach);
         let d_result = d_result.detach();
-        let found = self.pass.backward(arguments, &self.ran, &d_result);
+        let found = self.pass.backward(arguments, &self.saved, &d_result);
         let [d_input, d_weights, d_start] = found.map_err(candle_core::Error::wrap)?;
         Ok((
             input.track_op().then_some(d_input),

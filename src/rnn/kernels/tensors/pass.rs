@@ -2,19 +2,19 @@
 
 use crate::batch::packing::Packing;
 use crate::error::Result;
+use crate::rnn::kernels::equations::{GruStep, LstmStep, PreActivations};
 use crate::rnn::kernels::{CellType, DirectionWeights, Sizes, flat};
 use candle_core::Tensor;
-use candle_nn::ops::sigmoid;
 use std::sync::Arc;
 
 /// A forward pass that has run.
-pub(super) struct Ran {
+pub(super) struct SavedPass {
     pub(super) result: Tensor,
     /// By direction, then in the order of the steps that it takes.
     steps: Vec<Vec<Step>>,
 }
 
-/// What the backward pass needs of a step, the rows that are live in it.
+/// What the backward pass needs of a step, for the rows that are active in it.
 struct Step {
     number: usize,
     /// How many of them come from the step before; the others begin here.
@@ -64,7 +64,7 @@ pub(super) struct Pass {
 
 impl Pass {
     /// The result, from (input, weights, start) without a graph.
-    pub(super) fn forward(&self, [input, weights, start]: [Tensor; 3]) -> Result<Ran> {
+    pub(super) fn forward(&self, [input, weights, start]: [Tensor; 3]) -> Result<SavedPass> {
         let (mut outputs, mut ends, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let weights = flat::weights(&weights, self.cell_type, self.sizes)?;
         for (direction, weights) in weights.iter().enumerate() {
@@ -94,7 +94,7 @@ impl Pass {
         }
         let mut parts = vec![Tensor::cat(&outputs, 1)?.flatten_all()?];
         parts.extend(flat_cells(&ends)?);
-        Ok(Ran {
+        Ok(SavedPass {
             result: Tensor::cat(&parts, 0)?,
             steps,
         })
@@ -112,7 +112,7 @@ impl Pass {
         if let Some((bias, _)) = &weights.bias {
             of_input = of_input.broadcast_add(bias)?;
         }
-        let to_sums = weights.hidden.t()?;
+        let weight_hh = weights.hidden.t()?;
         let mut steps: Vec<Step> = Vec::with_capacity(self.packing.steps());
         for number in self.order(direction) {
             let live = self.packing.batch_size_at(number);
@@ -126,12 +126,15 @@ impl Pass {
                 parts.push(start.rows(carried, live - carried)?);
             }
             let before = Cells::joined(&parts)?;
-            let mut of_state = before.h.matmul(&to_sums)?;
+            let mut of_state = before.h.matmul(&weight_hh)?;
             if let Some((_, bias)) = &weights.bias {
                 of_state = of_state.broadcast_add(bias)?;
             }
-            let of_input = of_input.narrow(0, self.packing.offset(number), live)?;
-            let (after, gates) = self.step(&of_input, &of_state, &before)?;
+            let pre = PreActivations {
+                input: of_input.narrow(0, self.packing.offset(number), live)?,
+                hidden: of_state,
+            };
+            let (after, gates) = self.step(&pre, &before)?;
             steps.push(Step {
                 number,
                 carried,
@@ -143,38 +146,25 @@ impl Pass {
         Ok(steps)
     }
 
-    /// A step from its sums over input and state, [rows, G*H]: the next state, and the gates; see
-    /// [`equations`](super::equations).
-    fn step(
-        &self,
-        of_input: &Tensor,
-        of_state: &Tensor,
-        before: &Cells,
-    ) -> Result<(Cells, Vec<Tensor>)> {
-        let gates = self.cell_type.gates();
-        let (x, s) = (of_input.chunk(gates, 1)?, of_state.chunk(gates, 1)?);
-        let sum = |gate: usize| &x[gate] + &s[gate];
+    /// A step from its pre-activations, [rows, G*H] each: the next state, and the gates.
+    fn step(&self, pre: &PreActivations, before: &Cells) -> Result<(Cells, Vec<Tensor>)> {
         match (self.cell_type, &before.c) {
             (CellType::Lstm, Some(c)) => {
-                let (i, f) = (sigmoid(&sum(0)?)?, sigmoid(&sum(1)?)?);
-                let (g, o) = (sum(2)?.tanh()?, sigmoid(&sum(3)?)?);
-                let c = ((&f * c)? + (&i * &g)?)?;
-                let h = (&o * c.tanh()?)?;
+                let LstmStep { i, f, g, o, c, h } = pre.lstm(c)?;
                 Ok((Cells { h, c: Some(c) }, vec![i, f, g, o]))
             }
             (CellType::Gru, _) => {
-                let (r, z) = (sigmoid(&sum(0)?)?, sigmoid(&sum(1)?)?);
-                let m = s[2].contiguous()?;
-                let n = (&x[2] + (&r * &m)?)?.tanh()?;
-                let h = (&n + (&z * (&before.h - &n)?)?)?;
-                Ok((Cells { h, c: None }, vec![r, z, n, m]))
+                let GruStep {
+                    r,
+                    z,
+                    n,
+                    hidden_n,
+                    h,
+                } = pre.gru(&before.h)?;
+                Ok((Cells { h, c: None }, vec![r, z, n, hidden_n]))
             }
             (cell_type, _) => {
-                let sum = sum(0)?;
-                let h = match cell_type {
-                    CellType::RnnRelu => sum.relu()?,
-                    _ => sum.tanh()?,
-                };
+                let h = pre.rnn(cell_type == CellType::RnnRelu)?;
                 Ok((Cells { h, c: None }, Vec::new()))
             }
         }
@@ -184,7 +174,7 @@ impl Pass {
     pub(super) fn backward(
         &self,
         [input, weights, start]: [Tensor; 3],
-        ran: &Ran,
+        saved: &SavedPass,
         d_result: &Tensor,
     ) -> Result<[Tensor; 3]> {
         let Sizes {
@@ -197,16 +187,16 @@ impl Pass {
         let d_end = d_result.narrow(0, len, d_result.elem_count() - len)?;
         let weights = flat::weights(&weights, self.cell_type, self.sizes)?;
         let (mut d_inputs, mut d_weights, mut d_starts) = (Vec::new(), Vec::new(), Vec::new());
-        for (direction, (weights, steps)) in weights.iter().zip(&ran.steps).enumerate() {
+        for (direction, (weights, steps)) in weights.iter().zip(&saved.steps).enumerate() {
             let d_output = d_output.narrow(1, direction * hidden, hidden)?;
             let d_end = self.cells(&d_end, direction)?;
-            let (by_step, d_start) = self.direction_back(weights, steps, &d_output, &d_end)?;
+            let (by_step, d_start) = self.direction_backward(weights, steps, &d_output, &d_end)?;
             d_starts.push(d_start);
             let mut by_time: Vec<(&Step, &[Tensor; 2])> =
                 steps.iter().rev().zip(&by_step).collect();
             by_time.sort_by_key(|(step, _)| step.number);
             let rows = |which: usize| -> Result<Tensor> {
-                let rows: Vec<&Tensor> = by_time.iter().map(|(_, sums)| &sums[which]).collect();
+                let rows: Vec<&Tensor> = by_time.iter().map(|(_, d_pre)| &d_pre[which]).collect();
                 Ok(Tensor::cat(&rows, 0)?)
             };
             let (d_of_input, d_of_state) = (rows(0)?, rows(1)?);
@@ -232,9 +222,9 @@ impl Pass {
         Ok([d_input, flat::of_weights(&d_weights)?, d_start])
     }
 
-    /// From the last step of a direction to its first: the gradients of their sums over input and state, and that
+    /// From the last step of a direction to its first: the gradients of their pre-activations (from input and from state), and that
     /// of the state that the direction begins with.
-    fn direction_back(
+    fn direction_backward(
         &self,
         weights: &DirectionWeights,
         steps: &[Step],
@@ -258,8 +248,8 @@ impl Pass {
             let d_after_step = Cells::joined(&parts)?;
             let of_output = d_output.narrow(0, self.packing.offset(step.number), live)?;
             let dh = (&d_after_step.h + of_output)?;
-            let (sums, beside, dc) = self.step_back(step, &dh, d_after_step.c.as_ref())?;
-            let mut dh_before = sums[1].matmul(&weights.hidden)?;
+            let (d_pre, beside, dc) = self.step_backward(step, &dh, d_after_step.c.as_ref())?;
+            let mut dh_before = d_pre[1].matmul(&weights.hidden)?;
             if let Some(beside) = beside {
                 dh_before = (dh_before + beside)?;
             }
@@ -267,7 +257,7 @@ impl Pass {
                 h: dh_before,
                 c: dc,
             };
-            found.push(sums);
+            found.push(d_pre);
             if step.carried < live {
                 d_starts.push((
                     step.carried,
@@ -284,9 +274,14 @@ impl Pass {
         Ok((found, Cells::joined(&parts)?))
     }
 
-    /// The gradients of a step's sums over input and state, [rows, G*H] each, that of the state before it beside what
+    /// The gradients of a step's pre-activations, from input and from state, [rows, G*H] each, that of the state before it but for what
     /// passes through `W_hh`, and that of the cell state before it.
-    fn step_back(&self, step: &Step, dh: &Tensor, dc: Option<&Tensor>) -> Result<StepGradients> {
+    fn step_backward(
+        &self,
+        step: &Step,
+        dh: &Tensor,
+        dc: Option<&Tensor>,
+    ) -> Result<StepGradients> {
         let sigmoid_slope = |y: &Tensor| y - y.sqr()?;
         let tanh_slope = |y: &Tensor| 1.0 - y.sqr()?;
         match (
@@ -299,7 +294,7 @@ impl Pass {
             (CellType::Lstm, [i, f, g, o], Some(c_before), Some(c), Some(dc)) => {
                 let tanh_c = c.tanh()?;
                 let dc = (dc + ((dh * o)? * tanh_slope(&tanh_c)?)?)?;
-                let sums = Tensor::cat(
+                let d_pre = Tensor::cat(
                     &[
                         ((&dc * g)? * sigmoid_slope(i)?)?,
                         ((&dc * c_before)? * sigmoid_slope(f)?)?,
@@ -308,7 +303,7 @@ impl Pass {
                     ],
                     1,
                 )?;
-                Ok(([sums.clone(), sums], None, Some((dc * f)?)))
+                Ok(([d_pre.clone(), d_pre], None, Some((dc * f)?)))
             }
             (CellType::Gru, [r, z, n, m], ..) => {
                 let dn = ((dh * (1.0 - z)?)? * tanh_slope(n)?)?;
@@ -324,8 +319,8 @@ impl Pass {
                     CellType::RnnRelu => h.gt(0.0)?.to_dtype(h.dtype())?,
                     _ => tanh_slope(h)?,
                 };
-                let sums = (dh * slope)?;
-                Ok(([sums.clone(), sums], None, None))
+                let d_pre = (dh * slope)?;
+                Ok(([d_pre.clone(), d_pre], None, None))
             }
         }
     }
@@ -371,7 +366,7 @@ impl Pass {
     }
 }
 
-/// What a step gives back; see [`Pass::step_back`].
+/// What a step gives back; see [`Pass::step_backward`].
 type StepGradients = ([Tensor; 2], Option<Tensor>, Option<Tensor>);
 
 /// The states of all directions as flat parts: all `h`, then all `c`.

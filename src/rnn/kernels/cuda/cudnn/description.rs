@@ -136,72 +136,11 @@ impl Description {
     pub(super) fn new(gpu: &Gpu, pass: &Pass<Gpu>, numbers: Numbers, way: Way) -> Result<Self> {
         let handle = handle(gpu)?;
         let sizes = pass.sizes;
-        let dropout = Descriptor::new(
-            sys::cudnnCreateDropoutDescriptor,
-            sys::cudnnDestroyDropoutDescriptor,
-        )?;
-        // SAFETY: the descriptor exists; without dropout it needs no memory.
-        check("describing no dropout", unsafe {
-            sys::cudnnSetDropoutDescriptor(dropout.raw, handle, 0.0, null_mut(), 0, 0)
-        })?;
-        let layer = Descriptor::new(
-            sys::cudnnCreateRNNDescriptor,
-            sys::cudnnDestroyRNNDescriptor,
-        )?;
-        let hidden = int(sizes.hidden)?;
-        // SAFETY: the descriptors exist.
-        check("describing a layer", unsafe {
-            sys::cudnnSetRNNDescriptor_v8(
-                layer.raw,
-                algorithm(pass.cell_type, sizes.hidden, pass.packing, way),
-                match pass.cell_type {
-                    CellType::RnnTanh => sys::cudnnRNNMode_t::CUDNN_RNN_TANH,
-                    CellType::RnnRelu => sys::cudnnRNNMode_t::CUDNN_RNN_RELU,
-                    CellType::Gru => sys::cudnnRNNMode_t::CUDNN_GRU,
-                    CellType::Lstm => sys::cudnnRNNMode_t::CUDNN_LSTM,
-                },
-                match sizes.bias {
-                    true => sys::cudnnRNNBiasMode_t::CUDNN_RNN_DOUBLE_BIAS,
-                    false => sys::cudnnRNNBiasMode_t::CUDNN_RNN_NO_BIAS,
-                },
-                match sizes.directions {
-                    2 => sys::cudnnDirectionMode_t::CUDNN_BIDIRECTIONAL,
-                    _ => sys::cudnnDirectionMode_t::CUDNN_UNIDIRECTIONAL,
-                },
-                sys::cudnnRNNInputMode_t::CUDNN_LINEAR_INPUT,
-                numbers.data_type(),
-                // Sums are of single precision with any.
-                sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
-                numbers.math(),
-                int(sizes.input)?,
-                hidden,
-                hidden,
-                1,
-                dropout.raw,
-                match pass.packing.is_full() {
-                    true => PADDED,
-                    false => PACKED,
-                },
-            )
-        })?;
+        let dropout = no_dropout(handle)?;
+        let layer = layer(pass, numbers, way, &dropout)?;
         let input = rows(pass.packing, sizes.input, numbers)?;
         let output = rows(pass.packing, sizes.directions * sizes.hidden, numbers)?;
-        let state = Descriptor::new(
-            sys::cudnnCreateTensorDescriptor,
-            sys::cudnnDestroyTensorDescriptor,
-        )?;
-        let shape = [int(sizes.directions)?, int(pass.packing.batch())?, hidden];
-        let strides = [shape[1] * hidden, hidden, 1];
-        // SAFETY: the descriptor exists, and the arrays have three numbers.
-        check("describing a state", unsafe {
-            sys::cudnnSetTensorNdDescriptor(
-                state.raw,
-                numbers.data_type(),
-                3,
-                shape.as_ptr(),
-                strides.as_ptr(),
-            )
-        })?;
+        let state = state(pass, numbers)?;
         let (mut weights_size, mut work_size, mut reserve_size) = (0, 0, 0);
         // SAFETY: the descriptors exist, and the sizes are written to variables of this function.
         unsafe {
@@ -353,6 +292,96 @@ fn rows(
         )
     })?;
     Ok(rows)
+}
+
+/// Dropout as a layer is told of it: none.
+fn no_dropout(handle: sys::cudnnHandle_t) -> Result<Descriptor<sys::cudnnDropoutDescriptor_t>> {
+    let dropout = Descriptor::new(
+        sys::cudnnCreateDropoutDescriptor,
+        sys::cudnnDestroyDropoutDescriptor,
+    )?;
+    // SAFETY: the descriptor exists; without dropout it needs no memory.
+    check("describing no dropout", unsafe {
+        sys::cudnnSetDropoutDescriptor(dropout.raw, handle, 0.0, null_mut(), 0, 0)
+    })?;
+    Ok(dropout)
+}
+
+/// A layer's cell, sizes and algorithm.
+fn layer(
+    pass: &Pass<Gpu>,
+    numbers: Numbers,
+    way: Way,
+    dropout: &Descriptor<sys::cudnnDropoutDescriptor_t>,
+) -> Result<Descriptor<sys::cudnnRNNDescriptor_t>> {
+    let sizes = pass.sizes;
+    let layer = Descriptor::new(
+        sys::cudnnCreateRNNDescriptor,
+        sys::cudnnDestroyRNNDescriptor,
+    )?;
+    let hidden = int(sizes.hidden)?;
+    // SAFETY: the descriptors exist.
+    check("describing a layer", unsafe {
+        sys::cudnnSetRNNDescriptor_v8(
+            layer.raw,
+            algorithm(pass.cell_type, sizes.hidden, pass.packing, way),
+            match pass.cell_type {
+                CellType::RnnTanh => sys::cudnnRNNMode_t::CUDNN_RNN_TANH,
+                CellType::RnnRelu => sys::cudnnRNNMode_t::CUDNN_RNN_RELU,
+                CellType::Gru => sys::cudnnRNNMode_t::CUDNN_GRU,
+                CellType::Lstm => sys::cudnnRNNMode_t::CUDNN_LSTM,
+            },
+            match sizes.bias {
+                true => sys::cudnnRNNBiasMode_t::CUDNN_RNN_DOUBLE_BIAS,
+                false => sys::cudnnRNNBiasMode_t::CUDNN_RNN_NO_BIAS,
+            },
+            match sizes.directions {
+                2 => sys::cudnnDirectionMode_t::CUDNN_BIDIRECTIONAL,
+                _ => sys::cudnnDirectionMode_t::CUDNN_UNIDIRECTIONAL,
+            },
+            sys::cudnnRNNInputMode_t::CUDNN_LINEAR_INPUT,
+            numbers.data_type(),
+            // Sums are of single precision with any.
+            sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
+            numbers.math(),
+            int(sizes.input)?,
+            hidden,
+            hidden,
+            1,
+            dropout.raw,
+            match pass.packing.is_full() {
+                true => PADDED,
+                false => PACKED,
+            },
+        )
+    })?;
+    Ok(layer)
+}
+
+/// The `h` of a layer, or the `c`, before the first step or after the last: [D, B, H].
+fn state(pass: &Pass<Gpu>, numbers: Numbers) -> Result<Descriptor<sys::cudnnTensorDescriptor_t>> {
+    let state = Descriptor::new(
+        sys::cudnnCreateTensorDescriptor,
+        sys::cudnnDestroyTensorDescriptor,
+    )?;
+    let hidden = int(pass.sizes.hidden)?;
+    let shape = [
+        int(pass.sizes.directions)?,
+        int(pass.packing.batch())?,
+        hidden,
+    ];
+    let strides = [shape[1] * hidden, hidden, 1];
+    // SAFETY: the descriptor exists, and the arrays have three numbers.
+    check("describing a state", unsafe {
+        sys::cudnnSetTensorNdDescriptor(
+            state.raw,
+            numbers.data_type(),
+            3,
+            shape.as_ptr(),
+            strides.as_ptr(),
+        )
+    })?;
+    Ok(state)
 }
 
 #[cfg(test)]

@@ -46,6 +46,96 @@ fn states(pass: &Pass<Gpu>, numbers: Numbers, lent: u64, len: usize) -> [u64; 2]
     }
 }
 
+/// What both functions of cuDNN's backward pass are given, as addresses or memories of one GPU.
+struct BackwardCall<'a> {
+    gpu: &'a Gpu,
+    layer: &'a Description,
+    /// The rows' lengths.
+    lengths: *const i32,
+    /// The initial `h` and `c`.
+    start: [u64; 2],
+    /// The output.
+    out: u64,
+    work: &'a CudaSlice<u8>,
+    reserve: &'a CudaSlice<u8>,
+}
+
+impl BackwardCall<'_> {
+    /// The gradients of the input and of the initial state, from those of the output and of the final state.
+    ///
+    /// # Safety
+    /// The addresses lead to memories of the GPU that exist until the work has been asked of the stream; they and
+    /// the others are of the sizes that cuDNN has asked for or that the layer's descriptors say. Nobody else uses
+    /// what is written.
+    unsafe fn of_input(
+        &self,
+        weights: &CudaSlice<u8>,
+        d_out: u64,
+        [dh_end, dc_end]: [u64; 2],
+        d_input: u64,
+        [dh, dc]: [u64; 2],
+    ) -> Result<()> {
+        let [h, c] = self.start;
+        // SAFETY: the caller's.
+        check("the gradients of a layer's input", unsafe {
+            sys::cudnnRNNBackwardData_v8(
+                self.layer.handle,
+                self.layer.layer.raw,
+                self.lengths,
+                self.layer.output.raw,
+                self.out as *const c_void,
+                d_out as *const c_void,
+                self.layer.input.raw,
+                d_input as *mut c_void,
+                self.layer.state.raw,
+                h as *const c_void,
+                dh_end as *const c_void,
+                dh as *mut c_void,
+                self.layer.state.raw,
+                c as *const c_void,
+                dc_end as *const c_void,
+                dc as *mut c_void,
+                self.layer.weights_size,
+                self.gpu.address(weights) as *const c_void,
+                self.layer.work_size,
+                self.gpu.address(self.work) as *mut c_void,
+                self.reserve.len(),
+                self.gpu.address(self.reserve) as *mut c_void,
+            )
+        })
+    }
+
+    /// Adds the gradients of the parameters to those that are there. It comes after [`BackwardCall::of_input`],
+    /// whose intermediate results it reads.
+    ///
+    /// # Safety
+    /// As [`BackwardCall::of_input`].
+    unsafe fn of_parameters(&self, input: u64, d_weights: &CudaSlice<u8>) -> Result<()> {
+        let [h, _] = self.start;
+        // SAFETY: the caller's.
+        check("the gradients of a layer's parameters", unsafe {
+            sys::cudnnRNNBackwardWeights_v8(
+                self.layer.handle,
+                self.layer.layer.raw,
+                sys::cudnnWgradMode_t::CUDNN_WGRAD_MODE_ADD,
+                self.lengths,
+                self.layer.input.raw,
+                input as *const c_void,
+                self.layer.state.raw,
+                h as *const c_void,
+                self.layer.output.raw,
+                self.out as *const c_void,
+                self.layer.weights_size,
+                self.gpu.address(d_weights) as *mut c_void,
+                self.layer.work_size,
+                self.gpu.address(self.work) as *mut c_void,
+                self.reserve.len(),
+                self.gpu.address(self.reserve) as *mut c_void,
+            )
+        })
+    }
+}
+
 impl Engine for Cudnn {
     type Saved = Saved;
 
@@ -147,66 +237,33 @@ impl Engine for Cudnn {
         let (d_input_part, d_start_part) = (gpu.part(&mut d_input), gpu.part(&mut d_start));
         let d_input_room = numbers.room(gpu, d_input_part)?;
         let d_start_room = numbers.room(gpu, d_start_part)?;
-        let lengths = gpu.indices(&layer.lengths)? as *const i32;
         let state_len = arguments.start.len;
-        let [h, c] = states(pass, numbers, start.address, state_len);
+        let call = BackwardCall {
+            gpu,
+            layer: &layer,
+            lengths: gpu.indices(&layer.lengths)? as *const i32,
+            start: states(pass, numbers, start.address, state_len),
+            out: out.address,
+            work: &work,
+            reserve: &reserve,
+        };
         let d_end = d_out.address + numbers.size() * pass.output_len() as u64;
-        let [dh_end, dc_end] = match d_result.len > pass.output_len() {
+        let d_end = match d_result.len > pass.output_len() {
             true => states(pass, numbers, d_end, state_len),
             // Zeros to cuDNN.
             false => [0, 0],
         };
-        let [dh, dc] = states(pass, numbers, d_start_room.address, state_len);
+        let d_start_at = states(pass, numbers, d_start_room.address, state_len);
         // SAFETY: as in the forward pass, whose results these are.
         unsafe {
-            check(
-                "the gradients of a layer's input",
-                sys::cudnnRNNBackwardData_v8(
-                    layer.handle,
-                    layer.layer.raw,
-                    lengths,
-                    layer.output.raw,
-                    out.address as *const c_void,
-                    d_out.address as *const c_void,
-                    layer.input.raw,
-                    d_input_room.address as *mut c_void,
-                    layer.state.raw,
-                    h as *const c_void,
-                    dh_end as *const c_void,
-                    dh as *mut c_void,
-                    layer.state.raw,
-                    c as *const c_void,
-                    dc_end as *const c_void,
-                    dc as *mut c_void,
-                    layer.weights_size,
-                    gpu.address(&saved.weights) as *const c_void,
-                    layer.work_size,
-                    gpu.address(&work) as *mut c_void,
-                    saved.reserve.len(),
-                    gpu.address(&reserve) as *mut c_void,
-                ),
+            call.of_input(
+                &saved.weights,
+                d_out.address,
+                d_end,
+                d_input_room.address,
+                d_start_at,
             )?;
-            check(
-                "the gradients of a layer's parameters",
-                sys::cudnnRNNBackwardWeights_v8(
-                    layer.handle,
-                    layer.layer.raw,
-                    sys::cudnnWgradMode_t::CUDNN_WGRAD_MODE_ADD,
-                    lengths,
-                    layer.input.raw,
-                    input.address as *const c_void,
-                    layer.state.raw,
-                    h as *const c_void,
-                    layer.output.raw,
-                    out.address as *const c_void,
-                    layer.weights_size,
-                    gpu.address(&d_weights) as *mut c_void,
-                    layer.work_size,
-                    gpu.address(&work) as *mut c_void,
-                    saved.reserve.len(),
-                    gpu.address(&reserve) as *mut c_void,
-                ),
-            )?;
+            call.of_parameters(input.address, &d_weights)?;
             numbers.take(gpu, &d_input_room, d_input_part)?;
             numbers.take(gpu, &d_start_room, d_start_part)?;
         }

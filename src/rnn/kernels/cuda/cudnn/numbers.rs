@@ -1,6 +1,6 @@
 //! In which numbers cuDNN computes: in ours, or in bfloat16, to and from which ours are converted.
 
-use crate::device::cuda::bfloat16::Convert;
+use crate::device::cuda::bfloat16::ConvertArgs;
 use crate::device::cuda::gpu::Gpu;
 use crate::device::{Precision, precision};
 use crate::rnn::kernels::cuda::machine::{Backend, DeviceSlice};
@@ -134,8 +134,8 @@ impl Numbers {
     }
 }
 
-fn convert(ours: DeviceSlice, theirs: u64) -> Convert {
-    Convert {
+fn convert(ours: DeviceSlice, theirs: u64) -> ConvertArgs {
+    ConvertArgs {
         single: ours.address,
         upper: theirs,
         count: ours.len as u64,
