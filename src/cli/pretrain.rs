@@ -1,20 +1,13 @@
 //! `birnn pretrain`: trains a language model on texts, labelled or not.
 
 use super::Ending;
-use super::config::{Bundled, key_value, read_config};
-use super::device;
-use super::interrupt::Interrupt;
-use super::progress::Terminal;
-use super::resume::{Resume, stopped_early};
-use super::run_setup;
+use super::config::{Bundled, read_config};
+use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
-use super::source::DataArguments;
-use birnn::checkpoint::{RunDirectory, RunKind};
+use birnn::checkpoint::RunKind;
 use birnn::config::Config;
-use birnn::device::{AUTO, set_precision};
 use birnn::models::language::perplexity;
 use birnn::recipe::LanguageRecipe;
-use birnn::train::Outcome;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -38,29 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    data: DataArguments,
-    /// The folder of the run [default: runs/NAME-language, where NAME is the name of the data].
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Resume the run in --out, with the same result as if it had not been interrupted.
-    #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
-        "text_column", "label_column", "print_config"])]
-    resume: bool,
-    /// Overwrite an existing run in --out.
-    #[arg(long)]
-    force: bool,
-    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
-    #[arg(long, default_value = AUTO)]
-    device: String,
-    /// The random seed.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seed: Option<u64>,
-    /// Override a key of the config: --set pretrain.epochs=2.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    set: Vec<(String, String)>,
-    /// Print the complete config as TOML and exit.
-    #[arg(long)]
-    print_config: bool,
+    run: RunArguments,
 }
 
 /// The config that is part of the program.
@@ -71,70 +42,23 @@ const CONFIG: Bundled = (
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let config = effective_config(arguments)?;
-    if arguments.print_config {
-        std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
-        return Ok(Ending::Done);
-    }
-    birnn::rnn::kernels::cpu::keep_freed_memory();
-    let device = device::open(&arguments.device)?;
-    set_precision(config.pretrain.precision);
-    let out = run_setup::folder(
-        arguments.out.as_deref(),
-        &config,
-        "-language",
-        arguments.resume,
-        arguments.force,
-    )?;
-    let interrupt = Interrupt::install()?;
-    let mut terminal = Terminal::new(Some(interrupt.clone()));
-    let cache = arguments.data.cache();
-    let recipe = match arguments.resume {
-        true => LanguageRecipe::resume(&config, &cache, &mut terminal),
-        false => LanguageRecipe::begin(&config, &cache, &mut terminal),
-    };
-    terminal.clear();
-    let recipe = match recipe {
-        Err(birnn::Error::Stopped) => return Ok(stopped_early(&interrupt)),
-        recipe => recipe?,
-    };
-    let (mut run, snapshot) = match arguments.resume {
-        true => {
-            let data = recipe.dataset().fingerprints.clone();
-            run_setup::resume(&out, RunKind::LanguageModel, data, &device)?
-        }
-        false => {
-            let kept = run_setup::stored_config(&config)?;
-            (recipe.create_run(&out, &kept, arguments.force)?, None)
-        }
-    };
-    let resume = Resume::new("pretrain", &out, &arguments.device);
-    let outcome = recipe
-        .train(&device, &mut run, snapshot, &mut terminal)
-        .map_err(|error| resume.failed(error))?;
-    terminal.clear();
-    match outcome {
-        Outcome::Interrupted { step } => Ok(resume.interrupted(step, &terminal, &interrupt)),
-        Outcome::Finished {
-            best_epoch,
-            best_loss,
-            ..
-        } => {
-            conclude(arguments, &config, &out, best_epoch, best_loss)?;
+    let run = arguments.run.run(&config, config.pretrain.precision)?;
+    match run {
+        Run::Ended(ending) => Ok(ending),
+        Run::Finished(finished) => {
+            conclude(arguments, &config, &finished)?;
             Ok(Ending::Done)
         }
     }
 }
 
 fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
-    if let (true, Some(out)) = (arguments.resume, &arguments.out) {
-        return Ok(RunDirectory::config_of(out, RunKind::LanguageModel)?);
+    if let Some(config) = arguments.run.resumed_config(RunKind::LanguageModel)? {
+        return Ok(config);
     }
-    let mut overrides = arguments.set.clone();
-    if let Some(seed) = arguments.seed {
-        overrides.push(("seed".into(), seed.to_string()));
-    }
+    let overrides = arguments.run.overrides();
     let mut config = read_config(arguments.config.as_deref(), CONFIG, &overrides)?;
-    arguments.data.apply(&mut config.data);
+    arguments.run.data.apply(&mut config.data);
     Ok(config)
 }
 
@@ -142,10 +66,14 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
 fn conclude(
     arguments: &Arguments,
     config: &Config,
-    out: &Path,
-    best_epoch: u64,
-    best_loss: f64,
+    finished: &Finished<LanguageRecipe>,
 ) -> anyhow::Result<()> {
+    let Finished {
+        out,
+        best_epoch,
+        best_loss,
+        ..
+    } = finished;
     let given = match &arguments.config {
         Some(file) => format!(" --config {}", quoted(file)),
         None => {
@@ -162,7 +90,7 @@ fn conclude(
          {program} generate --model {folder} --prompt \"This is\"\n  \
          {program} train --data {}{given} --init-from {folder}\n",
         out.display(),
-        perplexity(best_loss),
+        perplexity(*best_loss),
         quoted(Path::new(&config.data.source)),
     );
     // Not `println!`, which panics if stdout is closed.

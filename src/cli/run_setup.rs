@@ -1,38 +1,189 @@
-//! Common parts of the commands that create a run: its folder and its stored config.
+//! What the commands that create a run have in common: their options, and the run itself.
 
+use super::Ending;
+use super::config::key_value;
+use super::device;
+use super::interrupt::Interrupt;
 use super::note;
+use super::progress::Terminal;
+use super::resume::{Resume, stopped_early};
 use super::shell::free_path;
-use super::source::stored_source;
-use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
+use super::source::{DataArguments, stored_source};
+use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::Config;
-use birnn::dataset::Fingerprints;
+use birnn::device::{AUTO, Precision, set_precision};
+use birnn::recipe::Recipe;
 use birnn::text::TokenKind;
+use birnn::train::Outcome;
 use candle_core::Device;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
-/// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free folder,
-/// or `force`.
-pub(super) fn folder(
-    given: Option<&Path>,
-    config: &Config,
-    ending: &str,
-    resume: bool,
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    pub(super) data: DataArguments,
+    /// The folder of the run [default: runs/NAME, or runs/NAME-language for a language model, where NAME is the name of
+    /// the data].
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Resume the run in --out, with the same result as if it had not been interrupted.
+    #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
+        "text_column", "label_column", "print_config"])]
+    pub(super) resume: bool,
+    /// Overwrite an existing run in --out.
+    #[arg(long)]
     force: bool,
-) -> birnn::Result<PathBuf> {
-    let out = match given {
-        Some(out) => out.to_owned(),
-        None => free_path(&config.data.source, ending, |folder| {
-            RunDirectory::check_free(folder, false).is_ok()
-        }),
-    };
-    if !resume {
-        RunDirectory::check_free(&out, force)?;
+    /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
+    #[arg(long, default_value = AUTO)]
+    device: String,
+    /// The random seed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
+    seed: Option<u64>,
+    /// Override a key of the config: --set model.num_hiddens=64.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Print the complete config as TOML and exit.
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// The largest integer of a TOML file.
+const MAX_SEED: u64 = i64::MAX as u64;
+
+/// A run that has ended by itself.
+pub(super) struct Finished<R> {
+    pub(super) recipe: R,
+    /// Its folder.
+    pub(super) out: PathBuf,
+    pub(super) device: Device,
+    /// The best epoch, from 1, its loss and, of a classifier, its accuracy.
+    pub(super) best_epoch: u64,
+    pub(super) best_loss: f64,
+    pub(super) best_accuracy: Option<f64>,
+}
+
+/// What became of a run.
+pub(super) enum Run<R> {
+    Finished(Finished<R>),
+    /// It did not begin, or was interrupted.
+    Ended(Ending),
+}
+
+impl RunArguments {
+    /// The config of the interrupted run, if one is to be resumed.
+    pub(super) fn resumed_config(&self, kind: RunKind) -> birnn::Result<Option<Config>> {
+        match (self.resume, &self.out) {
+            (true, Some(out)) => RunDirectory::config_of(out, kind).map(Some),
+            _ => Ok(None),
+        }
     }
-    Ok(out)
+
+    /// The keys of the config that are given on the command line.
+    pub(super) fn overrides(&self) -> Vec<(String, String)> {
+        let mut overrides = self.set.clone();
+        if let Some(seed) = self.seed {
+            overrides.push(("seed".into(), seed.to_string()));
+        }
+        overrides
+    }
+
+    /// Prints the config, or takes all steps of the run.
+    pub(super) fn run<'a, R: Recipe<'a>>(
+        &self,
+        config: &'a Config,
+        precision: Precision,
+    ) -> anyhow::Result<Run<R>> {
+        if self.print_config {
+            std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
+            return Ok(Run::Ended(Ending::Done));
+        }
+        birnn::rnn::kernels::cpu::keep_freed_memory();
+        let device = device::open(&self.device)?;
+        set_precision(precision);
+        let out = self.folder(config, R::KIND)?;
+        let interrupt = Interrupt::install()?;
+        let mut terminal = Terminal::new(Some(interrupt.clone()));
+        let cache = self.data.cache();
+        let recipe = match self.resume {
+            true => R::resume(config, &cache, &device, &out, &mut terminal),
+            false => R::begin(config, &cache, &device, Some(&out), &mut terminal),
+        };
+        terminal.clear();
+        let mut recipe = match recipe {
+            Err(birnn::Error::Stopped) => return Ok(Run::Ended(stopped_early(&interrupt))),
+            recipe => recipe?,
+        };
+        let (mut run, snapshot) = match self.resume {
+            true => {
+                let data = recipe.fingerprints();
+                let resumed = RunDirectory::resume(&out, R::KIND, data, &device)?;
+                for problem in &resumed.skipped {
+                    note(&format!("skipped a damaged checkpoint: {problem}"));
+                }
+                if !resumed.skipped.is_empty() {
+                    let step = resumed.snapshot.state.step;
+                    note(&format!("resuming from step {step}"));
+                }
+                (resumed.run, Some(resumed.snapshot))
+            }
+            false => {
+                let stored = stored_config(config)?;
+                (recipe.create_run(&out, &stored, self.force)?, None)
+            }
+        };
+        let resume = Resume::new(R::KIND.command(), &out, &self.device);
+        let outcome = recipe
+            .train(&mut run, snapshot, &mut terminal)
+            .map_err(|error| resume.failed(error))?;
+        terminal.clear();
+        match outcome {
+            Outcome::Interrupted { step } => {
+                Ok(Run::Ended(resume.interrupted(step, &terminal, &interrupt)))
+            }
+            Outcome::Finished {
+                best_epoch,
+                best_loss,
+                best_accuracy,
+                early,
+            } => {
+                if early {
+                    terminal.print("no improvement for several epochs: training stops early");
+                }
+                Ok(Run::Finished(Finished {
+                    recipe,
+                    out,
+                    device,
+                    best_epoch,
+                    best_loss,
+                    best_accuracy,
+                }))
+            }
+        }
+    }
+
+    /// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free
+    /// folder, or `force`.
+    fn folder(&self, config: &Config, kind: RunKind) -> birnn::Result<PathBuf> {
+        let ending = match kind {
+            RunKind::Classifier => "",
+            RunKind::LanguageModel => "-language",
+        };
+        let out = match &self.out {
+            Some(out) => out.clone(),
+            None => free_path(&config.data.source, ending, |folder| {
+                RunDirectory::check_free(folder, false).is_ok()
+            }),
+        };
+        if !self.resume {
+            RunDirectory::check_free(&out, self.force)?;
+        }
+        Ok(out)
+    }
 }
 
 /// The config as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
-pub(super) fn stored_config(config: &Config) -> std::io::Result<Config> {
+fn stored_config(config: &Config) -> std::io::Result<Config> {
     let mut config = config.clone();
     stored_source(&mut config.data)?;
     let train = &mut config.train;
@@ -46,22 +197,4 @@ pub(super) fn stored_config(config: &Config) -> std::io::Result<Config> {
         *path = std::path::absolute(&path)?;
     }
     Ok(config)
-}
-
-/// Opens the run in a folder to resume it, and prints which checkpoints were skipped.
-pub(super) fn resume(
-    out: &Path,
-    kind: RunKind,
-    data: Fingerprints,
-    device: &Device,
-) -> birnn::Result<(RunDirectory, Option<Snapshot>)> {
-    let resumed = RunDirectory::resume(out, kind, data, device)?;
-    for problem in &resumed.skipped {
-        note(&format!("skipped a damaged checkpoint: {problem}"));
-    }
-    if !resumed.skipped.is_empty() {
-        let step = resumed.snapshot.state.step;
-        note(&format!("resuming from step {step}"));
-    }
-    Ok((resumed.run, Some(resumed.snapshot)))
 }

@@ -2,8 +2,10 @@
 
 use super::notes::grouped;
 use super::vectors::learn_table;
-use super::{Monitor, Step};
-use crate::checkpoint::{LanguageDirectory, ModelFile, RunDirectory, Snapshot, check_space};
+use super::{Monitor, Recipe, Step};
+use crate::checkpoint::{
+    LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
+};
 use crate::config::{Config, TrainerConfig};
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
@@ -33,27 +35,10 @@ pub struct ClassifierRecipe<'a> {
 }
 
 impl<'a> ClassifierRecipe<'a> {
-    /// Prepares a run: data, vectors, transfer, teachers and n-grams, in this order. `folder` is the folder of the run,
-    /// if it will have one; the free disk space is checked early.
+    /// Prepares a run as [`Recipe::begin`], with texts that are already read.
     ///
     /// # Errors
-    /// [`Error::Stopped`] if the monitor stopped it; otherwise a problem with the config, the data, or the models named
-    /// in the config.
-    pub fn begin(
-        config: &'a Config,
-        cache: &Cache,
-        device: &Device,
-        folder: Option<&Path>,
-        monitor: &mut dyn Monitor,
-    ) -> Result<Self> {
-        let dataset = data(config, cache, monitor)?;
-        Self::begin_with(config, dataset, device, folder, monitor)
-    }
-
-    /// The same with texts that are already read.
-    ///
-    /// # Errors
-    /// As [`ClassifierRecipe::begin`].
+    /// As [`Recipe::begin`].
     pub fn begin_with(
         config: &'a Config,
         dataset: Dataset,
@@ -78,11 +63,53 @@ impl<'a> ClassifierRecipe<'a> {
         })
     }
 
-    /// Prepares a resumed run: values that its checkpoints contain are not computed again.
+    /// The texts of the run.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Trains from the beginning, without writing files, and returns the classifier of the best epoch.
     ///
     /// # Errors
-    /// As [`ClassifierRecipe::begin`].
-    pub fn resume(
+    /// As [`Recipe::train`]; [`Error::Stopped`] if the monitor stopped it.
+    pub fn train_in_memory(mut self, monitor: &mut dyn Monitor) -> Result<Classifier> {
+        let mut results = InMemory::default();
+        let outcome = self.train(&mut results, None, monitor)?;
+        let (Outcome::Finished { .. }, Some(best)) = (outcome, results.best()) else {
+            return Err(Error::Stopped);
+        };
+        let (rows, classes) = (
+            self.dataset.encoder.vocabulary_size(),
+            self.dataset.labels.len(),
+        );
+        let device = best.weights[EMBEDDING].device().clone();
+        let weights = builder(best.weights, &device);
+        Classifier::from_parts(ClassifierParts {
+            name: "trained in memory".into(),
+            model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
+            encoder: self.dataset.encoder,
+            labels: self.dataset.labels,
+            temperature: best.temperature.unwrap_or(1.0),
+        })
+    }
+}
+
+impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
+    const KIND: RunKind = RunKind::Classifier;
+
+    /// Data, vectors, transfer, teachers and n-grams, in this order.
+    fn begin(
+        config: &'a Config,
+        cache: &Cache,
+        device: &Device,
+        folder: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        let dataset = data(config, cache, monitor)?;
+        Self::begin_with(config, dataset, device, folder, monitor)
+    }
+
+    fn resume(
         config: &'a Config,
         cache: &Cache,
         device: &Device,
@@ -101,13 +128,7 @@ impl<'a> ClassifierRecipe<'a> {
         })
     }
 
-    /// The texts of the run.
-    pub fn dataset(&self) -> &Dataset {
-        &self.dataset
-    }
-
-    /// Hashes of all inputs of the run.
-    pub fn fingerprints(&self) -> Fingerprints {
+    fn fingerprints(&self) -> Fingerprints {
         let mut data = self.dataset.fingerprints.clone();
         // Without teachers, only the presence of these texts matters.
         if let (Some(labels), false) = (&self.soft_labels, self.config.train.teachers.is_empty()) {
@@ -116,11 +137,7 @@ impl<'a> ClassifierRecipe<'a> {
         data
     }
 
-    /// Starts the run in a folder, which stores `config` for resuming; with `force` an existing run is removed.
-    ///
-    /// # Errors
-    /// The folder already holds a run, or cannot be written.
-    pub fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
+    fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
         let Dataset {
             labels, encoder, ..
         } = &self.dataset;
@@ -128,11 +145,7 @@ impl<'a> ClassifierRecipe<'a> {
         RunDirectory::create(folder, config, &file, encoder, self.fingerprints(), force)
     }
 
-    /// Trains, once, from the beginning or from the state of an interrupted run.
-    ///
-    /// # Errors
-    /// A loss or gradient that is not finite, results that cannot be saved, or a failing tensor operation.
-    pub fn train(
+    fn train(
         &mut self,
         sink: &mut dyn Sink,
         from: Option<Snapshot>,
@@ -159,31 +172,6 @@ impl<'a> ClassifierRecipe<'a> {
             trainer = trainer.resume(snapshot)?;
         }
         trainer.run(sink, monitor)
-    }
-
-    /// Trains from the beginning, without writing files, and returns the classifier of the best epoch.
-    ///
-    /// # Errors
-    /// As [`ClassifierRecipe::train`]; [`Error::Stopped`] if the monitor stopped it.
-    pub fn train_in_memory(mut self, monitor: &mut dyn Monitor) -> Result<Classifier> {
-        let mut results = InMemory::default();
-        let outcome = self.train(&mut results, None, monitor)?;
-        let (Outcome::Finished { .. }, Some(best)) = (outcome, results.best()) else {
-            return Err(Error::Stopped);
-        };
-        let (rows, classes) = (
-            self.dataset.encoder.vocabulary_size(),
-            self.dataset.labels.len(),
-        );
-        let device = best.weights[EMBEDDING].device().clone();
-        let weights = builder(best.weights, &device);
-        Classifier::from_parts(ClassifierParts {
-            name: "trained in memory".into(),
-            model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
-            encoder: self.dataset.encoder,
-            labels: self.dataset.labels,
-            temperature: best.temperature.unwrap_or(1.0),
-        })
     }
 }
 

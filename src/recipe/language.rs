@@ -2,10 +2,10 @@
 
 use super::notes::grouped;
 use super::vectors::learn_table;
-use super::{Monitor, Step};
-use crate::checkpoint::{LanguageFile, RunDirectory, Snapshot, check_space};
+use super::{Monitor, Recipe, Step};
+use crate::checkpoint::{LanguageFile, RunDirectory, RunKind, Snapshot, check_space};
 use crate::config::{Config, TrainerConfig};
-use crate::dataset::TextDataset;
+use crate::dataset::{Fingerprints, TextDataset};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::models::language::LanguageConfig;
@@ -21,15 +21,44 @@ pub struct LanguageRecipe<'a> {
     config: &'a Config,
     dataset: TextDataset,
     vectors: Option<VectorTable>,
+    device: Device,
 }
 
-impl<'a> LanguageRecipe<'a> {
-    /// Prepares a run: data and vectors.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`] if the monitor stopped it; otherwise a problem with the config or the data.
-    pub fn begin(config: &'a Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Self> {
-        let mut recipe = Self::resume(config, cache, monitor)?;
+impl LanguageRecipe<'_> {
+    /// The texts of the run.
+    pub fn dataset(&self) -> &TextDataset {
+        &self.dataset
+    }
+
+    /// The architecture given by the config.
+    pub fn architecture(&self) -> LanguageConfig {
+        self.config.pretrain.architecture(&self.config.model)
+    }
+
+    /// Checks that a folder has space for the run.
+    fn check_space(&self, folder: &Path) -> Result<()> {
+        let architecture = self.architecture();
+        let sizes = architecture.embedding_size + architecture.num_hiddens + 1;
+        let parameters = self.dataset.encoder.vocabulary_size() * sizes;
+        check_space(folder, parameters as u64)
+    }
+}
+
+impl<'a> Recipe<'a> for LanguageRecipe<'a> {
+    const KIND: RunKind = RunKind::LanguageModel;
+
+    /// Data and vectors.
+    fn begin(
+        config: &'a Config,
+        cache: &Cache,
+        device: &Device,
+        folder: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        let mut recipe = Self::read(config, cache, device, monitor)?;
+        if let Some(folder) = folder {
+            recipe.check_space(folder)?;
+        }
         let epochs = config.pretrain.vector_epochs;
         if epochs > 0 {
             monitor.begins(Step::Vectors);
@@ -41,11 +70,55 @@ impl<'a> LanguageRecipe<'a> {
         Ok(recipe)
     }
 
-    /// Prepares a resumed run: values that its checkpoints contain are not computed again.
-    ///
-    /// # Errors
-    /// As [`LanguageRecipe::begin`].
-    pub fn resume(config: &'a Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Self> {
+    fn resume(
+        config: &'a Config,
+        cache: &Cache,
+        device: &Device,
+        _folder: &Path,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        Self::read(config, cache, device, monitor)
+    }
+
+    fn fingerprints(&self) -> Fingerprints {
+        self.dataset.fingerprints.clone()
+    }
+
+    fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
+        let (encoder, file) = (
+            &self.dataset.encoder,
+            LanguageFile::new(self.architecture()),
+        );
+        RunDirectory::create(folder, config, &file, encoder, self.fingerprints(), force)
+    }
+
+    fn train(
+        &mut self,
+        sink: &mut dyn Sink,
+        from: Option<Snapshot>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Outcome> {
+        monitor.begins(Step::Training);
+        let vectors = self.vectors.as_ref();
+        let task = LanguageTask::new(self.config, &self.dataset, vectors, &self.device)?;
+        let parameters = task.weights().parameters().count();
+        monitor.note(&format!("{} parameters", grouped(parameters)));
+        let mut trainer = Trainer::new(task, TrainerConfig::language_model(self.config));
+        if let Some(snapshot) = from {
+            trainer = trainer.resume(snapshot)?;
+        }
+        trainer.run(sink, monitor)
+    }
+}
+
+impl<'a> LanguageRecipe<'a> {
+    /// The recipe without vectors.
+    fn read(
+        config: &'a Config,
+        cache: &Cache,
+        device: &Device,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
         monitor.begins(Step::Data);
         let dataset = TextDataset::load(config, cache, monitor)?.ok_or(Error::Stopped)?;
         let tokens: usize = dataset.train.iter().map(Vec::len).sum();
@@ -62,54 +135,7 @@ impl<'a> LanguageRecipe<'a> {
             config,
             dataset,
             vectors: None,
+            device: device.clone(),
         })
-    }
-
-    /// The texts of the run.
-    pub fn dataset(&self) -> &TextDataset {
-        &self.dataset
-    }
-
-    /// The architecture given by the config.
-    pub fn architecture(&self) -> LanguageConfig {
-        self.config.pretrain.architecture(&self.config.model)
-    }
-
-    /// Starts the run in a folder, which stores `config` for resuming; with `force` an existing run is removed.
-    ///
-    /// # Errors
-    /// The folder already holds a run, has too little space, or cannot be written.
-    pub fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
-        let architecture = self.architecture();
-        let sizes = architecture.embedding_size + architecture.num_hiddens + 1;
-        check_space(
-            folder,
-            (self.dataset.encoder.vocabulary_size() * sizes) as u64,
-        )?;
-        let (encoder, data) = (&self.dataset.encoder, self.dataset.fingerprints.clone());
-        let file = LanguageFile::new(architecture);
-        RunDirectory::create(folder, config, &file, encoder, data, force)
-    }
-
-    /// Trains, from the beginning or from the state of an interrupted run.
-    ///
-    /// # Errors
-    /// A loss or gradient that is not finite, results that cannot be saved, or a failing tensor operation.
-    pub fn train(
-        &self,
-        device: &Device,
-        sink: &mut dyn Sink,
-        from: Option<Snapshot>,
-        monitor: &mut dyn Monitor,
-    ) -> Result<Outcome> {
-        monitor.begins(Step::Training);
-        let task = LanguageTask::new(self.config, &self.dataset, self.vectors.as_ref(), device)?;
-        let parameters = task.weights().parameters().count();
-        monitor.note(&format!("{} parameters", grouped(parameters)));
-        let mut trainer = Trainer::new(task, TrainerConfig::language_model(self.config));
-        if let Some(snapshot) = from {
-            trainer = trainer.resume(snapshot)?;
-        }
-        trainer.run(sink, monitor)
     }
 }

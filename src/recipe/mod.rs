@@ -1,10 +1,10 @@
 //! Complete training runs, from a config to a model: what the command line does, as a library.
 //!
-//! [`ClassifierRecipe`] and [`LanguageRecipe`] perform the steps of a run that its config requests, in order. A
-//! [`Monitor`] follows them and can stop each of them.
+//! A [`Recipe`] performs the steps of a run that its config requests, in order: [`ClassifierRecipe`] and
+//! [`LanguageRecipe`]. A [`Monitor`] follows the steps and can stop each of them.
 //!
 //! ```
-//! use birnn::{config::Config, fs::cache::Cache, recipe::ClassifierRecipe};
+//! use birnn::{config::Config, fs::cache::Cache, recipe::{ClassifierRecipe, Recipe}};
 //! use candle_core::Device;
 //!
 //! let mut config = Config::default(); // Its data are the bundled sample.
@@ -25,8 +25,66 @@ pub use language::LanguageRecipe;
 pub use notes::grouped;
 pub use vectors::learn_noting;
 
-use crate::dataset::DatasetProgress;
-use crate::train::Observer;
+use crate::checkpoint::{RunDirectory, RunKind, Snapshot};
+use crate::config::Config;
+use crate::dataset::{DatasetProgress, Fingerprints};
+use crate::error::Result;
+use crate::fs::cache::Cache;
+use crate::train::{Observer, Outcome, Sink};
+use candle_core::Device;
+use std::path::Path;
+
+/// A complete training run: its inputs are prepared, then it trains.
+pub trait Recipe<'a>: Sized {
+    /// What is trained.
+    const KIND: RunKind;
+
+    /// Prepares a run: everything before training. `folder` is the folder of the run, if it will have one; the free
+    /// disk space is checked early.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](crate::Error::Stopped) if the monitor stopped it; otherwise a problem with the config, the
+    /// data, or the models named in the config.
+    fn begin(
+        config: &'a Config,
+        cache: &Cache,
+        device: &Device,
+        folder: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self>;
+
+    /// Prepares a resumed run: values that its checkpoints contain are not computed again.
+    ///
+    /// # Errors
+    /// As [`Recipe::begin`].
+    fn resume(
+        config: &'a Config,
+        cache: &Cache,
+        device: &Device,
+        folder: &Path,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self>;
+
+    /// Hashes of all inputs of the run.
+    fn fingerprints(&self) -> Fingerprints;
+
+    /// Starts the run in a folder, which stores `config` for resuming; with `force` an existing run is removed.
+    ///
+    /// # Errors
+    /// The folder already holds a run, or cannot be written.
+    fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory>;
+
+    /// Trains, once, from the beginning or from the state of an interrupted run.
+    ///
+    /// # Errors
+    /// A loss or gradient that is not finite, results that cannot be saved, or a failing tensor operation.
+    fn train(
+        &mut self,
+        sink: &mut dyn Sink,
+        from: Option<Snapshot>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Outcome>;
+}
 
 /// A step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
