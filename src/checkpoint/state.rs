@@ -171,3 +171,38 @@ pub(super) fn read_state(folder: &Path, kind: RunKind) -> Result<StateFile> {
         .map_err(|error| error.within(&file))?;
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The state of a language model's run as it was written before runs of both kinds had one form.
+    #[test]
+    fn states_of_before_are_read() {
+        let json = r#"{"step": 7, "epoch": 1, "batch_in_epoch": 2, "epoch_loss": 3.5, "epoch_tokens": 40,
+            "seconds": 1.0, "best_loss": 2.5, "best_epoch": 1}"#;
+        let state: RunState = serde_json::from_str(json).unwrap();
+        assert_eq!((state.epoch_examples, state.batches), (40, 0));
+        assert_eq!((state.best_accuracy, state.best_loss), (None, Some(2.5)));
+    }
+
+    #[test]
+    fn accuracy_comes_before_loss() {
+        let state = RunState {
+            best_accuracy: Some(0.9),
+            best_loss: Some(0.3),
+            ..RunState::default()
+        };
+        assert!(state.is_better(Some(0.91), 9.0));
+        assert!(state.is_better(Some(0.9), 0.29));
+        assert!(!state.is_better(Some(0.9), 0.3));
+        assert!(!state.is_better(Some(0.89), 0.1));
+        // A language model has no accuracy.
+        let state = RunState {
+            best_loss: Some(0.3),
+            ..RunState::default()
+        };
+        assert!(state.is_better(None, 0.2) && !state.is_better(None, 0.3));
+        assert!(RunState::default().is_better(None, 9.0));
+    }
+}

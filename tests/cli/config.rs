@@ -113,6 +113,44 @@ fn every_shipped_config_loads() {
     assert!(count >= 3);
 }
 
+/// Keys of before are read under the names of today, and noted.
+#[test]
+fn old_keys_are_noted() {
+    let folder = temp();
+    let print = |more: &[&str]| {
+        let arguments = [&["train", "--print-config"], more].concat();
+        run(folder.path(), &arguments)
+    };
+    for (section, old, new, value) in [
+        ("train", "encoder_rate", "encoder_lr_multiplier", "0.5"),
+        ("train", "embedding_rate", "embedding_lr_multiplier", "0.25"),
+        ("pretrain", "piece_tokens", "segment_tokens", "123"),
+    ] {
+        let output = print(&["--set", &format!("{section}.{old}={value}")]);
+        let note = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(succeed(&output).contains(&format!("{new} = {value}")));
+        let expected =
+            format!("configuration, {section}.{old}: this key is now called {section}.{new}\n");
+        assert_eq!(note, expected);
+    }
+    let both = [
+        "--set",
+        "train.encoder_rate=1.0",
+        "--set",
+        "train.encoder_lr_multiplier=1.0",
+    ];
+    let message = refuse(
+        folder.path(),
+        &[&["train", "--print-config"][..], &both].concat(),
+        2,
+    );
+    assert_eq!(
+        message,
+        "configuration, train.encoder_rate: this is the old name of train.encoder_lr_multiplier, which is also present; \
+         leave it out"
+    );
+}
+
 #[test]
 fn a_missing_config_file_is_named() {
     let folder = temp();
