@@ -250,7 +250,7 @@ impl Latency {
 }
 
 /// Measures `parts` on a device, each `repeats` times after a warm-up (a single text more often);
-/// `progress` is told of each part before it begins.
+/// `progress` is called with each part before it begins.
 ///
 /// The peak of memory is that of training if the process has done nothing larger before.
 ///

@@ -95,7 +95,7 @@ fn is_read(kind: Pooling, is_reverse: bool, (is_first, is_last): (bool, bool)) -
     }
 }
 
-/// What stands in the boxes of the tokens, at least one.
+/// The labels of the boxes of the tokens, at least one.
 fn columns(tokens: &[String]) -> Vec<String> {
     let word = |token: &String| token.chars().take(10).collect();
     let (first, last) = (MOST / 2, MOST - MOST / 2 - 1);

@@ -53,9 +53,9 @@ impl Counts {
     }
 
     /// The subsampling of occurrences.
-    pub(super) fn kept(&self, threshold: f64) -> Kept {
+    pub(super) fn kept(&self, threshold: f64) -> Subsampling {
         let below = |&count| (self.probability(count, threshold) * RANGE as f64).round() as u64;
-        Kept {
+        Subsampling {
             below: self.of_word.iter().map(below).collect(),
         }
     }
@@ -68,12 +68,12 @@ impl Counts {
 
 /// Random subsampling of the words of the texts. A word that was not counted is never kept.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct Subsampling {
     /// An occurrence is kept if its 32 random bits are below this.
     below: Vec<u64>,
 }
 
-impl Kept {
+impl Subsampling {
     /// Decides at random whether an occurrence of this word is kept.
     #[inline(always)]
     pub(super) fn draw(&self, word: u32, rng: &mut Rng) -> bool {

@@ -1,13 +1,13 @@
 //! Learning word vectors on all threads, to the same bytes on any number of them.
 //!
-//! The texts are shuffled for every epoch and cut into pieces, which are dealt out in rounds to a
-//! fixed number of shards. In a round every shard learns word by word from its piece, on a copy of
+//! The texts are shuffled for every epoch and cut into chunks, which are distributed in rounds to a
+//! fixed number of shards. In a round every shard learns word by word from its chunk, on a copy of
 //! the tables; then the changes of all copies are put into the common tables, always in the same
-//! order. Threads only share out shards among themselves.
+//! order. Threads only share the shards among themselves.
 
 use super::config::VectorsConfig;
 use super::counts::Counts;
-use super::skip_gram::{Piece, Rules, Run, Tables};
+use super::skip_gram::{Chunk, Rules, Run, Tables};
 use super::table::Table;
 use super::words::WordVectors;
 use crate::error::{Error, Result};
@@ -19,14 +19,14 @@ use std::ops::ControlFlow;
 
 /// Copies of the tables that learn at the same time, whatever the number of threads.
 const SHARDS: usize = 4;
-/// The words of a piece, at least, except for the last one of an epoch. The longer it is, the older
+/// The words of a chunk, at least, except for the last one of an epoch. The longer it is, the older
 /// are the rows that copies work on; at 65,536 words the sum of their changes diverges.
-const PIECE: usize = 1 << 12;
+const CHUNK_WORDS: usize = 1 << 12;
 
-/// Learns a vector for each word of the tokenizer's vocabulary that stands in the texts, given as
+/// Learns a vector for each word of the tokenizer's vocabulary that occurs in the texts, given as
 /// token ids. A text's words are related to each other only, and unknown ones to nothing.
 ///
-/// `progress` is told how many words have been read and how many there are in all epochs; if it
+/// `progress` is called with the number of words that have been read and that of all epochs; if it
 /// breaks off, the result is `None`.
 ///
 /// # Errors
@@ -51,22 +51,25 @@ pub fn learn_vectors(
     };
     let mut common = initial(rows, config);
     let mut shards = vec![common.clone(); SHARDS];
-    let mut excerpts: Vec<&[u32]> = texts.iter().flat_map(|text| text.chunks(PIECE)).collect();
+    let mut excerpts: Vec<&[u32]> = texts
+        .iter()
+        .flat_map(|text| text.chunks(CHUNK_WORDS))
+        .collect();
     let (mut before, mut number) = (0, 0);
     for epoch in 0..config.epochs {
         Rng::new(config.seed, Stream::Shuffle, epoch, 0).shuffle(&mut excerpts);
-        let pieces = pieces(&excerpts);
-        for round in pieces.chunks(SHARDS) {
+        let chunked = chunked(&excerpts);
+        for round in chunked.chunks(SHARDS) {
             let mut runs = Vec::with_capacity(SHARDS);
             for (excerpts, tables) in round.iter().zip(&mut shards) {
-                let piece = Piece {
+                let chunk = Chunk {
                     excerpts,
                     before,
                     number,
                 };
                 before += excerpts.iter().map(|text| text.len() as u64).sum::<u64>();
                 number += 1;
-                runs.push((piece, tables));
+                runs.push((chunk, tables));
             }
             learn_at_once(&rules, runs);
             merge_copies(&mut common, &mut shards);
@@ -90,7 +93,7 @@ pub fn learn_vectors(
     Ok(Some(vectors))
 }
 
-/// How often each word of the vocabulary stands in the texts.
+/// How often each word of the vocabulary occurs in the texts.
 ///
 /// # Errors
 /// An id that is not in the vocabulary, or texts without a known word.
@@ -116,13 +119,13 @@ fn counted(texts: &[&[u32]], rows: usize, unknown: Option<u32>) -> Result<Counts
     Ok(counts)
 }
 
-/// Learns from the pieces of a round at the same time, from each on a copy of the tables.
-fn learn_at_once(rules: &Rules, runs: Vec<(Piece, &mut Tables)>) {
-    runs.into_par_iter().for_each(|(piece, tables)| {
+/// Learns from the chunks of a round at the same time, from each on a copy of the tables.
+fn learn_at_once(rules: &Rules, runs: Vec<(Chunk, &mut Tables)>) {
+    runs.into_par_iter().for_each(|(chunk, tables)| {
         let run = Run {
             rules,
-            rng: Rng::new(rules.config.seed, Stream::Vectors, 1, piece.number),
-            piece,
+            rng: Rng::new(rules.config.seed, Stream::Vectors, 1, chunk.number),
+            chunk,
             tables,
         };
         run.run();
@@ -141,7 +144,7 @@ fn merge_copies(common: &mut Tables, shards: &mut [Tables]) {
     });
 }
 
-/// The tables before the first step: small random vectors, and zeros to tell words apart with.
+/// The tables before the first step: small random vectors, and zeros for the output side.
 fn initial(rows: usize, config: &VectorsConfig) -> Tables {
     let mut rng = Rng::new(config.seed, Stream::Vectors, 0, 0);
     let mut input = Table::zeros(rows, config.dimension);
@@ -158,18 +161,18 @@ fn initial(rows: usize, config: &VectorsConfig) -> Tables {
     }
 }
 
-/// Cuts a list of excerpts into pieces of [`PIECE`] words or a few more.
-fn pieces<'a, 'b>(excerpts: &'b [&'a [u32]]) -> Vec<&'b [&'a [u32]]> {
-    let mut pieces = Vec::new();
+/// Cuts a list of excerpts into chunks of [`CHUNK_WORDS`] words or a few more.
+fn chunked<'a, 'b>(excerpts: &'b [&'a [u32]]) -> Vec<&'b [&'a [u32]]> {
+    let mut chunked = Vec::new();
     let (mut start, mut words) = (0, 0);
     for (index, excerpt) in excerpts.iter().enumerate() {
         words += excerpt.len();
-        if words >= PIECE || index + 1 == excerpts.len() {
-            pieces.push(&excerpts[start..=index]);
+        if words >= CHUNK_WORDS || index + 1 == excerpts.len() {
+            chunked.push(&excerpts[start..=index]);
             (start, words) = (index + 1, 0);
         }
     }
-    pieces
+    chunked
 }
 
 #[cfg(test)]
@@ -241,8 +244,8 @@ mod tests {
         let path = folder.path().join("words.vec");
         vectors.save(&path).unwrap();
         let vocabulary: Vec<(String, u32)> = vectors.words().iter().cloned().zip(0..).collect();
-        let mut told = |_, _| ControlFlow::Continue(());
-        let read = crate::vectors::read_vectors(&path, &vocabulary, &mut told);
+        let mut on_progress = |_, _| ControlFlow::Continue(());
+        let read = crate::vectors::read_vectors(&path, &vocabulary, &mut on_progress);
         let read = read.unwrap().unwrap();
         assert_eq!((read.found, read.dimension), (8, 10));
         for (id, vector) in (0..).zip(vectors.vectors()) {
@@ -258,9 +261,9 @@ mod tests {
             &mut |_, _| (),
         );
         let unknown = encoder.as_ref().unwrap().unknown_id().unwrap();
-        let mut told = |_, _| ControlFlow::Continue(());
+        let mut on_progress = |_, _| ControlFlow::Continue(());
         let config = VectorsConfig::default();
-        let found = learn_vectors(&encoder.unwrap(), &[&[unknown]], &config, &mut told);
+        let found = learn_vectors(&encoder.unwrap(), &[&[unknown]], &config, &mut on_progress);
         assert_eq!(
             found.unwrap_err().to_string(),
             "texts: 1 texts without a word of the vocabulary"

@@ -13,7 +13,7 @@
 //! 2016, "Parallelizing Word2Vec in Shared and Distributed Memory").
 
 use super::config::VectorsConfig;
-use super::counts::{Kept, Negatives};
+use super::counts::{Negatives, Subsampling};
 use super::table::Table;
 use crate::rng::Rng;
 use birnn_kernels::skip_gram::{LINE, Line, Sigmoid, step};
@@ -31,7 +31,7 @@ pub(super) struct Tables {
 #[derive(Debug)]
 pub(super) struct Rules<'a> {
     pub(super) config: &'a VectorsConfig,
-    pub(super) kept: Kept,
+    pub(super) kept: Subsampling,
     pub(super) negatives: Negatives,
     pub(super) sigmoid: Sigmoid,
     /// The number of words over all epochs.
@@ -40,7 +40,7 @@ pub(super) struct Rules<'a> {
 
 /// A segment of the texts and its position in the schedule.
 #[derive(Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct Chunk<'a> {
     /// Pairs of words never span two excerpts.
     pub(super) excerpts: &'a [&'a [u32]],
     /// The number of words in all segments before it, including earlier epochs.
@@ -52,7 +52,7 @@ pub(super) struct Piece<'a> {
 /// Learning from one segment, word by word.
 pub(super) struct Run<'a> {
     pub(super) rules: &'a Rules<'a>,
-    pub(super) piece: Piece<'a>,
+    pub(super) chunk: Chunk<'a>,
     pub(super) tables: &'a mut Tables,
     pub(super) rng: Rng,
 }
@@ -61,11 +61,11 @@ impl Run<'_> {
     /// Learns from the segment.
     pub(super) fn run(mut self) {
         let Rules { config, kept, .. } = self.rules;
-        let mut before = self.piece.before;
+        let mut before = self.chunk.before;
         let mut words = Vec::new();
         let mut targets = Vec::new();
         let mut change = vec![Line::default(); self.tables.input.width()];
-        for excerpt in self.piece.excerpts {
+        for excerpt in self.chunk.excerpts {
             let rate = self.rate(before);
             before += excerpt.len() as u64;
             words.clear();

@@ -100,7 +100,7 @@ mod device {
     pub(in crate::ops::pooling) struct Argmax(CudaSlice<u32>);
 
     impl PoolOp {
-        fn places(&self, gpu: &Gpu) -> Result<[Tensor; 2]> {
+        fn layout_on_gpu(&self, gpu: &Gpu) -> Result<[Tensor; 2]> {
             let device = Device::Cuda(gpu.device.clone());
             let there = |list: &Indices| list.on(&device).map_err(Error::wrap);
             let [offsets, lengths] = self.packing.on_device();
@@ -122,7 +122,7 @@ mod device {
             let batch = self.packing.batch();
             let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
             let pooled = gpu.uninit::<f32>(batch * total)?;
-            let [offsets, lengths] = self.places(&gpu)?;
+            let [offsets, lengths] = self.layout_on_gpu(&gpu)?;
             let argmax = gpu.uninit::<u32>(batch * width)?;
             let addresses = Addresses {
                 output: address,
@@ -152,7 +152,7 @@ mod device {
                 bail!("pooling: backward without a forward pass");
             };
             let gpu = Gpu::of(d_pooled)?;
-            let [offsets, lengths] = self.places(&gpu)?;
+            let [offsets, lengths] = self.layout_on_gpu(&gpu)?;
             let d_pooled = d_pooled.contiguous()?;
             let total: usize = self.kinds.iter().map(|kind| kind.width(width)).sum();
             if d_pooled.dims() != [self.packing.batch(), total] {

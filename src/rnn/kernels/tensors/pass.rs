@@ -334,7 +334,7 @@ impl Pass {
         order
     }
 
-    /// How many rows of a step go on to another one in this direction.
+    /// The number of rows of a step that continue to another one in this direction.
     fn live_after(&self, direction: usize, step: usize) -> usize {
         match direction {
             1 if step == 0 => 0,

@@ -1,4 +1,4 @@
-//! A layer as cuDNN is told of it.
+//! The description of a layer for cuDNN.
 
 use super::numbers::Numbers;
 use crate::batch::packing::Packing;
@@ -294,7 +294,7 @@ fn rows(
     Ok(rows)
 }
 
-/// Dropout as a layer is told of it: none.
+/// The description of no dropout.
 fn no_dropout(handle: sys::cudnnHandle_t) -> Result<Descriptor<sys::cudnnDropoutDescriptor_t>> {
     let dropout = Descriptor::new(
         sys::cudnnCreateDropoutDescriptor,

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `numbers` | in which numbers it computes |
-//! | `description` | a layer as it is told of it |
+//! | `description` | the description of a layer |
 //!
 //! Its packed layout is that of [`Packing`](crate::batch::packing::Packing): rows sorted by length, step by step. Its
 //! gates come in PyTorch's order and its GRU is PyTorch's; its parameters lie in a memory of its own layout, to
