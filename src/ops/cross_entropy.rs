@@ -48,7 +48,11 @@ fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tens
     let log_probabilities = candle_nn::ops::log_softmax(logits, 1)?;
     let targets = Tensor::from_vec(op.targets.clone(), logits.shape(), logits.device())?;
     let targets = targets.to_dtype(logits.dtype())?;
-    Ok(((log_probabilities * targets)?.sum_all()? / -(batch as f64))?)
+    // A class without a share costs nothing, also one that is masked by a logit of minus infinity.
+    let has_share = targets.ne(0.0)?;
+    let costs = (log_probabilities * targets)?;
+    let costs = has_share.where_cond(&costs, &costs.zeros_like()?)?;
+    Ok((costs.sum_all()? / -(batch as f64))?)
 }
 
 /// Whether a text has a target: its class probabilities are not all 0.
@@ -85,6 +89,10 @@ pub(crate) fn cross_entropy_gradient(
 
 impl CrossEntropy {
     fn new(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&smoothing) {
+            let problem = format!("{smoothing} is not a share in [0, 1]");
+            return Err(Error::argument("smoothing", problem));
+        }
         let (batch, classes) = logits.dims2()?;
         let (given, wanted) = match targets {
             Targets::Labels(labels) => (labels.len(), batch),
@@ -135,8 +143,11 @@ impl CrossEntropy {
             let (highest, log_sum) = log_sum_exp(logits);
             // Each class's target times the negative logarithm of its probability. The difference is taken first:
             // logits can be so large that only it is meaningful.
-            let cost =
-                |(&logit, &target): (&f32, &f64)| target * ((highest - f64::from(logit)) + log_sum);
+            // A class without a share costs nothing, also one that is masked by a logit of minus infinity.
+            let cost = |(&logit, &target): (&f32, &f64)| match target == 0.0 {
+                true => 0.0,
+                false => target * ((highest - f64::from(logit)) + log_sum),
+            };
             sum += logits.iter().zip(targets).map(cost).sum::<f64>();
             batch += 1;
         }
@@ -229,6 +240,41 @@ mod tests {
     fn extreme_logits_stay_finite() {
         assert_eq!(loss(&[[1e30, -1e30, 0.]], &[0], 0.0).unwrap(), 0.0);
         assert!(loss(&[[-1e30, 1e30, 0.]], &[0], 0.0).unwrap() > 1e30);
+    }
+
+    /// A class that is masked by minus infinity, as PyTorch has it: ln(1 + exp(-1.4)).
+    #[test]
+    fn a_masked_class_costs_nothing() {
+        let minus = f32::NEG_INFINITY;
+        let found = loss(&[[2.4, minus, 1.0]], &[0], 0.0).unwrap();
+        assert!((found - 0.220_417).abs() < 1e-5, "{found}");
+        assert_eq!(
+            loss(&[[2.4, minus, 1.0]], &[1], 0.0).unwrap(),
+            f32::INFINITY
+        );
+        let double = Tensor::new(&[[2.4f64, minus.into(), 1.0]], &Device::Cpu).unwrap();
+        let by_tensors = cross_entropy(&double, &[0], 0.0).unwrap();
+        assert!((by_tensors.to_scalar::<f64>().unwrap() - 0.220_417).abs() < 1e-5);
+        let logits = Var::new(&[[2.4f32, minus, 1.0]], &Device::Cpu).unwrap();
+        let gradient = cross_entropy(&logits, &[0], 0.0)
+            .unwrap()
+            .backward()
+            .unwrap();
+        let gradient: Vec<Vec<f32>> = gradient.get(&logits).unwrap().to_vec2().unwrap();
+        for (found, expected) in gradient[0].iter().zip([-0.197_816, 0.0, 0.197_816]) {
+            assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn smoothing_that_is_no_share_is_refused() {
+        for smoothing in [2.0, -0.1, f64::NAN] {
+            let message = loss(&[[0.0; 3]], &[0], smoothing).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!("smoothing: {smoothing} is not a share in [0, 1]")
+            );
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ impl Recurrent {
                 return Err(Error::argument(argument, "0, but at least 1 is needed"));
             }
         }
+        // Also where no layer has one, so that a wrong value never waits for another layer.
+        Dropout::new(config.dropout, 0)?;
         let init = uniform(config.hidden_size);
         let width = config.cell_type.gates() * config.hidden_size;
         let direction = |layer: usize, suffix: &str| -> Result<DirectionWeights> {

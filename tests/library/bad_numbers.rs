@@ -5,9 +5,13 @@ use birnn::checkpoint::{Loading, SavedClassifier};
 use birnn::dataset::encode_texts;
 use birnn::inference::Evaluation;
 use birnn::inference::{Ensemble, Predictor};
+use birnn::models::classifier::{BiRnn, ModelConfig};
 use birnn::ops::cross_entropy::{Targets, cross_entropy, cross_entropy_to};
 use birnn::ops::dropout::Phase;
-use candle_core::{Device, Tensor};
+use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
+use birnn::parameters::Parameters;
+use birnn::rnn::{CellType, Recurrent, RecurrentConfig};
+use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -136,4 +140,55 @@ fn invalid_labels_and_probabilities_are_errors() {
     let of = |labels: &[u32]| Evaluation::new(&rows, labels, 2).unwrap_err().to_string();
     assert_eq!(of(&[2]), "labels: class 2 of 2, for 2 outputs");
     assert_eq!(of(&[]), "labels: 0 of them for 1 texts");
+}
+
+#[test]
+fn sizes_and_rates_that_cannot_be_used_are_errors() {
+    let build = |vocabulary_size: usize, classes: usize| {
+        let config = ModelConfig::default();
+        let build = |vb: candle_nn::VarBuilder| BiRnn::new(&config, vocabulary_size, classes, vb);
+        Parameters::create(0, &CPU, build)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        build(0, 2),
+        "vocabulary_size: 0, but at least 1 token is needed"
+    );
+    assert_eq!(build(5, 0), "classes: 0, but at least 1 is needed");
+    // Of one layer nothing is dropped, but a wrong value is one all the same.
+    for dropout in [7.0, -1.0, f64::NAN] {
+        let config = RecurrentConfig {
+            dropout,
+            ..RecurrentConfig::new(CellType::Gru, 2, 3)
+        };
+        let built = Parameters::create(0, &CPU, |vb| Recurrent::new(&config, vb));
+        let message = built.map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            format!("dropout: {dropout} is not a probability in [0, 1)")
+        );
+    }
+    let build =
+        |vb: candle_nn::VarBuilder| Recurrent::new(&RecurrentConfig::new(CellType::Gru, 2, 3), vb);
+    let (_, parameters) = Parameters::create(0, &CPU, build).unwrap();
+    let mut gradients = Gradients::default();
+    let gradient = Tensor::ones(9, DType::F32, &CPU).unwrap();
+    gradients.insert("bias_hh_l0", Gradient::Dense(gradient));
+    let before: Vec<f32> = parameters.get("bias_hh_l0").unwrap().to_vec1().unwrap();
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let message = optimizer
+        .step(&parameters, &gradients, f64::NAN, 1.0)
+        .unwrap_err();
+    assert_eq!(message.to_string(), "learning_rate: NaN for bias_hh_l0");
+    assert_eq!(optimizer.steps(), 0);
+    assert_eq!(
+        parameters
+            .get("bias_hh_l0")
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap(),
+        before
+    );
 }

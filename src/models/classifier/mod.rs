@@ -188,6 +188,10 @@ impl BiRnn {
         vb: VarBuilder,
     ) -> Result<Self> {
         config.validate()?;
+        if vocabulary_size == 0 {
+            let problem = "0, but at least 1 token is needed";
+            return Err(Error::argument("vocabulary_size", problem));
+        }
         let table = vb.get_with_hints(
             (vocabulary_size, config.embedding_size),
             EMBEDDING,
@@ -212,6 +216,9 @@ impl BiRnn {
         vb: VarBuilder,
     ) -> Result<Self> {
         config.validate()?;
+        if classes == 0 {
+            return Err(Error::argument("classes", "0, but at least 1 is needed"));
+        }
         let encoder = RecurrentConfig {
             num_layers: config.num_layers,
             bias: config.bias,

@@ -128,6 +128,13 @@ impl AdamW {
     ) -> Result<()> {
         // Checked first, so that nothing is updated on error.
         for (name, _) in gradients.iter() {
+            let learning_rate = learning_rates.of(name);
+            if !learning_rate.is_finite() {
+                let problem = format!("{learning_rate} for {name}");
+                return Err(Error::argument("learning_rate", problem));
+            }
+        }
+        for (name, _) in gradients.iter() {
             if parameters.get(name).is_none() {
                 let problem = format!("there is no parameter {name}");
                 return Err(Error::argument("gradients", problem));
