@@ -100,8 +100,8 @@ fn sum(values: &[f32]) -> f64 {
 }
 
 /// `exp(x)` for `x <= 0`, with a relative error of 1e-7 above `x = -87`: `2^k exp(r)` with `x = k ln 2 + r`, and the
-/// Taylor series of `exp(r)` up to `r^7`. Unlike [`math`](super::math) it is plain arithmetic, which is vectorised in
-/// loops over any length and rounds alike with every instruction set.
+/// Taylor series of `exp(r)` up to `r^7`. Unlike [`math`](super::math) it is plain arithmetic without fused
+/// operations, which is vectorised in loops over any length.
 #[inline(always)]
 fn exp_of_negative(x: f32) -> f32 {
     let x = if x < LOWEST { LOWEST } else { x };
