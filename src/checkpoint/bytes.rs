@@ -19,7 +19,7 @@ pub(super) enum Bytes {
     /// A file mapped into memory.
     Mapped(Arc<Mmap>),
     /// Bytes in memory.
-    Owned(Arc<[u8]>),
+    Owned(Arc<Vec<u8>>),
     /// A file that is embedded in the program.
     Static(&'static [u8]),
 }
