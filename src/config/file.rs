@@ -1,7 +1,7 @@
 //! Configs as TOML, with the feature `toml`.
 
 use super::Config;
-use super::keys::{check_keys, rename_old_keys, resolve_paths, set};
+use super::keys::{check_keys, current_name, rename_old_keys, resolve_paths, set};
 use crate::error::{Error, Result, one_line, plain_words};
 use crate::text::TokenKind;
 use std::path::Path;
@@ -45,9 +45,8 @@ impl Config {
             }
         }
         for (key, value) in overrides {
-            set(&mut table, key, value)?;
+            set(&mut table, &current_name(key, note), value)?;
         }
-        rename_old_keys(&mut table, note)?;
         check_keys(&table)?;
         check_tokenizer(&table)?;
         let config: Self =

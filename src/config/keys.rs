@@ -115,11 +115,25 @@ pub(super) fn rename_old_keys(table: &mut toml::Table, note: &mut dyn FnMut(&str
                 "leave it out",
             ));
         }
-        note(&format!(
-            "configuration, {section}.{old}: this key is now called {section}.{new}"
-        ));
+        note(&renamed(section, old, new));
     }
     Ok(())
+}
+
+/// The current name of a dotted key; an old name is noted.
+pub(super) fn current_name(key: &str, note: &mut dyn FnMut(&str)) -> String {
+    for (section, old, new) in RENAMED {
+        if key == format!("{section}.{old}") {
+            note(&renamed(section, old, new));
+            return format!("{section}.{new}");
+        }
+    }
+    key.to_owned()
+}
+
+/// The line that notes an old name.
+fn renamed(section: &str, old: &str, new: &str) -> String {
+    format!("configuration, {section}.{old}: this key is now called {section}.{new}")
 }
 
 /// Sets a dotted key.

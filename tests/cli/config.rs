@@ -133,17 +133,16 @@ fn old_keys_are_noted() {
             format!("configuration, {section}.{old}: this key is now called {section}.{new}\n");
         assert_eq!(note, expected);
     }
-    let both = [
-        "--set",
-        "train.encoder_rate=1.0",
-        "--set",
-        "train.encoder_lr_multiplier=1.0",
-    ];
-    let message = refuse(
-        folder.path(),
-        &[&["train", "--print-config"][..], &both].concat(),
-        2,
-    );
+    // An override goes before the file under either name; a file with both is refused.
+    let file = folder.path().join("new.toml");
+    fs::write(&file, "[train]\nencoder_lr_multiplier = 0.1\n").unwrap();
+    let path = file.to_str().unwrap();
+    let output = print(&["--config", path, "--set", "train.encoder_rate=0.5"]);
+    assert!(succeed(&output).contains("encoder_lr_multiplier = 0.5"));
+    let both = "[train]\nencoder_rate = 1.0\nencoder_lr_multiplier = 1.0\n";
+    fs::write(&file, both).unwrap();
+    let arguments = ["train", "--print-config", "--config", path];
+    let message = refuse(folder.path(), &arguments, 2);
     assert_eq!(
         message,
         "configuration, train.encoder_rate: this is the old name of train.encoder_lr_multiplier, which is also present; \
