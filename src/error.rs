@@ -96,6 +96,17 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+impl From<Error> for candle_core::Error {
+    /// For `?` in functions that return Candle's result, such as those of `candle_core::Module`. An error that came from
+    /// Candle is returned as it was; any other is wrapped, and keeps its message.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(error) => error,
+            error => Self::wrap(error),
+        }
+    }
+}
+
 /// The result type of the library.
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -233,7 +233,7 @@ impl Cell for RnnTanh {
     }
 }
 
-/// `h' = max(., 0)`; the gradient at 0 is 0, as in PyTorch, and for a NaN as well.
+/// `h' = max(., 0)`; the gradient at 0 is 0, and a NaN lets it through, as in PyTorch.
 pub(super) struct RnnRelu;
 
 impl Cell for RnnRelu {
@@ -266,9 +266,9 @@ impl Cell for RnnRelu {
         dc: Lanes<S, N>,
     ) -> Gradients<S, N> {
         let zero = dh.constant(0.0);
-        let negated = zero - cache.h;
         Gradients {
-            preactivations: [negated.if_below(0.0, dh, zero); MAX_BLOCKS],
+            // A state is 0 or at least the smallest number that is kept.
+            preactivations: [cache.h.if_below(SMALLEST_KEPT, zero, dh); MAX_BLOCKS],
             h: dh,
             c: dc,
         }

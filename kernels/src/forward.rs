@@ -35,10 +35,8 @@ pub struct Saved {
 /// What a layer computes.
 #[derive(Debug)]
 pub struct Computed {
-    /// [N, D*H].
-    pub output: Vec<f32>,
-    /// Final `h` and `c`, like [`Arguments::start`].
-    pub state: Vec<f32>,
+    /// The output, [N, D*H], followed by the final `h` and `c`, like [`Arguments::start`].
+    pub result: Vec<f32>,
     /// By direction, empty if it was not to be kept.
     pub saved: Vec<Saved>,
 }
@@ -125,15 +123,15 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
                 c: kept_rows(self.keep && C::HAS_CELL, widths.state_row()),
             })
             .collect();
-        let (mut output, mut state) = (Vec::new(), Vec::new());
-        let (output_len, state_len) = (rows * directions * hidden, arguments.start.len());
+        let mut result = Vec::new();
+        let output_len = arguments.output_len();
+        let result_len = output_len + arguments.start.len();
         {
             let shards = Shard::all(
                 arguments.layout,
                 forward_rows(arguments.layout.batch(), directions),
             );
-            let shared_output = Shared::uninit(&mut output, output_len);
-            let shared_state = Shared::uninit(&mut state, state_len);
+            let shared_result = Shared::uninit(&mut result, result_len);
             let shared_saved: Vec<_> = saved
                 .iter_mut()
                 .map(|saved| (Shared::new(&mut saved.gates), Shared::new(&mut saved.c)))
@@ -147,8 +145,7 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
                     shard,
                     direction,
                     weights: &weights[direction],
-                    output: &shared_output,
-                    state: &shared_state,
+                    result: &shared_result,
                     gates,
                     c,
                     keep: self.keep,
@@ -158,20 +155,13 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
         }
         // SAFETY: the tasks have written every row of the output, all column blocks of it, and
         // of the state: shards cover all positions and steps, directions all columns.
-        unsafe {
-            output.set_len(output_len);
-            state.set_len(state_len);
-        }
-        note(Place::Saved, &output);
+        unsafe { result.set_len(result_len) };
+        note(Place::Saved, &result[..output_len]);
         for saved in &saved {
             note(Place::Saved, &saved.gates);
             note(Place::Saved, &saved.c);
         }
-        Computed {
-            output,
-            state,
-            saved,
-        }
+        Computed { result, saved }
     }
 }
 
@@ -181,8 +171,8 @@ struct ShardForward<'a, C> {
     shard: Shard<'a>,
     direction: usize,
     weights: &'a ForwardWeights,
-    output: &'a Shared<'a>,
-    state: &'a Shared<'a>,
+    /// The output, then the final state.
+    result: &'a Shared<'a>,
     gates: &'a Shared<'a>,
     c: &'a Shared<'a>,
     keep: bool,
@@ -325,20 +315,21 @@ impl<C: Cell> ShardForward<'_, C> {
             row.run::<S, C>(simd);
             let at = (packed * self.arguments.sizes.directions + self.direction) * hidden;
             // SAFETY: no other task has these columns of this row.
-            unsafe { self.output.write(at, &h[state][..hidden]) };
+            unsafe { self.result.write(at, &h[state][..hidden]) };
         }
     }
 
     /// Writes the final state.
     #[inline(always)]
     fn end<S: Simd>(&self, widths: Widths<S, C>, h: &[f32], c: &[f32]) {
+        let output_len = self.arguments.output_len();
         for (row, position) in self.shard.positions().enumerate() {
             let parts = [h, c];
             for (part, values) in parts.iter().enumerate().take(1 + usize::from(C::HAS_CELL)) {
-                let at = self.arguments.state_at(part, self.direction, position);
+                let at = output_len + self.arguments.state_at(part, self.direction, position);
                 let values = &values[row * widths.state_row()..][..widths.hidden];
                 // SAFETY: no other task has this direction of this sequence.
-                unsafe { self.state.write(at, values) };
+                unsafe { self.result.write(at, values) };
             }
         }
     }

@@ -103,6 +103,10 @@ impl<'a> Arguments<'a> {
         } = self.sizes;
         let parts = 1 + usize::from(cell_type.has_cell());
         let states = parts * directions * self.layout.batch() * hidden;
+        assert!(
+            self.layout.lengths().last().is_some_and(|&least| least > 0),
+            "a batch without rows, or a row without steps"
+        );
         assert!(input > 0 && hidden > 0 && (1..=2).contains(&directions));
         assert_eq!(self.input.len(), self.layout.rows() * input, "input");
         assert_eq!(
@@ -111,6 +115,11 @@ impl<'a> Arguments<'a> {
             "parameters"
         );
         assert_eq!(self.start.len(), states, "initial state");
+    }
+
+    /// Number of elements of the output, [N, D*H].
+    pub fn output_len(&self) -> usize {
+        self.layout.rows() * self.sizes.directions * self.sizes.hidden
     }
 
     /// Whether the layer is so small that a single thread is fastest.

@@ -26,21 +26,17 @@ pub struct Layout {
 
 impl Layout {
     /// The layout of a batch whose row `i` has `lengths[i]` steps. Rows of equal length keep their
-    /// order.
-    ///
-    /// # Panics
-    /// The batch is empty, or a row has no steps.
+    /// order. Rows without steps are the last ones, and have no packed rows.
     pub fn new(lengths: &[usize]) -> Self {
-        assert!(!lengths.is_empty(), "the batch has no rows");
-        assert!(!lengths.contains(&0), "a row has no steps");
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
         let lengths: Vec<usize> = order.iter().map(|&row| lengths[row]).collect();
 
-        let mut offsets = Vec::with_capacity(lengths[0] + 1);
+        let steps = lengths.first().copied().unwrap_or(0);
+        let mut offsets = Vec::with_capacity(steps + 1);
         let mut batch_sizes = lengths.len();
         let mut offset = 0;
-        for step in 0..lengths[0] {
+        for step in 0..steps {
             while lengths[batch_sizes - 1] <= step {
                 batch_sizes -= 1;
             }

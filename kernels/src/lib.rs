@@ -156,7 +156,7 @@ pub fn backward(
         })
     }
     arguments.check(cell_type);
-    let outputs = arguments.layout.rows() * arguments.sizes.directions * arguments.sizes.hidden;
+    let outputs = arguments.output_len();
     assert_eq!(results.output.len(), outputs, "output");
     assert_eq!(
         results.d_output.len(),

@@ -49,7 +49,8 @@ impl NullaryFnOnce for TakeLarger<'_> {
     fn call(self) {
         let best = self.best.iter_mut().zip(self.argmax);
         for ((best, index), &value) in best.zip(self.values) {
-            let is_larger = value > *best;
+            // The first NaN is larger than every number.
+            let is_larger = !(value <= *best) & !best.is_nan();
             *best = if is_larger { value } else { *best };
             *index = if is_larger { self.index } else { *index };
         }

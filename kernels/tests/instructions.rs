@@ -40,14 +40,13 @@ fn run(set: InstructionSet, cell_type: CellType) -> Vec<f32> {
     let computed = forward(set, cell_type, arguments, None, true);
     let results = Results {
         saved: &computed.saved,
-        output: &computed.output,
+        output: &computed.result[..outputs],
         d_output: &d_output,
         d_state: Some(&d_state),
     };
     let gradients = backward(set, cell_type, arguments, results, true);
     [
-        computed.output.as_slice(),
-        &computed.state,
+        computed.result.as_slice(),
         &gradients.input.unwrap(),
         &gradients.parameters,
         &gradients.start,

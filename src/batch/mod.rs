@@ -18,10 +18,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Packs token lists; none may be empty.
+    /// Packs token lists. There may be none, and some may be empty.
     ///
     /// # Errors
-    /// No lists, or an empty one.
+    /// As [`Packing::new`].
     pub fn new(sequences: &[&[u32]]) -> Result<Self> {
         let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
         let packing = Packing::new(&lengths)?;
@@ -46,9 +46,9 @@ impl Batch {
         self.packing.batch()
     }
 
-    /// Always false: a batch has at least one text.
+    /// Whether there are no texts.
     pub fn is_empty(&self) -> bool {
-        false
+        self.len() == 0
     }
 
     /// Number of tokens.
@@ -182,6 +182,8 @@ mod tests {
         let batch = Batch::new(&[&[1, 2], &[3, 4, 5]]).unwrap();
         assert_eq!(**batch.packed_ids(), [3, 1, 4, 2, 5]);
         assert_eq!((batch.len(), batch.tokens()), (2, 5));
-        assert!(Batch::new(&[&[]]).is_err());
+        let empty = Batch::new(&[&[], &[]]).unwrap();
+        assert_eq!((empty.len(), empty.tokens()), (2, 0));
+        assert!(Batch::new(&[]).unwrap().is_empty());
     }
 }

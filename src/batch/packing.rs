@@ -3,6 +3,7 @@
 use crate::device::indices::Indices;
 use crate::error::{Error, Result};
 pub use birnn_kernels::Layout;
+use std::sync::Arc;
 
 /// Maps each step of each sequence to its packed row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,24 +11,30 @@ pub struct Packing {
     layout: Layout,
     /// The layout's offsets and lengths in the form that devices read.
     on_device: [Indices; 2],
+    /// The packing of the rows that have steps, if others have none.
+    with_steps: Option<Arc<Packing>>,
 }
 
 impl Packing {
-    /// The packing of a batch whose row `i` has `lengths[i]` steps. Rows of equal length keep their order.
+    /// The packing of a batch whose row `i` has `lengths[i]` steps. Rows of equal length keep their order. Rows without
+    /// steps have no packed rows; a batch may consist of them, or have no rows at all.
     ///
     /// # Errors
-    /// The batch is empty, or a row has no steps.
+    /// More steps in all than an index of 32 bits can count.
     pub fn new(lengths: &[usize]) -> Result<Self> {
-        if lengths.is_empty() {
-            return Err(Error::argument("lengths", "the batch has no rows"));
-        }
-        if let Some(row) = lengths.iter().position(|&length| length == 0) {
-            return Err(Error::argument(
-                "lengths",
-                format!("row {row} has length 0, but every row needs at least one step"),
-            ));
+        let rows = lengths
+            .iter()
+            .try_fold(0usize, |sum, &length| sum.checked_add(length));
+        if rows.is_none_or(|rows| rows >= u32::MAX as usize) {
+            let problem = "more than 4 billion steps in all";
+            return Err(Error::argument("lengths", problem));
         }
         let layout = Layout::new(lengths);
+        let filled = layout.lengths().partition_point(|&length| length > 0);
+        let with_steps = match filled == lengths.len() {
+            true => None,
+            false => Some(Arc::new(Self::new(&layout.lengths()[..filled])?)),
+        };
         let whole = |list: &[usize]| -> Vec<u32> { list.iter().map(|&n| n as u32).collect() };
         Ok(Self {
             on_device: [
@@ -35,15 +42,27 @@ impl Packing {
                 whole(layout.lengths()).into(),
             ],
             layout,
+            with_steps,
         })
     }
 
     /// The packing of `batch` rows of `steps` steps each: time-major order.
     ///
     /// # Errors
-    /// `batch` or `steps` is 0.
+    /// As [`Packing::new`].
     pub fn full(batch: usize, steps: usize) -> Result<Self> {
         Self::new(&vec![steps; batch])
+    }
+
+    /// The packing of only the rows that have steps, which are the first ones in sorted order: the packed rows are the
+    /// same.
+    pub(crate) fn with_steps<'a>(self: &'a Arc<Self>) -> &'a Arc<Self> {
+        self.with_steps.as_ref().unwrap_or(self)
+    }
+
+    /// Whether there are rows, and all of them have steps.
+    pub(crate) fn all_have_steps(&self) -> bool {
+        self.batch() > 0 && self.with_steps.is_none()
     }
 
     /// The layout, as the CPU kernels read it.
@@ -125,10 +144,11 @@ impl Packing {
             .flat_map(|step| (0..self.batch_size_at(step)).map(move |position| (step, position)))
     }
 
-    /// The packed row of the last step of each sorted position.
+    /// The packed row of the last step of each sorted position that has steps.
     pub fn last_rows(&self) -> Vec<usize> {
         let last = |(position, &length): (usize, &usize)| self.row(length - 1, position);
-        self.lengths().iter().enumerate().map(last).collect()
+        let filled = self.lengths().iter().take_while(|&&length| length > 0);
+        filled.enumerate().map(last).collect()
     }
 
     /// Packs token lists, given in the caller's order, into one list of `rows()` tokens.
@@ -178,12 +198,23 @@ mod tests {
     }
 
     #[test]
-    fn empty_batches_and_empty_rows_are_refused() {
-        assert!(Packing::new(&[]).is_err());
-        let message = Packing::new(&[3, 0]).unwrap_err().to_string();
+    fn rows_without_steps_have_no_packed_rows() {
+        let packing = Arc::new(Packing::new(&[0, 2, 0, 1]).unwrap());
+        assert_eq!(packing.sorted_indices(), [1, 3, 0, 2]);
         assert_eq!(
-            message,
-            "lengths: row 1 has length 0, but every row needs at least one step"
+            (packing.batch(), packing.steps(), packing.rows()),
+            (4, 2, 3)
         );
+        assert_eq!(packing.last_rows(), [2, 1]);
+        let filled = packing.with_steps();
+        assert_eq!((filled.lengths(), filled.rows()), (&[2, 1][..], 3));
+        assert!(filled.all_have_steps() && !packing.all_have_steps());
+        for lengths in [&[][..], &[0, 0]] {
+            let packing = Arc::new(Packing::new(lengths).unwrap());
+            assert_eq!((packing.rows(), packing.steps()), (0, 0));
+            assert_eq!(packing.batch(), lengths.len());
+            assert_eq!(packing.with_steps().batch(), 0);
+        }
+        assert!(Packing::new(&[usize::MAX, 1]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Stacked layers without a graph: one forward pass, then one backward pass.
 
-use super::stack::{Recurrent, stacked};
+use super::stack::Recurrent;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::ops::dropout::{Mask, Phase};
@@ -26,7 +26,8 @@ impl Recurrent {
     /// from the final one.
     ///
     /// # Errors
-    /// Shapes that do not fit the packing or the parameters.
+    /// Shapes that do not fit the packing or the parameters, a row without steps, or a stack with more than PyTorch's
+    /// `RNN`, `GRU` and `LSTM` have without a projection.
     pub fn forward_train(
         &self,
         input: &Tensor,
@@ -35,13 +36,17 @@ impl Recurrent {
         phase: Phase,
     ) -> Result<StackActivations<'_>> {
         self.check_initial(initial, packing)?;
+        if self.config().is_extended() {
+            let problem = "a variant of the cells, which is trained with `forward` and Candle's backward pass";
+            return Err(Error::argument("config", problem));
+        }
         let mut input = input.clone();
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut masks = Vec::new();
         for (index, weights) in self.layers.iter().enumerate() {
             let initial = self.initial_of(index, initial)?;
             let layer = Layer {
-                cell_type: self.cell_type,
+                cell_type: self.cell_type(),
                 packing,
                 input: &input,
                 weights,
@@ -79,7 +84,7 @@ impl StackActivations<'_> {
     /// # Errors
     /// A tensor operation fails.
     pub fn state(&self) -> Result<State> {
-        stacked(self.layers.iter().map(|layer| layer.state()))
+        State::cat(self.layers.iter().map(|layer| layer.state()), 0)
     }
 
     /// The gradients for a given gradient of the output [N, D*H]: that of the input [N, I], if requested, and those of

@@ -31,13 +31,20 @@
 //! ```
 
 mod cell;
+mod config;
 mod forward_train;
 pub mod kernels;
+mod padding;
 pub mod scratch;
 mod stack;
+mod variants;
 pub mod views;
+mod weights;
 
 pub use crate::rnn::kernels::{CellType, State};
 pub use cell::{GruCell, LstmCell, RnnCell};
+pub use config::{GateActivation, RecurrentConfig};
 pub use forward_train::{ParameterGradients, StackActivations};
-pub use stack::{Recurrent, RecurrentConfig};
+pub use kernels::DirectionWeights;
+pub use padding::{pack_padded, pad_packed};
+pub use stack::Recurrent;

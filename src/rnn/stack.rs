@@ -1,79 +1,65 @@
 //! Stacked layers, each in one or both directions.
 
+use super::config::RecurrentConfig;
+use super::padding::Padded;
+use super::variants::{Masks, Rules, VariantLayer, VariantWeights};
+use super::weights::{StackWeights, for_all_rows, refuse_unexpected};
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
-use crate::ops::dropout::{Dropout, Phase};
-use crate::ops::gather::select_rows;
+use crate::ops::dropout::{Dropout, Phase, Scope};
 use crate::rnn::kernels::{self, CellType, DirectionWeights, Kernel, Layer, Prepared, State};
-use candle_core::Tensor;
-use candle_nn::{Init, VarBuilder};
+use candle_core::{Module, Tensor};
+use candle_nn::VarBuilder;
 use std::sync::Arc;
-
-/// PyTorch's parameters of `RNN`, `GRU` and `LSTM`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecurrentConfig {
-    /// The recurrence.
-    pub cell_type: CellType,
-    /// Number of input features, I.
-    pub input_size: usize,
-    /// Number of hidden units, H.
-    pub hidden_size: usize,
-    /// Number of layers, each fed with the output of the one below, L.
-    pub num_layers: usize,
-    /// Whether the layers have the biases `bias_ih` and `bias_hh`.
-    pub bias: bool,
-    /// Whether inputs and outputs are [B, T, ..] rather than [T, B, ..].
-    pub batch_first: bool,
-    /// Probability of dropout on the output of each layer but the last.
-    pub dropout: f64,
-    /// Whether each layer also runs in reverse.
-    pub bidirectional: bool,
-}
-
-impl RecurrentConfig {
-    /// PyTorch's defaults: one layer, one direction, biases, time-major, no dropout.
-    pub fn new(cell_type: CellType, input_size: usize, hidden_size: usize) -> Self {
-        Self {
-            cell_type,
-            input_size,
-            hidden_size,
-            num_layers: 1,
-            bias: true,
-            batch_first: false,
-            dropout: 0.0,
-            bidirectional: false,
-        }
-    }
-
-    /// Number of directions, D.
-    pub fn directions(&self) -> usize {
-        if self.bidirectional { 2 } else { 1 }
-    }
-}
 
 /// A stack of recurrent layers.
 ///
 /// The parameters have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then the same with
 /// `_reverse`, then `_l1` and so on; and PyTorch's default initial values, uniform in `±1/sqrt(hidden_size)`.
+///
+/// As a [`Module`] it maps an input to its output, in inference, from the initial state, for rows that have all steps.
 #[derive(Debug, Clone)]
 pub struct Recurrent {
+    config: RecurrentConfig,
     /// By layer, then direction.
     pub(super) layers: Vec<Vec<DirectionWeights>>,
+    /// The same with what only variants of the cells have; empty if there are none.
+    variants: Vec<Vec<VariantWeights>>,
+    /// The learned initial state of a row.
+    initial: Option<State>,
     pub(super) dropouts: Vec<Dropout>,
-    pub(super) cell_type: CellType,
-    input_size: usize,
-    batch_first: bool,
+    /// By layer, then direction.
+    inner: Vec<Vec<InnerDropouts>>,
     pub(super) kernel: &'static dyn Kernel,
     /// By layer, the prepared form of constant weights.
     prepared: Vec<Option<Prepared>>,
 }
 
-/// PyTorch's initialisation of recurrent layers.
-pub(super) fn uniform(hidden_size: usize) -> Init {
-    let bound = 1.0 / (hidden_size as f64).sqrt();
-    Init::Uniform {
-        lo: -bound,
-        up: bound,
+/// The dropouts inside a layer in one direction.
+#[derive(Debug, Clone)]
+struct InnerDropouts {
+    weights: Dropout,
+    recurrent: Dropout,
+    zoneout: Dropout,
+    zoneout_cell: Dropout,
+}
+
+/// The numbers of the dropouts inside layers; those between layers count from 1.
+const INNER_DROPOUTS: u64 = 1 << 32;
+
+impl InnerDropouts {
+    /// Those of the `index`-th direction of all layers.
+    fn new(config: &RecurrentConfig, index: usize, scope: &Scope) -> Result<Self> {
+        let first = INNER_DROPOUTS + 4 * index as u64;
+        let dropout = |probability, number| -> Result<Dropout> {
+            Ok(Dropout::new(probability, first + number)?.within(scope))
+        };
+        Ok(Self {
+            weights: dropout(config.weight_drop, 0)?,
+            recurrent: dropout(config.recurrent_dropout, 1)?,
+            zoneout: dropout(config.zoneout, 2)?,
+            zoneout_cell: dropout(config.zoneout_cell, 3)?,
+        })
     }
 }
 
@@ -81,60 +67,38 @@ impl Recurrent {
     /// Builds the stack from the builder's parameters, with the preferred kernel of its device.
     ///
     /// # Errors
-    /// A size of 0, a dropout outside [0, 1), or a parameter that the builder does not have in the expected shape.
+    /// A config that cannot be used; a parameter that the builder does not have in the expected shape; or one that it
+    /// has in addition, of a stack with more layers, directions, biases or a projection.
     pub fn new(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
-        for (argument, size) in [
-            ("input_size", config.input_size),
-            ("hidden_size", config.hidden_size),
-            ("num_layers", config.num_layers),
-        ] {
-            if size == 0 {
-                return Err(Error::argument(argument, "0, but at least 1 is needed"));
-            }
-        }
-        // Also where no layer has one, so that a wrong value never waits for another layer.
-        Dropout::new(config.dropout, 0)?;
-        let init = uniform(config.hidden_size);
-        let width = config.cell_type.gates() * config.hidden_size;
-        let direction = |layer: usize, suffix: &str| -> Result<DirectionWeights> {
-            let input_size = match layer {
-                0 => config.input_size,
-                _ => config.directions() * config.hidden_size,
-            };
-            let get = |name: &str, columns: Option<usize>| -> Result<Tensor> {
-                let name = format!("{name}_l{layer}{suffix}");
-                Ok(match columns {
-                    Some(columns) => vb.get_with_hints((width, columns), &name, init)?,
-                    None => vb.get_with_hints(width, &name, init)?,
-                })
-            };
-            Ok(DirectionWeights {
-                input: get("weight_ih", Some(input_size))?,
-                hidden: get("weight_hh", Some(config.hidden_size))?,
-                bias: match config.bias {
-                    true => Some((get("bias_ih", None)?, get("bias_hh", None)?)),
-                    false => None,
-                },
-            })
-        };
-        let suffixes = &["", "_reverse"][..config.directions()];
-        let layers = (0..config.num_layers)
-            .map(|layer| {
-                suffixes
-                    .iter()
-                    .map(|suffix| direction(layer, suffix))
-                    .collect()
-            })
-            .collect::<Result<Vec<Vec<_>>>>()?;
+        refuse_unexpected(config, &vb)?;
+        let scope = Scope::of(&vb);
+        Self::within(config, vb, &scope)
+    }
+
+    /// The same as a part of a module whose dropouts it shares the numbers with: its own are 1 and up. Parameters that
+    /// it does not use are the module's.
+    ///
+    /// # Errors
+    /// As [`Recurrent::new`].
+    pub(crate) fn within(config: &RecurrentConfig, vb: VarBuilder, scope: &Scope) -> Result<Self> {
+        config.validate()?;
+        let weights = StackWeights::read(config, &vb)?;
         let dropouts = (1..config.num_layers)
-            .map(|layer| Dropout::new(config.dropout, layer as u64))
+            .map(|layer| Ok(Dropout::new(config.dropout, layer as u64)?.within(scope)))
             .collect::<Result<_>>()?;
+        let directions = config.directions();
+        let inner = (0..config.num_layers).map(|layer| {
+            (0..directions)
+                .map(|direction| InnerDropouts::new(config, layer * directions + direction, scope))
+                .collect()
+        });
         Ok(Self {
-            layers,
+            config: config.clone(),
+            layers: weights.layers,
+            variants: weights.variants,
+            initial: weights.initial,
             dropouts,
-            cell_type: config.cell_type,
-            input_size: config.input_size,
-            batch_first: config.batch_first,
+            inner: inner.collect::<Result<_>>()?,
             kernel: kernels::select(vb.device(), vb.dtype()),
             prepared: vec![None; config.num_layers],
         })
@@ -155,15 +119,60 @@ impl Recurrent {
     /// # Errors
     /// A tensor operation fails.
     pub fn prepared(mut self) -> Result<Self> {
-        for (prepared, weights) in self.prepared.iter_mut().zip(&self.layers) {
-            *prepared = self.kernel.prepare(self.cell_type, weights)?;
+        if self.variants.is_empty() {
+            for (prepared, weights) in self.prepared.iter_mut().zip(&self.layers) {
+                *prepared = self.kernel.prepare(self.config.cell_type, weights)?;
+            }
         }
         Ok(self)
     }
 
+    /// What the stack was made from.
+    pub fn config(&self) -> &RecurrentConfig {
+        &self.config
+    }
+
+    /// The recurrence.
+    pub fn cell_type(&self) -> CellType {
+        self.config.cell_type
+    }
+
+    /// Number of hidden units of each direction, H.
+    pub fn hidden_size(&self) -> usize {
+        self.config.hidden_size
+    }
+
     /// Number of directions, D.
     pub fn directions(&self) -> usize {
-        self.layers[0].len()
+        self.config.directions()
+    }
+
+    /// The weights and biases, by layer, then direction.
+    pub fn weights(&self) -> &[Vec<DirectionWeights>] {
+        &self.layers
+    }
+
+    /// A state of zeros for a batch: `h` [L*D, B, H], and for an LSTM `c` of the same shape; with a projection `h` is
+    /// [L*D, B, P].
+    ///
+    /// # Errors
+    /// An allocation on the device fails.
+    pub fn zero_state(&self, batch: usize) -> Result<State> {
+        self.zeros(self.layers.len(), batch)
+    }
+
+    fn zeros(&self, layers: usize, batch: usize) -> Result<State> {
+        let weight = &self.layers[0][0].hidden;
+        let (dtype, device) = (weight.dtype(), weight.device());
+        let rows = layers * self.directions();
+        let zeros = |size| Tensor::zeros((rows, batch, size), dtype, device);
+        Ok(State {
+            h: zeros(self.config.state_size())?,
+            c: match self.config.cell_type.has_cell() {
+                true => Some(zeros(self.config.hidden_size)?),
+                false => None,
+            },
+        })
     }
 
     /// Runs the stack over a padded batch.
@@ -171,10 +180,11 @@ impl Recurrent {
     /// `lengths` are the numbers of valid steps of the rows, in any order; by default every row has all steps. Input
     /// after a row's end is ignored, and the output there is 0. `initial` is the state before the first step (for the
     /// reverse direction: after the last one), zeros if absent. Returns the output and the state after each row's last
-    /// step; see the [module's documentation](super) for shapes.
+    /// step; see the [module's documentation](super) for shapes. A row of length 0 keeps its initial state, its output
+    /// is 0 and no gradient reaches its input; a batch without rows or steps has an empty output.
     ///
     /// # Errors
-    /// An input of the wrong shape, a length of 0 or beyond T, or an initial state of the wrong shape.
+    /// An input of the wrong shape, a length beyond T, or an initial state of the wrong shape.
     pub fn forward(
         &self,
         input: &Tensor,
@@ -182,34 +192,18 @@ impl Recurrent {
         initial: Option<&State>,
         phase: Phase,
     ) -> Result<(Tensor, State)> {
-        let (first, second, features) = input.dims3()?;
-        let (batch, steps) = match self.batch_first {
-            true => (first, second),
-            false => (second, first),
-        };
-        if features != self.input_size {
+        let (_, _, features) = input.dims3()?;
+        if features != self.config.input_size {
             return Err(Error::argument(
                 "input",
                 format!(
                     "{features} features in shape {:?}, but input_size is {}",
                     input.dims(),
-                    self.input_size
+                    self.config.input_size
                 ),
             ));
         }
-        let packing = match lengths {
-            None => Packing::full(batch, steps)?,
-            Some(lengths) => {
-                check_lengths(lengths, batch, steps)?;
-                Packing::new(lengths)?
-            }
-        };
-        let padded = Padded {
-            packing: Arc::new(packing),
-            batch,
-            steps,
-            batch_first: self.batch_first,
-        };
+        let padded = Padded::of(input, lengths, self.config.batch_first)?;
         let initial = match initial {
             Some(state) => Some(padded.sort(state)?),
             None => None,
@@ -248,27 +242,164 @@ impl Recurrent {
         hook: &mut dyn FnMut(&Tensor, &State),
     ) -> Result<(Tensor, State)> {
         self.check_initial(initial, packing)?;
+        let learned = match (&self.initial, initial) {
+            (Some(learned), None) => Some(for_all_rows(learned, packing.batch())?),
+            _ => None,
+        };
+        let initial = initial.or(learned.as_ref());
         let mut output = input.clone();
         let mut states = Vec::with_capacity(self.layers.len());
-        for (index, weights) in self.layers.iter().enumerate() {
+        for index in 0..self.layers.len() {
             if index > 0 {
-                output = self.dropouts[index - 1].forward(&output, phase)?;
+                output = self.drop_output(index - 1, &output, packing, phase)?;
             }
             let initial = self.initial_of(index, initial)?;
-            let layer = Layer {
-                cell_type: self.cell_type,
-                packing,
-                input: &output,
-                weights,
-                initial: initial.as_ref(),
-                prepared: self.prepared[index].as_ref(),
-            };
-            let (next, state) = self.kernel.forward(&layer)?;
+            let (next, state) = self.run(index, &output, packing, initial.as_ref(), phase)?;
             hook(&next, &state);
             output = next;
             states.push(state);
         }
-        Ok((output, stacked(&states)?))
+        Ok((output, State::cat(&states, 0)?))
+    }
+
+    /// The output of a layer after its dropout.
+    fn drop_output(
+        &self,
+        layer: usize,
+        output: &Tensor,
+        packing: &Packing,
+        phase: Phase,
+    ) -> Result<Tensor> {
+        let dropout = &self.dropouts[layer];
+        if !self.config.locked_dropout {
+            return dropout.forward(output, phase);
+        }
+        let shape = (packing.batch(), self.config.output_size());
+        match dropout.factors(shape, output, phase)? {
+            Some(factors) => {
+                let rows = packing.iter().map(|(_, position)| position as u32);
+                let rows = Tensor::from_iter(rows, output.device())?;
+                Ok((output * factors.index_select(&rows, 0)?)?)
+            }
+            None => Ok(output.clone()),
+        }
+    }
+
+    /// Runs a layer. A row without steps keeps its initial state.
+    fn run(
+        &self,
+        index: usize,
+        input: &Tensor,
+        packing: &Arc<Packing>,
+        initial: Option<&State>,
+        phase: Phase,
+    ) -> Result<(Tensor, State)> {
+        if packing.all_have_steps() {
+            return self.run_rows(index, input, packing, initial, phase);
+        }
+        let (all, filled) = (packing.batch(), packing.with_steps());
+        let initial = match initial {
+            Some(state) => state.clone(),
+            None => self.zeros(1, all)?,
+        };
+        if filled.batch() == 0 {
+            let shape = (0, self.config.output_size());
+            return Ok((
+                Tensor::zeros(shape, input.dtype(), input.device())?,
+                initial,
+            ));
+        }
+        let part = |from, count| initial.map(|tensor| Ok(tensor.narrow(1, from, count)?));
+        let begin = part(0, filled.batch())?;
+        let (output, state) = self.run_rows(index, input, filled, Some(&begin), phase)?;
+        let kept = part(filled.batch(), all - filled.batch())?;
+        Ok((output, State::cat([&state, &kept], 1)?))
+    }
+
+    /// Runs a layer over rows that all have steps.
+    fn run_rows(
+        &self,
+        index: usize,
+        input: &Tensor,
+        packing: &Arc<Packing>,
+        initial: Option<&State>,
+        phase: Phase,
+    ) -> Result<(Tensor, State)> {
+        if let Some(weights) = self.variants.get(index) {
+            return self.run_variant(index, weights, input, packing, initial, phase);
+        }
+        let mut layer = Layer {
+            cell_type: self.config.cell_type,
+            packing,
+            input,
+            weights: &self.layers[index],
+            initial,
+            prepared: self.prepared[index].as_ref(),
+        };
+        if self.config.weight_drop == 0.0 || phase == Phase::Inference {
+            return self.kernel.forward(&layer);
+        }
+        let dropped = layer.weights.iter().zip(&self.inner[index]);
+        let dropped = dropped.map(|(weights, dropouts)| {
+            Ok(DirectionWeights {
+                hidden: dropouts.weights.forward(&weights.hidden, phase)?,
+                ..weights.clone()
+            })
+        });
+        let dropped = dropped.collect::<Result<Vec<_>>>()?;
+        (layer.weights, layer.prepared) = (&dropped, None);
+        self.kernel.forward(&layer)
+    }
+
+    fn run_variant(
+        &self,
+        index: usize,
+        weights: &[VariantWeights],
+        input: &Tensor,
+        packing: &Arc<Packing>,
+        initial: Option<&State>,
+        phase: Phase,
+    ) -> Result<(Tensor, State)> {
+        let (rows, features) = input.dims2()?;
+        let expected = [packing.rows(), weights[0].base.input.dim(1)?];
+        if [rows, features] != expected {
+            let problem = format!("shape {:?}, expected {expected:?}", input.dims());
+            return Err(Error::argument("input", problem));
+        }
+        let (config, batch) = (&self.config, packing.batch());
+        let mut weights = weights.to_vec();
+        let mut masks = Vec::new();
+        for (weights, dropouts) in weights.iter_mut().zip(&self.inner[index]) {
+            weights.base.hidden = dropouts.weights.forward(&weights.base.hidden, phase)?;
+            masks.push(Masks {
+                recurrent: dropouts.recurrent.factors(
+                    (batch, config.state_size()),
+                    input,
+                    phase,
+                )?,
+                new_h: dropouts
+                    .zoneout
+                    .kept((rows, config.state_size()), input, phase)?,
+                new_c: dropouts
+                    .zoneout_cell
+                    .kept((rows, config.hidden_size), input, phase)?,
+            });
+        }
+        let layer = VariantLayer {
+            rules: Rules {
+                cell_type: config.cell_type,
+                reset_after: config.reset_after,
+                gate_activation: config.gate_activation,
+                zoneout: [config.zoneout, config.zoneout_cell],
+            },
+            packing,
+            weights: &weights,
+            masks,
+        };
+        match initial {
+            Some(initial) => layer.forward(input, initial),
+            None => layer.forward(input, &self.zeros(1, batch)?),
+        }
     }
 
     /// Checks the shape of the initial state of all layers, [L*D, B, H].
@@ -276,13 +407,21 @@ impl Recurrent {
         let Some(state) = initial else {
             return Ok(());
         };
-        let hidden = self.layers[0][0].hidden.dim(1)?;
         let count = self.layers.len() * self.directions();
-        let expected = [count, packing.batch(), hidden];
-        kernels::check("initial h", &state.h, &expected)?;
-        match &state.c {
-            Some(c) => kernels::check("initial c", c, &expected),
-            None => Ok(()),
+        let expected = |size| [count, packing.batch(), size];
+        let config = &self.config;
+        kernels::check("initial h", &state.h, &expected(config.state_size()))?;
+        match (&state.c, config.cell_type.has_cell()) {
+            (Some(c), true) => kernels::check("initial c", c, &expected(config.hidden_size)),
+            (None, false) => Ok(()),
+            (Some(_), false) => {
+                let problem = format!("{:?} has no cell state", config.cell_type);
+                Err(Error::argument("initial c", problem))
+            }
+            (None, true) => {
+                let problem = "an LSTM needs one in addition to h";
+                Err(Error::argument("initial c", problem))
+            }
         }
     }
 
@@ -293,135 +432,15 @@ impl Recurrent {
         initial: Option<&State>,
     ) -> Result<Option<State>> {
         let directions = self.directions();
-        match initial {
-            Some(state) => Ok(Some(rows(state, layer * directions, directions)?)),
-            None => Ok(None),
-        }
+        let part = |state: &State| {
+            state.map(|tensor| Ok(tensor.narrow(0, layer * directions, directions)?))
+        };
+        initial.map(part).transpose()
     }
 }
 
-/// The state of all layers, [L*D, B, H], from those of the layers, [D, B, H].
-pub(super) fn stacked<'a>(states: impl IntoIterator<Item = &'a State>) -> Result<State> {
-    let states: Vec<&State> = states.into_iter().collect();
-    let h: Vec<&Tensor> = states.iter().map(|state| &state.h).collect();
-    let c: Option<Vec<&Tensor>> = states.iter().map(|state| state.c.as_ref()).collect();
-    Ok(State {
-        h: Tensor::cat(&h, 0)?,
-        c: match c {
-            Some(c) => Some(Tensor::cat(&c, 0)?),
-            None => None,
-        },
-    })
-}
-
-fn check_lengths(lengths: &[usize], batch: usize, steps: usize) -> Result<()> {
-    if lengths.len() != batch {
-        return Err(Error::argument(
-            "lengths",
-            format!("{} of them, but the batch has {batch} rows", lengths.len()),
-        ));
-    }
-    match lengths.iter().position(|&length| length > steps) {
-        Some(row) => Err(Error::argument(
-            "lengths",
-            format!(
-                "row {row} has length {}, but the input has {steps} steps",
-                lengths[row]
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
-/// `count` layer-directions of a state.
-fn rows(state: &State, start: usize, count: usize) -> Result<State> {
-    each(state, |tensor| Ok(tensor.narrow(0, start, count)?))
-}
-
-fn each(state: &State, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<State> {
-    Ok(State {
-        h: f(&state.h)?,
-        c: match &state.c {
-            Some(c) => Some(f(c)?),
-            None => None,
-        },
-    })
-}
-
-/// Conversion between a padded batch and packed rows.
-struct Padded {
-    packing: Arc<Packing>,
-    batch: usize,
-    steps: usize,
-    batch_first: bool,
-}
-
-impl Padded {
-    /// The index of a step in the padded batch, its first two dimensions flattened.
-    fn index(&self, step: usize, position: usize) -> usize {
-        let row = self.packing.sorted_indices()[position];
-        match self.batch_first {
-            true => row * self.steps + step,
-            false => step * self.batch + row,
-        }
-    }
-
-    fn pack(&self, input: &Tensor) -> Result<Tensor> {
-        let width = input.dim(2)?;
-        if self.packing.is_full() && self.packing.steps() == self.steps {
-            let time_major = match self.batch_first {
-                true => input.transpose(0, 1)?.contiguous()?,
-                false => input.clone(),
-            };
-            return Ok(time_major.reshape((self.packing.rows(), width))?);
-        }
-        let indices = self.packing.iter();
-        let indices: Vec<u32> = indices
-            .map(|(step, row)| self.index(step, row) as u32)
-            .collect();
-        let flat = input.reshape((self.batch * self.steps, width))?;
-        select_rows(&flat, indices)
-    }
-
-    fn unpack(&self, output: &Tensor) -> Result<Tensor> {
-        let width = output.dim(1)?;
-        if self.packing.is_full() && self.packing.steps() == self.steps {
-            let time_major = output.reshape((self.steps, self.batch, width))?;
-            return Ok(match self.batch_first {
-                true => time_major.transpose(0, 1)?.contiguous()?,
-                false => time_major,
-            });
-        }
-        // An additional row of zeros is used for all padding.
-        let zeros = Tensor::zeros((1, width), output.dtype(), output.device())?;
-        let mut rows = vec![self.packing.rows() as u32; self.batch * self.steps];
-        for (step, position) in self.packing.iter() {
-            rows[self.index(step, position)] = self.packing.row(step, position) as u32;
-        }
-        let flat = select_rows(&Tensor::cat(&[output, &zeros], 0)?, rows)?;
-        Ok(match self.batch_first {
-            true => flat.reshape((self.batch, self.steps, width))?,
-            false => flat.reshape((self.steps, self.batch, width))?,
-        })
-    }
-
-    fn sort(&self, state: &State) -> Result<State> {
-        self.reorder(state, self.packing.sorted_indices())
-    }
-
-    fn unsort(&self, state: &State) -> Result<State> {
-        self.reorder(state, &self.packing.unsorted_indices())
-    }
-
-    fn reorder(&self, state: &State, rows: &[usize]) -> Result<State> {
-        if self.packing.is_sorted() {
-            return Ok(state.clone());
-        }
-        let rows = Tensor::from_iter(rows.iter().map(|&row| row as u32), state.h.device())?;
-        each(state, |tensor| match tensor.dim(1)? == rows.elem_count() {
-            true => Ok(tensor.contiguous()?.index_select(&rows, 1)?),
-            // Reported when the shape of the whole state is checked.
-            false => Ok(tensor.clone()),
-        })
+impl Module for Recurrent {
+    fn forward(&self, input: &Tensor) -> candle_core::Result<Tensor> {
+        Ok(self.forward(input, None, None, Phase::Inference)?.0)
     }
 }

@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS, NgramConfig, Ngrams};
-use crate::ops::dropout::{Dropout, Phase};
+use crate::ops::dropout::{Dropout, Phase, Scope};
 use crate::ops::embedding::EmbeddingTable;
 use crate::ops::pooling::{Pooling, pool};
 use crate::parameters::Parameters;
@@ -233,6 +233,7 @@ impl BiRnn {
             up: bound,
         };
         let decoder = vb.pp("decoder");
+        let scope = Scope::of(&vb);
         let ngrams = match config.ngrams.is_on() {
             true => {
                 let (features, zeros) = (config.ngrams.features, Init::Const(0.0));
@@ -244,14 +245,15 @@ impl BiRnn {
         };
         Ok(Self {
             embedding,
-            encoder: Recurrent::new(&encoder, vb.pp("encoder"))?,
+            encoder: Recurrent::within(&encoder, vb.pp("encoder"), &scope)?,
             decoder: Linear::new(
                 decoder.get_with_hints((classes, pooled), "weight", init)?,
                 Some(decoder.get_with_hints(classes, "bias", init)?),
             ),
             pooling: config.pooling.clone(),
-            embedding_dropout: Dropout::new(config.embedding_dropout, EMBEDDING_DROPOUT)?,
-            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
+            embedding_dropout: Dropout::new(config.embedding_dropout, EMBEDDING_DROPOUT)?
+                .within(&scope),
+            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?.within(&scope),
             ngrams,
         })
     }

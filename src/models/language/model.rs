@@ -3,7 +3,7 @@
 use super::config::{Input, LanguageConfig};
 use crate::error::{Error, Result};
 use crate::models::classifier::EMBEDDING;
-use crate::ops::dropout::{Dropout, Phase};
+use crate::ops::dropout::{Dropout, Phase, Scope};
 use crate::rnn::{Recurrent, RecurrentConfig, State};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Embedding, Init, Linear, Module, VarBuilder};
@@ -77,13 +77,14 @@ impl RnnModel {
             _ => vb.get_with_hints(shape, DECODER, init)?,
         };
         let bias = vb.get_with_hints(vocabulary_size, DECODER_BIAS, init)?;
+        let scope = Scope::of(&vb);
         Ok(Self {
             config: config.clone(),
             vocabulary_size,
             embedding,
-            encoder: Recurrent::new(&all, vb.pp("encoder"))?,
-            forward: Recurrent::new(&forward, vb.pp("encoder"))?,
-            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
+            encoder: Recurrent::within(&all, vb.pp("encoder"), &scope)?,
+            forward: Recurrent::within(&forward, vb.pp("encoder"), &scope)?,
+            dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?.within(&scope),
             decoder: Linear::new(weight, Some(bias)),
         })
     }

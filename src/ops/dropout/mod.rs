@@ -2,6 +2,9 @@
 
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
+mod scope;
+
+pub use scope::Scope;
 
 use crate::device::has_kernels;
 use crate::device::storage::{change, elements};
@@ -10,53 +13,112 @@ use crate::rng::{Rng, Stream};
 use birnn_kernels::dropout::drop_elements;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 use rayon::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether a forward pass is part of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Evaluation and prediction: deterministic.
     Inference,
-    /// Training: dropout masks are generated for this seed and step.
+    /// Training: dropout masks are generated for this seed and step. A dropout that is used several times in a step
+    /// draws a mask each time.
     Training {
         /// The run's seed.
         seed: u64,
-        /// A number unique to this forward pass within the run.
+        /// The number of the training step within the run.
         step: u64,
     },
+    /// Training with the masks that every dropout draws first in this step, however often: for repeating a pass exactly
+    /// (finite differences, activations that are computed again).
+    Replay {
+        /// The run's seed.
+        seed: u64,
+        /// The number of the training step within the run.
+        step: u64,
+    },
+}
+
+impl Phase {
+    /// The seed and the step of training.
+    fn training(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Inference => None,
+            Self::Training { seed, step } | Self::Replay { seed, step } => Some((seed, step)),
+        }
+    }
+
+    /// The same with [`Phase::Replay`] in place of [`Phase::Training`].
+    #[must_use]
+    pub fn replay(self) -> Self {
+        match self.training() {
+            Some((seed, step)) => Self::Replay { seed, step },
+            None => self,
+        }
+    }
 }
 
 /// Inverted dropout (Srivastava et al. 2014): in training, each element is zeroed with probability
 /// `p` and the others are multiplied by `1 / (1 - p)`.
 ///
-/// The mask depends only on the seed, the step and the layer's number, so the backward pass generates it again instead
-/// of storing it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A mask depends only on the seed, the step, the dropout's number and module, and how many masks the dropout has drawn
+/// in this step; so the backward pass generates it again instead of storing it.
+#[derive(Debug, Clone)]
 pub struct Dropout {
     probability: f64,
-    layer: u64,
+    number: u64,
+    scope: Option<Scope>,
+    /// Shared by clones, which are the same layer.
+    drawn: Arc<Mutex<Drawn>>,
+}
+
+/// Checks that the argument is a probability of dropout.
+pub(crate) fn check_probability(argument: &'static str, probability: f64) -> Result<()> {
+    match (0.0..1.0).contains(&probability) {
+        true => Ok(()),
+        false => Err(Error::argument(
+            argument,
+            format!("{probability} is not a probability in [0, 1)"),
+        )),
+    }
+}
+
+/// How many masks have been drawn in a step.
+#[derive(Debug, Default)]
+struct Drawn {
+    /// Seed and step.
+    step: Option<(u64, u64)>,
+    masks: u64,
 }
 
 impl Dropout {
-    /// Dropout with this probability; `layer` distinguishes the dropouts of a model.
+    /// Dropout with this probability; `number` distinguishes the dropouts of a program.
     ///
     /// # Errors
     /// A probability outside [0, 1).
-    pub fn new(probability: f64, layer: u64) -> Result<Self> {
-        if !(0.0..1.0).contains(&probability) {
-            return Err(Error::argument(
-                "dropout",
-                format!("{probability} is not a probability in [0, 1)"),
-            ));
-        }
-        Ok(Self { probability, layer })
+    pub fn new(probability: f64, number: u64) -> Result<Self> {
+        check_probability("dropout", probability)?;
+        Ok(Self {
+            probability,
+            number,
+            scope: None,
+            drawn: Arc::default(),
+        })
     }
 
-    /// Applies the dropout to a tensor of any shape.
+    /// The same as a part of a module: its number then distinguishes it from the others of that module only.
+    #[must_use]
+    pub fn within(mut self, scope: &Scope) -> Self {
+        self.scope = Some(scope.clone());
+        self
+    }
+
+    /// Applies the dropout to a tensor of any shape. If it is used several times in a step, each time has a mask of its
+    /// own.
     ///
     /// # Errors
     /// A tensor operation fails.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let Some(mask) = self.mask(phase) else {
+        let Some(mask) = self.next_mask(phase) else {
             return Ok(x.clone());
         };
         match has_kernels(x) {
@@ -65,13 +127,80 @@ impl Dropout {
         }
     }
 
-    /// The mask of this phase; `None` if nothing is dropped.
-    pub(crate) fn mask(&self, phase: Phase) -> Option<Mask> {
-        let Phase::Training { seed, step } = phase else {
-            return None;
+    /// The factors of the next mask, as a tensor of this shape with the type and device of `like`: 0 where an element is
+    /// dropped, else `1 / (1 - p)`; `None` if nothing is dropped.
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub(crate) fn factors(
+        &self,
+        shape: (usize, usize),
+        like: &Tensor,
+        phase: Phase,
+    ) -> Result<Option<Tensor>> {
+        let of = |mask: Mask| mask.factors(shape, like);
+        self.next_mask(phase).map(of).transpose()
+    }
+
+    /// The same with 1 where an element is not dropped.
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub(crate) fn kept(
+        &self,
+        shape: (usize, usize),
+        like: &Tensor,
+        phase: Phase,
+    ) -> Result<Option<Tensor>> {
+        match self.factors(shape, like, phase)? {
+            Some(factors) => Ok(Some(factors.gt(0.0)?.to_dtype(like.dtype())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The next mask of this phase; `None` if nothing is dropped.
+    pub(crate) fn next_mask(&self, phase: Phase) -> Option<Mask> {
+        let draw = match phase {
+            Phase::Training { seed, step } => self.drawn(seed, step),
+            Phase::Inference | Phase::Replay { .. } => 0,
         };
+        self.mask_of(
+            phase,
+            match &self.scope {
+                Some(scope) => scope.number(self.number, draw),
+                None => scope::joined(self.number, draw),
+            },
+        )
+    }
+
+    /// How many masks have been drawn in this step, before one more is.
+    fn drawn(&self, seed: u64, step: u64) -> u64 {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.step != Some((seed, step)) {
+            *drawn = Drawn {
+                step: Some((seed, step)),
+                masks: 0,
+            };
+        }
+        drawn.masks += 1;
+        drawn.masks - 1
+    }
+
+    /// The mask of this phase without counting: the first one that the first module of this prefix draws.
+    pub(crate) fn mask(&self, phase: Phase) -> Option<Mask> {
+        self.mask_of(
+            phase,
+            match &self.scope {
+                Some(scope) => scope.by_prefix(self.number),
+                None => self.number,
+            },
+        )
+    }
+
+    fn mask_of(&self, phase: Phase, number: u64) -> Option<Mask> {
+        let (seed, step) = phase.training()?;
         (self.probability > 0.0).then(|| Mask {
-            rng: Rng::new(seed, Stream::Dropout, step, self.layer),
+            rng: Rng::new(seed, Stream::Dropout, step, number),
             // An element is dropped if its 16 bits are below this.
             threshold: (self.probability * 65_536.0).round() as u16,
         })
@@ -136,7 +265,12 @@ impl Mask {
 
     /// The factor of each element of a tensor, as a tensor of the same shape, type and device.
     fn like(&self, x: &Tensor) -> Result<Tensor> {
-        let ones = Tensor::ones(x.shape(), DType::F32, &Device::Cpu)?;
+        self.factors(x.shape(), x)
+    }
+
+    /// The factor of each element of a tensor of this shape, with the type and device of `x`.
+    fn factors(&self, shape: impl Into<Shape>, x: &Tensor) -> Result<Tensor> {
+        let ones = Tensor::ones(shape, DType::F32, &Device::Cpu)?;
         let factors = ones.apply_op1_no_bwd(self)?.to_dtype(x.dtype())?;
         Ok(factors.to_device(x.device())?)
     }

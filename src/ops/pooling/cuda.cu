@@ -47,7 +47,8 @@ extern "C" __global__ void pool_forward(PoolArgs pool) {
         for (unsigned step = 1; step < steps; step++) {
             unsigned row = pool.offsets[step] + (unsigned)text;
             float value = pool.output[(size_t)row * pool.width + column];
-            if (value > most) {
+            // The first NaN is larger than every number.
+            if (!(value <= most) && most == most) {
                 most = value;
                 winner = row;
             }

@@ -38,7 +38,7 @@ impl Pooling {
     }
 }
 
-/// Concatenated poolings of packed outputs [N, D*H]: [B, sum of widths], in sorted order.
+/// Concatenated poolings of packed outputs [N, D*H]: [B, sum of widths], in sorted order. A row without steps has zeros.
 ///
 /// # Errors
 /// A failing tensor operation.
@@ -51,6 +51,9 @@ pub fn pool(
     if kinds.is_empty() {
         return Err(Error::argument("kinds", "the list is empty"));
     }
+    if !packing.all_have_steps() {
+        return pool_rows_with_steps(kinds, output, directions, packing);
+    }
     if !has_kernels(output) {
         return pool_with_tensors(kinds, output, directions, packing);
     }
@@ -60,6 +63,28 @@ pub fn pool(
         true => output.apply_op1(op)?,
         false => output.apply_op1_no_bwd(&op)?,
     })
+}
+
+/// The same where some rows, or all, have no steps.
+fn pool_rows_with_steps(
+    kinds: &[Pooling],
+    output: &Tensor,
+    directions: usize,
+    packing: &Arc<Packing>,
+) -> Result<Tensor> {
+    let filled = packing.with_steps();
+    let (_, width) = output.dims2()?;
+    let total: usize = kinds.iter().map(|kind| kind.width(width)).sum();
+    let empty = packing.batch() - filled.batch();
+    if filled.batch() == 0 {
+        return Ok(Tensor::zeros(
+            (empty, total),
+            output.dtype(),
+            output.device(),
+        )?);
+    }
+    let pooled = pool(kinds, output, directions, filled)?;
+    Ok(pooled.pad_with_zeros(0, 0, empty)?)
 }
 
 /// A pooling that has run forward, and what its backward pass needs.
@@ -159,10 +184,19 @@ fn pool_with_tensors(
                 let sum = padded(0.0)?.sum(1)?;
                 parts.push(sum.broadcast_div(&lengths.unsqueeze(1)?)?);
             }
-            Pooling::Max => parts.push(padded(f64::NEG_INFINITY)?.max(1)?),
+            Pooling::Max => parts.push(maximum(&padded(f64::NEG_INFINITY)?)?),
         }
     }
     Ok(Tensor::cat(&parts, 1)?)
+}
+
+/// The maximum over the steps of [B, T, D*H]: [B, D*H]. It is NaN where there is a NaN, which Candle's maximum skips.
+fn maximum(padded: &Tensor) -> Result<Tensor> {
+    let maximum = padded.max(1)?;
+    let nan = Tensor::full(f32::NAN, maximum.shape(), maximum.device())?;
+    // Not equal to itself.
+    let has_nan = padded.ne(padded)?.max(1)?;
+    Ok(has_nan.where_cond(&nan.to_dtype(maximum.dtype())?, &maximum)?)
 }
 
 /// All poolings in one graph node: the backward pass fills one buffer of the outputs' size.

@@ -89,7 +89,10 @@ impl PreActivations {
     /// Shapes that do not fit.
     pub fn rnn(&self, rectifier: bool) -> Result<Tensor> {
         let sum = (&self.input + &self.hidden)?;
-        Ok(if rectifier { sum.relu()? } else { sum.tanh()? })
+        match rectifier {
+            true => relu(&sum),
+            false => Ok(sum.tanh()?),
+        }
     }
 
     /// A step of a GRU from `h`, [B, H].
@@ -97,11 +100,28 @@ impl PreActivations {
     /// # Errors
     /// Shapes that do not fit.
     pub fn gru(&self, h: &Tensor) -> Result<GruStep> {
+        self.gru_with(h, |x| Ok(sigmoid(x)?))
+    }
+
+    /// A step of an LSTM from `c`, [B, H].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn lstm(&self, c: &Tensor) -> Result<LstmStep> {
+        self.lstm_with(c, |x| Ok(sigmoid(x)?), Ok)
+    }
+
+    /// The same as [`gru`](Self::gru) with another activation of the gates.
+    pub(in crate::rnn) fn gru_with(
+        &self,
+        h: &Tensor,
+        gate: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<GruStep> {
         let [input_r, input_z, input_n] = gates(&self.input)?;
         let [hidden_r, hidden_z, hidden_n] = gates(&self.hidden)?;
         let hidden_n = hidden_n.contiguous()?;
-        let r = sigmoid(&(input_r + hidden_r)?)?;
-        let z = sigmoid(&(input_z + hidden_z)?)?;
+        let r = gate(&(input_r + hidden_r)?)?;
+        let z = gate(&(input_z + hidden_z)?)?;
         let n = (input_n + (&r * &hidden_n)?)?.tanh()?;
         let h = (&n + (&z * (h - &n)?)?)?;
         Ok(GruStep {
@@ -113,21 +133,28 @@ impl PreActivations {
         })
     }
 
-    /// A step of an LSTM from `c`, [B, H].
-    ///
-    /// # Errors
-    /// Shapes that do not fit.
-    pub fn lstm(&self, c: &Tensor) -> Result<LstmStep> {
+    /// The same as [`lstm`](Self::lstm) with another activation of the gates, and a function of the cell state.
+    pub(in crate::rnn) fn lstm_with(
+        &self,
+        c: &Tensor,
+        gate: impl Fn(&Tensor) -> Result<Tensor>,
+        normalise: impl FnOnce(Tensor) -> Result<Tensor>,
+    ) -> Result<LstmStep> {
         let [input_i, input_f, input_g, input_o] = gates(&self.input)?;
         let [hidden_i, hidden_f, hidden_g, hidden_o] = gates(&self.hidden)?;
-        let i = sigmoid(&(input_i + hidden_i)?)?;
-        let f = sigmoid(&(input_f + hidden_f)?)?;
+        let i = gate(&(input_i + hidden_i)?)?;
+        let f = gate(&(input_f + hidden_f)?)?;
         let g = (input_g + hidden_g)?.tanh()?;
-        let o = sigmoid(&(input_o + hidden_o)?)?;
-        let c = ((&f * c)? + (&i * &g)?)?;
+        let o = gate(&(input_o + hidden_o)?)?;
+        let c = normalise(((&f * c)? + (&i * &g)?)?)?;
         let h = (&o * c.tanh()?)?;
         Ok(LstmStep { i, f, g, o, c, h })
     }
+}
+
+/// `max(x, 0)`, and NaN for NaN, which Candle's own `relu` turns into 0.
+pub(in crate::rnn) fn relu(x: &Tensor) -> Result<Tensor> {
+    Ok(x.le(0.0)?.where_cond(&x.zeros_like()?, x)?)
 }
 
 /// A step of an RNN: the next `h`, [B, H].

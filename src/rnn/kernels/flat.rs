@@ -1,8 +1,9 @@
 //! The arguments of a layer as one tensor each, for graph nodes, which have at most three.
 
 use super::{CellType, DirectionWeights, Layer, Sizes, State};
+use crate::batch::packing::Packing;
 use crate::error::Result;
-use candle_core::Tensor;
+use candle_core::{Shape, Tensor};
 
 /// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of each direction in turn.
 pub(super) fn of_weights(weights: &[DirectionWeights]) -> Result<Tensor> {
@@ -56,25 +57,30 @@ pub(super) fn of_state(state: &State) -> Result<Tensor> {
     }
 }
 
-/// The output [N, D*H] and the final state of a layer, from one flat tensor with both.
-pub(super) fn result(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<(Tensor, State)> {
-    let shape = (layer.packing.rows(), sizes.directions * sizes.hidden);
-    let len = shape.0 * shape.1;
-    let output = flat.narrow(0, 0, len)?.reshape(shape)?;
-    let of_state = flat.narrow(0, len, flat.elem_count() - len)?;
-    Ok((output, state(&of_state, layer, sizes)?))
+/// The shape of a layer's result, one tensor with the output [N, D*H] and below it the final state: the numbers of `h`
+/// [D, B, H], which fill B rows, followed by those of `c` for an LSTM.
+pub(super) fn result_shape(cell_type: CellType, packing: &Packing, sizes: Sizes) -> Shape {
+    let parts = if cell_type.has_cell() { 2 } else { 1 };
+    let rows = packing.rows() + parts * packing.batch();
+    Shape::from((rows, sizes.directions * sizes.hidden))
 }
 
-/// The inverse of [`of_state`]: the state of a layer.
-pub(super) fn state(flat: &Tensor, layer: &Layer, sizes: Sizes) -> Result<State> {
-    let shape = (sizes.directions, layer.packing.batch(), sizes.hidden);
-    let len = flat.elem_count() / if layer.cell_type.has_cell() { 2 } else { 1 };
-    let part = |offset| flat.narrow(0, offset, len)?.reshape(shape);
-    Ok(State {
+/// The output [N, D*H] and the final state of a layer, from its result; see [`result_shape`].
+pub(super) fn result(result: &Tensor, layer: &Layer, sizes: Sizes) -> Result<(Tensor, State)> {
+    let (rows, batch) = (layer.packing.rows(), layer.packing.batch());
+    let part = |number: usize| {
+        result.narrow(0, rows + number * batch, batch)?.reshape((
+            sizes.directions,
+            batch,
+            sizes.hidden,
+        ))
+    };
+    let state = State {
         h: part(0)?,
         c: match layer.cell_type.has_cell() {
-            true => Some(part(len)?),
+            true => Some(part(1)?),
             false => None,
         },
-    })
+    };
+    Ok((result.narrow(0, 0, rows)?, state))
 }

@@ -27,14 +27,19 @@ pub mod cpu;
 mod cuda;
 pub mod equations;
 mod flat;
+mod node;
 pub mod reference;
+mod state;
 pub mod tensors;
+mod upstream;
 
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 pub(crate) use birnn_kernels::Sizes;
 pub use birnn_kernels::{CellType, subnormals};
 use candle_core::{DType, Device, Tensor};
+pub(in crate::rnn) use node::ComputedNode;
+pub use state::State;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -50,21 +55,12 @@ pub struct DirectionWeights {
     pub bias: Option<(Tensor, Tensor)>,
 }
 
-/// The state of a recurrent layer or stack.
-#[derive(Debug, Clone)]
-pub struct State {
-    /// Hidden state, [layers * directions, B, H].
-    pub h: Tensor,
-    /// Cell state of an LSTM, of the same shape.
-    pub c: Option<Tensor>,
-}
-
 /// The arguments of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
     /// The recurrence.
     pub cell_type: CellType,
-    /// The layout of the packed rows.
+    /// The layout of the packed rows; every row has at least one step.
     pub packing: &'a Arc<Packing>,
     /// Packed input rows, [N, I].
     pub input: &'a Tensor,
@@ -187,11 +183,8 @@ impl Layer<'_> {
             return Ok(state.clone());
         }
         let shape = (sizes.directions, self.packing.batch(), sizes.hidden);
-        let zeros = Tensor::zeros(shape, self.input.dtype(), self.input.device())?;
-        Ok(State {
-            c: self.cell_type.has_cell().then(|| zeros.clone()),
-            h: zeros,
-        })
+        let (dtype, device) = (self.input.dtype(), self.input.device());
+        State::zeros(self.cell_type, shape, dtype, device)
     }
 
     /// Checks that all shapes agree.
@@ -205,6 +198,10 @@ impl Layer<'_> {
                     self.packing.rows()
                 ),
             ));
+        }
+        if !self.packing.all_have_steps() {
+            let problem = "every row of a layer needs at least one step";
+            return Err(Error::argument("packing", problem));
         }
         let sizes = sizes_of_weights(self.cell_type, self.weights, input)?;
         let (hidden, directions) = (sizes.hidden, sizes.directions);

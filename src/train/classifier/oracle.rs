@@ -21,7 +21,7 @@ impl Learner {
         batch: &LabelledBatch,
         weight: f64,
     ) -> Result<(Gradients, f64, Tensor)> {
-        let (packing, phase) = (batch.batch.packing(), self.phase(batch));
+        let (packing, phase) = (batch.batch.packing(), self.phase(batch).replay());
         let table = match self.weights.parameters().get(EMBEDDING) {
             Some(table) => RowTable::new(table, &batch.rows)?,
             None => return Err(Error::argument("parameters", "there is no embedding")),

@@ -32,7 +32,7 @@ impl LanguageLearner {
             None => Err(Error::argument("parameters", format!("there is no {name}"))),
         };
         let (targets, candidates) = (&batch.targets, &batch.candidates);
-        let (packing, phase) = (batch.batch.packing(), self.phase(batch));
+        let (packing, phase) = (batch.batch.packing(), self.phase(batch).replay());
         let ids = batch.batch.packed_ids();
         let embedding = match self.model.embedding {
             Some(_) => Some(RowTable::new(var(EMBEDDING)?, &batch.rows)?),
@@ -219,7 +219,7 @@ fn segments_of_a_stream_have_the_gradients_and_the_state_of_the_graph() {
             let (logits, _) = {
                 let ids: Vec<u32> = segment.inputs.concat();
                 let ids = Tensor::from_vec(ids, (3, 4), &Device::Cpu).unwrap();
-                let phase = learner.phase(&batch);
+                let phase = learner.phase(&batch).replay();
                 learner
                     .model
                     .forward(&ids.t().unwrap(), &state, phase)

@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `op` | the graph nodes |
+//! | `op` | the graph node |
 //! | `memory` | what happens to freed memory |
 
 mod memory;
@@ -14,7 +14,7 @@ pub use memory::keep_freed_memory;
 
 use super::{
     CellType, DirectionWeights, Kernel, Layer, LayerGradients, Prepared, SavedActivations, Sizes,
-    State, flat, sizes_of_weights,
+    State, check, flat, sizes_of_weights, upstream::Upstream,
 };
 use crate::device::storage::read;
 use crate::error::{Error, Result};
@@ -54,18 +54,14 @@ impl Kernel for CpuKernel {
         let prepared = self.prepared_for(layer, sizes)?;
         let [input, weights, initial_state] = arguments(layer, &initial, prepared.as_deref())?;
         let tracked = input.track_op() || weights.track_op() || initial_state.track_op();
-        let op = self.op(layer, sizes, tracked, prepared);
-        let final_state = op::FinalState(op.shared.clone());
-        let (output, state) = if tracked {
-            let output = input.apply_op3(&weights, &initial_state, op)?;
-            let state = output.apply_op1(final_state)?;
-            (output, state)
+        let mut op = self.op(layer, sizes, tracked, prepared);
+        let result = if tracked {
+            op.upstream = Some(Upstream::new([&input, &weights, &initial_state]));
+            input.apply_op3(&weights, &initial_state, op)?
         } else {
-            let output = input.apply_op3_no_bwd(&weights, &initial_state, &op)?;
-            let state = output.apply_op1_no_bwd(&final_state)?;
-            (output, state)
+            input.apply_op3_no_bwd(&weights, &initial_state, &op)?
         };
-        Ok((output, flat::state(&state, layer, sizes)?))
+        flat::result(&result, layer, sizes)
     }
 
     fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>> {
@@ -74,13 +70,14 @@ impl Kernel for CpuKernel {
         let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
         let op = self.op(layer, sizes, true, None);
         let [input, weights, initial_state] = &arguments;
-        let output = input.apply_op3_no_bwd(weights, initial_state, &op)?;
-        let state = output.apply_op1_no_bwd(&op::FinalState(op.shared.clone()))?;
+        let result = input.apply_op3_no_bwd(weights, initial_state, &op)?;
+        let (output, state) = flat::result(&result, layer, sizes)?;
         Ok(Box::new(CpuActivations {
-            state: flat::state(&state, layer, sizes)?,
             op,
             arguments,
+            result,
             output,
+            state,
         }))
     }
 
@@ -149,8 +146,8 @@ impl CpuKernel {
             instructions: self.0,
             tracked,
             prepared,
-            shared: Arc::default(),
             saved: OnceLock::new(),
+            upstream: None,
         }
     }
 }
@@ -173,6 +170,7 @@ struct CpuActivations {
     op: op::RecurrentOp,
     /// Input, weights and initial state.
     arguments: [Tensor; 3],
+    result: Tensor,
     output: Tensor,
     state: State,
 }
@@ -187,20 +185,11 @@ impl SavedActivations for CpuActivations {
     }
 
     fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
-        if d_output.dims() != self.output.dims() {
-            return Err(Error::argument(
-                "d_output",
-                format!(
-                    "shape {:?}, expected {:?}",
-                    d_output.dims(),
-                    self.output.dims()
-                ),
-            ));
-        }
+        check("d_output", d_output, self.output.dims())?;
         let arguments = self.arguments.each_ref();
         let (d_input, d_weights, _) =
             self.op
-                .gradients(arguments, &self.output, d_output, input_wanted)?;
+                .gradients(arguments, &self.result, d_output, input_wanted)?;
         Ok(LayerGradients {
             input: d_input,
             weights: flat::weights(&d_weights, self.op.cell_type, self.op.sizes)?,

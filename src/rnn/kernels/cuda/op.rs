@@ -6,6 +6,7 @@ use crate::batch::packing::Packing;
 use crate::device::cuda::gpu::Gpu;
 use crate::rnn::kernels::{
     CellType, Kernel, Layer, LayerGradients, SavedActivations, Sizes, State, flat,
+    upstream::Upstream,
 };
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{
@@ -100,6 +101,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             sizes,
             tracked,
             saved: Mutex::new(None),
+            upstream: tracked.then(|| Upstream::new([&input, &weights, &initial])),
         };
         let result = match tracked {
             true => input.apply_op3(&weights, &initial, op)?,
@@ -120,6 +122,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             sizes,
             tracked: true,
             saved: Mutex::new(None),
+            upstream: None,
         };
         let result = input.apply_op3_no_bwd(&weights, &initial, &op)?;
         let (output, state) = flat::result(&result, layer, sizes)?;
@@ -141,6 +144,8 @@ struct LayerOp<E: Engine> {
     /// Whether a backward pass may follow.
     tracked: bool,
     saved: Mutex<Option<E::Saved>>,
+    /// In a graph, the arguments.
+    upstream: Option<Upstream>,
 }
 
 impl<E: Engine> LayerOp<E> {
@@ -246,7 +251,7 @@ impl<E: Engine> CustomOp3 for LayerOp<E> {
         if self.tracked {
             *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
         }
-        let shape = Shape::from(result.len());
+        let shape = flat::result_shape(self.cell_type, &self.packing, self.sizes);
         Ok((CudaStorage::wrap_cuda_slice(result, gpu.device), shape))
     }
 

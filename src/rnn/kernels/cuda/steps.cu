@@ -165,7 +165,7 @@ extern "C" __global__ void rnn_relu_backward(StepArgs step) {
     Position position = position_of(step);
     if (!position.active) return;
     save_h_before(step, position);
-    step.d_input_preactivations[position.packed] = step.output[position.output] > 0.0f ? dh_of(step, position) : 0.0f;
+    step.d_input_preactivations[position.packed] = step.output[position.output] <= 0.0f ? 0.0f : dh_of(step, position);
 }
 
 extern "C" __global__ void lstm_backward(StepArgs step) {

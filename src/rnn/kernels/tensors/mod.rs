@@ -7,10 +7,9 @@
 
 mod pass;
 
-use super::{Kernel, Layer, LayerGradients, SavedActivations, State, check, flat};
+use super::{ComputedNode, Kernel, Layer, LayerGradients, SavedActivations, State, check, flat};
 use crate::error::Result;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Shape, Storage, Tensor, bail};
+use candle_core::{DType, Device, Tensor};
 use pass::{Pass, SavedPass};
 
 /// The kernel of tensor operations; see the module's documentation.
@@ -37,8 +36,14 @@ impl Kernel for TensorKernel {
             sizes,
         };
         let saved = pass.forward([&input, &weights, &start].map(Tensor::detach))?;
-        let result = match input.track_op() || weights.track_op() || start.track_op() {
-            true => input.apply_op3(&weights, &start, Node { pass, saved })?,
+        let arguments = [&input, &weights, &start];
+        let result = match arguments.iter().any(|tensor| tensor.track_op()) {
+            true => {
+                let result = saved.result.clone();
+                let backward =
+                    move |arguments, d_result: &Tensor| pass.backward(arguments, &saved, d_result);
+                ComputedNode::apply("recurrent-layer", arguments, &result, backward)?
+            }
             false => saved.result,
         };
         flat::result(&result, layer, sizes)
@@ -91,9 +96,8 @@ impl SavedActivations for TensorActivations {
     fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
         check("d_output", d_output, self.output.dims())?;
         // None of the final state.
-        let rest = self.saved.result.elem_count() - d_output.elem_count();
-        let none = Tensor::zeros(rest, d_output.dtype(), d_output.device())?;
-        let d_result = Tensor::cat(&[&d_output.flatten_all()?, &none], 0)?;
+        let rest = self.saved.result.dim(0)? - d_output.dim(0)?;
+        let d_result = d_output.pad_with_zeros(0, 0, rest)?;
         let Self {
             pass,
             saved,
@@ -105,95 +109,5 @@ impl SavedActivations for TensorActivations {
             input: input_wanted.then_some(d_input),
             weights: flat::weights(&d_weights, pass.cell_type, pass.sizes)?,
         })
-    }
-}
-
-/// A layer: the result, its output [N, D*H] and then its final state, flat, as a function of (input [N, I], flat
-/// weights, flat initial state).
-struct Node {
-    pass: Pass,
-    /// The result has been computed before the node is made.
-    saved: SavedPass,
-}
-
-impl Node {
-    /// Of the result.
-    fn shape(&self) -> Shape {
-        self.saved.result.shape().clone()
-    }
-}
-
-impl CustomOp3 for Node {
-    fn name(&self) -> &'static str {
-        "recurrent-layer"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _input: &CpuStorage,
-        _input_layout: &Layout,
-        _weights: &CpuStorage,
-        _weights_layout: &Layout,
-        _start: &CpuStorage,
-        _start_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.saved.result.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(storage) => Ok((storage.try_clone(layout)?, self.shape())),
-            _ => bail!("recurrent layer: a tensor has left the CPU"),
-        }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        _input: &candle_core::CudaStorage,
-        _input_layout: &Layout,
-        _weights: &candle_core::CudaStorage,
-        _weights_layout: &Layout,
-        _start: &candle_core::CudaStorage,
-        _start_layout: &Layout,
-    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        let (storage, layout) = self.saved.result.storage_and_layout();
-        match &*storage {
-            Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, self.shape())),
-            _ => bail!("recurrent layer: a tensor has left the GPU"),
-        }
-    }
-
-    #[cfg(feature = "metal")]
-    fn metal_fwd(
-        &self,
-        _input: &candle_core::MetalStorage,
-        _input_layout: &Layout,
-        _weights: &candle_core::MetalStorage,
-        _weights_layout: &Layout,
-        _start: &candle_core::MetalStorage,
-        _start_layout: &Layout,
-    ) -> candle_core::Result<(candle_core::MetalStorage, Shape)> {
-        let (storage, layout) = self.saved.result.storage_and_layout();
-        match &*storage {
-            Storage::Metal(storage) => Ok((storage.try_clone(layout)?, self.shape())),
-            _ => bail!("recurrent layer: a tensor has left the GPU"),
-        }
-    }
-
-    fn bwd(
-        &self,
-        input: &Tensor,
-        weights: &Tensor,
-        start: &Tensor,
-        _result: &Tensor,
-        d_result: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let arguments = [input, weights, start].map(Tensor::detach);
-        let d_result = d_result.detach();
-        let found = self.pass.backward(arguments, &self.saved, &d_result);
-        let [d_input, d_weights, d_start] = found.map_err(candle_core::Error::wrap)?;
-        Ok((
-            input.track_op().then_some(d_input),
-            weights.track_op().then_some(d_weights),
-            start.track_op().then_some(d_start),
-        ))
     }
 }

@@ -95,7 +95,11 @@ impl Pass {
         let mut parts = vec![Tensor::cat(&outputs, 1)?.flatten_all()?];
         parts.extend(flat_cells(&ends)?);
         Ok(SavedPass {
-            result: Tensor::cat(&parts, 0)?,
+            result: Tensor::cat(&parts, 0)?.reshape(flat::result_shape(
+                self.cell_type,
+                &self.packing,
+                self.sizes,
+            ))?,
             steps,
         })
     }
@@ -177,14 +181,12 @@ impl Pass {
         saved: &SavedPass,
         d_result: &Tensor,
     ) -> Result<[Tensor; 3]> {
-        let Sizes {
-            hidden, directions, ..
-        } = self.sizes;
-        let len = self.packing.rows() * directions * hidden;
-        let d_output = d_result
-            .narrow(0, 0, len)?
-            .reshape((self.packing.rows(), ()))?;
-        let d_end = d_result.narrow(0, len, d_result.elem_count() - len)?;
+        let Sizes { hidden, .. } = self.sizes;
+        let rows = self.packing.rows();
+        let d_output = d_result.narrow(0, 0, rows)?;
+        let d_end = d_result
+            .narrow(0, rows, d_result.dim(0)? - rows)?
+            .flatten_all()?;
         let weights = flat::weights(&weights, self.cell_type, self.sizes)?;
         let (mut d_inputs, mut d_weights, mut d_starts) = (Vec::new(), Vec::new(), Vec::new());
         for (direction, (weights, steps)) in weights.iter().zip(&saved.steps).enumerate() {
@@ -316,7 +318,8 @@ impl Pass {
             (cell_type, ..) => {
                 let h = &step.after.h;
                 let slope = match cell_type {
-                    CellType::RnnRelu => h.gt(0.0)?.to_dtype(h.dtype())?,
+                    // As in PyTorch, a NaN lets the gradient through.
+                    CellType::RnnRelu => (1.0 - h.le(0.0)?.to_dtype(h.dtype())?)?,
                     _ => tanh_slope(h)?,
                 };
                 let d_pre = (dh * slope)?;
