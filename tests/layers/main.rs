@@ -3,7 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod graph;
 mod large_batches;
+mod masks;
+mod not_a_number;
 mod parity;
 mod recurrent;
 mod scratch;

@@ -58,7 +58,10 @@ impl Scope {
 
     /// The number of a dropout of this module, for its `draw`-th mask in a step.
     pub(super) fn number(&self, dropout: u64, draw: u64) -> u64 {
-        joined(joined(self.by_prefix(dropout), self.place.number), draw << 32)
+        joined(
+            joined(self.by_prefix(dropout), self.place.number),
+            draw << 32,
+        )
     }
 
     /// The same for the first mask in a step of the first module of this prefix.
