@@ -96,6 +96,12 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+impl From<birnn_kernels::UnknownCellType> for Error {
+    fn from(error: birnn_kernels::UnknownCellType) -> Self {
+        Self::argument("cell_type", error.to_string())
+    }
+}
+
 impl From<Error> for candle_core::Error {
     /// For `?` in functions that return Candle's result, such as those of `candle_core::Module`. An error that came from
     /// Candle is returned as it was; any other is wrapped, and keeps its message.

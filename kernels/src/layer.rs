@@ -3,6 +3,7 @@
 use crate::layout::Layout;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// The recurrence: the equations from an input and a state to the next state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,39 @@ impl fmt::Display for CellType {
         })
     }
 }
+
+impl FromStr for CellType {
+    type Err = UnknownCellType;
+
+    /// The name used in configs, or PyTorch's (`LSTM`, `GRU`, `RNN_TANH`, `RNN_RELU`), in any case.
+    fn from_str(name: &str) -> Result<Self, UnknownCellType> {
+        match name.to_ascii_lowercase().replace('_', "-").as_str() {
+            "rnn" | "rnn-tanh" => Ok(Self::RnnTanh),
+            "rnn-relu" => Ok(Self::RnnRelu),
+            "gru" => Ok(Self::Gru),
+            "lstm" => Ok(Self::Lstm),
+            _ => Err(UnknownCellType(name.to_owned())),
+        }
+    }
+}
+
+/// A text that names no cell type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownCellType(String);
+
+impl fmt::Display for UnknownCellType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = CellType::ALL.map(|cell_type| cell_type.to_string());
+        write!(
+            f,
+            "{:?} is not a recurrence; there are {}",
+            self.0,
+            names.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for UnknownCellType {}
 
 /// The sizes of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -51,7 +51,7 @@ mod weights;
 pub use backward::ArgumentGradients;
 pub use forward::{Computed, Saved};
 pub use instructions::InstructionSet;
-pub use layer::{Arguments, CellType, Sizes};
+pub use layer::{Arguments, CellType, Sizes, UnknownCellType};
 pub use layout::Layout;
 pub use matmul::{Matrix, matmul};
 pub use weights::ForwardWeights;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// How rows are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// Apache Parquet, as on the Hugging Face hub.
     Parquet,

@@ -20,6 +20,7 @@ pub const AUTO: &str = "auto";
 /// are always in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// All 23 mantissa bits of each factor.
     #[default]

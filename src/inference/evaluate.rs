@@ -13,6 +13,7 @@ use crate::ops::argmax::argmax;
 
 /// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// Mean cross-entropy in nats: the negative logarithm of the probability of the label.
     pub loss: f64,

@@ -13,6 +13,7 @@ pub struct Confusion {
 
 /// Precision, recall and F1 of one class. A ratio whose denominator is 0 is undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ClassScores {
     /// Share of the predictions of this class that are correct.
     pub precision: Option<f64>,
@@ -91,6 +92,7 @@ pub struct Groups {
 
 /// The texts of one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Group {
     /// The group's name.
     pub name: String,

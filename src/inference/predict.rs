@@ -8,6 +8,7 @@ use crate::ops::argmax::argmax;
 
 /// The prediction of one or several models for a text.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Prediction {
     /// The class with the highest probability.
     pub class: usize,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The shape of the learning rate from the end of the warm-up to the end of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ScheduleKind {
     /// Constant.
     Constant,

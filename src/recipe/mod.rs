@@ -88,6 +88,7 @@ pub trait Recipe<'a>: Sized {
 
 /// A step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Texts are read and tokenised: data, vocabulary, classes.
     Data,

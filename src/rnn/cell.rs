@@ -1,12 +1,15 @@
 //! One step of a recurrence with its own parameters, like PyTorch's `RNNCell`, `GRUCell` and `LSTMCell`: a layer with
 //! one step, so that a loop over cells is as exact and as fast as one over layers.
+//!
+//! Each is also a [`candle_nn::RNN`], with Candle's types of states.
 
 use super::weights::uniform;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::rnn::kernels::{self, CellType, DirectionWeights, Layer, State};
 use candle_core::Tensor;
-use candle_nn::VarBuilder;
+use candle_nn::rnn::{GRUState, LSTMState};
+use candle_nn::{RNN, VarBuilder};
 use std::sync::Arc;
 
 /// `weight_ih` [G*H, I], `weight_hh` [G*H, H], `bias_ih` and `bias_hh` [G*H].
@@ -65,6 +68,17 @@ fn step(
             None => None,
         },
     ))
+}
+
+/// Zeros [B, H] for a cell with these weights.
+fn zeros(weights: &DirectionWeights, batch: usize) -> candle_core::Result<Tensor> {
+    let hidden = &weights.hidden;
+    Tensor::zeros((batch, hidden.dim(1)?), hidden.dtype(), hidden.device())
+}
+
+/// Hidden states [B, H] of several steps as [B, T, H].
+fn stacked(states: impl Iterator<Item = Tensor>) -> candle_core::Result<Tensor> {
+    Tensor::stack(&states.collect::<Vec<_>>(), 1)
 }
 
 /// One step of an RNN.
@@ -149,5 +163,57 @@ impl LstmCell {
             (h, Some(c)) => Ok((h, c)),
             (_, None) => Err(Error::argument("kernel", "an LSTM without a cell state")),
         }
+    }
+}
+
+impl RNN for RnnCell {
+    type State = Tensor;
+
+    fn zero_state(&self, batch: usize) -> candle_core::Result<Tensor> {
+        zeros(&self.weights, batch)
+    }
+
+    fn step(&self, x: &Tensor, h: &Tensor) -> candle_core::Result<Tensor> {
+        Ok(self.forward(x, h)?)
+    }
+
+    fn states_to_tensor(&self, states: &[Tensor]) -> candle_core::Result<Tensor> {
+        stacked(states.iter().cloned())
+    }
+}
+
+impl RNN for GruCell {
+    type State = GRUState;
+
+    fn zero_state(&self, batch: usize) -> candle_core::Result<GRUState> {
+        let h = zeros(&self.0, batch)?;
+        Ok(GRUState { h })
+    }
+
+    fn step(&self, x: &Tensor, state: &GRUState) -> candle_core::Result<GRUState> {
+        let h = self.forward(x, &state.h)?;
+        Ok(GRUState { h })
+    }
+
+    fn states_to_tensor(&self, states: &[GRUState]) -> candle_core::Result<Tensor> {
+        stacked(states.iter().map(|state| state.h.clone()))
+    }
+}
+
+impl RNN for LstmCell {
+    type State = LSTMState;
+
+    fn zero_state(&self, batch: usize) -> candle_core::Result<LSTMState> {
+        let zeros = zeros(&self.0, batch)?;
+        Ok(LSTMState::new(zeros.clone(), zeros))
+    }
+
+    fn step(&self, x: &Tensor, state: &LSTMState) -> candle_core::Result<LSTMState> {
+        let (h, c) = self.forward(x, &state.h, &state.c)?;
+        Ok(LSTMState::new(h, c))
+    }
+
+    fn states_to_tensor(&self, states: &[LSTMState]) -> candle_core::Result<Tensor> {
+        stacked(states.iter().map(|state| state.h.clone()))
     }
 }

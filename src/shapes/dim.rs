@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A quantity that determines shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Symbol {
     /// Number of texts in the batch.
     Batch,

@@ -16,6 +16,7 @@ pub const MAX_VOCABULARY: usize = 1 << 24;
 /// (a string that ends in `.json` or holds a `/` or `\`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum TokenKind {
     /// Words and punctuation marks: the most frequent ones of the training texts. For languages
     /// that put spaces between words.
@@ -78,6 +79,7 @@ impl fmt::Display for TokenKind {
 /// Which tokens of a text longer than [`TextConfig::max_tokens`] are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Truncate {
     /// The first ones.
     #[default]

@@ -5,6 +5,7 @@ use serde::Serialize;
 /// An event during training.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Event {
     /// Some optimizer steps have been taken.
     Step(StepReport),
@@ -14,6 +15,7 @@ pub enum Event {
 
 /// The state after an optimizer step; loss and accuracy cover the epoch so far.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The epoch, from 1.
     pub epoch: u64,
@@ -37,6 +39,7 @@ pub struct StepReport {
 
 /// The result of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: u64,

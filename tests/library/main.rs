@@ -5,6 +5,7 @@ mod support;
 
 mod bad_numbers;
 mod cache;
+mod candle_operations;
 mod configs;
 mod ingredients;
 mod model;

@@ -149,6 +149,7 @@ pub struct BiRnn {
 /// An intermediate tensor of a [`BiRnn`]. Texts are in the batch's sorted order, longest first, except in
 /// [`Activation::Logits`], where they are in the order in which the batch was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// The embedded tokens, [N, E].
     Embedded,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The input of the recurrent layers for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Input {
     /// A one-hot vector, as in the textbook; for small vocabularies.
     OneHot,

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether a forward pass is part of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Evaluation and prediction: deterministic.
     Inference,

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 /// What is taken from the outputs [T, D*H] of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Pooling {
     /// The outputs at the first and the last valid step, 2*D*H: the textbook's `BiRNN`. The
     /// forward half of the first and the reverse half of the last have read one token each.
