@@ -55,6 +55,8 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // In the order of the flow, from the ground up.
 pub mod device;
 pub mod error;

@@ -7,6 +7,7 @@ mod bad_numbers;
 mod cache;
 mod candle_operations;
 mod configs;
+mod documents;
 mod ingredients;
 mod model;
 mod probes;
