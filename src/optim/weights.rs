@@ -41,10 +41,13 @@ impl Weights {
     }
 
     /// Gradients by parameter name, from gradients by the parameter's tensor.
+    ///
+    /// # Errors
+    /// A gradient of a tensor that is no parameter: the model was built from others.
     pub(crate) fn named(
         &self,
         gradients: impl IntoIterator<Item = (TensorId, Tensor)>,
-    ) -> Gradients {
+    ) -> Result<Gradients> {
         let mut by_tensor: HashMap<TensorId, Tensor> = gradients.into_iter().collect();
         let mut named = Gradients::default();
         for (name, var) in self.parameters.iter() {
@@ -52,7 +55,15 @@ impl Weights {
                 named.insert(name, Gradient::Dense(gradient));
             }
         }
-        named
+        match by_tensor.len() {
+            0 => Ok(named),
+            others => {
+                let problem = format!(
+                    "{others} tensors of the model are not among them; give those that were created with it"
+                );
+                Err(Error::argument("parameters", problem))
+            }
+        }
     }
 
     /// The parameters.

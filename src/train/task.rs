@@ -92,6 +92,7 @@ pub struct Validation {
     pub direction_losses: Vec<f64>,
     /// For a classifier, the temperature fitted to its logits.
     pub temperature: Option<f64>,
-    /// The values that were evaluated, by the parameter's name.
+    /// The values that were evaluated, by the parameter's name within the model: without the prefix under which a
+    /// program may have built it.
     pub weights: BTreeMap<String, Tensor>,
 }

@@ -41,13 +41,14 @@ pub fn initial_model(
     Ok((model, parameters))
 }
 
-/// Sets the parameters of the n-gram head.
+/// Sets the parameters of the n-gram head of a model, which may have been built under a prefix.
 ///
 /// # Errors
 /// A model without an n-gram head, or with one of a different size.
 pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
+    let prefix = parameters.prefix_of(NGRAM_KEYS)?;
     for (name, values) in [(NGRAM_KEYS, &fit.keys), (NGRAMS, &fit.weights)] {
-        let Some(var) = parameters.get(name) else {
+        let Some(var) = parameters.get(&format!("{prefix}{name}")) else {
             return Err(Error::argument("parameters", format!("there is no {name}")));
         };
         var.set(&Tensor::from_slice(values, var.shape(), var.device())?)?;
