@@ -80,12 +80,16 @@ impl Weights {
     /// if it is not finite, nothing is updated.
     ///
     /// # Errors
-    /// Gradients that do not match the parameters.
+    /// Gradients that do not match the parameters, or a constant out of range.
     pub fn update<'r>(
         &mut self,
         gradients: &Gradients,
         learning_rates: impl Into<LearningRates<'r>>,
     ) -> Result<f64> {
+        if !(self.clip_norm >= 0.0 && self.clip_norm.is_finite()) {
+            let problem = format!("{} is not a number from 0", self.clip_norm);
+            return Err(Error::argument("clip_norm", problem));
+        }
         let norm = gradients.norm()?;
         if !norm.is_finite() {
             return Ok(norm);

@@ -9,5 +9,6 @@ mod configs;
 mod ingredients;
 mod model;
 mod probes;
+mod settings;
 mod shapes;
 mod shared_data;

@@ -27,12 +27,14 @@ impl Learner {
     /// and beside other models.
     ///
     /// # Errors
-    /// A model whose tensors are not among the parameters, or a failing allocation on the device.
+    /// A setting out of range, a model whose tensors are not among the parameters, or a failing allocation on the
+    /// device.
     pub fn new(
         settings: &TrainConfig,
         seed: u64,
         (model, parameters): (BiRnn, Parameters),
     ) -> Result<Self> {
+        settings.validate()?;
         let names = model.names_in(&parameters)?;
         let averages = match settings.ema_decay {
             0.0 => None,

@@ -45,7 +45,7 @@ impl<'a> ClassifierTask<'a> {
     /// `unknown` is the token that word dropout puts in place of another.
     ///
     /// # Errors
-    /// No texts, soft labels that do not match the texts, or a model whose tensors are not among its parameters.
+    /// A setting out of range, no texts, soft labels that do not match the texts, or a model whose tensors are not among its parameters.
     pub fn new(
         config: &'a Config,
         model: (BiRnn, Parameters),
