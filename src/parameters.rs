@@ -77,6 +77,33 @@ impl Parameters {
         var.ok_or_else(|| Error::argument("parameters", format!("there is no {name}")))
     }
 
+    /// The name of the variable that is this tensor.
+    pub(crate) fn name_of(&self, tensor: &Tensor) -> Option<&str> {
+        let mut all = self.iter();
+        all.find_map(|(name, var)| (var.id() == tensor.id()).then_some(name))
+    }
+
+    /// What precedes the names of the model that has a parameter `name`: nothing, or such as `net.` if it was built
+    /// under a prefix.
+    ///
+    /// # Errors
+    /// There is no such model, or several, all of them under a prefix.
+    pub(crate) fn prefix_of(&self, name: &str) -> Result<&str> {
+        if self.get(name).is_some() {
+            return Ok("");
+        }
+        let prefix = |(full, _)| str::strip_suffix(full, name).filter(|rest| rest.ends_with('.'));
+        let mut prefixes = self.iter().filter_map(prefix);
+        let problem = match (prefixes.next(), prefixes.next()) {
+            (Some(prefix), None) => return Ok(prefix),
+            (Some(one), Some(other)) => {
+                format!("{one}{name} and {other}{name} belong to different models")
+            }
+            (None, _) => format!("there is no {name}"),
+        };
+        Err(Error::argument("parameters", problem))
+    }
+
     /// The variable of this name.
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.variables.get(name)
@@ -278,6 +305,26 @@ mod tests {
         let ones = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
         parameters.get("a").unwrap().set(&ones).unwrap();
         assert_eq!(detached.sum_all().unwrap().to_scalar::<f32>().unwrap(), 6.);
+    }
+
+    #[test]
+    fn the_prefix_of_a_model_is_found_by_a_name() {
+        let prefix = |names: &[&str]| {
+            let parameters = make(1, names);
+            let prefix = parameters.prefix_of("a.b").map(str::to_owned);
+            prefix.map_err(|error| error.to_string())
+        };
+        assert_eq!(prefix(&["a.b", "net.a.b"]).unwrap(), "");
+        assert_eq!(prefix(&["net.a.b", "neta.b", "a.b.c"]).unwrap(), "net.");
+        assert_eq!(prefix(&["x.y.a.b"]).unwrap(), "x.y.");
+        assert_eq!(
+            prefix(&["xa.b"]).unwrap_err(),
+            "parameters: there is no a.b"
+        );
+        assert_eq!(
+            prefix(&["x.a.b", "y.a.b"]).unwrap_err(),
+            "parameters: x.a.b and y.a.b belong to different models"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::Config;
-use birnn::data::{Labels, Source, SourceOptions, Split};
+use birnn::data::{Source, SourceOptions, Split};
 use birnn::dataset::{read_splits, source_options};
 use birnn::device::AUTO;
 use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
@@ -59,7 +59,10 @@ pub(super) struct Arguments {
 struct Report<'a> {
     examples: u64,
     accuracy: Option<f64>,
+    /// Of the probabilities, after temperature.
     loss: f64,
+    /// Before temperature, as training reports it; null for several models.
+    loss_uncalibrated: Option<f64>,
     macro_f1: Option<f64>,
     /// The expected calibration error, after temperature.
     calibration_error: Option<f64>,
@@ -108,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let seconds = started.elapsed().as_secs_f64();
     let text = match arguments.json {
         true => json(&evaluation, &model, &groups, seconds)?,
-        false => plain(&evaluation, labels, &groups, &split, seconds),
+        false => plain(&evaluation, &model, &groups, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Ending::Done)
@@ -160,6 +163,25 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
     Ok(source.split(name, terminal)?)
 }
 
+/// The temperature of a single model.
+fn temperature_of(model: &Ensemble) -> Option<f64> {
+    match model.models() {
+        [only] => Some(only.parts().temperature),
+        _ => None,
+    }
+}
+
+/// The loss, and with which temperature it is.
+fn loss(evaluation: &Evaluation, model: &Ensemble) -> String {
+    let of = match (evaluation.loss_uncalibrated, temperature_of(model)) {
+        (Some(uncalibrated), Some(temperature)) => {
+            format!("temperature {temperature}; uncalibrated {uncalibrated:.4}")
+        }
+        _ => "each model at its temperature".to_owned(),
+    };
+    format!("loss {:.4} ({of})", evaluation.loss)
+}
+
 fn json(
     evaluation: &Evaluation,
     model: &Ensemble,
@@ -167,17 +189,14 @@ fn json(
     seconds: f64,
 ) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
-    let temperature = match model.models() {
-        [only] => Some(only.parts().temperature),
-        _ => None,
-    };
     let report = Report {
         examples: confusion.total(),
         accuracy: confusion.accuracy(),
         loss: evaluation.loss,
+        loss_uncalibrated: evaluation.loss_uncalibrated,
         macro_f1: confusion.macro_f1(),
         calibration_error: evaluation.calibration.error(),
-        temperature,
+        temperature: temperature_of(model),
         confusion: confusion.counts(),
         labels: model.labels().names(),
         groups: groups.iter().map(GroupReport::new).collect(),
@@ -188,7 +207,7 @@ fn json(
 
 fn plain(
     evaluation: &Evaluation,
-    labels: &Labels,
+    model: &Ensemble,
     groups: &Groups,
     split: &Split,
     seconds: f64,
@@ -196,7 +215,7 @@ fn plain(
     let confusion = &evaluation.confusion;
     let head = ["class", "precision %", "recall %", "F1 %", "texts"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (class, name) in labels.names().iter().enumerate() {
+    for (class, name) in model.labels().names().iter().enumerate() {
         let scores = confusion.class(class);
         rows.push(vec![
             name.clone(),
@@ -207,12 +226,12 @@ fn plain(
         ]);
     }
     let mut text = format!(
-        "{}: {} texts in {seconds:.1} s\naccuracy {} %   loss {:.4}   macro F1 {} %   \
+        "{}: {} texts in {seconds:.1} s\naccuracy {} %   {}   macro F1 {} %   \
          calibration error {} %\n\n{}",
         split.origin,
         confusion.total(),
         percent(confusion.accuracy()),
-        evaluation.loss,
+        loss(evaluation, model),
         percent(confusion.macro_f1()),
         percent(evaluation.calibration.error()),
         table(&rows)

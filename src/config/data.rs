@@ -57,7 +57,7 @@ impl Default for DataConfig {
 
 impl DataConfig {
     /// Checks what serde cannot.
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if let Some(names) = &self.label_names {
             Labels::new(names.clone()).map_err(|error| {
                 let problem = match error {

@@ -3,7 +3,8 @@
 //! A config file is TOML. Every key has a default, an unknown key is an error that names the
 //! nearest known one, and relative paths are relative to the file. Single keys can be overridden
 //! (`model.num_hiddens=64`). [`Config::from_toml`] performs all checks: a `Config` that it returns
-//! can be used for a run.
+//! can be used for a run. A `Config` that a program makes is checked by whatever uses it, or at once
+//! by [`Config::validate`].
 
 mod data;
 #[cfg(feature = "toml")]
@@ -44,8 +45,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks what serde cannot.
-    pub(crate) fn validate(&self) -> Result<()> {
+    /// Checks what the types allow: ranges of numbers, and keys that exclude each other.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
         self.text.validate()?;
         self.model.validate()?;
         self.train.validate()?;

@@ -112,23 +112,22 @@ impl PretrainConfig {
     }
 
     /// Checks what serde cannot.
-    pub(super) fn validate(&self) -> Result<()> {
-        range::hold(&[
-            positive("pretrain.epochs", self.epochs),
-            positive("pretrain.batch_size", self.batch_size as u64),
-            (
-                "pretrain.segment_tokens",
-                self.segment_tokens >= 2,
-                "at least 2",
-            ),
-            above_zero("pretrain.learning_rate", self.learning_rate),
-            share("pretrain.warmup", self.warmup),
-            from_zero("pretrain.weight_decay", self.weight_decay),
-            from_zero("pretrain.clip_norm", self.clip_norm),
-            above_zero("pretrain.embedding_deviation", self.embedding_deviation),
-            finite("pretrain.forget_bias", self.forget_bias),
-            positive("pretrain.log_every", self.log_every),
-        ])?;
+    pub(crate) fn validate(&self) -> Result<()> {
+        range::hold(
+            "pretrain",
+            &[
+                positive("epochs", self.epochs),
+                positive("batch_size", self.batch_size as u64),
+                ("segment_tokens", self.segment_tokens >= 2, "at least 2"),
+                above_zero("learning_rate", self.learning_rate),
+                share("warmup", self.warmup),
+                from_zero("weight_decay", self.weight_decay),
+                from_zero("clip_norm", self.clip_norm),
+                above_zero("embedding_deviation", self.embedding_deviation),
+                finite("forget_bias", self.forget_bias),
+                positive("log_every", self.log_every),
+            ],
+        )?;
         if self.negatives > crate::text::MAX_VOCABULARY {
             return Err(Error::config(
                 "pretrain.negatives",

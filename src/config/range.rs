@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// A key, whether its value is in range, and a description of the range.
+/// A key without its section, whether its value is in range, and a description of the range.
 pub(super) type Check = (&'static str, bool, &'static str);
 
 /// At least 1.
@@ -33,15 +33,20 @@ pub(super) fn finite(key: &'static str, value: f64) -> Check {
     (key, value.is_finite(), "a finite number")
 }
 
-/// Checks that all values are in range.
+/// The number as the steps use it: 0 if it is too small for single precision, infinite if it is too large.
+pub(super) fn in_single_precision(value: f64) -> f64 {
+    f64::from(value as f32)
+}
+
+/// Checks that all values of a section are in range.
 ///
 /// # Errors
 /// The first key whose value is out of its range.
-pub(super) fn hold(checks: &[Check]) -> Result<()> {
+pub(super) fn hold(section: &str, checks: &[Check]) -> Result<()> {
     match checks.iter().find(|(_, holds, _)| !holds) {
         None => Ok(()),
         Some(&(key, _, range)) => Err(Error::config(
-            key,
+            format!("{section}.{key}"),
             "the value is out of range",
             format!("use {range}"),
         )),

@@ -1,6 +1,6 @@
 //! How a model is trained.
 
-use super::range::{self, above_zero, finite, from_zero, positive, share};
+use super::range::{self, above_zero, finite, from_zero, in_single_precision, positive, share};
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
@@ -162,38 +162,38 @@ impl TrainConfig {
     }
 
     /// Checks what serde cannot.
-    pub(super) fn validate(&self) -> Result<()> {
-        range::hold(&[
-            positive("train.epochs", self.epochs),
-            positive("train.batch_size", self.batch_size as u64),
-            positive("train.accumulate", self.accumulate as u64),
-            above_zero("train.learning_rate", self.learning_rate),
-            share("train.warmup", self.warmup),
-            from_zero("train.weight_decay", self.weight_decay),
-            share("train.beta1", self.beta1),
-            share("train.beta2", self.beta2),
-            above_zero("train.epsilon", self.epsilon),
-            from_zero("train.clip_norm", self.clip_norm),
-            share("train.ema_decay", self.ema_decay),
-            share("train.label_smoothing", self.label_smoothing),
-            share("train.word_dropout", self.word_dropout),
-            from_zero("train.adversarial_weight", self.adversarial_weight),
-            from_zero(
-                "train.virtual_adversarial_weight",
-                self.virtual_adversarial_weight,
-            ),
-            from_zero("train.adversarial_size", self.adversarial_size),
-            above_zero("train.ngram_cost", self.ngram_cost),
-            above_zero("train.embedding_deviation", self.embedding_deviation),
-            finite("train.forget_bias", self.forget_bias),
-            from_zero("train.encoder_lr_multiplier", self.encoder_lr_multiplier),
-            from_zero(
-                "train.embedding_lr_multiplier",
-                self.embedding_lr_multiplier,
-            ),
-            from_zero("train.unfreeze_every", self.unfreeze_every),
-            positive("train.log_every", self.log_every),
-        ])?;
+    pub(crate) fn validate(&self) -> Result<()> {
+        range::hold(
+            "train",
+            &[
+                positive("epochs", self.epochs),
+                positive("batch_size", self.batch_size as u64),
+                positive("accumulate", self.accumulate as u64),
+                above_zero("learning_rate", self.learning_rate),
+                share("warmup", self.warmup),
+                from_zero("weight_decay", self.weight_decay),
+                share("beta1", self.beta1),
+                share("beta2", self.beta2),
+                above_zero("epsilon", in_single_precision(self.epsilon)),
+                from_zero("clip_norm", self.clip_norm),
+                share("ema_decay", self.ema_decay),
+                share("label_smoothing", self.label_smoothing),
+                share("word_dropout", self.word_dropout),
+                from_zero("adversarial_weight", self.adversarial_weight),
+                from_zero(
+                    "virtual_adversarial_weight",
+                    self.virtual_adversarial_weight,
+                ),
+                from_zero("adversarial_size", self.adversarial_size),
+                above_zero("ngram_cost", self.ngram_cost),
+                above_zero("embedding_deviation", self.embedding_deviation),
+                finite("forget_bias", self.forget_bias),
+                from_zero("encoder_lr_multiplier", self.encoder_lr_multiplier),
+                from_zero("embedding_lr_multiplier", self.embedding_lr_multiplier),
+                from_zero("unfreeze_every", self.unfreeze_every),
+                positive("log_every", self.log_every),
+            ],
+        )?;
         if self.init_from.is_some() && (self.vector_epochs > 0 || self.vectors.is_some()) {
             return Err(Error::config(
                 "train.init_from",

@@ -1,7 +1,9 @@
 //! The settings of the training loop, for any kind of model.
 
+use super::range::{self, above_zero, from_zero, positive, share};
 use super::{Config, PretrainConfig, TrainConfig};
 use crate::batch::Batching;
+use crate::error::Result;
 use crate::optim::Schedule;
 
 /// How a run is trained, for any kind of model.
@@ -48,6 +50,25 @@ impl TrainerConfig {
             log_every: train.log_every,
             checkpoint_every: train.checkpoint_every,
         }
+    }
+
+    /// Checks the numbers, which a program may have set.
+    ///
+    /// # Errors
+    /// The first key of the section whose value cannot be used.
+    pub(crate) fn validate(&self) -> Result<()> {
+        range::hold(
+            self.section,
+            &[
+                positive("epochs", self.epochs),
+                positive("batch_size", self.batching.texts as u64),
+                positive("accumulate", self.accumulate as u64),
+                above_zero("learning_rate", self.schedule.peak),
+                share("warmup", self.schedule.warmup),
+                from_zero("clip_norm", self.clip_norm),
+                positive("log_every", self.log_every),
+            ],
+        )
     }
 
     /// The settings for a language model, from `[pretrain]`.

@@ -4,6 +4,9 @@ use super::{Example, Split};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+/// Up to this many different real numbers are taken for classes, such as ratings in half stars.
+const MOST_REAL_CLASSES: usize = 20;
+
 /// The classes of a model: class `i` is called `names()[i]`.
 ///
 /// Saved with the model as a plain list of names.
@@ -38,15 +41,10 @@ impl Labels {
     /// otherwise in alphabetical order. Integers become names (`"0"`, `"1"`).
     ///
     /// # Errors
-    /// Fewer than two different labels.
+    /// Fewer than two different labels, or real numbers: more than 20 different ones, with
+    /// fractions.
     pub fn of_split(split: &Split) -> Result<Self> {
-        let mut names: Vec<&str> = split
-            .records
-            .iter()
-            .filter_map(|record| record.label.as_deref())
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut names = different_labels(split);
         if names.len() < 2 {
             let found = match names.first() {
                 Some(name) => format!("every labelled row has the label {name:?}"),
@@ -58,6 +56,7 @@ impl Labels {
                 "a classifier needs rows of at least two classes; check the label column",
             ));
         }
+        refuse_real_numbers(&split.origin, &names)?;
         if names.iter().all(|name| name.parse::<i64>().is_ok()) {
             names.sort_by_key(|name| name.parse::<i64>().unwrap_or(i64::MAX));
         }
@@ -119,6 +118,38 @@ impl Labels {
     }
 }
 
+/// The different labels of a split as written, in alphabetical order.
+pub(super) fn different_labels(split: &Split) -> Vec<&str> {
+    let labels = split.records.iter().map(|record| record.label.as_deref());
+    let mut names: Vec<&str> = labels.flatten().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Refuses a column of measurements, each of which would become a class: more different numbers
+/// than [`MOST_REAL_CLASSES`], with fractions, and next to nothing else. Integers are classes,
+/// however many there are.
+pub(super) fn refuse_real_numbers(origin: &str, names: &[&str]) -> Result<()> {
+    let number = |name: &str| name.parse::<f64>().ok().filter(|value| value.is_finite());
+    let numbers = names.iter().filter_map(|name| number(name)).count();
+    let mut fractions = names
+        .iter()
+        .filter(|name| number(name).is_some_and(|value| value.fract() != 0.0));
+    // A tenth may be other words, such as `NA`.
+    let are_numbers = numbers > MOST_REAL_CLASSES && 10 * numbers >= 9 * names.len();
+    match fractions.next() {
+        Some(example) if are_numbers => Err(Error::data(
+            origin,
+            format!("the labels are real numbers, such as {example} ({numbers} different ones)"),
+            "a classifier needs classes: name another column with --label-column (key \
+             data.label_column), round the numbers to classes, or list them in data.label_names \
+             if each is a class",
+        )),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Record;
@@ -156,6 +187,40 @@ mod tests {
         for labels in [vec![Some("a"), Some("a")], vec![None, None], vec![]] {
             assert!(Labels::of_split(&split(&labels)).is_err());
         }
+    }
+
+    #[test]
+    fn real_numbers_are_not_classes() {
+        let classes = |labels: &[String]| {
+            let labels: Vec<Option<&str>> = labels.iter().map(|l| Some(l.as_str())).collect();
+            Labels::of_split(&split(&labels)).map(|labels| labels.len())
+        };
+        let of = |count: u32, step: f64| -> Vec<String> {
+            let numbers = (0..count).map(|n| f64::from(n) * step);
+            numbers.map(|number| number.to_string()).collect()
+        };
+        // Few, such as half stars, or without fractions.
+        assert_eq!(classes(&of(20, 0.5)).unwrap(), 20);
+        assert_eq!(classes(&of(400, 1.0)).unwrap(), 400);
+        let whole: Vec<String> = (0..400).map(|n| format!("{n}.0")).collect();
+        assert_eq!(classes(&whole).unwrap(), 400);
+        // Names that contain numbers.
+        let mut mixed = of(36, 0.25);
+        mixed.extend(["a", "b", "c", "d"].map(str::to_owned));
+        let message = |labels: &[String]| classes(labels).unwrap_err().to_string();
+        let expected = |example, count| {
+            format!(
+                "rows: the labels are real numbers, such as {example} ({count} different ones); a \
+                 classifier needs classes: name another column with --label-column (key \
+                 data.label_column), round the numbers to classes, or list them in \
+                 data.label_names if each is a class"
+            )
+        };
+        assert_eq!(message(&mixed), expected("0.25", 36));
+        mixed.push("e".to_owned());
+        assert_eq!(classes(&mixed).unwrap(), 41);
+        assert_eq!(message(&of(21, 0.5)), expected("0.5", 21));
+        assert_eq!(message(&of(388, -0.137)), expected("-0.137", 388));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::labels::{different_labels, refuse_real_numbers};
 use super::{Record, Split};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
@@ -14,7 +15,8 @@ use crate::rng::{Rng, Stream};
 /// parts keep the order and the row numbers of the source.
 ///
 /// # Errors
-/// `fraction` is not between 0 and 1, or no class has two rows.
+/// `fraction` is not between 0 and 1, or no class has two rows; if that is because the labels are
+/// real numbers, the error says so.
 pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)> {
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(Error::argument(
@@ -38,6 +40,8 @@ pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)
         }
     }
     if !held_out.contains(&true) {
+        // Of measurements, hardly any two are the same.
+        refuse_real_numbers(&train.origin, &different_labels(&train))?;
         return Err(Error::data(
             &train.origin,
             "there is no class with two labelled rows to hold one out for validation",

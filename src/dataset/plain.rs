@@ -42,6 +42,7 @@ impl TextDataset {
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let data = &config.data;
+        data.validate()?;
         let mut options = source_options(data);
         options.unlabelled = true;
         let source = Source::open(&data.source, options)?;

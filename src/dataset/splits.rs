@@ -22,9 +22,10 @@ pub fn source_options(config: &DataConfig) -> SourceOptions {
 /// same name.
 ///
 /// # Errors
-/// A split cannot be read, or the training split is too small to be divided.
+/// A setting out of range, a split that cannot be read, or a training split that is too small to be divided.
 pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Result<(Split, Split)> {
     let data = &config.data;
+    data.validate()?;
     let source = Source::open(&data.source, source_options(data))?;
     // A single split is used for training, even if its file is named `test` or `validation`.
     let names: Vec<&str> = source.split_names().collect();

@@ -1,6 +1,6 @@
 //! Evaluation of models on labelled texts.
 
-use super::calibration::Calibration;
+use super::calibration::{Calibration, log_probabilities};
 use super::classifier::Classifier;
 use super::ensemble::Ensemble;
 use super::metrics::{Confusion, Groups};
@@ -17,6 +17,9 @@ use crate::ops::argmax::argmax;
 pub struct Evaluation {
     /// Mean cross-entropy in nats: the negative logarithm of the probability of the label.
     pub loss: f64,
+    /// The same with the logits as they are, not divided by the temperature: what training reports as the validation
+    /// loss. `None` for log-probabilities, and for several models, each of which has a temperature of its own.
+    pub loss_uncalibrated: Option<f64>,
     /// How often each class was predicted for each class.
     pub confusion: Confusion,
     /// How often predictions of each probability are correct.
@@ -39,6 +42,7 @@ impl Evaluation {
         }
         let mut found = Self {
             loss: 0.0,
+            loss_uncalibrated: None,
             confusion: Confusion::new(classes),
             calibration: Calibration::default(),
             classes: Vec::with_capacity(rows.len()),
@@ -99,11 +103,24 @@ pub fn evaluate(
     let Some(outputs) = ensemble.outputs_of(tokenize, progress)? else {
         return Ok(None);
     };
+    let loss_uncalibrated = match ensemble.models() {
+        [_] => {
+            let rows = outputs.iter();
+            let rows: Vec<Vec<f64>> = rows
+                .map(|output| log_probabilities(&output.logits, 1.0))
+                .collect();
+            Some(Evaluation::new(&rows, &labels, known.len())?.loss)
+        }
+        _ => None,
+    };
     let rows: Vec<Vec<f64>> = outputs
         .into_iter()
         .map(|output| output.log_probabilities)
         .collect();
-    Ok(Some(Evaluation::new(&rows, &labels, known.len())?))
+    Ok(Some(Evaluation {
+        loss_uncalibrated,
+        ..Evaluation::new(&rows, &labels, known.len())?
+    }))
 }
 
 #[cfg(test)]

@@ -42,8 +42,12 @@ impl Ema {
     /// accepts; the average of any other parameter is its value.
     ///
     /// # Errors
-    /// An allocation on the device fails.
+    /// A decay that is not from 0 to below 1, or a failing allocation on the device.
     pub fn new(decay: f64, parameters: &Parameters, moves: impl Fn(&str) -> bool) -> Result<Self> {
+        if !(0.0..1.0).contains(&decay) {
+            let problem = format!("{decay} is not a number from 0 to below 1");
+            return Err(Error::argument("decay", problem));
+        }
         let zeros = |(name, var): (&str, &candle_core::Var)| -> Result<(String, Tensor)> {
             let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
             Ok((name.to_owned(), zeros))

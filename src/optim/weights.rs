@@ -41,10 +41,13 @@ impl Weights {
     }
 
     /// Gradients by parameter name, from gradients by the parameter's tensor.
+    ///
+    /// # Errors
+    /// A gradient of a tensor that is no parameter: the model was built from others.
     pub(crate) fn named(
         &self,
         gradients: impl IntoIterator<Item = (TensorId, Tensor)>,
-    ) -> Gradients {
+    ) -> Result<Gradients> {
         let mut by_tensor: HashMap<TensorId, Tensor> = gradients.into_iter().collect();
         let mut named = Gradients::default();
         for (name, var) in self.parameters.iter() {
@@ -52,7 +55,15 @@ impl Weights {
                 named.insert(name, Gradient::Dense(gradient));
             }
         }
-        named
+        match by_tensor.len() {
+            0 => Ok(named),
+            others => {
+                let problem = format!(
+                    "{others} tensors of the model are not among them; give those that were created with it"
+                );
+                Err(Error::argument("parameters", problem))
+            }
+        }
     }
 
     /// The parameters.
@@ -69,12 +80,16 @@ impl Weights {
     /// if it is not finite, nothing is updated.
     ///
     /// # Errors
-    /// Gradients that do not match the parameters.
+    /// Gradients that do not match the parameters, or a constant out of range.
     pub fn update<'r>(
         &mut self,
         gradients: &Gradients,
         learning_rates: impl Into<LearningRates<'r>>,
     ) -> Result<f64> {
+        if !(self.clip_norm >= 0.0 && self.clip_norm.is_finite()) {
+            let problem = format!("{} is not a number from 0", self.clip_norm);
+            return Err(Error::argument("clip_norm", problem));
+        }
         let norm = gradients.norm()?;
         if !norm.is_finite() {
             return Ok(norm);

@@ -46,6 +46,7 @@ impl<'a> ClassifierRecipe<'a> {
         folder: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        config.validate()?;
         let vectors = vectors(config, &dataset, monitor)?;
         describe(config, &dataset, folder, monitor);
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
@@ -184,6 +185,7 @@ fn check_stop(monitor: &mut dyn Monitor) -> Result<()> {
 }
 
 fn data(config: &Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Dataset> {
+    config.validate()?;
     monitor.begins(Step::Data);
     Dataset::load(config, cache, monitor)?.ok_or(Error::Stopped)
 }

@@ -119,6 +119,7 @@ impl<'a> LanguageRecipe<'a> {
         device: &Device,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        config.validate()?;
         monitor.begins(Step::Data);
         let dataset = TextDataset::load(config, cache, monitor)?.ok_or(Error::Stopped)?;
         let tokens: usize = dataset.train.iter().map(Vec::len).sum();

@@ -22,12 +22,14 @@
 //! | `b_i`, `b_f`, `b_o`, `b_c` | `[H]` |
 //! | `W_hq`, `b_q` | [H, Q], `[Q]` |
 //!
+//! It computes in the type of its weights: single, double or half precision, or bfloat16.
+//!
 //! Source: Zhang et al., Dive into Deep Learning, section 10.1; Hochreiter and Schmidhuber 1997, Gers et al.
 //! 2000 (forget gate).
 
 use crate::error::{Error, Result};
 use crate::rnn::kernels::check;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 use candle_nn::{Init, VarBuilder};
 use std::collections::HashMap;
@@ -108,26 +110,27 @@ impl ScratchLstm {
         })
     }
 
-    /// The state before the first step: zeros.
+    /// The state before the first step: zeros, of the weights' type.
     ///
     /// # Errors
     /// A failing tensor operation.
     pub fn begin_state(&self, batch: usize) -> Result<ScratchState> {
         let shape = (batch, self.w_hq.dim(0)?);
-        let zeros = Tensor::zeros(shape, DType::F32, self.w_hq.device())?;
+        let zeros = Tensor::zeros(shape, self.w_hq.dtype(), self.w_hq.device())?;
         Ok(ScratchState {
             h: zeros.clone(),
             c: zeros,
         })
     }
 
-    /// Runs over the steps of an input [T, B, V]; returns the outputs of all steps one after the other,
-    /// [T*B, Q], and the state after the last one.
+    /// Runs over the steps of an input [T, B, V], which is converted to the weights' type; returns the outputs
+    /// of all steps one after the other, [T*B, Q], and the state after the last one.
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Shapes that do not fit, or a state of another type.
     pub fn forward(&self, inputs: &Tensor, state: &ScratchState) -> Result<(Tensor, ScratchState)> {
         let (steps, _, _) = inputs.dims3()?;
+        let inputs = inputs.to_dtype(self.w_hq.dtype())?;
         let ScratchState { mut h, mut c } = state.clone();
         let mut outputs = Vec::with_capacity(steps);
         for step in 0..steps {

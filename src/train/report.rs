@@ -50,7 +50,7 @@ pub struct EpochReport {
     /// For a classifier, the training accuracy of the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Mean validation loss.
+    /// Mean validation loss; for a classifier of its logits as they are, before a temperature is fitted to them.
     pub validation_loss: f64,
     /// For a classifier, the validation accuracy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,7 @@ pub enum Outcome {
     Finished {
         /// The best epoch, from 1.
         best_epoch: u64,
-        /// Its mean validation loss in nats.
+        /// Its mean validation loss in nats, for a classifier before the temperature.
         best_loss: f64,
         /// For a classifier, its validation accuracy.
         best_accuracy: Option<f64>,

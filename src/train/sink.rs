@@ -67,7 +67,8 @@ pub struct InMemory {
 /// The weights of the best epoch.
 #[derive(Debug, Clone)]
 pub struct BestWeights {
-    /// The values, by the parameter's name.
+    /// The values, by the parameter's name within the model: without the prefix under which a program may have built
+    /// it.
     pub weights: BTreeMap<String, Tensor>,
     /// For a classifier, the temperature fitted to them.
     pub temperature: Option<f64>,

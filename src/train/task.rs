@@ -84,7 +84,8 @@ pub struct StepMetrics {
 /// The result of an evaluation on the validation split.
 #[derive(Debug, Clone)]
 pub struct Validation {
-    /// The mean loss in nats, over the texts for a classifier or over the tokens for a language model.
+    /// The mean loss in nats: over the texts for a classifier, before its temperature, or over the tokens for a language
+    /// model.
     pub loss: f64,
     /// For a classifier, the share of texts classified correctly.
     pub accuracy: Option<f64>,
@@ -92,6 +93,7 @@ pub struct Validation {
     pub direction_losses: Vec<f64>,
     /// For a classifier, the temperature fitted to its logits.
     pub temperature: Option<f64>,
-    /// The values that were evaluated, by the parameter's name.
+    /// The values that were evaluated, by the parameter's name within the model: without the prefix under which a
+    /// program may have built it.
     pub weights: BTreeMap<String, Tensor>,
 }

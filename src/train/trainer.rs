@@ -67,9 +67,10 @@ impl<T: Task> Trainer<T> {
     /// Runs until the end, or until the observer stops it.
     ///
     /// # Errors
-    /// A loss or gradient that is not finite (the last good state is kept), a state that cannot be saved, or a failing
+    /// A setting out of range, a loss or gradient that is not finite (the last good state is kept), a state that cannot be saved, or a failing
     /// tensor operation.
     pub fn run(&mut self, sink: &mut dyn Sink, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.config.validate()?;
         let clock = Clock::new(self.state.seconds);
         let mut ends = Ends {
             sink,

@@ -63,6 +63,40 @@ fn unusable_training_data_is_named() {
     );
 }
 
+/// A column of scores does not become as many classes as it has different numbers, in any format,
+/// whether each is there once or several times.
+#[test]
+fn real_numbers_are_not_taken_for_classes() {
+    let folder = temp();
+    let path = folder.path();
+    let scores: Vec<String> = (0..388)
+        .map(|n| format!("{:.3}", f64::from(n) * 0.0137))
+        .collect();
+    let lines = |line: &dyn Fn(&str) -> String| scores.iter().map(|s| line(s)).collect::<String>();
+    let csv = lines(&|score| format!("some words,{score}\n"));
+    let tsv = lines(&|score| format!("some words\t{score}\n"));
+    let jsonl = lines(&|score| format!("{{\"text\":\"some words\",\"label\":\"{score}\"}}\n"));
+    let fasttext = lines(&|score| format!("__label__{score} some words\n"));
+    for (name, rows) in [
+        ("once.csv", format!("text,label\n{csv}")),
+        ("twice.csv", format!("text,label\n{csv}{csv}")),
+        ("twice.tsv", format!("text\tlabel\n{tsv}{tsv}")),
+        ("twice.jsonl", format!("{jsonl}{jsonl}")),
+        ("twice.txt", format!("{fasttext}{fasttext}")),
+    ] {
+        fs::write(path.join(name), rows).unwrap();
+        assert_eq!(
+            refuse(path, &train_arguments(&["--data", name]), 1),
+            format!(
+                "{name}: the labels are real numbers, such as 0.014 (388 different ones); a \
+                 classifier needs classes: name another column with --label-column (key \
+                 data.label_column), round the numbers to classes, or list them in \
+                 data.label_names if each is a class"
+            )
+        );
+    }
+}
+
 /// The message of both commands that read a model for this folder, without its path.
 fn refused_model(folder: &Path, file: &str) -> String {
     let predict = refuse(folder, &["predict", "--model", ".", "x"], 1);

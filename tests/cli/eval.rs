@@ -1,7 +1,7 @@
 //! Evaluation: tables, JSON, groups.
 
 use super::program::{
-    copied_model, json_lines, refuse, run, stderr, succeed, temp, temperature, trained,
+    copied_model, json_lines, refuse, run, stderr, succeed, temp, temperature, train, trained,
 };
 use serde_json::Value;
 use std::fs;
@@ -24,6 +24,7 @@ fn eval_json_is_consistent() {
             "examples",
             "labels",
             "loss",
+            "loss_uncalibrated",
             "macro_f1",
             "seconds",
             "temperature"
@@ -53,15 +54,17 @@ fn eval_json_is_consistent() {
     let loss = report["loss"].as_f64().unwrap();
     assert!((0.3..1.0).contains(&loss), "{loss}");
 
-    // The log of the run has the same numbers, before the temperature is applied.
+    // The log of the run has the same numbers, before the temperature.
     let log = json_lines(&fs::read_to_string(trained().join("model/metrics.jsonl")).unwrap());
     let epoch = log.last().unwrap();
     assert_eq!(epoch["validation_accuracy"], report["accuracy"]);
+    assert_eq!(epoch["validation_loss"], report["loss_uncalibrated"]);
     let model = copied_model();
     let fitted = set_temperature(model.path(), 1.0);
     assert_eq!(report["temperature"], fitted);
     let plain = eval_on_sample(model.path());
-    assert_eq!(epoch["validation_loss"], plain["loss"]);
+    assert_eq!(plain["loss"], plain["loss_uncalibrated"]);
+    assert_eq!(plain["loss"], report["loss_uncalibrated"]);
     assert_eq!(plain["temperature"], 1.0);
     // No other temperature has a lower loss, and none changes a class.
     for factor in [1.0 / fitted, 0.9, 1.1] {
@@ -72,6 +75,53 @@ fn eval_json_is_consistent() {
     }
     let error = report["calibration_error"].as_f64().unwrap();
     assert!((0.0..0.5).contains(&error), "{error}");
+}
+
+/// With several epochs, eval reports the loss of the best one as training did, and with the temperature a lower one.
+#[test]
+fn the_uncalibrated_loss_is_the_validation_loss_of_the_best_epoch() {
+    let folder = temp();
+    let longer = [
+        "--set",
+        "train.epochs=4",
+        "--set",
+        "train.learning_rate=0.02",
+    ];
+    let training = train(folder.path(), &[&["--out", "model"], &longer[..]].concat());
+    let log = json_lines(&fs::read_to_string(folder.path().join("model/metrics.jsonl")).unwrap());
+    let best = log.iter().rfind(|line| line["best"] == true).unwrap();
+    let expected = best["validation_loss"].as_f64().unwrap();
+    let shown = format!("validation loss {expected:.4}, ");
+    assert!(stderr(&training).contains(&shown), "{}", stderr(&training));
+    let eval = |more: &[&str]| {
+        let arguments = [&["eval", "--model", "model"], more].concat();
+        succeed(&run(folder.path(), &arguments))
+    };
+    let report: Value = serde_json::from_str(&eval(&["--json"])).unwrap();
+    let number = |key: &str| report[key].as_f64().unwrap();
+    let found = number("loss_uncalibrated");
+    assert!(
+        (found / expected - 1.0).abs() < 1e-6,
+        "{found} for {expected}"
+    );
+    assert!(number("loss") < found - 1e-4, "{report}");
+    assert_ne!(number("temperature"), 1.0);
+    let line = format!(
+        "   loss {:.4} (temperature {}; uncalibrated {found:.4})   macro F1 ",
+        number("loss"),
+        number("temperature")
+    );
+    let text = eval(&[]);
+    assert!(text.contains(&line), "{line} in {text}");
+    let twice = ["--model", "model", "--data", "sample"];
+    let text = eval(&twice);
+    let line = format!(
+        "   loss {:.4} (each model at its temperature)   macro F1 ",
+        number("loss")
+    );
+    assert!(text.contains(&line), "{line} in {text}");
+    let report: Value = serde_json::from_str(&eval(&[&twice[..], &["--json"]].concat())).unwrap();
+    assert_eq!(report["loss_uncalibrated"], Value::Null);
 }
 
 /// The output of `eval --json` for a copy of the trained model on its validation texts.

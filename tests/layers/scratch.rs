@@ -8,7 +8,7 @@ use birnn::rnn::kernels;
 use birnn::rnn::scratch::{ScratchLstm, ScratchState, one_hot};
 use birnn::rnn::{CellType, Recurrent, RecurrentConfig};
 use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::VarBuilder;
+use candle_nn::{LSTM, LSTMConfig, RNN, VarBuilder, VarMap};
 use std::collections::HashMap;
 
 const CPU: Device = Device::Cpu;
@@ -89,6 +89,86 @@ fn a_loop_over_time_is_the_packed_layer() {
             let (one, other) = (gradients.get(var).unwrap(), of_packed.get(var).unwrap());
             assert_close(one, other, TOLERANCE, name);
         }
+    }
+}
+
+/// An LSTM of this type with the deterministic weights of the other tests.
+fn of_type(dtype: DType) -> (VarMap, ScratchLstm) {
+    let variables = VarMap::new();
+    let builder = VarBuilder::from_varmap(&variables, dtype, &CPU);
+    let scratch = ScratchLstm::new(5, 6, 4, builder).unwrap();
+    for (salt, name) in NAMES.iter().enumerate() {
+        let data = variables.data().lock().unwrap();
+        let values = numbers(data[*name].dims(), salt).to_dtype(dtype).unwrap();
+        data[*name].set(&values).unwrap();
+    }
+    (variables, scratch)
+}
+
+/// The largest difference of two tensors, in double precision.
+fn difference(one: &Tensor, other: &Tensor) -> f64 {
+    assert_eq!(one.dims(), other.dims());
+    let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+    let difference = (wide(one) - wide(other)).unwrap().abs().unwrap();
+    difference.max_all().unwrap().to_scalar().unwrap()
+}
+
+/// In double precision the outputs, states and gradients are those of Candle's own LSTM.
+#[test]
+fn double_precision_is_that_of_candle() {
+    let (variables, scratch) = of_type(DType::F64);
+    let inputs = one_hot(&[&[0, 3, 1], &[4, 4, 2]], 5, &CPU).unwrap();
+    let begin = scratch.begin_state(2).unwrap();
+    let (outputs, state) = scratch.forward(&inputs, &begin).unwrap();
+    assert_eq!((outputs.dtype(), state.c.dtype()), (DType::F64, DType::F64));
+
+    let packed = scratch.to_packed().unwrap();
+    let builder = VarBuilder::from_tensors(packed.clone(), DType::F64, &CPU);
+    let layer = LSTM::new(5, 6, LSTMConfig::default(), builder).unwrap();
+    let batch_first = inputs
+        .transpose(0, 1)
+        .unwrap()
+        .to_dtype(DType::F64)
+        .unwrap();
+    let states = layer.seq(&batch_first.contiguous().unwrap()).unwrap();
+    let hidden: Vec<&Tensor> = states.iter().map(|state| state.h()).collect();
+    let decoder = packed["decoder.weight"].t().unwrap();
+    let expected = Tensor::cat(&hidden, 0).unwrap().matmul(&decoder).unwrap();
+    let expected = expected.broadcast_add(&packed["decoder.bias"]).unwrap();
+    assert!(difference(&outputs, &expected) < 1e-12);
+    assert!(difference(&state.h, states[2].h()) < 1e-12);
+    assert!(difference(&state.c, states[2].c()) < 1e-12);
+
+    let weights = numbers(&[6, 4], 50).to_dtype(DType::F64).unwrap();
+    let loss = |outputs: &Tensor| (outputs * &weights).unwrap().sum_all().unwrap();
+    let gradients = loss(&outputs).backward().unwrap();
+    let of_candle = loss(&expected).backward().unwrap();
+    let variables = variables.data().lock().unwrap();
+    for name in NAMES {
+        let var = &variables[name];
+        let (one, other) = (gradients.get(var).unwrap(), of_candle.get(var).unwrap());
+        assert!(difference(one, other) < 1e-12, "{name}");
+    }
+    let again = ScratchLstm::from_packed(&packed).unwrap();
+    let (same, _) = again.forward(&inputs, &begin).unwrap();
+    assert_eq!(difference(&outputs, &same), 0.0);
+}
+
+/// Half precision is as near to double precision as its 11 or 8 bits allow.
+#[test]
+fn half_precisions_round_the_same_outputs() {
+    let inputs = one_hot(&[&[0, 3, 1], &[4, 4, 2]], 5, &CPU).unwrap();
+    let outputs = |dtype| {
+        let (_, scratch) = of_type(dtype);
+        let begin = scratch.begin_state(2).unwrap();
+        let (outputs, _) = scratch.forward(&inputs, &begin).unwrap();
+        assert_eq!(outputs.dtype(), dtype);
+        outputs
+    };
+    let exact = outputs(DType::F64);
+    for (dtype, bits) in [(DType::F32, 24), (DType::F16, 11), (DType::BF16, 8)] {
+        let error = difference(&outputs(dtype), &exact);
+        assert!(error < 8.0 * 0.5f64.powi(bits), "{dtype:?}: {error}");
     }
 }
 

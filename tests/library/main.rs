@@ -11,5 +11,6 @@ mod documents;
 mod ingredients;
 mod model;
 mod probes;
+mod settings;
 mod shapes;
 mod shared_data;

@@ -9,4 +9,5 @@ mod toy;
 mod folders;
 mod learning;
 mod not_finite;
+mod prefixes;
 mod resuming;

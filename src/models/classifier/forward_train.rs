@@ -1,8 +1,8 @@
 //! The classifier in training, without a graph: one forward pass, then one backward pass.
 
-use super::{BiRnn, decoder};
+use super::{BiRnn, decoder, names};
 use crate::batch::Batch;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::dropout::{Mask, Phase};
 use crate::ops::embedding::embed_dropped;
 use crate::ops::gather::UsedRows;
@@ -46,8 +46,7 @@ impl BiRnn {
         perturbation: Option<&Tensor>,
     ) -> Result<BiRnnActivations<'_>> {
         let Some(table) = self.embedding.tensor() else {
-            let problem = "its embedding table is read from a file and cannot be trained";
-            return Err(Error::argument("model", problem));
+            return Err(names::untrainable());
         };
         let mask = self.embedding_dropout.mask(phase);
         let mut embedded = embed_dropped(&table.detach(), batch.packed_ids(), mask.as_ref())?;

@@ -2,9 +2,11 @@
 
 mod decoder;
 mod forward_train;
+mod names;
 mod texts;
 
 pub use forward_train::BiRnnActivations;
+pub(crate) use names::Names;
 
 use crate::batch::Batch;
 use crate::batch::packing::Packing;

@@ -43,6 +43,10 @@ impl RnnModel {
     /// A config that cannot be used, or a parameter that the builder does not have in the expected shape.
     pub fn new(config: &LanguageConfig, vocabulary_size: usize, vb: VarBuilder) -> Result<Self> {
         config.validate()?;
+        if vocabulary_size == 0 {
+            let problem = "0, but at least 1 token is needed";
+            return Err(Error::argument("vocabulary_size", problem));
+        }
         let embedding = match config.input {
             Input::OneHot => None,
             Input::Embedding => {

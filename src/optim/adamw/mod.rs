@@ -43,6 +43,37 @@ impl Default for AdamWConfig {
     }
 }
 
+impl AdamWConfig {
+    /// Checks the constants as they are used, in single precision.
+    fn check(&self) -> Result<()> {
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let epsilon = self.epsilon as f32;
+        for (name, value, holds, range) in [
+            ("beta1", self.beta1, share(self.beta1), "from 0 to below 1"),
+            ("beta2", self.beta2, share(self.beta2), "from 0 to below 1"),
+            (
+                "epsilon",
+                self.epsilon,
+                // If it were 0, a gradient of 0 would be divided by 0.
+                epsilon > 0.0 && epsilon.is_finite(),
+                "above 0 in single precision",
+            ),
+            (
+                "weight_decay",
+                self.weight_decay,
+                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+                "from 0",
+            ),
+        ] {
+            if !holds {
+                let problem = format!("{value:?} is not a number {range}");
+                return Err(Error::argument(name, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// AdamW (Loshchilov and Hutter 2019).
 ///
 /// A gradient by rows updates only those rows, as in PyTorch's `SparseAdam`: the moments of the
@@ -86,7 +117,8 @@ impl AdamW {
     /// gradients (for clipping).
     ///
     /// # Errors
-    /// A gradient without a parameter, or of another shape.
+    /// A gradient without a parameter or of another shape, or a constant, learning rate or scale out of range; nothing
+    /// is updated then.
     pub fn step<'r>(
         &mut self,
         parameters: &Parameters,
@@ -100,7 +132,8 @@ impl AdamW {
     /// The same, and updates the averages in the same pass over the parameters.
     ///
     /// # Errors
-    /// A gradient without a parameter, or of another shape.
+    /// A gradient without a parameter or of another shape, or a constant, learning rate or scale out of range; nothing
+    /// is updated then.
     pub fn step_averaging<'r>(
         &mut self,
         parameters: &Parameters,
@@ -127,9 +160,13 @@ impl AdamW {
         mut averages: Option<&mut Ema>,
     ) -> Result<()> {
         // Checked first, so that nothing is updated on error.
+        self.config.check()?;
+        if !(scale >= 0.0 && scale.is_finite()) {
+            return Err(Error::argument("scale", scale.to_string()));
+        }
         for (name, _) in gradients.iter() {
             let learning_rate = learning_rates.of(name);
-            if !learning_rate.is_finite() {
+            if !(learning_rate >= 0.0 && learning_rate.is_finite()) {
                 let problem = format!("{learning_rate} for {name}");
                 return Err(Error::argument("learning_rate", problem));
             }

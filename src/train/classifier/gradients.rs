@@ -4,7 +4,7 @@ use super::adversarial::{PROBE, noise, perturbation};
 use super::batch::LabelledBatch;
 use super::learner::Learner;
 use crate::error::Result;
-use crate::models::classifier::{BiRnnActivations, EMBEDDING};
+use crate::models::classifier::BiRnnActivations;
 use crate::ops::argmax::argmax_rows;
 use crate::ops::cross_entropy::{Targets, cross_entropy_gradient};
 use crate::ops::dropout::Phase;
@@ -94,11 +94,12 @@ impl Learner {
             embedded: d_embedded,
             parameters,
         } = sums;
-        let mut gradients = self.weights.named(parameters);
+        let mut gradients = self.weights.named(parameters)?;
         if let (false, Some(d_embedded)) = (self.freeze_embeddings, d_embedded) {
             let rows = batch.rows.rows().clone();
             let values = self.model.table_gradient(d_embedded, phase, &batch.rows)?;
-            gradients.insert(EMBEDDING, Gradient::Rows { rows, values });
+            let name = self.names.embedding();
+            gradients.insert(name, Gradient::Rows { rows, values });
         }
         Ok((gradients, f64::from(loss), logits))
     }

@@ -14,7 +14,7 @@ use candle_nn::VarBuilder;
 /// words that have one.
 ///
 /// # Errors
-/// Vectors whose size differs from the embedding's.
+/// A setting out of range, or vectors whose size differs from the embedding's.
 pub fn initial_model(
     config: &Config,
     vocabulary_size: usize,
@@ -22,6 +22,7 @@ pub fn initial_model(
     vectors: Option<&VectorTable>,
     device: &Device,
 ) -> Result<(BiRnn, Parameters)> {
+    config.train.validate()?;
     let build = |vb: VarBuilder| BiRnn::new(&config.model, vocabulary_size, classes, vb);
     let (model, parameters) = Parameters::create(config.seed, device, build)?;
     let Some(table) = parameters.get(EMBEDDING) else {
@@ -41,13 +42,20 @@ pub fn initial_model(
     Ok((model, parameters))
 }
 
-/// Sets the parameters of the n-gram head.
+/// Sets the parameters of the n-gram head of a model, which may have been built under a prefix.
 ///
 /// # Errors
-/// A model without an n-gram head, or with one of a different size.
+/// A model without an n-gram head, or with one of a different size; scores that are not finite.
 pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
+    if !fit.weights.iter().all(|weight| weight.is_finite()) {
+        return Err(Error::argument(
+            NGRAMS,
+            "it holds numbers that are not finite",
+        ));
+    }
+    let prefix = parameters.prefix_of(NGRAM_KEYS)?;
     for (name, values) in [(NGRAM_KEYS, &fit.keys), (NGRAMS, &fit.weights)] {
-        let Some(var) = parameters.get(name) else {
+        let Some(var) = parameters.get(&format!("{prefix}{name}")) else {
             return Err(Error::argument("parameters", format!("there is no {name}")));
         };
         var.set(&Tensor::from_slice(values, var.shape(), var.device())?)?;

@@ -3,7 +3,7 @@
 use super::adversarial::Adversarial;
 use crate::config::TrainConfig;
 use crate::error::Result;
-use crate::models::classifier::BiRnn;
+use crate::models::classifier::{BiRnn, Names};
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::optim::{Ema, Gradients, LearningRates, Weights};
 use crate::parameters::Parameters;
@@ -15,6 +15,7 @@ use crate::parameters::Parameters;
 pub struct Learner {
     pub(super) model: BiRnn,
     pub(super) weights: Weights,
+    pub(super) names: Names,
     pub(super) seed: u64,
     pub(super) label_smoothing: f64,
     pub(super) freeze_embeddings: bool,
@@ -22,20 +23,24 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// A learner before its first step; `seed` determines the dropout.
+    /// A learner before its first step; `seed` determines the dropout. The model may have been built under a prefix,
+    /// and beside other models.
     ///
     /// # Errors
-    /// An allocation on the device fails.
+    /// A setting out of range, a model whose tensors are not among the parameters, or a failing allocation on the
+    /// device.
     pub fn new(
         settings: &TrainConfig,
         seed: u64,
         (model, parameters): (BiRnn, Parameters),
     ) -> Result<Self> {
+        settings.validate()?;
+        let names = model.names_in(&parameters)?;
         let averages = match settings.ema_decay {
             0.0 => None,
             // The n-gram head does not change.
             decay => Some(Ema::new(decay, &parameters, |name| {
-                name != NGRAMS && name != NGRAM_KEYS
+                !matches!(names.within(name), Some(NGRAMS | NGRAM_KEYS))
             })?),
         };
         Ok(Self {
@@ -46,6 +51,7 @@ impl Learner {
                 averages,
                 settings.clip_norm,
             ),
+            names,
             seed,
             label_smoothing: settings.label_smoothing,
             freeze_embeddings: settings.freeze_embeddings,

@@ -41,11 +41,11 @@ pub struct ClassifierTask<'a> {
 }
 
 impl<'a> ClassifierTask<'a> {
-    /// The task on these texts, starting from the values of this model; `unknown` is the token that word dropout puts
-    /// in place of another.
+    /// The task on these texts, starting from the values of this model, which may have been built under a prefix;
+    /// `unknown` is the token that word dropout puts in place of another.
     ///
     /// # Errors
-    /// No texts, or soft labels that do not match the texts.
+    /// A setting out of range, no texts, soft labels that do not match the texts, or a model whose tensors are not among its parameters.
     pub fn new(
         config: &'a Config,
         model: (BiRnn, Parameters),
@@ -94,10 +94,14 @@ impl<'a> Task for ClassifierTask<'a> {
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, epochs: f64) -> Result<f64> {
-        let groups = ParamGroups::of(self.config);
+        let (groups, names) = (ParamGroups::of(self.config), self.learner.names.clone());
         let learning_rates = LearningRates {
             rate: learning_rate,
-            lr_multiplier: &|name| groups.lr_multiplier(name, epochs),
+            lr_multiplier: &|name| match names.within(name) {
+                Some(name) => groups.lr_multiplier(name, epochs),
+                // Of another model.
+                None => 0.0,
+            },
         };
         self.learner.update(gradients, learning_rates)
     }
@@ -114,7 +118,7 @@ impl<'a> Task for ClassifierTask<'a> {
         &self,
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Validation>> {
-        let weights = self.weights().values()?;
+        let weights = self.learner.names.of_model(self.weights().values()?);
         let (vocabulary_size, device) = (weights[EMBEDDING].dim(0)?, weights[EMBEDDING].device());
         let vb = builder(weights.clone(), device);
         let model = BiRnn::new(&self.config.model, vocabulary_size, self.classes, vb)?;

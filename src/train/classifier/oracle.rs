@@ -5,7 +5,6 @@ use super::gradients::probabilities_of;
 use super::{LabelledBatch, Learner};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::models::classifier::EMBEDDING;
 use crate::ops::cross_entropy::{Targets, cross_entropy_to};
 use crate::ops::pooling::Pooling;
 use crate::optim::{Gradient, Gradients, RowTable};
@@ -22,7 +21,7 @@ impl Learner {
         weight: f64,
     ) -> Result<(Gradients, f64, Tensor)> {
         let (packing, phase) = (batch.batch.packing(), self.phase(batch).replay());
-        let table = match self.weights.parameters().get(EMBEDDING) {
+        let table = match self.weights.parameters().get(self.names.embedding()) {
             Some(table) => RowTable::new(table, &batch.rows)?,
             None => return Err(Error::argument("parameters", "there is no embedding")),
         };
@@ -74,7 +73,7 @@ impl Learner {
             }
         }
         if let Some(gradient) = table.gradient(&mut store) {
-            gradients.insert(EMBEDDING, gradient);
+            gradients.insert(self.names.embedding(), gradient);
         }
         // Read last, as this waits for all work queued on the device.
         let value = f64::from(loss.to_scalar::<f32>()?);
@@ -148,7 +147,7 @@ fn assert_same(learner: &Learner, batch: &LabelledBatch) {
     };
     assert_eq!(names(&fast), names(&slow));
     assert_eq!(
-        names(&fast).contains(&EMBEDDING.to_owned()),
+        names(&fast).contains(&learner.names.embedding().to_owned()),
         !learner.freeze_embeddings
     );
     for ((name, fast), (_, slow)) in fast.iter().zip(slow.iter()) {

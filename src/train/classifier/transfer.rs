@@ -7,10 +7,12 @@ use crate::parameters::Parameters;
 
 /// Copies the embeddings and the recurrent layers that the language model shares with the classifier: the first layer
 /// of a bidirectional one, the forward direction of the layers of a unidirectional one. Returns the names of the
-/// parameters that were set. Both models must have the same vocabulary.
+/// parameters that were set. Both models must have the same vocabulary. The classifier may have been built under a
+/// prefix.
 ///
 /// # Errors
-/// A language model with another cell or size; the error names the key of the config to change.
+/// A language model with another cell or size; the error names the key of the config to change. Parameters without an
+/// embedding, or of several classifiers.
 pub fn init_from_language_model(
     parameters: &Parameters,
     model: &ModelConfig,
@@ -50,7 +52,11 @@ pub fn init_from_language_model(
         return differs("model.bias", "false".to_owned(), "true".to_owned());
     }
     let mut set = Vec::new();
-    for (name, var) in parameters.iter() {
+    let prefix = parameters.prefix_of(EMBEDDING)?;
+    for (full_name, var) in parameters.iter() {
+        let Some(name) = full_name.strip_prefix(prefix) else {
+            continue;
+        };
         let Some(value) = language.tensors.get(name) else {
             continue;
         };
@@ -60,7 +66,7 @@ pub fn init_from_language_model(
         }
         if value.shape() == var.shape() {
             var.set(value)?;
-            set.push(name.to_owned());
+            set.push(full_name.to_owned());
         } else if name == EMBEDDING {
             return Err(Error::model(
                 path,

@@ -4,8 +4,7 @@ use super::batch::TextBatch;
 use super::decoder::{Decoded, Decoder};
 use super::learner::LanguageLearner;
 use crate::error::{Error, Result};
-use crate::models::classifier::EMBEDDING;
-use crate::models::language::{DECODER, DECODER_BIAS, LanguageLoss, one_hot};
+use crate::models::language::{LanguageLoss, one_hot};
 use crate::ops::dropout::Phase;
 use crate::ops::embedding::embed_dropped;
 use crate::optim::{Gradient, Gradients};
@@ -81,17 +80,17 @@ impl LanguageLearner {
             d_output = mask.apply_owned(d_output)?;
         }
         let (d_embedded, parameters) = stack.backward(d_output, model.embedding.is_some())?;
-        let mut gradients = self.weights.named(parameters);
-        gradients.insert(DECODER_BIAS, Gradient::Dense(d_bias));
+        let mut gradients = self.weights.named(parameters)?;
+        gradients.insert(&self.names.decoder_bias, Gradient::Dense(d_bias));
         if let Some(d_embedded) = d_embedded {
             let values = batch.rows.sum(&d_embedded)?;
             let rows = batch.rows.rows().clone();
-            gradients.insert(EMBEDDING, Gradient::Rows { rows, values });
+            gradients.insert(&self.names.embedding, Gradient::Rows { rows, values });
         }
         let mut of_decoder = Gradients::default();
         let rows = candidates.ids.clone().into();
         let values = d_weight;
-        of_decoder.insert(self.decoder_name(), Gradient::Rows { rows, values });
+        of_decoder.insert(&self.names.decoder, Gradient::Rows { rows, values });
         gradients.add(of_decoder)?;
         Ok((gradients, loss, state))
     }
@@ -108,14 +107,6 @@ impl LanguageLearner {
         Phase::Training {
             seed: self.training.seed,
             step: batch.pass,
-        }
-    }
-
-    /// The parameter that holds the decoder's weights.
-    pub(super) fn decoder_name(&self) -> &'static str {
-        match self.model.config().tied {
-            true => EMBEDDING,
-            false => DECODER,
         }
     }
 }

@@ -22,6 +22,7 @@ pub fn initial_language_model(
     vectors: Option<&VectorTable>,
     device: &Device,
 ) -> Result<(RnnModel, Parameters)> {
+    config.pretrain.validate()?;
     let architecture = config.pretrain.architecture(&config.model);
     let vocabulary_size = unigrams.probabilities().len();
     let build = |vb: candle_nn::VarBuilder| RnnModel::new(&architecture, vocabulary_size, vb);

@@ -3,10 +3,12 @@
 use super::batch::{Softmax, TextBatch};
 use super::stream::Stream;
 use crate::error::{Error, Result};
-use crate::models::language::RnnModel;
+use crate::models::classifier::EMBEDDING;
+use crate::models::language::{DECODER, DECODER_BIAS, RnnModel};
 use crate::optim::{AdamWConfig, Gradients, Weights};
 use crate::parameters::Parameters;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+use candle_nn::Embedding;
 
 /// How a language model is trained.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,17 +40,46 @@ impl Default for LanguageTraining {
 pub struct LanguageLearner {
     pub(super) model: RnnModel,
     pub(super) weights: Weights,
+    pub(super) names: Names,
     pub(super) training: LanguageTraining,
 }
 
+/// The names of the parameters around the recurrent layers; the model may have been built under a prefix.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) embedding: String,
+    /// The decoder's weights; the embedding's name if both are tied.
+    pub(super) decoder: String,
+    pub(super) decoder_bias: String,
+}
+
+impl Names {
+    /// Names of tensors that are no parameters are the usual ones, so that an update reports them as missing.
+    fn of(model: &RnnModel, parameters: &Parameters) -> Self {
+        let name = |tensor: Option<&Tensor>, usual: &str| -> String {
+            let found = tensor.and_then(|tensor| parameters.name_of(tensor));
+            found.unwrap_or(usual).to_owned()
+        };
+        let embedding = model.embedding.as_ref().map(Embedding::embeddings);
+        Self {
+            embedding: name(embedding, EMBEDDING),
+            decoder: name(Some(model.decoder.weight()), DECODER),
+            decoder_bias: name(model.decoder.bias(), DECODER_BIAS),
+        }
+    }
+}
+
 impl LanguageLearner {
-    /// A learner before its first step.
+    /// A learner before its first step. The model may have been built under a prefix; a model of other parameters is
+    /// refused by its first step.
     pub fn new(model: (RnnModel, Parameters), training: LanguageTraining) -> Self {
         let (model, parameters) = model;
+        let names = Names::of(&model, &parameters);
         let weights = Weights::new(parameters, training.optimizer, None, training.clip_norm);
         Self {
             model,
             weights,
+            names,
             training,
         }
     }

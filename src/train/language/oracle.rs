@@ -5,9 +5,8 @@ use super::decoder::with_log_q_correction;
 use super::gradients::StepResult;
 use super::learner::LanguageLearner;
 use crate::error::{Error, Result};
-use crate::models::classifier::EMBEDDING;
-use crate::models::language::{DECODER_BIAS, LanguageLoss, detached, one_hot, token_losses};
 use crate::models::language::{Input, LanguageConfig, RnnModel};
+use crate::models::language::{LanguageLoss, detached, one_hot, token_losses};
 use crate::ops::gather::{UsedRows, select_rows};
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::parameters::Parameters;
@@ -35,7 +34,7 @@ impl LanguageLearner {
         let (packing, phase) = (batch.batch.packing(), self.phase(batch).replay());
         let ids = batch.batch.packed_ids();
         let embedding = match self.model.embedding {
-            Some(_) => Some(RowTable::new(var(EMBEDDING)?, &batch.rows)?),
+            Some(_) => Some(RowTable::new(var(&self.names.embedding)?, &batch.rows)?),
             None => None,
         };
         let embedded = match &embedding {
@@ -43,7 +42,7 @@ impl LanguageLearner {
             None => one_hot(
                 ids,
                 self.model.vocabulary_size(),
-                var(DECODER_BIAS)?.device(),
+                var(&self.names.decoder_bias)?.device(),
             )?,
         };
         let encoder = self.encoder(initial);
@@ -59,9 +58,9 @@ impl LanguageLearner {
                 hidden.push(select_rows(&half, rows)?);
             }
         }
-        let decoder = RowTable::new(var(self.decoder_name())?, &UsedRows::new(&candidates.ids))?;
+        let decoder = RowTable::new(var(&self.names.decoder)?, &UsedRows::new(&candidates.ids))?;
         let ids = Tensor::new(candidates.ids.as_slice(), output.device())?;
-        let biases = var(DECODER_BIAS)?.index_select(&ids, 0)?;
+        let biases = var(&self.names.decoder_bias)?.index_select(&ids, 0)?;
         let weight = decoder.lookup()?;
         let logits = Tensor::cat(&hidden, 0)?.matmul(&weight.t()?)?;
         let logits = logits.broadcast_add(&biases)?;
@@ -77,7 +76,10 @@ impl LanguageLearner {
                 gradients.insert(name, Gradient::Dense(gradient));
             }
         }
-        for (name, table) in [(EMBEDDING, embedding), (self.decoder_name(), Some(decoder))] {
+        for (name, table) in [
+            (&self.names.embedding, embedding),
+            (&self.names.decoder, Some(decoder)),
+        ] {
             if let Some(gradient) = table.and_then(|table| table.gradient(&mut store)) {
                 let mut more = Gradients::default();
                 more.insert(name, gradient);

@@ -31,7 +31,7 @@ impl<'a> LanguageTask<'a> {
     /// The task on the texts of a dataset; `vectors` initialise the embeddings, if present.
     ///
     /// # Errors
-    /// No text of two tokens, a split without texts, or vectors whose size differs from the embeddings'.
+    /// A setting out of range, no text of two tokens, a split without texts, or vectors whose size differs from the embeddings'.
     pub fn new(
         config: &Config,
         dataset: &'a TextDataset,
@@ -39,6 +39,7 @@ impl<'a> LanguageTask<'a> {
         device: &Device,
     ) -> Result<Self> {
         let settings = &config.pretrain;
+        settings.validate()?;
         let texts = dataset.train.iter();
         let segments = texts.flat_map(|text| text.chunks(settings.segment_tokens));
         // A single token has no target.
