@@ -101,7 +101,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             sizes,
             tracked,
             saved: Mutex::new(None),
-            upstream: tracked.then(|| Upstream::new([&input, &weights, &initial])),
+            _upstream: tracked.then(|| Upstream::new([&input, &weights, &initial])),
         };
         let result = match tracked {
             true => input.apply_op3(&weights, &initial, op)?,
@@ -122,7 +122,7 @@ impl<E: Engine> Kernel for CudaKernel<E> {
             sizes,
             tracked: true,
             saved: Mutex::new(None),
-            upstream: None,
+            _upstream: None,
         };
         let result = input.apply_op3_no_bwd(&weights, &initial, &op)?;
         let (output, state) = flat::result(&result, layer, sizes)?;
@@ -144,8 +144,8 @@ struct LayerOp<E: Engine> {
     /// Whether a backward pass may follow.
     tracked: bool,
     saved: Mutex<Option<E::Saved>>,
-    /// In a graph, the arguments.
-    upstream: Option<Upstream>,
+    /// In a graph, the arguments; here only to be dropped.
+    _upstream: Option<Upstream>,
 }
 
 impl<E: Engine> LayerOp<E> {
