@@ -85,3 +85,9 @@ pub mod bench;
 pub mod shapes;
 
 pub use error::{Error, Result};
+
+/// Candle in the version whose tensors, devices and builders this crate takes and returns: a program that uses these
+/// needs no version of its own.
+pub use candle_core;
+/// Candle's layers, initial values and [`VarBuilder`](candle_nn::VarBuilder), in the version that fits.
+pub use candle_nn;
