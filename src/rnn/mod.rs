@@ -35,6 +35,7 @@ mod cell;
 pub mod convert;
 mod forward_train;
 pub mod kernels;
+mod leftovers;
 pub mod scratch;
 mod stack;
 pub mod views;

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::ops::dropout::{Dropout, Phase};
 use crate::ops::gather::select_rows;
 use crate::rnn::kernels::{self, CellType, DirectionWeights, Kernel, Layer, Prepared, State};
+use crate::rnn::leftovers;
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use std::sync::Arc;
@@ -81,8 +82,18 @@ impl Recurrent {
     /// Builds the stack from the builder's parameters, with the preferred kernel of its device.
     ///
     /// # Errors
-    /// A size of 0, a dropout outside [0, 1), or a parameter that the builder does not have in the expected shape.
+    /// A size of 0, a dropout outside [0, 1), or a parameter that the builder does not have in the expected shape; a
+    /// builder that has more of the stack than the config asks for: another layer, the other direction, biases.
     pub fn new(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
+        leftovers::refuse(config, &vb)?;
+        Self::of_part(config, vb)
+    }
+
+    /// The same from a builder that may have more of the stack, which is left out.
+    ///
+    /// # Errors
+    /// The other ones of [`Recurrent::new`].
+    pub(crate) fn of_part(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
         for (argument, size) in [
             ("input_size", config.input_size),
             ("hidden_size", config.hidden_size),

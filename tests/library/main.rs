@@ -11,3 +11,4 @@ mod model;
 mod probes;
 mod shapes;
 mod shared_data;
+mod weights;

@@ -82,7 +82,7 @@ impl RnnModel {
             vocabulary_size,
             embedding,
             encoder: Recurrent::new(&all, vb.pp("encoder"))?,
-            forward: Recurrent::new(&forward, vb.pp("encoder"))?,
+            forward: Recurrent::of_part(&forward, vb.pp("encoder"))?,
             dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?,
             decoder: Linear::new(weight, Some(bias)),
         })
