@@ -163,6 +163,7 @@ parsers!(
     model_config,
     language_config,
     safetensors,
+    pytorch,
     vectors,
     checkpoint
 );

@@ -7,10 +7,12 @@ use birnn::data::{Format, Labels, SourceOptions, Split, read_rows};
 use birnn::dataset::Fingerprints;
 use birnn::models::language::{Sampling, generate};
 use birnn::ops::dropout::Phase;
+use birnn::parameters::Weights;
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::vectors::read_vectors;
 use candle_core::Device;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -185,6 +187,26 @@ pub fn language_config(folder: &Path) -> Work {
 
 pub fn safetensors(folder: &Path) -> Work {
     model(folder, "model.safetensors")
+}
+
+/// Weights in a file of PyTorch; written as safetensors, they are read back.
+pub fn pytorch(folder: &Path) -> Work {
+    let (path, again) = (folder.join("w.pt"), folder.join("w.safetensors"));
+    Box::new(move |bytes| {
+        // A file that is overwritten would be flushed, which takes longer than reading it.
+        let _ = fs::remove_file(&path);
+        fs::write(&path, bytes).expect("there is room");
+        let weights = message(Weights::load(&path, &Device::Cpu))?;
+        let shapes: BTreeMap<String, Vec<usize>> = weights
+            .iter()
+            .map(|(name, tensor)| (name.to_owned(), tensor.dims().to_vec()))
+            .collect();
+        assert!(!shapes.is_empty());
+        message(weights.save(&again)).expect("weights can be written");
+        let weights = message(Weights::load(&again, &Device::Cpu)).expect("and read back");
+        message(weights.check(&shapes)).expect("unchanged");
+        Ok(())
+    })
 }
 
 /// Rows have the right dimension and are finite.

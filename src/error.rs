@@ -43,7 +43,7 @@ pub enum Error {
         remedy: String,
     },
 
-    /// A model directory, checkpoint or tokenizer file cannot be used.
+    /// A model directory, checkpoint, tokenizer or file of weights cannot be used.
     #[error("{}: {problem}; {remedy}", path.display())]
     Model {
         /// The file or folder.

@@ -1,5 +1,6 @@
 //! Copies of models for distribution: the three files without the run, optionally at half the size.
 
+use super::language_directory::LanguageDirectory;
 use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
 use super::model_directory::{temperature_of, weights_to_bytes};
 use super::weights::WeightFile;
@@ -7,31 +8,45 @@ use crate::error::{Error, Result};
 use crate::fs::atomic;
 use crate::models::classifier::EMBEDDING;
 use crate::models::ngrams::NGRAM_KEYS;
+use crate::parameters::{Rename, Weights};
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
 /// A matrix with more elements than this is stored in half precision.
 const WORTH_HALVING: usize = 65_536;
 
-/// Copies the model in the folder `from` to the folder `to` and returns the size of the new
-/// `model.safetensors` in bytes. With `half` the embedding table, and every other matrix of more
-/// than 65,536 elements, is stored in half precision (F16), the rest in single precision; without
-/// it the weights are copied unchanged.
+/// Copies the classifier or language model in the folder `from` to the folder `to` and returns the size of the new
+/// `model.safetensors` in bytes. Its tensors are renamed, one renaming after the other. With `half` the embedding
+/// table, and every other matrix of more than 65,536 elements, is stored in half precision (F16), the rest in single
+/// precision; without it the numbers are copied unchanged.
 ///
 /// # Errors
-/// There is no intact model in `from`, `to` already holds one or cannot be written, or a number is
-/// too large for half precision.
-pub fn export(from: &Path, to: &Path, half: bool) -> Result<usize> {
+/// There is no intact model in `from`, a renaming that matches no name or gives two tensors one name, `to` already
+/// holds a model or cannot be written, or a number is too large for half precision.
+pub fn export(from: &Path, to: &Path, half: bool, renames: &[Rename]) -> Result<usize> {
     // Reports any problem with the model.
-    SavedClassifier::load(from, Loading::Mapped, &Device::Cpu)?;
+    match LanguageDirectory::is_in(from) {
+        true => drop(LanguageDirectory::load_renamed(
+            from,
+            renames,
+            &Device::Cpu,
+        )?),
+        false => drop(SavedClassifier::load_renamed(
+            from,
+            Loading::Mapped,
+            renames,
+            &Device::Cpu,
+        )?),
+    }
     check_free(to)?;
     let read = |name: &str| {
         let path = from.join(name);
         std::fs::read(&path).map_err(Error::io("read", &path))
     };
-    let weights = match half {
-        true => halved(&from.join(WEIGHTS))?,
-        false => read(WEIGHTS)?,
+    let weights = match (half, renames) {
+        (true, _) => halved(&from.join(WEIGHTS), renames)?,
+        (false, []) => read(WEIGHTS)?,
+        (false, _) => renamed(&from.join(WEIGHTS), renames)?,
     };
     std::fs::create_dir_all(to).map_err(Error::io("create", to))?;
     atomic::write_file(&to.join(TOKENIZER), &read(TOKENIZER)?)?;
@@ -60,9 +75,23 @@ fn check_free(folder: &Path) -> Result<()> {
     }
 }
 
-/// A safetensors file with its large matrices in half precision.
-fn halved(path: &Path) -> Result<Vec<u8>> {
-    let weights = WeightFile::open(path)?;
+/// A safetensors file with other names.
+fn renamed(path: &Path, renames: &[Rename]) -> Result<Vec<u8>> {
+    let mut weights = Weights::load(path, &Device::Cpu)?;
+    for Rename { from, to } in renames {
+        weights.rename(from, to)?;
+    }
+    let tensors = weights
+        .iter()
+        .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
+        .collect();
+    weights_to_bytes(&tensors, temperature_of(&WeightFile::open(path)?)?)
+}
+
+/// A safetensors file with its large matrices in half precision, and other names.
+fn halved(path: &Path, renames: &[Rename]) -> Result<Vec<u8>> {
+    let mut weights = WeightFile::open(path)?;
+    weights.rename(renames)?;
     let mut tensors = weights.tensors(&Device::Cpu)?;
     for (name, tensor) in &mut tensors {
         let large = tensor.rank() == 2 && tensor.elem_count() > WORTH_HALVING;
@@ -109,7 +138,7 @@ mod tests {
             std::fs::write(&path, weights_to_bytes(tensors, None).unwrap()).unwrap();
         };
         write(&tensors);
-        let bytes = halved(&path).unwrap();
+        let bytes = halved(&path, &[]).unwrap();
         let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
         let dtype = |name: &str| found[name].dtype();
         assert_eq!((dtype(EMBEDDING), dtype("large")), (DType::F16, DType::F16));
@@ -119,7 +148,7 @@ mod tests {
         let large = Tensor::new(&[[65_504f32, 1e5]], &Device::Cpu).unwrap();
         tensors.insert(EMBEDDING.to_owned(), large);
         write(&tensors);
-        let message = halved(&path).unwrap_err().to_string();
+        let message = halved(&path, &[]).unwrap_err().to_string();
         assert!(
             message.ends_with(
                 "embedding.weight holds numbers that are too large for half precision; export it \

@@ -5,7 +5,7 @@ use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use crate::error::{Error, Result, plain_words};
 use crate::models::language::{LanguageConfig, RnnModel};
-use crate::parameters::{builder, shapes};
+use crate::parameters::{Rename, builder, shapes};
 use crate::text::{TextConfig, TextEncoder};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,14 @@ impl LanguageDirectory {
     /// A missing or damaged file, another version, a classifier, or weights that do not match the architecture and the
     /// tokenizer or are not finite.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        Self::load_renamed(path, &[], device)
+    }
+
+    /// The same, with the tensors of `model.safetensors` renamed before anything else, one renaming after the other.
+    ///
+    /// # Errors
+    /// Those of [`LanguageDirectory::load`]; a renaming that matches no name, or gives two tensors one name.
+    pub fn load_renamed(path: &Path, renames: &[Rename], device: &Device) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::model(
                 path,
@@ -72,7 +80,8 @@ impl LanguageDirectory {
             ..TextConfig::default()
         };
         let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &whole)?;
-        let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
+        let mut weights = WeightFile::open(&present(path, WEIGHTS)?)?;
+        weights.rename(renames)?;
         let vocabulary_size = encoder.vocabulary_size();
         let expected = shapes(|vb| RnnModel::new(&config, vocabulary_size, vb))?;
         let expected = expected.into_iter();
@@ -89,6 +98,13 @@ impl LanguageDirectory {
             model,
             device: device.clone(),
         })
+    }
+
+    /// Whether a folder holds a language model rather than a classifier, as far as its `config.json` is readable.
+    pub(super) fn is_in(path: &Path) -> bool {
+        let config = std::fs::read(path.join(CONFIG)).unwrap_or_default();
+        let value: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+        value.get(LANGUAGE).is_some()
     }
 
     /// The path of the tokenizer in the folder of a language model.

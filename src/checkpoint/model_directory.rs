@@ -4,19 +4,20 @@
 //! metadata of their file: a reader always gets both from the same epoch, even while a run replaces the file.
 
 use super::bytes::Bytes;
-use super::tensors::{ExpectedShape, check_tensors, wrong};
+use super::tensors::{check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::data::Labels;
 use crate::error::{Error, Result, plain_words};
 use crate::fs::atomic;
 use crate::models::classifier::{BiRnn, EMBEDDING, ModelConfig};
 use crate::ops::embedding::EmbeddingTable;
+use crate::parameters::{ExpectedShape, Rename, to_safetensors};
 use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -140,6 +141,19 @@ impl SavedClassifier {
     /// A missing or damaged file, a newer format, or weights that do not match the architecture, the tokenizer or the
     /// classes, or that are not finite.
     pub fn load(path: &Path, loading: Loading, device: &Device) -> Result<Self> {
+        Self::load_renamed(path, loading, &[], device)
+    }
+
+    /// The same, with the tensors of `model.safetensors` renamed before anything else, one renaming after the other.
+    ///
+    /// # Errors
+    /// Those of [`SavedClassifier::load`]; a renaming that matches no name, or gives two tensors one name.
+    pub fn load_renamed(
+        path: &Path,
+        loading: Loading,
+        renames: &[Rename],
+        device: &Device,
+    ) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::model(
                 path,
@@ -150,7 +164,7 @@ impl SavedClassifier {
         let file = read_model_file(&present(path, CONFIG)?)?;
         let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &file.text.config())?;
         let weights_path = present(path, WEIGHTS)?;
-        let weights = match loading {
+        let mut weights = match loading {
             Loading::Mapped => WeightFile::open(&weights_path)?,
             Loading::Read => {
                 let bytes = std::fs::read(&weights_path);
@@ -158,6 +172,7 @@ impl SavedClassifier {
                 WeightFile::of_bytes(&weights_path, Bytes::Owned(bytes.into()))?
             }
         };
+        weights.rename(renames)?;
         Self::new(path, file, encoder, &weights, device)
     }
 
@@ -409,18 +424,4 @@ pub(super) fn weights_to_bytes(
     // The shortest text that is read back as the same number.
     let metadata = temperature.map(|value| (TEMPERATURE.to_owned(), value.to_string()));
     to_safetensors(tensors, metadata)
-}
-
-/// Tensors, ordered by name, and an entry of the metadata as the bytes of a safetensors file.
-pub(super) fn to_safetensors(
-    tensors: &BTreeMap<String, Tensor>,
-    metadata: Option<(String, String)>,
-) -> Result<Vec<u8>> {
-    let host: BTreeMap<&str, Tensor> = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
-        .collect::<Result<_>>()?;
-    let metadata = metadata.map(|entry| HashMap::from([entry]));
-    safetensors::serialize(&host, metadata)
-        .map_err(|error| Error::Tensor(candle_core::Error::SafeTensor(error)))
 }

@@ -17,8 +17,8 @@ use super::checkpoints::{
 };
 use super::language_directory::LanguageFile;
 use super::manifest::{MANIFEST, manifest};
+use super::model_directory::to_json;
 use super::model_directory::{CONFIG, ModelFile, WEIGHTS, weights_to_bytes, write_description};
-use super::model_directory::{to_json, to_safetensors};
 use super::state::{FORMAT_VERSION, RunKind, STATE, Snapshot, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::config::Config;
@@ -26,6 +26,7 @@ use crate::dataset::Fingerprints;
 use crate::error::{Error, Result};
 use crate::fs::atomic;
 use crate::fs::disk;
+use crate::parameters::to_safetensors;
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
 use serde::Serialize;

@@ -1,40 +1,32 @@
 //! Checks that the tensors of a file are those of a model.
 
+use super::model_directory::CONFIG;
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
+use crate::parameters::{ExpectedShape, Mismatch};
 use std::collections::BTreeMap;
-
-/// The expected shape of a tensor; `None` for a size that is not known, that of the vocabulary.
-pub(super) type ExpectedShape = Vec<Option<usize>>;
 
 /// Checks that a file has exactly these tensors, and that they hold finite numbers.
 ///
 /// # Errors
-/// The first one that does not match.
+/// All names and shapes that differ, and the renaming that makes them fit, if there is one; else the first tensor with
+/// other numbers.
 pub(super) fn check_tensors(
     weights: &WeightFile,
     expected: &BTreeMap<String, ExpectedShape>,
 ) -> Result<()> {
-    for (name, shape) in expected {
-        let Some(found) = weights.shape(name) else {
-            return Err(wrong(weights, format!("the tensor {name} is missing")));
-        };
-        let fits = |(expected, found): (&Option<usize>, &usize)| {
-            expected.is_none_or(|expected| expected == *found)
-        };
-        if found.len() != shape.len() || !shape.iter().zip(found).all(fits) {
-            let sizes = shape.iter().map(|size| match size {
-                Some(size) => size.to_string(),
-                None => "vocabulary".to_owned(),
-            });
-            return Err(wrong(
-                weights,
-                format!(
-                    "{name} has shape {found:?}, but config.json asks for [{}]",
-                    sizes.collect::<Vec<_>>().join(", ")
-                ),
-            ));
-        }
+    if let Some(mismatch) = Mismatch::of(weights.shapes(), expected) {
+        let problem = mismatch.problem(Some(CONFIG));
+        return Err(match mismatch.remedy() {
+            Some(remedy) => Error::model(
+                weights.path(),
+                problem,
+                format!("{remedy} (`birnn export` writes such a copy)"),
+            ),
+            None => wrong(weights, problem),
+        });
+    }
+    for name in expected.keys() {
         if !weights.is_floating(name) {
             return Err(Error::model(
                 weights.path(),
@@ -50,13 +42,7 @@ pub(super) fn check_tensors(
             ));
         }
     }
-    match weights.names().find(|name| !expected.contains_key(*name)) {
-        Some(name) => Err(wrong(
-            weights,
-            format!("the tensor {name} is not part of the model in config.json"),
-        )),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The error for weights of another model.

@@ -3,11 +3,12 @@
 
 use super::bytes::Bytes;
 use crate::batch::Batch;
-use crate::error::{Error, Result, plain_words};
+use crate::error::{Error, Result};
 use crate::ops::embedding::EmbeddingTable;
+use crate::parameters::{Rename, safetensors_of};
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -44,25 +45,8 @@ impl WeightFile {
     /// # Errors
     /// It is not an intact safetensors file.
     pub(super) fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
-        let broken = |error: &dyn std::fmt::Display| {
-            Error::model(
-                path,
-                format!(
-                    "not an intact safetensors file: {}",
-                    plain_words(&error.to_string())
-                ),
-                "replace it by an intact copy, or train again",
-            )
-        };
-        if bytes.starts_with(b"version https://git-lfs") {
-            return Err(Error::model(
-                path,
-                "this is a pointer of Git LFS, not the file itself",
-                "fetch the file with `git lfs pull`",
-            ));
-        }
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
+        let (tensors, metadata) =
+            safetensors_of(path, &bytes, "replace it by an intact copy, or train again")?;
         let entries = tensors.iter().map(|(name, view)| {
             let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
             let entry = Entry {
@@ -77,7 +61,7 @@ impl WeightFile {
             path: path.to_path_buf(),
             bytes,
             entries,
-            metadata: header.metadata().clone().unwrap_or_default(),
+            metadata,
         })
     }
 
@@ -94,6 +78,26 @@ impl WeightFile {
     /// The names of the tensors, in alphabetical order.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
+    }
+
+    /// The names and shapes of the tensors, in alphabetical order.
+    pub(super) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries
+            .iter()
+            .map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// Renames the tensors, one renaming after the other.
+    ///
+    /// # Errors
+    /// A renaming that matches no name, or gives two tensors one name.
+    pub(super) fn rename(&mut self, renames: &[Rename]) -> Result<()> {
+        for rename in renames {
+            rename
+                .apply(&mut self.entries)
+                .map_err(|(problem, remedy)| Error::model(&self.path, problem, remedy))?;
+        }
+        Ok(())
     }
 
     /// The shape of a tensor, if present.

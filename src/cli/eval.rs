@@ -2,6 +2,7 @@
 
 use super::device;
 use super::progress::Terminal;
+use super::renames::RenameArguments;
 use super::source::DataArguments;
 use super::table::{percent, table};
 use super::{Ending, Usage, pretrained};
@@ -29,12 +30,15 @@ use std::time::Instant;
     birnn eval --model runs/imdb --data imdb --split test\n  \
     birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
     birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
-    birnn eval --model runs/imdb --model runs/imdb-2 --data imdb")]
+    birnn eval --model runs/imdb --model runs/imdb-2 --data imdb\n  \
+    birnn eval --model my-model --rename module.= --data reviews.csv")]
 pub(super) struct Arguments {
     /// The folder of a model or a run; with several, their probabilities are averaged [default: the
     /// model that is part of this program, data/pretrained].
     #[arg(long, value_name = "DIR")]
     model: Vec<PathBuf>,
+    #[command(flatten)]
+    renames: RenameArguments,
     #[command(flatten)]
     data: DataArguments,
     /// The split to evaluate on.
@@ -98,7 +102,8 @@ impl<'a> GroupReport<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let mut model = pretrained::models(&arguments.model, &device::open(&arguments.device)?)?;
+    let device = device::open(&arguments.device)?;
+    let mut model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
     if arguments.network_alone {
         model = model.without_ngrams();
     }

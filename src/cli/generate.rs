@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::device;
+use super::renames::RenameArguments;
 use birnn::checkpoint::LanguageDirectory;
 use birnn::device::AUTO;
 use birnn::models::language::{Sampling, generate};
@@ -20,6 +21,8 @@ pub(super) struct Arguments {
     /// The folder of a language model (see `birnn pretrain`).
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
+    #[command(flatten)]
+    renames: RenameArguments,
     /// The prompt: at least one word.
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -52,7 +55,9 @@ struct Report<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let language = LanguageDirectory::load(&arguments.model, &device::open(&arguments.device)?)?;
+    let device = device::open(&arguments.device)?;
+    let renames = &arguments.renames.rename;
+    let language = LanguageDirectory::load_renamed(&arguments.model, renames, &device)?;
     let encoder = &language.encoder;
     let mut ids = encoder.encode(&arguments.prompt)?;
     if ids.is_empty() {

@@ -15,6 +15,7 @@ mod predict;
 mod pretrain;
 mod pretrained;
 mod progress;
+mod renames;
 mod resume;
 mod run_setup;
 mod shapes;

@@ -2,6 +2,7 @@
 
 use super::device;
 use super::progress::Terminal;
+use super::renames::RenameArguments;
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::device::AUTO;
@@ -20,7 +21,8 @@ use std::path::PathBuf;
     birnn predict \"Not bad at all!\" \"I want my money back.\"\n  \
     birnn predict --model runs/sample --file reviews.txt\n  \
     echo \"What a film.\" | birnn predict --model runs/sample --json\n  \
-    birnn predict --model runs/imdb --model runs/imdb-2 \"Two models are better than one.\"")]
+    birnn predict --model runs/imdb --model runs/imdb-2 \"Two models are better than one.\"\n  \
+    birnn predict --model my-model --rename lstm.=encoder. --rename fc.=decoder. \"Names of my own.\"")]
 pub(super) struct Arguments {
     /// The texts.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
@@ -29,6 +31,8 @@ pub(super) struct Arguments {
     /// model that is part of this program, data/pretrained].
     #[arg(long, value_name = "DIR")]
     model: Vec<PathBuf>,
+    #[command(flatten)]
+    renames: RenameArguments,
     /// A file with one text per line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -66,7 +70,8 @@ const PORTION: usize = 8192;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut input = Input::open(arguments)?;
-    let model = pretrained::models(&arguments.model, &device::open(&arguments.device)?)?;
+    let device = device::open(&arguments.device)?;
+    let model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
     let names = model.labels().names();
     let mut terminal = Terminal::new(None);
     let mut output = BufWriter::new(std::io::stdout().lock());

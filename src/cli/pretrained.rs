@@ -1,7 +1,9 @@
 //! The model that is part of this program, and the choice of another one with `--model`.
 
 use anyhow::{Context, ensure};
+use birnn::checkpoint::{Loading, SavedClassifier};
 use birnn::inference::{Classifier, Ensemble};
+use birnn::parameters::Rename;
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
@@ -14,10 +16,18 @@ static WEIGHTS: &[u8] = include_bytes!("../../data/pretrained/model.safetensors"
 /// Their hashes, one per line, in the format of `sha256sum`.
 const SUMS: &str = include_str!("../../data/pretrained/SHA256SUMS");
 
-/// The models in these folders, or the one that is part of this program if there are none.
-pub(super) fn models(folders: &[PathBuf], device: &Device) -> anyhow::Result<Ensemble> {
+/// The models in these folders with their weights renamed, or the one that is part of this program if there are none.
+pub(super) fn models(
+    folders: &[PathBuf],
+    renames: &[Rename],
+    device: &Device,
+) -> anyhow::Result<Ensemble> {
     if !folders.is_empty() {
-        return Ok(Ensemble::map_dirs(folders, device)?);
+        let models = folders.iter().map(|folder| {
+            let saved = SavedClassifier::load_renamed(folder, Loading::Mapped, renames, device)?;
+            Ok(Classifier::from(saved))
+        });
+        return Ok(Ensemble::new(models.collect::<birnn::Result<_>>()?)?);
     }
     for (name, content) in [
         ("config.json", CONFIG),
@@ -58,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_model_of_this_program_loads() {
-        let model = models(&[], &Device::Cpu).unwrap();
+        let model = models(&[], &[], &Device::Cpu).unwrap();
         assert_eq!(model.models().len(), 1);
         assert_eq!(SUMS.lines().count(), 3);
     }

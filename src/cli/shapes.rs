@@ -3,6 +3,7 @@
 use super::Ending;
 use super::Usage;
 use super::config::{Bundled, key_value, read_config};
+use super::renames::RenameArguments;
 use birnn::checkpoint::{Loading, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::Config;
 use birnn::dataset::encode_texts;
@@ -35,6 +36,8 @@ pub(super) struct Arguments {
     /// The folder of a model or a run: its architecture, tokenizer and classes.
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    renames: RenameArguments,
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "model")]
     set: Vec<(String, String)>,
@@ -103,7 +106,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
     if let Some(folder) = &arguments.model {
-        let model = SavedClassifier::load(folder, Loading::Mapped, &Device::Cpu)?;
+        let renames = &arguments.renames.rename;
+        let model = SavedClassifier::load_renamed(folder, Loading::Mapped, renames, &Device::Cpu)?;
         // The training settings of a model without its run are not known.
         let config = Config {
             model: model.file.model.clone(),

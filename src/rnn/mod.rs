@@ -3,6 +3,7 @@
 //! - [`Recurrent`]: RNN, GRU or LSTM; any number of layers, one or both directions, ragged batches.
 //! - [`RnnCell`], [`GruCell`], [`LstmCell`]: one step.
 //! - [`views`]: splits outputs and states by layer and direction.
+//! - [`convert`]: weights of Keras, ONNX and cuDNN.
 //!
 //! Shapes, with B sequences, T steps, I inputs, H hidden units, L layers, D directions:
 //!
@@ -32,6 +33,7 @@
 
 mod cell;
 mod config;
+pub mod convert;
 mod forward_train;
 pub mod kernels;
 mod padding;

@@ -128,6 +128,9 @@ fn direction_weights(
     })
 }
 
+/// Number of unexpected parameters that are named.
+const NAMED: usize = 8;
+
 /// Refuses a builder that has more parameters of recurrent layers than this config uses: they belong to another
 /// architecture, whose other weights would mean something else here.
 pub(super) fn refuse_unexpected(config: &RecurrentConfig, vb: &VarBuilder) -> Result<()> {
@@ -169,10 +172,14 @@ pub(super) fn refuse_unexpected(config: &RecurrentConfig, vb: &VarBuilder) -> Re
     }
     let prefix = vb.prefix();
     let dot = if prefix.is_empty() { "" } else { "." };
-    let names: Vec<String> = unexpected
+    let mut names: Vec<String> = unexpected
         .iter()
+        .take(NAMED)
         .map(|(name, _)| format!("{prefix}{dot}{name}"))
         .collect();
+    if unexpected.len() > NAMED {
+        names.push(format!("{} more", unexpected.len() - NAMED));
+    }
     let mut remedies: Vec<&str> = unexpected.iter().map(|(_, remedy)| *remedy).collect();
     remedies.sort_unstable();
     remedies.dedup();

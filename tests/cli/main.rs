@@ -10,6 +10,7 @@ mod config;
 mod eval;
 mod pipes;
 mod predict;
+mod renames;
 #[cfg(unix)]
 mod signals;
 mod sources;

@@ -14,3 +14,4 @@ mod probes;
 mod settings;
 mod shapes;
 mod shared_data;
+mod weights;

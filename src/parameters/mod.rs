@@ -1,10 +1,22 @@
-//! Named parameters with seeded initial values.
+//! Named parameters with seeded initial values, and weights that other programs have written.
 
-use crate::error::{Error, Result};
+mod comparison;
+mod pytorch;
+mod rename;
+mod safetensors_file;
+mod suggestion;
+mod weights;
+
+pub(crate) use comparison::{ExpectedShape, Mismatch};
+pub use rename::Rename;
+pub(crate) use safetensors_file::{safetensors_of, to_safetensors};
+pub use weights::Weights;
+
+use crate::error::{Error, Result, one_line};
 use crate::rng::{Rng, Stream};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
-use candle_nn::{Init, VarBuilder};
+use candle_nn::{Init, VarBuilder, VarMap};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,6 +56,58 @@ impl Parameters {
             device: device.clone(),
         };
         Ok((model, parameters))
+    }
+
+    /// The variables of a map, which they share: the model that was built from the map sees every update.
+    ///
+    /// # Errors
+    /// A variable is on another device, or not of single precision.
+    pub fn from_varmap(map: &VarMap, device: &Device) -> Result<Self> {
+        let data = map.data().lock();
+        let data = data.unwrap_or_else(PoisonError::into_inner);
+        let mut variables = BTreeMap::new();
+        for (name, var) in data.iter() {
+            if !var.device().same_device(device) || var.dtype() != DType::F32 {
+                let problem = format!(
+                    "{} is {:?} on {:?}, expected F32 on {:?}",
+                    one_line(name),
+                    var.dtype(),
+                    var.device().location(),
+                    device.location()
+                );
+                return Err(Error::argument("map", problem));
+            }
+            variables.insert(name.clone(), var.clone());
+        }
+        Ok(Self {
+            variables,
+            device: device.clone(),
+        })
+    }
+
+    /// Variables with the values of weights in single precision, on the device of the weights.
+    ///
+    /// # Errors
+    /// A tensor that does not hold floating-point numbers, or a copy that fails.
+    pub fn from_weights(weights: &Weights) -> Result<Self> {
+        let mut variables = BTreeMap::new();
+        for (name, tensor) in weights.iter() {
+            if !tensor.dtype().is_float() {
+                let problem = format!(
+                    "{} has the type {:?}, not floating-point numbers",
+                    one_line(name),
+                    tensor.dtype()
+                );
+                return Err(Error::argument("weights", problem));
+            }
+            // Detached, so that also a variable is copied: updates must not change the weights.
+            let tensor = tensor.to_dtype(DType::F32)?.detach();
+            variables.insert(name.to_owned(), Var::from_tensor(&tensor)?);
+        }
+        Ok(Self {
+            variables,
+            device: weights.device().clone(),
+        })
     }
 
     /// A builder on the same memory without gradients: a model built from it sees every update but
@@ -192,8 +256,8 @@ impl SimpleBackend for Recorder {
         candle_core::bail!("{name}: a new parameter needs a shape")
     }
 
-    fn contains_tensor(&self, _name: &str) -> bool {
-        true
+    fn contains_tensor(&self, name: &str) -> bool {
+        lock(&self.0).contains_key(name)
     }
 }
 
@@ -236,9 +300,8 @@ impl SimpleBackend for Creator {
         candle_core::bail!("{name}: a new parameter needs a shape")
     }
 
-    fn contains_tensor(&self, _name: &str) -> bool {
-        // Every requested parameter is created.
-        true
+    fn contains_tensor(&self, name: &str) -> bool {
+        lock(&self.variables).contains_key(name)
     }
 }
 
