@@ -105,14 +105,28 @@ fn a_text_without_known_words_is_read_as_unknown_words() {
     assert!(model.predict(&[]).unwrap().is_empty());
 }
 
+/// No texts have no logits; a text without tokens has those of the decoder's bias alone, and changes no other's.
 #[test]
-fn batches_without_texts_or_tokens_and_ids_out_of_range_are_errors() {
-    let message = |sequences: &[&[u32]]| Batch::new(sequences).unwrap_err().to_string();
-    assert_eq!(message(&[]), "lengths: the batch has no rows");
-    assert_eq!(
-        message(&[&[1], &[]]),
-        "lengths: row 1 has length 0, but every row needs at least one step"
-    );
+fn batches_without_texts_or_tokens() {
+    let (model, parameters) = Parameters::create(1, &CPU, |vb| {
+        BiRnn::new(&ModelConfig::default(), 9, 3, vb)
+    })
+    .unwrap();
+    let logits = |sequences: &[&[u32]]| -> Vec<Vec<f32>> {
+        let batch = Batch::new(sequences).unwrap();
+        let logits = model.forward(&batch, Phase::Inference).unwrap();
+        assert_eq!(logits.dims(), [sequences.len(), 3]);
+        logits.to_vec2().unwrap()
+    };
+    assert!(logits(&[]).is_empty());
+    let bias: Vec<f32> = parameters.get("decoder.bias").unwrap().to_vec1().unwrap();
+    assert_eq!(logits(&[&[], &[]]), [bias.clone(), bias.clone()]);
+    let alone = logits(&[&[1, 2]]).remove(0);
+    assert_eq!(logits(&[&[], &[1, 2], &[]]), [bias.clone(), alone, bias]);
+}
+
+#[test]
+fn ids_out_of_range_are_errors() {
     let model = SavedClassifier::load(&textbook(), Loading::Mapped, &CPU).unwrap();
     let batch = Batch::new(&[&[1, u32::MAX]]).unwrap();
     let error = model.model.forward(&batch, Phase::Inference).unwrap_err();
