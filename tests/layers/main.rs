@@ -3,7 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod grid;
 mod large_batches;
 mod parity;
+mod recorded;
 mod recurrent;
 mod scratch;
+mod variants;
