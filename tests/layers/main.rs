@@ -3,10 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod constants;
+mod draws;
+mod finite_differences;
 mod grid;
 mod large_batches;
+mod masks;
 mod parity;
 mod recorded;
 mod recurrent;
 mod scratch;
 mod variants;
+mod weight_drop;
+mod zoneout;
