@@ -68,7 +68,8 @@ impl Recurrent {
     ///
     /// # Errors
     /// A config that cannot be used; a parameter that the builder does not have in the expected shape; or one that it
-    /// has in addition, of a stack with more layers, directions, biases or a projection.
+    /// has in addition, of a stack with more layers, directions, biases, a projection, layer normalisation or a learned
+    /// initial state.
     pub fn new(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
         refuse_unexpected(config, &vb)?;
         let scope = Scope::of(&vb);

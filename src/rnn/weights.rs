@@ -154,15 +154,22 @@ pub(super) fn refuse_unexpected(config: &RecurrentConfig, vb: &VarBuilder) -> Re
             for name in ["weight_ih", "weight_hh"] {
                 look(format!("{name}{suffix}"), is_new, remedy);
             }
-            for (name, lacks, own_remedy) in [
-                ("bias_ih", !config.bias, "bias"),
-                ("bias_hh", !config.bias, "bias"),
-                ("weight_hr", config.proj_size == 0, "proj_size"),
+            let norm = format!("{suffix}.weight");
+            for (name, suffix, lacks, own_remedy) in [
+                ("bias_ih", &suffix, !config.bias, "bias"),
+                ("bias_hh", &suffix, !config.bias, "bias"),
+                ("weight_hr", &suffix, config.proj_size == 0, "proj_size"),
+                ("layer_norm_ih", &norm, !config.layer_norm, "layer_norm"),
+                ("layer_norm_hh", &norm, !config.layer_norm, "layer_norm"),
             ] {
                 let remedy = if is_new { remedy } else { own_remedy };
                 look(format!("{name}{suffix}"), is_new || lacks, remedy);
             }
         }
+    }
+    for name in ["h_0", "c_0"] {
+        let remedy = "learn_initial_state";
+        look(name.to_owned(), !config.learn_initial_state, remedy);
     }
     if unexpected.is_empty() {
         return Ok(());
