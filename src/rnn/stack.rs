@@ -84,6 +84,8 @@ impl Recurrent {
     pub(crate) fn within(config: &RecurrentConfig, vb: VarBuilder, scope: &Scope) -> Result<Self> {
         config.validate()?;
         let weights = StackWeights::read(config, &vb)?;
+        // A builder of variables hands out those that are there in their own type.
+        let kernel = kernels::select(vb.device(), weights.layers[0][0].hidden.dtype());
         let dropouts = (1..config.num_layers)
             .map(|layer| Ok(Dropout::new(config.dropout, layer as u64)?.within(scope)))
             .collect::<Result<_>>()?;
@@ -100,7 +102,7 @@ impl Recurrent {
             initial: weights.initial,
             dropouts,
             inner: inner.collect::<Result<_>>()?,
-            kernel: kernels::select(vb.device(), vb.dtype()),
+            kernel,
             prepared: vec![None; config.num_layers],
         })
     }
