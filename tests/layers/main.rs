@@ -10,3 +10,4 @@ mod not_a_number;
 mod parity;
 mod recurrent;
 mod scratch;
+mod situations;
