@@ -102,6 +102,14 @@ pub enum GateActivation {
     SteepHardSigmoid,
 }
 
+/// Checks that a size is not 0.
+pub(super) fn check_size(argument: &'static str, size: usize) -> Result<()> {
+    match size {
+        0 => Err(Error::argument(argument, "0, but at least 1 is needed")),
+        _ => Ok(()),
+    }
+}
+
 fn one() -> usize {
     1
 }
@@ -216,9 +224,7 @@ impl RecurrentConfig {
             ("hidden_size", self.hidden_size),
             ("num_layers", self.num_layers),
         ] {
-            if size == 0 {
-                return Err(Error::argument(argument, "0, but at least 1 is needed"));
-            }
+            check_size(argument, size)?;
         }
         // Also where no layer has one, so that a wrong value never waits for another layer.
         for (argument, probability) in [

@@ -20,6 +20,7 @@ mod parity;
 mod recorded;
 mod recurrent;
 mod scratch;
+mod situations;
 mod unexpected_weights;
 mod variants;
 mod weight_drop;
