@@ -56,7 +56,7 @@ pub struct RecurrentConfig {
     pub gate_activation: GateActivation,
     /// Whether the sums over the input, the sums over the state and an LSTM's cell state are normalised in each step
     /// (Ba et al. 2016): the sums before their biases, over all gates together. Parameters `layer_norm_ih_l0.weight`
-    /// and `.bias` [G*H], `layer_norm_hh_l0` likewise, and for an LSTM `layer_norm_c_l0` `[H]`.
+    /// and `.bias` `[G*H]`, `layer_norm_hh_l0` likewise, and for an LSTM `layer_norm_c_l0` `[H]`.
     #[serde(default)]
     pub layer_norm: bool,
     /// Whether `dropout` drops the same features at all steps of a sequence (variational dropout: Gal and Ghahramani
