@@ -16,9 +16,16 @@ use candle_nn::{Embedding, Init, VarBuilder};
 use std::path::Path;
 use std::sync::Arc;
 
-/// All that is found by the name of a parameter: the embedding table, groups with rates of their own, averages.
+/// All that is found by the name of a parameter: the embedding table, groups with rates of their own, averages. Without
+/// dropout, whose masks are others under another prefix.
 fn grouped() -> Config {
     let mut config = everything();
+    let model = &mut config.model;
+    (
+        model.embedding_dropout,
+        model.encoder_dropout,
+        model.dropout,
+    ) = (0.0, 0.0, 0.0);
     config.train.unfreeze_every = 0.5;
     config.train.encoder_lr_multiplier = 0.5;
     config.train.embedding_lr_multiplier = 0.25;
