@@ -1,7 +1,7 @@
 //! Which class a label means: one rule for all labels of a column.
 
+use super::labels::different_labels;
 use super::{Labels, Split};
-use crate::data::labels::different_labels;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -160,7 +160,11 @@ impl LabelMap {
     /// A label of the map that no row has.
     pub fn apply(&self, split: &mut Split) -> Result<()> {
         let written = different_labels(split);
-        if let Some(label) = self.0.keys().find(|label| !written.contains(&label.as_str())) {
+        if let Some(label) = self
+            .0
+            .keys()
+            .find(|label| !written.contains(&label.as_str()))
+        {
             return Err(Error::data(
                 &split.origin,
                 format!("no row has the label {label:?} of data.label_map"),
@@ -175,6 +179,33 @@ impl LabelMap {
         }
         Ok(())
     }
+}
+
+/// Writes whole numbers in one way if all labels of a split are such: `5.0` and `5` are one class. Returns a line for the
+/// user if there was another way.
+pub fn merge_numbers(split: &mut Split) -> Option<String> {
+    let labels: Option<BTreeMap<String, String>> = different_labels(split)
+        .into_iter()
+        .map(|label| Some((label.to_owned(), whole_number(label)?.to_string())))
+        .collect();
+    let mut labels = labels?;
+    labels.retain(|label, number| label != number);
+    if labels.is_empty() {
+        return None;
+    }
+    for record in &mut split.records {
+        let number = record.label.as_ref().and_then(|label| labels.get(label));
+        if let Some(number) = number.cloned() {
+            record.label = Some(number);
+        }
+    }
+    let (from, to): (Vec<String>, Vec<String>) = labels.into_iter().unzip();
+    Some(format!(
+        "{}: the labels {} are read as {} (by number)",
+        split.origin,
+        listed(&from),
+        listed(&to)
+    ))
 }
 
 /// Names in quotes, at most twenty.
@@ -283,7 +314,7 @@ impl Labels {
                 listed(self.names())
             ),
             format!(
-                "correct the rows or the label column, or say which class is meant: --label-map {example:?}={:?}",
+                "correct the rows or the label column, or say which class is meant: --label-map {example}={}",
                 self.names()[0]
             ),
         )
@@ -318,10 +349,7 @@ mod tests {
         let pairs = map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
         let note = classes(names).read(&mut split, &LabelMap::new(pairs)?)?;
         let read = split.records.iter().filter_map(|row| row.label.as_deref());
-        Ok((
-            read.collect::<Vec<_>>().join(" "),
-            note.unwrap_or_default(),
-        ))
+        Ok((read.collect::<Vec<_>>().join(" "), note.unwrap_or_default()))
     }
 
     #[test]
@@ -330,19 +358,57 @@ mod tests {
             (&["a", "b"][..], &["b", "a", "b"][..], "b a b", ""),
             (&["a", "b"], &["B", "a"], "b a", "whatever the case"),
             (&["1", "5"], &["5.0", "1.0"], "5 1", "by number"),
-            (&["negative", "positive"], &["0", "1"], "negative positive", "usual names"),
-            (&["negative", "positive"], &["0.0", "1.0"], "negative positive", "usual names"),
-            (&["negative", "positive"], &["pos", "neg"], "positive negative", "usual names"),
-            (&["negative", "positive"], &["-1", "1"], "negative positive", "usual names"),
-            (&["negative", "positive"], &["2", "1"], "positive negative", "usual names"),
-            (&["positive", "negative"], &["True", "False"], "positive negative", "usual names"),
+            (
+                &["negative", "positive"],
+                &["0", "1"],
+                "negative positive",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["0.0", "1.0"],
+                "negative positive",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["pos", "neg"],
+                "positive negative",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["-1", "1"],
+                "negative positive",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["2", "1"],
+                "positive negative",
+                "usual names",
+            ),
+            (
+                &["positive", "negative"],
+                &["True", "False"],
+                "positive negative",
+                "usual names",
+            ),
             (&["0", "1"], &["NEGATIVE", "POSITIVE"], "0 1", "usual names"),
             (&["bad", "so", "good"], &["0", "1"], "bad so", "by position"),
-            (&["True", "False"], &["true", "false"], "True False", "whatever the case"),
+            (
+                &["True", "False"],
+                &["true", "false"],
+                "True False",
+                "whatever the case",
+            ),
         ] {
             let (read, note) = read(names, labels, &[]).unwrap();
             assert_eq!(read, expected, "{labels:?}");
-            assert!(note.contains(how) && note.is_empty() == how.is_empty(), "{note}");
+            assert!(
+                note.contains(how) && note.is_empty() == how.is_empty(),
+                "{note}"
+            );
         }
         let (_, note) = read(&["bad", "so", "good"], &["1", "0"], &[]).unwrap();
         assert_eq!(
@@ -364,9 +430,11 @@ mod tests {
             assert!(read(names, labels, &[]).is_err(), "{labels:?}");
         }
         assert_eq!(
-            read(&["1", "2", "3"], &["1", "0"], &[]).unwrap_err().to_string(),
+            read(&["1", "2", "3"], &["1", "0"], &[])
+                .unwrap_err()
+                .to_string(),
             "rows, row 2: the label \"0\" is none of the classes \"1\", \"2\", \"3\", nor are all labels known by another \
-             rule; correct the rows or the label column, or say which class is meant: --label-map \"0\"=\"1\""
+             rule; correct the rows or the label column, or say which class is meant: --label-map 0=1"
         );
     }
 
@@ -375,20 +443,51 @@ mod tests {
         let map = [("up", "positive"), ("down", "negative")];
         let (found, note) = read(&["negative", "positive"], &["up", "down"], &map).unwrap();
         assert_eq!(found, "positive negative");
-        assert!(note.ends_with("are read as \"negative\", \"positive\" (by the label map)"), "{note}");
-        let message = read(&["a", "b"], &["x"], &[("x", "c")]).unwrap_err().to_string();
+        assert!(
+            note.ends_with("are read as \"negative\", \"positive\" (by the label map)"),
+            "{note}"
+        );
+        let message = read(&["a", "b"], &["x"], &[("x", "c")])
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             message,
             "configuration, data.label_map: \"x\" stands for \"c\", which is not a class; the classes are \"a\", \"b\""
         );
         let message = read(&["a", "b"], &["x"], &[("x", "a"), ("y", "a")]).unwrap_err();
-        assert!(message.to_string().contains("both \"x\" and \"y\" become \"a\""));
+        assert!(
+            message
+                .to_string()
+                .contains("both \"x\" and \"y\" become \"a\"")
+        );
         let map = LabelMap::new([("x".to_owned(), "a".to_owned())]).unwrap();
         let mut rows = split(&["x", "b"]);
         map.apply(&mut rows).unwrap();
         assert_eq!(rows.records[0].label.as_deref(), Some("a"));
         let message = map.apply(&mut split(&["z", "b"])).unwrap_err().to_string();
-        assert!(message.ends_with("the labels are \"b\", \"z\""), "{message}");
+        assert!(
+            message.ends_with("the labels are \"b\", \"z\""),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_merged_only_where_all_are_numbers() {
+        let merged = |labels: &[&str]| {
+            let mut split = split(labels);
+            let note = merge_numbers(&mut split);
+            let read = split.records.into_iter().filter_map(|row| row.label);
+            (read.collect::<Vec<_>>().join(" "), note.unwrap_or_default())
+        };
+        let (labels, note) = merged(&["5.0", "1", "1.0"]);
+        assert_eq!(labels, "5 1 1");
+        assert_eq!(
+            note,
+            "rows: the labels \"1.0\", \"5.0\" are read as \"1\", \"5\" (by number)"
+        );
+        assert_eq!(merged(&["5", "1"]), ("5 1".to_owned(), String::new()));
+        assert_eq!(merged(&["5.0", "a"]).0, "5.0 a");
+        assert_eq!(merged(&["5.0", "1.5"]).0, "5.0 1.5");
     }
 
     #[test]

@@ -108,10 +108,8 @@ fn a_text_without_known_words_is_read_as_unknown_words() {
 /// No texts have no logits; a text without tokens has those of the decoder's bias alone, and changes no other's.
 #[test]
 fn batches_without_texts_or_tokens() {
-    let (model, parameters) = Parameters::create(1, &CPU, |vb| {
-        BiRnn::new(&ModelConfig::default(), 9, 3, vb)
-    })
-    .unwrap();
+    let (model, parameters) =
+        Parameters::create(1, &CPU, |vb| BiRnn::new(&ModelConfig::default(), 9, 3, vb)).unwrap();
     let logits = |sequences: &[&[u32]]| -> Vec<Vec<f32>> {
         let batch = Batch::new(sequences).unwrap();
         let logits = model.forward(&batch, Phase::Inference).unwrap();
