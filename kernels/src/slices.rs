@@ -50,7 +50,7 @@ impl NullaryFnOnce for TakeLarger<'_> {
         let best = self.best.iter_mut().zip(self.argmax);
         for ((best, index), &value) in best.zip(self.values) {
             // The first NaN is larger than every number.
-            let is_larger = !(value <= *best) & !best.is_nan();
+            let is_larger = (value > *best) | (value.is_nan() & !best.is_nan());
             *best = if is_larger { value } else { *best };
             *index = if is_larger { self.index } else { *index };
         }

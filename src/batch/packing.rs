@@ -56,7 +56,7 @@ impl Packing {
 
     /// The packing of only the rows that have steps, which are the first ones in sorted order: the packed rows are the
     /// same.
-    pub(crate) fn with_steps<'a>(self: &'a Arc<Self>) -> &'a Arc<Self> {
+    pub(crate) fn with_steps(self: &Arc<Self>) -> &Arc<Self> {
         self.with_steps.as_ref().unwrap_or(self)
     }
 

@@ -5,7 +5,7 @@ use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use crate::error::{Error, Result, plain_words};
 use crate::models::language::{LanguageConfig, RnnModel};
-use crate::parameters::{Rename, builder, shapes};
+use crate::parameters::{Rename, builder, known, shapes};
 use crate::text::{TextConfig, TextEncoder};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ impl LanguageDirectory {
         let vocabulary_size = encoder.vocabulary_size();
         let expected = shapes(|vb| RnnModel::new(&config, vocabulary_size, vb))?;
         let expected = expected.into_iter();
-        let expected = expected.map(|(name, shape)| (name, shape.into_iter().map(Some).collect()));
+        let expected = expected.map(|(name, shape)| (name, known(&shape)));
         check_tensors(&weights, &expected.collect())?;
         let tensors = weights.tensors(device)?;
         let model = RnnModel::new(&config, vocabulary_size, builder(tensors.clone(), device))

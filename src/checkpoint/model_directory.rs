@@ -11,7 +11,7 @@ use crate::error::{Error, Result, plain_words};
 use crate::fs::atomic;
 use crate::models::classifier::{BiRnn, EMBEDDING, ModelConfig};
 use crate::ops::embedding::EmbeddingTable;
-use crate::parameters::{ExpectedShape, Rename, to_safetensors};
+use crate::parameters::{ExpectedShape, Rename, known, to_safetensors};
 use crate::text::{TextConfig, TextEncoder, Truncate};
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, VarBuilder};
@@ -386,7 +386,7 @@ fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, ExpectedShape>> 
     let shapes = crate::parameters::shapes(build)?.into_iter();
     Ok(shapes
         .map(|(name, shape)| {
-            let mut shape: ExpectedShape = shape.into_iter().map(Some).collect();
+            let mut shape = known(&shape);
             if name == EMBEDDING {
                 shape[0] = None;
             }

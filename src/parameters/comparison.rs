@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 /// The expected shape of a tensor; `None` for a size that is not known, that of the vocabulary.
 pub(crate) type ExpectedShape = Vec<Option<usize>>;
 
+/// The expected shape of a tensor whose sizes are all known.
+pub(crate) fn known(shape: &[usize]) -> ExpectedShape {
+    shape.iter().copied().map(Some).collect()
+}
+
 /// The differences between the tensors of a file and those of a model.
 #[derive(Debug)]
 pub(crate) struct Mismatch {

@@ -7,7 +7,7 @@ mod safetensors_file;
 mod suggestion;
 mod weights;
 
-pub(crate) use comparison::{ExpectedShape, Mismatch};
+pub(crate) use comparison::{ExpectedShape, Mismatch, known};
 pub use rename::Rename;
 pub(crate) use safetensors_file::{safetensors_of, to_safetensors};
 pub use weights::Weights;
@@ -188,22 +188,17 @@ impl Parameters {
     /// Overwrites all parameters, or none of them on error.
     ///
     /// # Errors
-    /// A missing name or a wrong shape.
+    /// Missing names, names of no parameter, or wrong shapes: the error lists them all.
     pub fn assign(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, var) in self.iter() {
-            let found = values.get(name).ok_or_else(|| {
-                Error::argument("parameters", format!("there is no value for {name}"))
-            })?;
-            if found.shape() != var.shape() {
-                return Err(Error::argument(
-                    "parameters",
-                    format!(
-                        "{name} has shape {:?}, expected {:?}",
-                        found.dims(),
-                        var.dims()
-                    ),
-                ));
-            }
+        let found = values
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.dims()));
+        let expected = self
+            .iter()
+            .map(|(name, var)| (name.to_owned(), known(var.dims())))
+            .collect();
+        if let Some(mismatch) = Mismatch::of(found, &expected) {
+            return Err(Error::argument("parameters", mismatch.problem(None)));
         }
         for (name, var) in self.iter() {
             var.set(&values[name].to_dtype(DType::F32)?.to_device(&self.device)?)?;
@@ -399,7 +394,16 @@ mod tests {
         assert!(parameters.assign(&new).is_err());
         new.insert("b".to_owned(), ones.t().unwrap());
         let message = parameters.assign(&new).unwrap_err().to_string();
-        assert_eq!(message, "parameters: b has shape [3, 2], expected [2, 3]");
+        let problem = "b has shape [3, 2], but the model asks for [2, 3]";
+        assert_eq!(message, format!("parameters: {problem}"));
+        new.insert("b".to_owned(), ones.clone());
+        new.insert("c".to_owned(), ones);
+        let message = parameters.assign(&new).unwrap_err().to_string();
+        let problem = "the tensor c is not part of the model";
+        assert_eq!(message, format!("parameters: {problem}"));
         assert_eq!(values(&parameters, "a"), before);
+        new.remove("c");
+        parameters.assign(&new).unwrap();
+        assert_ne!(values(&parameters, "a"), before);
     }
 }

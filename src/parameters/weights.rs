@@ -1,6 +1,6 @@
 //! Weights as another program has written them.
 
-use super::comparison::Mismatch;
+use super::comparison::{Mismatch, known};
 use super::rename::Rename;
 use super::{pytorch, safetensors_of};
 use crate::error::{Error, Result, one_line};
@@ -179,7 +179,7 @@ impl Weights {
     pub fn check(&self, expected: &BTreeMap<String, Vec<usize>>) -> Result<()> {
         let expected = expected
             .iter()
-            .map(|(name, shape)| (name.clone(), shape.iter().copied().map(Some).collect()))
+            .map(|(name, shape)| (name.clone(), known(shape)))
             .collect();
         let found = self.iter().map(|(name, tensor)| (name, tensor.dims()));
         let Some(mismatch) = Mismatch::of(found, &expected) else {

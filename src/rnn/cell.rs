@@ -3,6 +3,7 @@
 //!
 //! Each is also a [`candle_nn::RNN`], with Candle's types of states.
 
+use super::config::check_size;
 use super::weights::uniform;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ fn weights(
     bias: bool,
     vb: &VarBuilder,
 ) -> Result<DirectionWeights> {
+    check_size("input_size", input_size)?;
+    check_size("hidden_size", hidden_size)?;
     let init = uniform(hidden_size);
     let width = gates * hidden_size;
     let bias = match bias {
@@ -44,7 +47,24 @@ fn step(
     h: &Tensor,
     c: Option<&Tensor>,
 ) -> Result<(Tensor, Option<Tensor>)> {
-    let (batch, _) = x.dims2()?;
+    let (inputs, hidden) = (weights.input.dim(1)?, weights.hidden.dim(1)?);
+    let batch = match x.dims() {
+        [batch, features] if *features == inputs => *batch,
+        dims => {
+            let problem = format!("shape {dims:?}, expected [B, {inputs}]");
+            return Err(Error::argument("x", problem));
+        }
+    };
+    kernels::check_kind("x", x, &weights.hidden)?;
+    for (argument, tensor) in [("h", Some(h)), ("c", c)] {
+        if let Some(tensor) = tensor {
+            kernels::check(argument, tensor, &[batch, hidden])?;
+            kernels::check_kind(argument, tensor, &weights.hidden)?;
+        }
+    }
+    if batch == 0 {
+        return Ok((h.clone(), c.cloned()));
+    }
     let initial = State {
         h: h.unsqueeze(0)?,
         c: match c {
@@ -92,7 +112,7 @@ impl RnnCell {
     /// A cell with tanh, or with ReLU.
     ///
     /// # Errors
-    /// A parameter that the builder does not have in this shape.
+    /// A size of 0, or a parameter that the builder does not have in this shape.
     pub fn new(
         input_size: usize,
         hidden_size: usize,
@@ -109,7 +129,7 @@ impl RnnCell {
     /// The next hidden state [B, H] from the input [B, I] and the hidden state [B, H].
     ///
     /// # Errors
-    /// Mismatched shapes.
+    /// Mismatched shapes or types.
     pub fn forward(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
         let cell_type = match self.rectifier {
             true => CellType::RnnRelu,
@@ -127,7 +147,7 @@ impl GruCell {
     /// A cell.
     ///
     /// # Errors
-    /// A parameter that the builder does not have in this shape.
+    /// A size of 0, or a parameter that the builder does not have in this shape.
     pub fn new(input_size: usize, hidden_size: usize, bias: bool, vb: VarBuilder) -> Result<Self> {
         Ok(Self(weights(3, input_size, hidden_size, bias, &vb)?))
     }
@@ -135,7 +155,7 @@ impl GruCell {
     /// The next hidden state [B, H] from the input [B, I] and the hidden state [B, H].
     ///
     /// # Errors
-    /// Mismatched shapes.
+    /// Mismatched shapes or types.
     pub fn forward(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
         Ok(step(CellType::Gru, &self.0, x, h, None)?.0)
     }
@@ -149,7 +169,7 @@ impl LstmCell {
     /// A cell.
     ///
     /// # Errors
-    /// A parameter that the builder does not have in this shape.
+    /// A size of 0, or a parameter that the builder does not have in this shape.
     pub fn new(input_size: usize, hidden_size: usize, bias: bool, vb: VarBuilder) -> Result<Self> {
         Ok(Self(weights(4, input_size, hidden_size, bias, &vb)?))
     }
@@ -157,7 +177,7 @@ impl LstmCell {
     /// The next state (`h`, `c`), [B, H] each, from the input [B, I] and the state.
     ///
     /// # Errors
-    /// Mismatched shapes.
+    /// Mismatched shapes or types.
     pub fn forward(&self, x: &Tensor, h: &Tensor, c: &Tensor) -> Result<(Tensor, Tensor)> {
         match step(CellType::Lstm, &self.0, x, h, Some(c))? {
             (h, Some(c)) => Ok((h, c)),

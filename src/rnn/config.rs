@@ -56,7 +56,7 @@ pub struct RecurrentConfig {
     pub gate_activation: GateActivation,
     /// Whether the sums over the input, the sums over the state and an LSTM's cell state are normalised in each step
     /// (Ba et al. 2016): the sums before their biases, over all gates together. Parameters `layer_norm_ih_l0.weight`
-    /// and `.bias` [G*H], `layer_norm_hh_l0` likewise, and for an LSTM `layer_norm_c_l0` `[H]`.
+    /// and `.bias` `[G*H]`, `layer_norm_hh_l0` likewise, and for an LSTM `layer_norm_c_l0` `[H]`.
     #[serde(default)]
     pub layer_norm: bool,
     /// Whether `dropout` drops the same features at all steps of a sequence (variational dropout: Gal and Ghahramani
@@ -100,6 +100,14 @@ pub enum GateActivation {
     HardSigmoid,
     /// `0.2 x + 1 / 2` between 0 and 1: ONNX's `HardSigmoid` with its default values, Keras 2's `hard_sigmoid`.
     SteepHardSigmoid,
+}
+
+/// Checks that a size is not 0.
+pub(super) fn check_size(argument: &'static str, size: usize) -> Result<()> {
+    match size {
+        0 => Err(Error::argument(argument, "0, but at least 1 is needed")),
+        _ => Ok(()),
+    }
 }
 
 fn one() -> usize {
@@ -216,9 +224,7 @@ impl RecurrentConfig {
             ("hidden_size", self.hidden_size),
             ("num_layers", self.num_layers),
         ] {
-            if size == 0 {
-                return Err(Error::argument(argument, "0, but at least 1 is needed"));
-            }
+            check_size(argument, size)?;
         }
         // Also where no layer has one, so that a wrong value never waits for another layer.
         for (argument, probability) in [

@@ -35,6 +35,7 @@ impl Recurrent {
         initial: Option<&State>,
         phase: Phase,
     ) -> Result<StackActivations<'_>> {
+        self.check_packed(input, packing)?;
         self.check_initial(initial, packing)?;
         if self.config().is_extended() {
             let problem = "a variant of the cells, which is trained with `forward` and Candle's backward pass";

@@ -27,7 +27,10 @@ pub fn pack_padded(
 /// # Errors
 /// Not as many rows as the layout has.
 pub fn pad_packed(rows: &Tensor, packing: &Arc<Packing>, batch_first: bool) -> Result<Tensor> {
-    let (count, _) = rows.dims2()?;
+    let Ok((count, _)) = rows.dims2() else {
+        let problem = format!("shape {:?}, expected [N, F]", rows.dims());
+        return Err(Error::argument("rows", problem));
+    };
     if count != packing.rows() {
         let problem = format!("{count} of them, but the layout has {}", packing.rows());
         return Err(Error::argument("rows", problem));
@@ -52,7 +55,15 @@ pub(super) struct Padded {
 impl Padded {
     /// That of an input [B, T, F] or [T, B, F]; without lengths every row has all steps.
     pub(super) fn of(input: &Tensor, lengths: Option<&[usize]>, batch_first: bool) -> Result<Self> {
-        let (first, second, _) = input.dims3()?;
+        let (first, second, _) = input.dims3().map_err(|_| {
+            let expected = if batch_first {
+                "[B, T, F]"
+            } else {
+                "[T, B, F]"
+            };
+            let problem = format!("shape {:?}, expected {expected}", input.dims());
+            Error::argument("input", problem)
+        })?;
         let (batch, steps) = match batch_first {
             true => (first, second),
             false => (second, first),
@@ -135,16 +146,13 @@ impl Padded {
         self.reorder(state, &self.packing.unsorted_indices())
     }
 
+    /// The state's rows in another order; there are as many as in the batch.
     fn reorder(&self, state: &State, rows: &[usize]) -> Result<State> {
         if self.packing.is_sorted() {
             return Ok(state.clone());
         }
         let rows = Tensor::from_iter(rows.iter().map(|&row| row as u32), state.h.device())?;
-        state.map(|tensor| match tensor.dim(1)? == rows.elem_count() {
-            true => Ok(tensor.contiguous()?.index_select(&rows, 1)?),
-            // Reported when the shape of the whole state is checked.
-            false => Ok(tensor.clone()),
-        })
+        state.map(|tensor| Ok(tensor.contiguous()?.index_select(&rows, 1)?))
     }
 }
 

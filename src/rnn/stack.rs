@@ -68,8 +68,10 @@ impl Recurrent {
     ///
     /// # Errors
     /// A config that cannot be used; a parameter that the builder does not have in the expected shape; or one that it
-    /// has in addition, of a stack with more layers, directions, biases or a projection.
+    /// has in addition, of a stack with more layers, directions, biases, a projection, layer normalisation or a learned
+    /// initial state.
     pub fn new(config: &RecurrentConfig, vb: VarBuilder) -> Result<Self> {
+        config.validate()?;
         refuse_unexpected(config, &vb)?;
         let scope = Scope::of(&vb);
         Self::within(config, vb, &scope)
@@ -83,6 +85,8 @@ impl Recurrent {
     pub(crate) fn within(config: &RecurrentConfig, vb: VarBuilder, scope: &Scope) -> Result<Self> {
         config.validate()?;
         let weights = StackWeights::read(config, &vb)?;
+        // A builder of variables hands out those that are there in their own type.
+        let kernel = kernels::select(vb.device(), weights.layers[0][0].hidden.dtype());
         let dropouts = (1..config.num_layers)
             .map(|layer| Ok(Dropout::new(config.dropout, layer as u64)?.within(scope)))
             .collect::<Result<_>>()?;
@@ -99,7 +103,7 @@ impl Recurrent {
             initial: weights.initial,
             dropouts,
             inner: inner.collect::<Result<_>>()?,
-            kernel: kernels::select(vb.device(), vb.dtype()),
+            kernel,
             prepared: vec![None; config.num_layers],
         })
     }
@@ -162,8 +166,7 @@ impl Recurrent {
     }
 
     fn zeros(&self, layers: usize, batch: usize) -> Result<State> {
-        let weight = &self.layers[0][0].hidden;
-        let (dtype, device) = (weight.dtype(), weight.device());
+        let (dtype, device) = (self.parameter().dtype(), self.parameter().device());
         let rows = layers * self.directions();
         let zeros = |size| Tensor::zeros((rows, batch, size), dtype, device);
         Ok(State {
@@ -184,7 +187,7 @@ impl Recurrent {
     /// is 0 and no gradient reaches its input; a batch without rows or steps has an empty output.
     ///
     /// # Errors
-    /// An input of the wrong shape, a length beyond T, or an initial state of the wrong shape.
+    /// An input of the wrong shape or type, a length beyond T, or an initial state of the wrong shape or type.
     pub fn forward(
         &self,
         input: &Tensor,
@@ -192,18 +195,9 @@ impl Recurrent {
         initial: Option<&State>,
         phase: Phase,
     ) -> Result<(Tensor, State)> {
-        let (_, _, features) = input.dims3()?;
-        if features != self.config.input_size {
-            return Err(Error::argument(
-                "input",
-                format!(
-                    "{features} features in shape {:?}, but input_size is {}",
-                    input.dims(),
-                    self.config.input_size
-                ),
-            ));
-        }
+        self.check_padded(input)?;
         let padded = Padded::of(input, lengths, self.config.batch_first)?;
+        self.check_initial(initial, &padded.packing)?;
         let initial = match initial {
             Some(state) => Some(padded.sort(state)?),
             None => None,
@@ -241,6 +235,7 @@ impl Recurrent {
         phase: Phase,
         hook: &mut dyn FnMut(&Tensor, &State),
     ) -> Result<(Tensor, State)> {
+        self.check_packed(input, packing)?;
         self.check_initial(initial, packing)?;
         let learned = match (&self.initial, initial) {
             (Some(learned), None) => Some(for_all_rows(learned, packing.batch())?),
@@ -360,13 +355,7 @@ impl Recurrent {
         initial: Option<&State>,
         phase: Phase,
     ) -> Result<(Tensor, State)> {
-        let (rows, features) = input.dims2()?;
-        let expected = [packing.rows(), weights[0].base.input.dim(1)?];
-        if [rows, features] != expected {
-            let problem = format!("shape {:?}, expected {expected:?}", input.dims());
-            return Err(Error::argument("input", problem));
-        }
-        let (config, batch) = (&self.config, packing.batch());
+        let (config, rows, batch) = (&self.config, packing.rows(), packing.batch());
         let mut weights = weights.to_vec();
         let mut masks = Vec::new();
         for (weights, dropouts) in weights.iter_mut().zip(&self.inner[index]) {
@@ -402,17 +391,48 @@ impl Recurrent {
         }
     }
 
-    /// Checks the shape of the initial state of all layers, [L*D, B, H].
+    /// A parameter, which all arguments must be like.
+    fn parameter(&self) -> &Tensor {
+        &self.layers[0][0].hidden
+    }
+
+    /// Checks a padded input, [B, T, I] or [T, B, I].
+    fn check_padded(&self, input: &Tensor) -> Result<()> {
+        let (dims, size) = (input.dims(), self.config.input_size);
+        let problem = match dims[..] {
+            [_, _, features] if features == size => {
+                return kernels::check_kind("input", input, self.parameter());
+            }
+            [_, _, features] => {
+                format!("{features} features in shape {dims:?}, but input_size is {size}")
+            }
+            _ if self.config.batch_first => format!("shape {dims:?}, expected [B, T, {size}]"),
+            _ => format!("shape {dims:?}, expected [T, B, {size}]"),
+        };
+        Err(Error::argument("input", problem))
+    }
+
+    /// Checks packed rows, [N, I].
+    pub(super) fn check_packed(&self, input: &Tensor, packing: &Packing) -> Result<()> {
+        let expected = [packing.rows(), self.config.input_size];
+        kernels::check("input", input, &expected)?;
+        kernels::check_kind("input", input, self.parameter())
+    }
+
+    /// Checks the initial state of all layers, [L*D, B, H].
     pub(super) fn check_initial(&self, initial: Option<&State>, packing: &Packing) -> Result<()> {
         let Some(state) = initial else {
             return Ok(());
         };
         let count = self.layers.len() * self.directions();
-        let expected = |size| [count, packing.batch(), size];
         let config = &self.config;
-        kernels::check("initial h", &state.h, &expected(config.state_size()))?;
+        let check = |argument, tensor: &Tensor, size| {
+            kernels::check(argument, tensor, &[count, packing.batch(), size])?;
+            kernels::check_kind(argument, tensor, self.parameter())
+        };
+        check("initial h", &state.h, config.state_size())?;
         match (&state.c, config.cell_type.has_cell()) {
-            (Some(c), true) => kernels::check("initial c", c, &expected(config.hidden_size)),
+            (Some(c), true) => check("initial c", c, config.hidden_size),
             (None, false) => Ok(()),
             (Some(_), false) => {
                 let problem = format!("{:?} has no cell state", config.cell_type);

@@ -32,7 +32,10 @@ pub fn split_output(output: &Tensor, directions: usize) -> Result<Tensor> {
 /// # Errors
 /// A first dimension that is not a multiple of `directions`.
 pub fn split_state(state: &Tensor, directions: usize) -> Result<Tensor> {
-    let (rows, batch, hidden) = state.dims3()?;
+    let Ok((rows, batch, hidden)) = state.dims3() else {
+        let problem = format!("shape {:?}, expected [L*D, B, H]", state.dims());
+        return Err(Error::argument("state", problem));
+    };
     if directions == 0 || rows % directions != 0 {
         return Err(Error::argument(
             "state",

@@ -138,35 +138,7 @@ pub(super) fn refuse_unexpected(config: &RecurrentConfig, vb: &VarBuilder) -> Re
     if vb.contains_tensor("weight_ih_l0_of_no_layer") {
         return Ok(());
     }
-    let (layers, one_direction) = (config.num_layers, !config.bidirectional);
-    let mut unexpected: Vec<(String, &str)> = Vec::new();
-    let mut look = |name: String, is_unexpected: bool, remedy: &'static str| {
-        if is_unexpected && vb.contains_tensor(&name) {
-            unexpected.push((name, remedy));
-        }
-    };
-    // One layer more than it has: where there are still more, that one is there too.
-    for layer in 0..=layers {
-        for direction in 0..2 {
-            let suffix = suffix(layer, direction);
-            let (beyond, other_way) = (layer == layers, one_direction && direction == 1);
-            let (is_new, remedy) = match (beyond, other_way) {
-                (true, _) => (true, "num_layers"),
-                (false, is_new) => (is_new, "bidirectional"),
-            };
-            for name in ["weight_ih", "weight_hh"] {
-                look(format!("{name}{suffix}"), is_new, remedy);
-            }
-            for (name, lacks, own_remedy) in [
-                ("bias_ih", !config.bias, "bias"),
-                ("bias_hh", !config.bias, "bias"),
-                ("weight_hr", config.proj_size == 0, "proj_size"),
-            ] {
-                let remedy = if is_new { remedy } else { own_remedy };
-                look(format!("{name}{suffix}"), is_new || lacks, remedy);
-            }
-        }
-    }
+    let unexpected = unexpected(config, vb);
     if unexpected.is_empty() {
         return Ok(());
     }
@@ -192,12 +164,64 @@ pub(super) fn refuse_unexpected(config: &RecurrentConfig, vb: &VarBuilder) -> Re
         format!(
             "there is also {}, which belongs to another architecture: this stack has {}, {} and {}; change {}",
             names.join(", "),
-            count(layers, "layer"),
+            count(config.num_layers, "layer"),
             count(config.directions(), "direction"),
             if config.bias { "biases" } else { "no biases" },
             remedies.join(", "),
         ),
     ))
+}
+
+/// The parameters of recurrent layers that this config does not use, each with the field that they need otherwise.
+fn unexpected(config: &RecurrentConfig, vb: &VarBuilder) -> Vec<(String, &'static str)> {
+    let (layers, one_direction) = (config.num_layers, !config.bidirectional);
+    let is_lstm = config.cell_type.has_cell();
+    // What only an LSTM has.
+    let of_lstm = |remedy: &'static str| if is_lstm { remedy } else { "cell_type" };
+    let mut found = Vec::new();
+    let mut look = |name: String, is_unexpected: bool, remedy: &'static str| {
+        if is_unexpected && vb.contains_tensor(&name) {
+            found.push((name, remedy));
+        }
+    };
+    // One layer more than it has: where there are still more, that one is there too.
+    for layer in 0..=layers {
+        for direction in 0..2 {
+            let suffix = suffix(layer, direction);
+            let (beyond, other_way) = (layer == layers, one_direction && direction == 1);
+            let (is_new, remedy) = match (beyond, other_way) {
+                (true, _) => (true, "num_layers"),
+                (false, is_new) => (is_new, "bidirectional"),
+            };
+            for name in ["weight_ih", "weight_hh"] {
+                look(format!("{name}{suffix}"), is_new, remedy);
+            }
+            for (name, lacks, own_remedy) in [
+                ("bias_ih", !config.bias, "bias"),
+                ("bias_hh", !config.bias, "bias"),
+                ("weight_hr", config.proj_size == 0, of_lstm("proj_size")),
+            ] {
+                let remedy = if is_new { remedy } else { own_remedy };
+                look(format!("{name}{suffix}"), is_new || lacks, remedy);
+            }
+            if is_new {
+                continue;
+            }
+            for (name, lacks, remedy) in [
+                ("ih", !config.layer_norm, "layer_norm"),
+                ("hh", !config.layer_norm, "layer_norm"),
+                ("c", !config.layer_norm || !is_lstm, of_lstm("layer_norm")),
+            ] {
+                let name = format!("layer_norm_{name}{suffix}.weight");
+                look(name, lacks, remedy);
+            }
+        }
+    }
+    let given = !config.learn_initial_state;
+    look("h_0".to_owned(), given, "learn_initial_state");
+    let remedy = of_lstm("learn_initial_state");
+    look("c_0".to_owned(), given || !is_lstm, remedy);
+    found
 }
 
 /// The states of all rows of a batch from one parameter for all: [L*D, H] as [L*D, B, H].

@@ -3,11 +3,25 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod configs;
+mod constants;
 mod convert;
+mod draws;
+mod empty_rows;
+mod finite_differences;
 mod graph;
+mod grid;
+mod independent_masks;
 mod large_batches;
 mod masks;
 mod not_a_number;
+mod packed_and_padded;
 mod parity;
+mod recorded;
 mod recurrent;
 mod scratch;
+mod situations;
+mod unexpected_weights;
+mod variants;
+mod weight_drop;
+mod zoneout;

@@ -1,144 +1,174 @@
-//! Dropout masks of different modules, and of one module used several times, have nothing to do with each other.
+//! What is dropped inside the layers in training, made visible by weights of zeros and ones: the shares, and what has
+//! the same mask.
 
-use birnn::batch::Batch;
-use birnn::models::classifier::{BiRnn, ModelConfig};
-use birnn::ops::dropout::{Dropout, Phase};
-use birnn::parameters::Parameters;
-use birnn::rnn::{CellType, Recurrent, RecurrentConfig};
+use birnn::ops::dropout::Phase;
+use birnn::rnn::{CellType, Recurrent, RecurrentConfig, State};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
 
-const CPU: Device = Device::Cpu;
-const PHASE: Phase = Phase::Training { seed: 1, step: 7 };
+pub const CPU: Device = Device::Cpu;
+pub const TRAINING: Phase = Phase::Training { seed: 1, step: 1 };
 
-/// A stack whose output shows the mask between its two layers: RNNs with ReLU, and unit weights.
-fn shows_its_mask(prefix: &str) -> Recurrent {
-    let eye = Tensor::eye(64, DType::F32, &CPU).unwrap();
-    let zero = eye.zeros_like().unwrap();
-    let mut tensors = HashMap::new();
-    for layer in 0..2 {
-        tensors.insert(format!("{prefix}.weight_ih_l{layer}"), eye.clone());
-        tensors.insert(format!("{prefix}.weight_hh_l{layer}"), zero.clone());
-    }
-    let config = RecurrentConfig::new(CellType::RnnRelu, 64, 64)
-        .num_layers(2)
+pub const BATCH: usize = 48;
+pub const STEPS: usize = 6;
+pub const HIDDEN: usize = 40;
+
+/// A rectifier without biases for one input, batch first: `h' = max(x + W_hh h, 0)`.
+pub fn rectifier() -> RecurrentConfig {
+    RecurrentConfig::new(CellType::RnnRelu, 1, HIDDEN)
         .bias(false)
         .batch_first(true)
-        .dropout(0.5);
-    let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
-    Recurrent::new(&config, vb.pp(prefix)).unwrap()
 }
 
-/// 1 or -1 for every element of the mask of a pass over 64 rows of 5 steps.
-fn mask(stack: &Recurrent, phase: Phase) -> Vec<f64> {
-    let x = Tensor::ones((64, 5, 64), DType::F32, &CPU).unwrap();
-    let (output, _) = stack.forward(&x, None, None, phase).unwrap();
-    let values: Vec<f32> = output.flatten_all().unwrap().to_vec1().unwrap();
-    let sign = |value: &f32| if *value > 0.0 { 1.0 } else { -1.0 };
-    values.iter().map(sign).collect()
+pub fn filled(value: f32, shape: &[usize]) -> Tensor {
+    Tensor::full(value, shape, &CPU).unwrap()
 }
 
-/// The correlation of two masks in standard errors.
-fn correlation(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let sum: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-    (sum / (a.len() as f64).sqrt()).abs()
+pub fn build(config: &RecurrentConfig, tensors: &[(&str, Tensor)]) -> Recurrent {
+    let tensors: HashMap<String, Tensor> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.to_string(), tensor.clone()))
+        .collect();
+    let builder = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
+    Recurrent::new(config, builder).unwrap()
 }
 
+/// Input that grows with the steps, the same in all rows: 1, 2, 3, ...
+pub fn counting() -> Tensor {
+    let steps = Tensor::arange(1f32, STEPS as f32 + 1.0, &CPU).unwrap();
+    let steps = steps.reshape((1, STEPS, 1)).unwrap();
+    steps
+        .broadcast_as((BATCH, STEPS, 1))
+        .unwrap()
+        .contiguous()
+        .unwrap()
+}
+
+pub fn train(stack: &Recurrent, input: &Tensor) -> (Vec<Vec<Vec<f32>>>, State) {
+    let (output, state) = stack.forward(input, None, None, TRAINING).unwrap();
+    (output.to_vec3().unwrap(), state)
+}
+
+/// Asserts a share of independent cases within three standard errors.
+#[track_caller]
+pub fn assert_share(count: usize, of: usize, probability: f64) {
+    let share = count as f64 / of as f64;
+    let error = (probability * (1.0 - probability) / of as f64).sqrt();
+    let away = (share - probability).abs() / error;
+    assert!(
+        away < 3.0,
+        "{share} of {of}, {away:.1} standard errors from {probability}"
+    );
+}
+
+/// How many of the pairs are equal.
+pub fn equal<T: PartialEq>(one: &[T], other: &[T]) -> usize {
+    one.iter().zip(other).filter(|(a, b)| a == b).count()
+}
+
+/// The elements in which the two of each pair agree.
+fn agreeing<'a, T: PartialEq + 'a>(pairs: impl Iterator<Item = &'a [Vec<T>]>) -> usize {
+    pairs.map(|pair| equal(&pair[0], &pair[1])).sum()
+}
+
+/// With `W_hh` the identity, a unit that is never dropped sums up its inputs (more each time, by the factor of what is
+/// kept), and a dropped one forgets in every step.
 #[test]
-fn two_stacks_of_one_model() {
-    let (encoder, decoder) = (shows_its_mask("encoder"), shows_its_mask("decoder"));
-    let found = correlation(&mask(&encoder, PHASE), &mask(&decoder, PHASE));
-    assert!(found < 3.0, "{found} standard errors");
-}
-
-#[test]
-fn two_stacks_of_one_prefix() {
-    let (first, second) = (shows_its_mask("rnn"), shows_its_mask("rnn"));
-    let found = correlation(&mask(&first, PHASE), &mask(&second, PHASE));
-    assert!(found < 3.0, "{found} standard errors");
-}
-
-/// Also through a clone, which is the same layer.
-#[test]
-fn one_stack_used_several_times_in_a_step() {
-    let stack = shows_its_mask("encoder");
-    let masks = [
-        mask(&stack, PHASE),
-        mask(&stack, PHASE),
-        mask(&stack.clone(), PHASE),
-    ];
-    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
-        let found = correlation(&masks[a], &masks[b]);
-        assert!(found < 3.0, "{a} and {b}: {found} standard errors");
+fn recurrent_dropout_has_one_mask_for_all_steps_of_a_sequence() {
+    let config = rectifier().bidirectional(true).recurrent_dropout(0.25);
+    let eye = Tensor::eye(HIDDEN, DType::F32, &CPU).unwrap();
+    let ones = filled(1.0, &[HIDDEN, 1]);
+    let stack = build(
+        &config,
+        &[
+            ("weight_ih_l0", ones.clone()),
+            ("weight_hh_l0", eye.clone()),
+            ("weight_ih_l0_reverse", ones),
+            ("weight_hh_l0_reverse", eye),
+        ],
+    );
+    let (output, _) = train(&stack, &filled(1.0, &[BATCH, STEPS, 1]));
+    // By direction, then row.
+    let mut masks: [Vec<Vec<bool>>; 2] = Default::default();
+    for row in &output {
+        for (direction, masks) in masks.iter_mut().enumerate() {
+            let units = direction * HIDDEN..(direction + 1) * HIDDEN;
+            let mask = units.map(|unit| {
+                let mut found: Vec<f32> = row.iter().map(|step| step[unit]).collect();
+                if direction == 1 {
+                    found.reverse();
+                }
+                let factor = if found[1] == 1.0 { 0.0 } else { 1.0 / 0.75 };
+                let mut expected = vec![1.0f32];
+                for step in 1..STEPS {
+                    expected.push(1.0 + factor * expected[step - 1]);
+                }
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5 * b;
+                assert!(found.iter().zip(&expected).all(close), "{found:?}");
+                factor == 0.0
+            });
+            masks.push(mask.collect());
+        }
     }
-    let next = mask(&stack, Phase::Training { seed: 1, step: 8 });
-    assert!(correlation(&masks[0], &next) < 3.0);
-    // The first mask of the step again.
-    assert_eq!(mask(&stack, PHASE.replay()), masks[0]);
+    let all = masks.concat().concat();
+    assert_share(
+        all.iter().filter(|&&dropped| dropped).count(),
+        all.len(),
+        0.25,
+    );
+    // Sequences and directions have masks of their own: two independent ones agree in 5/8 of the units.
+    let [forward, reverse] = masks;
+    assert_share(agreeing(forward.chunks_exact(2)), BATCH / 2 * HIDDEN, 0.625);
+    assert_share(
+        equal(&forward.concat(), &reverse.concat()),
+        BATCH * HIDDEN,
+        0.625,
+    );
 }
 
-/// A program that is started again builds the same modules, and goes on with the same masks.
+/// The kept state is the old one exactly, also where it is so much larger than the new one that their difference is
+/// With open input and output gates and a closed forget gate, `c' = tanh(x)` and `h' = tanh(c')`. `h'` is made from the
+/// Two layers that pass ones on: what comes out is the factors of the dropout between them.
 #[test]
-fn masks_are_the_same_after_building_again() {
-    let run = |steps: std::ops::Range<u64>| -> Vec<Vec<f64>> {
-        let stacks = ["encoder", "decoder", "decoder"].map(shows_its_mask);
-        let all = steps.flat_map(|step| {
-            let phase = Phase::Training { seed: 3, step };
-            let twice = [mask(&stacks[0], phase), mask(&stacks[0], phase)];
-            let once = [mask(&stacks[1], phase), mask(&stacks[2], phase)];
-            twice.into_iter().chain(once).collect::<Vec<_>>()
-        });
-        all.collect()
+fn locked_dropout_drops_the_same_features_in_all_steps_of_a_sequence() {
+    let factors = |locked: bool| {
+        let config = rectifier()
+            .num_layers(2)
+            .dropout(0.25)
+            .locked_dropout(locked);
+        let zeros = filled(0.0, &[HIDDEN, HIDDEN]);
+        let stack = build(
+            &config,
+            &[
+                ("weight_ih_l0", filled(1.0, &[HIDDEN, 1])),
+                ("weight_hh_l0", zeros.clone()),
+                (
+                    "weight_ih_l1",
+                    Tensor::eye(HIDDEN, DType::F32, &CPU).unwrap(),
+                ),
+                ("weight_hh_l1", zeros),
+            ],
+        );
+        let (output, _) = train(&stack, &filled(1.0, &[BATCH, STEPS, 1]));
+        let is_factor = |v: &f32| *v == 0.0 || (v - 1.0 / 0.75).abs() < 1e-6;
+        assert!(output.iter().flatten().flatten().all(is_factor));
+        output
     };
-    let whole = run(0..4);
-    assert_eq!(whole[8..], run(2..4));
-}
-
-/// Two classifiers in one step, built together under prefixes or each by itself.
-#[test]
-fn two_classifiers_of_one_program() {
-    let config = ModelConfig {
-        embedding_size: 64,
-        num_hiddens: 4,
-        embedding_dropout: 0.5,
-        ..ModelConfig::default()
-    };
-    let one = |seed| {
-        let (model, _) =
-            Parameters::create(seed, &CPU, |vb| BiRnn::new(&config, 9, 2, vb)).unwrap();
-        model
-    };
-    let both = |vb: VarBuilder| {
-        let a = BiRnn::new(&config, 9, 2, vb.pp("a"))?;
-        Ok((a, BiRnn::new(&config, 9, 2, vb.pp("b"))?))
-    };
-    let (together, _) = Parameters::create(1, &CPU, both).unwrap();
-    for (a, b) in [together, (one(1), one(1))] {
-        // The same weights and texts: only the masks differ.
-        let batch = Batch::new(&[&[1, 2, 3], &[4, 5]]).unwrap();
-        let logits = |model: &BiRnn| -> Vec<Vec<f32>> {
-            let logits = model.forward(&batch, PHASE).unwrap();
-            logits.to_vec2().unwrap()
-        };
-        let first = logits(&a);
-        assert_ne!(first, logits(&b));
-        assert_ne!(first, logits(&a));
-        let again = a.forward(&batch, PHASE.replay()).unwrap();
-        assert_eq!(first, again.to_vec2::<f32>().unwrap());
+    let dropped = |steps: &[Vec<f32>]| steps.concat().iter().filter(|v| **v == 0.0).count();
+    let locked = factors(true);
+    for row in &locked {
+        assert!(row.iter().all(|step| *step == row[0]));
     }
-}
-
-#[test]
-fn a_dropout_layer_used_twice_in_a_step() {
-    let dropout = Dropout::new(0.5, 3).unwrap();
-    let x = Tensor::ones(1 << 14, DType::F32, &CPU).unwrap();
-    let draw = || -> Vec<f64> {
-        let y = dropout.forward(&x, PHASE).unwrap();
-        let values: Vec<f32> = y.to_vec1().unwrap();
-        values.iter().map(|value| f64::from(*value) - 1.0).collect()
-    };
-    let found = correlation(&draw(), &draw());
-    assert!(found < 3.0, "{found} standard errors");
+    let firsts: Vec<Vec<f32>> = locked.iter().map(|row| row[0].clone()).collect();
+    assert_share(dropped(&firsts), BATCH * HIDDEN, 0.25);
+    assert_share(agreeing(firsts.chunks_exact(2)), BATCH / 2 * HIDDEN, 0.625);
+    // Otherwise each step has a mask of its own.
+    let free = factors(false).concat();
+    assert_share(dropped(&free), BATCH * STEPS * HIDDEN, 0.25);
+    assert_share(
+        agreeing(free.chunks_exact(2)),
+        BATCH * STEPS / 2 * HIDDEN,
+        0.625,
+    );
 }

@@ -15,6 +15,10 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Shape, Tensor};
 /// # Errors
 /// Mismatched shapes, or a failing tensor operation.
 pub(super) fn logits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if x.dim(0)? == 0 {
+        let shape = (0, weight.dim(0)?);
+        return Ok(Tensor::zeros(shape, x.dtype(), x.device())?);
+    }
     let product = match on_cpu(x) && on_cpu(weight) {
         true => {
             let (x, weight) = (x.contiguous()?, weight.contiguous()?);

@@ -143,7 +143,8 @@ impl Dropout {
         self.next_mask(phase).map(of).transpose()
     }
 
-    /// The same with 1 where an element is not dropped.
+    /// Which elements the next mask keeps, as a tensor of this shape of 0 and 1 (U8) on the device of `like`; `None` if
+    /// nothing is dropped.
     ///
     /// # Errors
     /// A tensor operation fails.
@@ -154,7 +155,7 @@ impl Dropout {
         phase: Phase,
     ) -> Result<Option<Tensor>> {
         match self.factors(shape, like, phase)? {
-            Some(factors) => Ok(Some(factors.gt(0.0)?.to_dtype(like.dtype())?)),
+            Some(factors) => Ok(Some(factors.gt(0.0)?)),
             None => Ok(None),
         }
     }

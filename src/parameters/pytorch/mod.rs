@@ -7,7 +7,7 @@ mod zip;
 
 use self::pickle::Pickle;
 use self::state::{Choice, choose};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,8 +67,11 @@ pub(super) fn read(
     };
     let tensors = entries.into_iter().map(|(name, id)| {
         let tensor = tensors::tensor(&pickle, id, &storage, device);
-        let tensor = tensor
-            .map_err(|problem| refused(format!("{}: {problem}", crate::error::one_line(&name))))?;
+        let tensor = tensor.map_err(|problem| {
+            let problem = format!("{}: {problem}", one_line(&name));
+            let remedy = "save it in Python as a plain tensor: tensor.float().contiguous()";
+            Error::model(path, problem, remedy)
+        })?;
         Ok((name, tensor))
     });
     Ok(StateDict {

@@ -1,6 +1,7 @@
 //! Tensors as pickles describe them: a storage, and how its numbers are arranged.
 
 use super::pickle::{Id, Pickle, Value};
+use crate::error::one_line;
 use candle_core::{DType, Device, Tensor};
 
 /// Whether a value is a tensor or a parameter, of any kind.
@@ -52,7 +53,7 @@ pub(super) fn tensor<'b>(
         .ok_or_else(damaged)?;
     if count > found {
         return Err(match strides.contains(&0) {
-            true => format!("it repeats its {found} stored numbers; make it contiguous"),
+            true => format!("it repeats its {found} stored numbers"),
             false => format!("shape {shape:?}, but only {found} stored numbers"),
         });
     }
@@ -78,13 +79,13 @@ fn dense<'p>(pickle: &'p Pickle, mut id: Id) -> Result<&'p [Id], String> {
             ("_rebuild_from_type_v2", [function, _, arguments, ..]) => {
                 return match (pickle.get(*function), pickle.get(*arguments)) {
                     (Value::Name(_, "_rebuild_tensor_v2"), Value::List(arguments)) => Ok(arguments),
-                    _ => Err("it is not a dense tensor".to_owned()),
+                    _ => Err("it is of a special kind".to_owned()),
                 };
             }
             (name, _) => {
                 return Err(format!(
-                    "it is not a dense tensor, but made by {}",
-                    crate::error::one_line(name)
+                    "it is of a special kind, made by {}",
+                    one_line(name)
                 ));
             }
         }
@@ -118,7 +119,7 @@ fn described<'p>(pickle: &Pickle<'p>, id: Id) -> Result<(DType, &'p str), String
         "IntStorage" => DType::I32,
         "LongStorage" => DType::I64,
         other => {
-            let kind = crate::error::one_line(other.trim_end_matches("Storage"));
+            let kind = one_line(other.trim_end_matches("Storage"));
             return Err(format!("its type, {kind}, is not supported"));
         }
     };

@@ -122,3 +122,73 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<usize> {
     let number = array_at(bytes, at).map(u64::from_le_bytes)?;
     usize::try_from(number).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive with a file `a/b` of these bytes, its numbers in 64 bits if `large`.
+    fn archive(method: u16, large: bool, data: &[u8]) -> Vec<u8> {
+        let size = data.len() as u32;
+        let shown = |number: u32| if large { u32::MAX } else { number };
+        let mut bytes = b"in front".to_vec();
+        let header = bytes.len() as u32;
+        bytes.extend(LOCAL_HEADER.to_le_bytes());
+        bytes.extend([0; 22]);
+        bytes.extend([3, 0, 2, 0]);
+        bytes.extend(b"a/b\0\0");
+        bytes.extend(data);
+
+        let entry = bytes.len() as u64;
+        bytes.extend(ENTRY.to_le_bytes());
+        bytes.extend([0; 6]);
+        bytes.extend(method.to_le_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(shown(size).to_le_bytes());
+        bytes.extend(shown(size).to_le_bytes());
+        let extra: u16 = if large { 5 + 28 } else { 0 };
+        bytes.extend([3, 0]);
+        bytes.extend(extra.to_le_bytes());
+        bytes.extend([0; 10]);
+        bytes.extend(shown(header).to_le_bytes());
+        bytes.extend(b"a/b");
+        if large {
+            // Another field, then the numbers.
+            bytes.extend([9, 0, 1, 0, 7]);
+            bytes.extend(LARGE_NUMBERS.to_le_bytes());
+            bytes.extend([24, 0]);
+            for number in [size, size, header] {
+                bytes.extend(u64::from(number).to_le_bytes());
+            }
+            let end = bytes.len() as u64;
+            bytes.extend(LARGE_END.to_le_bytes());
+            bytes.extend([0; 44]);
+            bytes.extend(entry.to_le_bytes());
+            bytes.extend(LARGE_END_LOCATOR.to_le_bytes());
+            bytes.extend([0; 4]);
+            bytes.extend(end.to_le_bytes());
+            bytes.extend([0; 4]);
+        }
+        bytes.extend(END.to_le_bytes());
+        bytes.extend([0; 12]);
+        bytes.extend(shown(entry as u32).to_le_bytes());
+        bytes.extend([0; 2]);
+        bytes
+    }
+
+    #[test]
+    fn files_of_small_and_large_archives() {
+        for large in [false, true] {
+            let mut bytes = archive(0, large, b"content");
+            let expected = BTreeMap::from([("a/b", Some(&b"content"[..]))]);
+            assert_eq!(files(&bytes), Some(expected.clone()));
+            for length in 0..bytes.len() {
+                assert_eq!(files(&bytes[..length]), None, "{length} bytes");
+            }
+            bytes.extend(b"a comment, whose length is not looked at");
+            assert_eq!(files(&bytes), Some(expected));
+            let compressed = archive(8, large, b"content");
+            assert_eq!(files(&compressed), Some(BTreeMap::from([("a/b", None)])));
+        }
+    }
+}

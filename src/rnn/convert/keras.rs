@@ -13,8 +13,8 @@ pub enum KerasCell {
     SimpleRnn,
     /// `keras.layers.GRU`.
     Gru {
-        /// Keras' parameter of this name: whether the reset gate is applied after the product with the recurrent
-        /// kernel, the default in Keras and the only recurrence in PyTorch. Such a layer has two biases.
+        /// Keras' parameter of this name, and that of [`RecurrentConfig`](crate::rnn::RecurrentConfig): whether the reset
+        /// gate is applied after the product with the recurrent kernel. Such a layer has two biases.
         reset_after: bool,
     },
     /// `keras.layers.LSTM`.

@@ -31,8 +31,8 @@ fn order(cell_type: CellType) -> &'static [usize] {
 /// Converts the weights of an operator, in one direction (`direction="forward"`) or two (`"bidirectional"`). The
 /// tensors get the names of the given layer of a stack.
 ///
-/// A `GRU` is this library's if its attribute `linear_before_reset` is 1, which is not ONNX' default; the conversion is
-/// the same for both values. The other attributes must have their defaults: `activations` (`Relu` for
+/// A `GRU` whose attribute `linear_before_reset` is 0, which is ONNX' default, is a stack with
+/// [`reset_after(false)`](crate::rnn::RecurrentConfig::reset_after); the conversion is the same for both values. The other attributes must have their defaults: `activations` (`Relu` for
 /// [`CellType::RnnRelu`]), `clip`, `input_forget`. `X` has this library's default arrangement, time first; `Y`
 /// [T, D, B, H] has the directions apart.
 ///
@@ -83,7 +83,7 @@ pub fn from_onnx(
 }
 
 /// The inverse of [`from_onnx`], from the tensors of a layer of a stack. A `GRU` needs the attribute
-/// `linear_before_reset=1`.
+/// `linear_before_reset=1`, unless the stack has `reset_after(false)`.
 ///
 /// # Errors
 /// A tensor of the layer is missing or has a wrong shape.

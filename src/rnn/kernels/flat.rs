@@ -49,11 +49,12 @@ pub(super) fn weights(
     weights.collect()
 }
 
-/// `h`, followed by `c` for an LSTM.
+/// `h`, followed by `c` for an LSTM. Always a copy, as that of the weights: the backward pass reads it, when a step of
+/// the optimizer may have changed a state that is learned.
 pub(super) fn of_state(state: &State) -> Result<Tensor> {
     match &state.c {
         Some(c) => Ok(Tensor::cat(&[state.h.flatten_all()?, c.flatten_all()?], 0)?),
-        None => Ok(state.h.flatten_all()?.contiguous()?),
+        None => Ok(state.h.flatten_all()?.force_contiguous()?),
     }
 }
 

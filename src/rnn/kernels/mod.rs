@@ -275,6 +275,25 @@ pub(crate) fn sizes_of_weights(
     })
 }
 
+/// Checks that an argument is of the type of the parameters and on their device.
+pub(crate) fn check_kind(
+    argument: &'static str,
+    tensor: &Tensor,
+    parameter: &Tensor,
+) -> Result<()> {
+    let (found, expected) = (tensor.dtype(), parameter.dtype());
+    if found != expected {
+        let problem = format!("type {found:?}, but the parameters are {expected:?}");
+        return Err(Error::argument(argument, problem));
+    }
+    let (found, expected) = (tensor.device().location(), parameter.device().location());
+    if found != expected {
+        let problem = format!("on device {found:?}, but the parameters are on {expected:?}");
+        return Err(Error::argument(argument, problem));
+    }
+    Ok(())
+}
+
 /// Checks the shape of an argument.
 pub(crate) fn check(argument: &'static str, tensor: &Tensor, expected: &[usize]) -> Result<()> {
     if tensor.dims() == expected {

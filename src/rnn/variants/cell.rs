@@ -23,7 +23,7 @@ pub(in crate::rnn) struct Rules {
 pub(in crate::rnn) struct Masks {
     /// The factors of `h` in the recurrent product, [B, P].
     pub(in crate::rnn) recurrent: Option<Tensor>,
-    /// 1 where a step takes the new state and 0 where it keeps the old one, by packed rows: of `h`, [N, P].
+    /// 1 where a step takes the new state and 0 where it keeps the old one (U8), by packed rows: of `h`, [N, P].
     pub(in crate::rnn) new_h: Option<Tensor>,
     /// Of `c`, [N, H].
     pub(in crate::rnn) new_c: Option<Tensor>,
@@ -120,8 +120,8 @@ impl Rules {
             None => h,
         };
         let zoneout = |old: &Tensor, new: &Tensor, mask: &Option<Tensor>, share: f64| match mask {
-            Some(mask) => keep_some(old, new, &mask.narrow(0, first, rows)?),
-            None if share > 0.0 => Ok(((old * share)? + (new * (1.0 - share))?)?),
+            Some(mask) => mask.narrow(0, first, rows)?.where_cond(new, old),
+            None if share > 0.0 => (old * share)? + (new * (1.0 - share))?,
             None => Ok(new.clone()),
         };
         Ok(Cells {
@@ -173,9 +173,4 @@ fn sums_of_state(seen: &Tensor, weights: &VariantWeights) -> Result<Tensor> {
         Some((_, bias)) => sums.broadcast_add(bias)?,
         None => sums,
     })
-}
-
-/// The new state where `mask` is 1, the old one where it is 0.
-fn keep_some(old: &Tensor, new: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    Ok((old + ((new - old)? * mask)?)?)
 }

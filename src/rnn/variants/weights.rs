@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::rnn::kernels::DirectionWeights;
-use candle_core::Tensor;
+use candle_core::{D, DType, Tensor};
 
 /// The parameters of one layer in one direction, beyond those of the kernels.
 #[derive(Debug, Clone)]
@@ -31,17 +31,24 @@ pub(in crate::rnn) struct LayerNorm {
     pub(in crate::rnn) bias: Tensor,
 }
 
-/// PyTorch's.
-const EPSILON: f32 = 1e-5;
+/// PyTorch's. Candle's own function takes one in single precision, whose rounding is 1000 times the error that double
+/// precision has otherwise.
+const EPSILON: f64 = 1e-5;
 
 impl LayerNorm {
+    /// Of the last dimension; in half precision computed in single precision.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(candle_nn::ops::layer_norm_slow(
-            x,
-            &self.weight,
-            &self.bias,
-            EPSILON,
-        )?)
+        let wide = match x.dtype() {
+            DType::F16 | DType::BF16 => x.to_dtype(DType::F32)?,
+            _ => x.clone(),
+        };
+        let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        let normal = centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
+        Ok(normal
+            .to_dtype(x.dtype())?
+            .broadcast_mul(&self.weight)?
+            .broadcast_add(&self.bias)?)
     }
 }
 
