@@ -484,11 +484,11 @@ fn broken_json_lines_are_refused() {
         "the key \"label\" is missing; it must be a string, a number,",
     );
     fails_after(
-        "{\"text\":\"\",\"label\":0.5}",
-        "the value of \"label\" is a number; it must be",
+        "{\"text\":\"\",\"label\":{}}",
+        "the value of \"label\" is an object; it must be",
     );
     fails_after(
-        "{\"text\":\"\",\"label\":[1]}",
+        "{\"text\":\"\",\"label\":[1,2]}",
         "the value of \"label\" is a list; it must be",
     );
     fails(
@@ -618,7 +618,8 @@ fn declared_class_names_are_used_unless_others_are_given() {
     );
     let message = folder.read("b.parquet").unwrap_err();
     assert!(
-        message.starts_with("b.parquet, row 2: the label \"2\" is not an index into the class names"),
+        message
+            .starts_with("b.parquet, row 2: the label \"2\" is not an index into the class names"),
         "{message}"
     );
     folder.file(

@@ -219,6 +219,17 @@ pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     list.join(", ")
 }
 
+/// The option that maps these labels, to be filled in.
+fn map_of<S: AsRef<str>>(labels: &[S]) -> String {
+    const SHOWN: usize = 6;
+    let pairs = labels.iter().take(SHOWN);
+    let pairs: Vec<String> = pairs
+        .map(|label| format!("{}=CLASS", label.as_ref()))
+        .collect();
+    let more = if labels.len() > SHOWN { ",..." } else { "" };
+    format!("--label-map {}{more}", pairs.join(","))
+}
+
 impl Labels {
     /// Replaces the labels of a split by the names of these classes: those in the map by their classes there, the others
     /// by the first rule that knows all of them: the name; the name in another case; the same number in another form;
@@ -256,7 +267,21 @@ impl Labels {
         let Some((rule, of_others)) = found else {
             return Err(self.unknown(split, &others));
         };
-        classes.extend(others.iter().copied().zip(of_others));
+        for (&label, class) in others.iter().zip(of_others) {
+            let in_map = |label: &&str| map.get(label).is_some();
+            let mut mapped = classes.iter().filter(|(label, _)| in_map(label));
+            if let Some((mapped, _)) = mapped.find(|(_, other)| **other == class) {
+                return Err(Error::config(
+                    "data.label_map",
+                    format!(
+                        "{mapped:?} is {:?} by the map, and {label:?} is it {rule}",
+                        self.names()[class]
+                    ),
+                    format!("give all labels in the map: {}", map_of(&written)),
+                ));
+            }
+            classes.insert(label, class);
+        }
         for record in &mut split.records {
             if let Some(label) = &mut record.label {
                 let name = &self.names()[classes[label.as_str()]];
@@ -306,7 +331,6 @@ impl Labels {
             1 => format!("the label {} is", listed(&unknown)),
             _ => format!("the labels {} are", listed(&unknown)),
         };
-        let example = unknown.first().copied().unwrap_or_default();
         Error::data(
             place,
             format!(
@@ -314,8 +338,8 @@ impl Labels {
                 listed(self.names())
             ),
             format!(
-                "correct the rows or the label column, or say which class is meant: --label-map {example}={}",
-                self.names()[0]
+                "correct the rows or the label column, or say which class each label means: {}",
+                map_of(labels)
             ),
         )
     }
@@ -434,7 +458,8 @@ mod tests {
                 .unwrap_err()
                 .to_string(),
             "rows, row 2: the label \"0\" is none of the classes \"1\", \"2\", \"3\", nor are all labels known by another \
-             rule; correct the rows or the label column, or say which class is meant: --label-map 0=1"
+             rule; correct the rows or the label column, or say which class each label means: \
+             --label-map 0=CLASS,1=CLASS"
         );
     }
 
@@ -453,6 +478,12 @@ mod tests {
         assert_eq!(
             message,
             "configuration, data.label_map: \"x\" stands for \"c\", which is not a class; the classes are \"a\", \"b\""
+        );
+        let two = read(&["1", "2"], &["0", "1"], &[("0", "1")]);
+        assert_eq!(
+            two.unwrap_err().to_string(),
+            "configuration, data.label_map: \"0\" is \"1\" by the map, and \"1\" is it by name; give all labels in the \
+             map: --label-map 0=CLASS,1=CLASS"
         );
         let message = read(&["a", "b"], &["x"], &[("x", "a"), ("y", "a")]).unwrap_err();
         assert!(

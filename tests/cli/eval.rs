@@ -179,13 +179,17 @@ fn integers_denote_named_classes() {
     let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
     assert_eq!(confusion[0].iter().sum::<u64>(), 1);
     assert_eq!(confusion[1].iter().sum::<u64>(), 2);
-    fs::write(&data, "text,label\nA good film,1\nA bad film,0\nSo,positive\n").unwrap();
+    fs::write(
+        &data,
+        "text,label\nA good film,1\nA bad film,0\nSo,positive\n",
+    )
+    .unwrap();
     assert_eq!(
         refuse(trained(), &arguments, 1),
         format!(
             "{data}, row 1: the labels \"0\", \"1\" are none of the classes \"negative\", \"positive\", nor are all \
-             labels known by another rule; correct the rows or the label column, or say which class is meant: \
-             --label-map 0=negative"
+             labels known by another rule; correct the rows or the label column, or say which class each label means: \
+             --label-map 0=CLASS,1=CLASS,positive=CLASS"
         )
     );
 }
