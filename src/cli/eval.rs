@@ -8,9 +8,9 @@ use super::table::{percent, table};
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
-use birnn::config::Config;
-use birnn::data::{Source, SourceOptions, Split};
-use birnn::dataset::{read_splits, source_options};
+use birnn::config::{Config, DataConfig};
+use birnn::data::{LabelMap, Source, SourceOptions, Split};
+use birnn::dataset::{DatasetProgress, read_splits, source_options};
 use birnn::device::AUTO;
 use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
 use serde::Serialize;
@@ -29,6 +29,7 @@ use std::time::Instant;
     birnn eval --data reviews.csv\n  \
     birnn eval --model runs/imdb --data imdb --split test\n  \
     birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
+    birnn eval --data reviews.csv --label-map bad=negative,good=positive\n  \
     birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
     birnn eval --model runs/imdb --model runs/imdb-2 --data imdb\n  \
     birnn eval --model my-model --rename module.= --data reviews.csv")]
@@ -109,7 +110,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     }
     let labels = model.labels();
     let mut terminal = Terminal::new(None);
-    let split = read_split(arguments, &mut terminal)?;
+    let (mut split, config) = read_split(arguments, &mut terminal)?;
+    let map = LabelMap::new(config.label_map)?;
+    if let Some(note) = labels.read(&mut split, &map)? {
+        terminal.note(&note);
+    }
     let evaluation = evaluate(&model, &split, &arguments.data.cache(), &mut terminal)?;
     let evaluation = evaluation.context("the evaluation was stopped")?;
     let groups = evaluation.groups(&split, labels);
@@ -122,7 +127,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<Split> {
+/// The split, and where it comes from.
+fn read_split(
+    arguments: &Arguments,
+    terminal: &mut Terminal,
+) -> anyhow::Result<(Split, DataConfig)> {
     if arguments.data.data.is_none() {
         let unknown = |problem: &str| Usage(format!("{problem}: give --data"));
         let model = match &arguments.model[..] {
@@ -137,13 +146,15 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
                 return Err(unknown(problem).into());
             }
         };
-        let config = RunDirectory::config_of(model, RunKind::Classifier).map_err(|_| {
+        let mut config = RunDirectory::config_of(model, RunKind::Classifier).map_err(|_| {
             unknown(&format!(
                 "{} does not record on which texts it was validated",
                 model.display()
             ))
         })?;
-        return Ok(read_splits(&config, terminal)?.1);
+        let validation = read_splits(&config, terminal)?.1;
+        arguments.data.apply(&mut config.data);
+        return Ok((validation, config.data));
     }
     let mut config = Config::default().data;
     arguments.data.apply(&mut config);
@@ -165,7 +176,7 @@ fn read_split(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<
             }
         },
     };
-    Ok(source.split(name, terminal)?)
+    Ok((source.split(name, terminal)?, config))
 }
 
 /// The temperature of a single model.

@@ -17,6 +17,9 @@ pub(super) struct DataArguments {
     /// The column with the labels [default: label, sentiment, class or category].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) label_column: Option<String>,
+    /// Labels as written in the data, and the classes that they stand for: neg=negative,pos=positive.
+    #[arg(long, help_heading = "Data", value_name = "LABEL=CLASS,...", value_delimiter = ',', value_parser = label_pair)]
+    pub(super) label_map: Vec<(String, String)>,
     /// Neither read nor write the cache of vocabularies and tokens, which is in the folder given by BIRNN_CACHE (empty:
     /// no cache), or else in the system's cache folder (on Linux ~/.cache/birnn).
     #[arg(long, help_heading = "Data")]
@@ -43,6 +46,17 @@ impl DataArguments {
         if let Some(column) = &self.label_column {
             config.label_column = Some(column.clone());
         }
+        config.label_map.extend(self.label_map.iter().cloned());
+    }
+}
+
+/// `neg=negative` in two.
+fn label_pair(pair: &str) -> Result<(String, String), String> {
+    match pair.split_once('=') {
+        Some((label, class)) if !class.trim().is_empty() => {
+            Ok((label.trim().to_owned(), class.trim().to_owned()))
+        }
+        _ => Err("write LABEL=CLASS, such as neg=negative".to_owned()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The sources of texts.
 
-use crate::data::Labels;
+use crate::data::{LabelMap, Labels};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The sources of texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,10 @@ pub struct DataConfig {
     pub label_column: Option<String>,
     /// The names of the classes 0, 1, ... if the data has integers.
     pub label_names: Option<Vec<String>>,
+    /// The classes of labels as written in the data, if they are to have other names: `neg = "negative"`.
+    pub label_map: BTreeMap<String, String>,
+    /// A label that means that there is none, such as `-1`; always empty labels, `NaN`, `NULL`, `None` and `N/A`.
+    pub unlabelled: Option<String>,
     /// The subset ("configuration") of a hub data set that has several.
     pub subset: Option<String>,
     /// A branch, tag or commit of a hub data set.
@@ -43,6 +48,8 @@ impl Default for DataConfig {
             text_column: None,
             label_column: None,
             label_names: None,
+            label_map: BTreeMap::new(),
+            unlabelled: None,
             subset: None,
             revision: None,
             train_split: "train".into(),
@@ -71,6 +78,7 @@ impl DataConfig {
                 )
             })?;
         }
+        LabelMap::new(self.label_map.clone())?;
         match (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0 {
             true => Ok(()),
             false => Err(Error::config(

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Record>> {
     let mut lines = input.lines();
     let origin = lines.origin().to_owned();
-    let mut rows = Rows::new(&origin, options.label_names.as_deref());
+    let mut rows = Rows::new(&origin, options);
     while let Some(line) = lines.next_line()? {
         if line.trim().is_empty() {
             continue;

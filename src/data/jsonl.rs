@@ -11,7 +11,7 @@ use crate::error::{Error, Result, plain_words};
 pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Record>> {
     let mut lines = input.lines();
     let origin = lines.origin().to_owned();
-    let mut rows = Rows::new(&origin, options.label_names.as_deref());
+    let mut rows = Rows::new(&origin, options);
     let mut keys: Option<Keys> = None;
     while let Some(line) = lines.next_line()? {
         if line.trim().is_empty() {
@@ -41,7 +41,8 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
                 })
             }
         };
-        const WORD: &str = "a string, an integer, true, false or null";
+        const WORD: &str = "a string, a number, true, false or null";
+        const LABEL: &str = "a string, a number, true, false, null, or a list of one of them";
         // Taken first, as it may be the same key as one of the other two.
         let group = match &keys.group {
             Some(key) => match word(object.get(key).cloned().unwrap_or(Value::Null)) {
@@ -57,13 +58,13 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
             other => return Err(unsuitable(lines.place(), &keys.text, other, "a string")),
         };
         let label = match &keys.label {
-            Some(key) => match object.remove(key).map(word) {
+            Some(key) => match object.remove(key).map(label_of) {
                 Some(Ok(label)) => label,
                 None if options.unlabelled => None,
                 Some(Err(other)) => {
-                    return Err(unsuitable(lines.place(), key, Some(other), WORD));
+                    return Err(unsuitable(lines.place(), key, Some(other), LABEL));
                 }
-                None => return Err(unsuitable(lines.place(), key, None, WORD)),
+                None => return Err(unsuitable(lines.place(), key, None, LABEL)),
             },
             None => None,
         };
@@ -85,8 +86,18 @@ fn word(value: Value) -> std::result::Result<Option<String>, Value> {
         Value::Null => Ok(None),
         Value::String(word) => Ok(Some(word)),
         Value::Bool(word) => Ok(Some(word.to_string())),
-        Value::Number(word) if word.is_i64() || word.is_u64() => Ok(Some(word.to_string())),
+        Value::Number(word) => Ok(Some(word.to_string())),
         other => Err(other),
+    }
+}
+
+/// A label as text; also that of a list of one, as some annotation tools write it.
+fn label_of(value: Value) -> std::result::Result<Option<String>, Value> {
+    match value {
+        Value::Array(mut list) if list.len() == 1 && !list[0].is_array() => {
+            word(list.swap_remove(0))
+        }
+        other => word(other),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Label names and class numbers.
 
+use super::label_rule::listed;
 use super::{Example, Split};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -74,21 +75,15 @@ impl Labels {
         &self.0
     }
 
-    /// The class denoted by a label as written: the class of that name, or else, for an integer,
-    /// the class of that number (so that a model with named classes reads files with 0 and 1).
-    pub fn class_of(&self, label: &str) -> Option<usize> {
-        self.0.iter().position(|name| name == label).or_else(|| {
-            label
-                .parse::<usize>()
-                .ok()
-                .filter(|&class| class < self.len())
-        })
+    /// The class of this name. Other labels become names by [`Labels::read`].
+    pub fn class_of(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|other| other == name)
     }
 
     /// Converts labelled rows to examples.
     ///
     /// # Errors
-    /// A row without a label or with an unknown label; the error names the row.
+    /// A row without a label, or with one that is not the name of a class; the error names the row.
     pub fn encode(&self, split: &Split) -> Result<Vec<Example>> {
         split
             .records
@@ -96,16 +91,24 @@ impl Labels {
             .map(|record| {
                 let place = || format!("{}, row {}", split.origin, record.row);
                 let label = record.label.as_deref().ok_or_else(|| {
+                    let without = split.records.iter().filter(|row| row.label.is_none());
+                    let more = match without.count() {
+                        1 => String::new(),
+                        count => format!(", nor have {} others", count - 1),
+                    };
                     Error::data(
                         place(),
-                        "the row has no label",
+                        format!("the row has no label{more}"),
                         "add one or remove the row; training and evaluation need labels",
                     )
                 })?;
                 let class = self.class_of(label).ok_or_else(|| {
                     Error::data(
                         place(),
-                        format!("the label {label:?} is not one of the classes {:?}", self.0),
+                        format!(
+                            "the label {label:?} is not one of the classes {}",
+                            listed(&self.0)
+                        ),
                         "correct the row or the label column",
                     )
                 })?;
@@ -221,15 +224,6 @@ mod tests {
         assert_eq!(classes(&mixed).unwrap(), 41);
         assert_eq!(message(&of(21, 0.5)), expected("0.5", 21));
         assert_eq!(message(&of(388, -0.137)), expected("-0.137", 388));
-    }
-
-    #[test]
-    fn a_named_class_can_be_given_by_number() {
-        let labels = Labels::new(vec!["negative".into(), "positive".into()]).unwrap();
-        assert_eq!(labels.class_of("positive"), Some(1));
-        assert_eq!(labels.class_of("1"), Some(1));
-        assert_eq!(labels.class_of("2"), None);
-        assert_eq!(labels.class_of("-1"), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod hub;
 mod hub;
 mod input;
 mod jsonl;
+mod label_rule;
 mod labels;
 mod layout;
 #[cfg(feature = "parquet")]
@@ -48,6 +49,7 @@ mod table;
 mod table;
 
 pub use format::Format;
+pub use label_rule::{LabelMap, merge_numbers};
 pub use labels::Labels;
 pub use source::{DownloadProgress, HubOptions, Source, SourceOptions, read_rows};
 pub use split::hold_out;

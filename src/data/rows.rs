@@ -94,24 +94,38 @@ fn listed<S: AsRef<str>>(columns: &[S]) -> String {
 /// The maximum memory for the rows of a file: a small file may repeat the same text a billion times.
 const MAX_MEMORY: usize = 8 << 30;
 
+/// Labels that say that there is none, as programs write it, unless a class of that name is given.
+const MISSING: [&str; 9] = [
+    "NaN", "nan", "NULL", "null", "None", "N/A", "n/a", "NA", "<NA>",
+];
+
 /// Collects the rows of one file.
 pub(super) struct Rows<'a> {
     origin: &'a str,
-    names: Option<&'a [String]>,
+    options: &'a SourceOptions,
+    /// The class names that the file declares for its integers.
+    declared: Option<&'a [String]>,
     records: Vec<Record>,
     /// How many bytes may still be used.
     left: usize,
 }
 
 impl<'a> Rows<'a> {
-    /// No rows yet. With `names`, an integer label is an index into them.
-    pub fn new(origin: &'a str, names: Option<&'a [String]>) -> Self {
+    /// No rows yet.
+    pub fn new(origin: &'a str, options: &'a SourceOptions) -> Self {
         Self {
             origin,
-            names,
+            options,
+            declared: None,
             records: Vec::new(),
             left: MAX_MEMORY,
         }
+    }
+
+    /// The same for a file that declares class names: a label is an index into them, and -1 means that there is none.
+    pub fn with_declared(mut self, names: Option<&'a [String]>) -> Self {
+        self.declared = names;
+        self
     }
 
     /// The position of the next row: `reviews.csv, row 12`.
@@ -122,7 +136,7 @@ impl<'a> Rows<'a> {
     /// Adds a row. An empty group counts as none.
     ///
     /// # Errors
-    /// There are label names and the label is not one of them, or there are too many rows.
+    /// The file declares class names and the label is not an index into them, or there are too many rows.
     pub fn push(&mut self, text: String, label: Option<&str>, group: Option<&str>) -> Result<()> {
         let taken = text.len() + size_of::<Record>();
         self.left = self.left.checked_sub(taken).ok_or_else(|| {
@@ -146,26 +160,29 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Interprets a label. The empty string and the hub's `-1` mean no label.
+    /// The label as written, or the declared name of the class; `None` where it says that there is no label.
     fn label(&self, written: &str) -> Result<Option<String>> {
-        if written.is_empty() || written == "-1" {
+        let given = self.options.label_names.as_deref();
+        let is_name = given.is_some_and(|names| names.iter().any(|name| name == written));
+        let is_missing = written.is_empty() || MISSING.contains(&written);
+        // As on the hub.
+        let minus_one = self.declared.is_some() || self.options.unlabelled;
+        let is_none = self.options.unlabelled_label.as_deref() == Some(written);
+        if is_none || (!is_name && (is_missing || (minus_one && written == "-1"))) {
             return Ok(None);
         }
-        let Some(names) = self.names else {
+        let Some(names) = self.declared.filter(|_| given.is_none()) else {
             return Ok(Some(written.to_owned()));
         };
-        let index = names
-            .iter()
-            .position(|name| name == written)
-            .or_else(|| written.parse().ok().filter(|&index| index < names.len()));
-        match index {
-            Some(index) => Ok(Some(names[index].clone())),
+        let index = written.parse::<usize>().ok();
+        match index.and_then(|index| names.get(index)) {
+            Some(name) => Ok(Some(name.clone())),
             None => Err(Error::data(
                 self.place(),
                 format!(
-                    "the label {written:?} is neither one of the label names {names:?} nor an index into them"
+                    "the label {written:?} is not an index into the class names that the file declares, {names:?}"
                 ),
-                "correct the row or the label names",
+                "correct the row, or give the class names with data.label_names",
             )),
         }
     }
@@ -234,7 +251,8 @@ mod tests {
             "x: there is no column \"kind\"; the columns are: text, label; select it with \
              --group-column"
         );
-        let mut rows = Rows::new("x", None);
+        let options = SourceOptions::default();
+        let mut rows = Rows::new("x", &options);
         for group in [Some(" irony "), Some(" "), None] {
             rows.push(String::new(), None, group).unwrap();
         }
@@ -242,30 +260,69 @@ mod tests {
         assert!(groups.eq([Some("irony".to_owned()), None, None]));
     }
 
-    #[test]
-    fn labels_are_trimmed_named_and_checked() {
-        let names = ["neg".to_owned(), "pos".to_owned()];
-        let mut rows = Rows::new("x", Some(&names));
-        for label in [Some(" 1"), Some("neg "), Some("-1"), Some(" "), None] {
-            rows.push(String::new(), label, None).unwrap();
+    /// The labels that rows have.
+    fn labels(rows: Rows, written: &[&str]) -> Result<Vec<Option<String>>> {
+        let mut rows = rows;
+        for label in written {
+            rows.push(String::new(), Some(label), None)?;
         }
-        let message = rows.push(String::new(), Some("2"), None);
-        let message = message.unwrap_err().to_string();
-        assert!(message.starts_with("x, row 6: the label \"2\" is neither one of"));
-        let labels: Vec<_> = rows
-            .finish()
-            .unwrap()
-            .into_iter()
-            .map(|r| r.label)
-            .collect();
-        assert_eq!(
-            labels,
-            [Some("pos".into()), Some("neg".into()), None, None, None]
-        );
+        Ok(rows.finish()?.into_iter().map(|row| row.label).collect())
     }
+
+    fn named(names: &[Option<&str>]) -> Vec<Option<String>> {
+        names.iter().map(|name| name.map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn labels_are_trimmed_and_missing_ones_found() {
+        let options = SourceOptions::default();
+        let found = labels(
+            Rows::new("x", &options),
+            &[" 1", "neg ", "-1", " ", "NaN", "None", "none"],
+        );
+        let expected = [
+            Some("1"),
+            Some("neg"),
+            Some("-1"),
+            None,
+            None,
+            None,
+            Some("none"),
+        ];
+        assert_eq!(found.unwrap(), named(&expected));
+        // A class that is called so.
+        let options = SourceOptions {
+            label_names: Some(vec!["None".into(), "Hate".into()]),
+            unlabelled_label: Some("?".into()),
+            ..SourceOptions::default()
+        };
+        let found = labels(Rows::new("x", &options), &["None", "NULL", "?"]);
+        assert_eq!(found.unwrap(), named(&[Some("None"), None, None]));
+    }
+
+    #[test]
+    fn declared_names_are_used_by_index() {
+        let names = ["neg".to_owned(), "pos".to_owned()];
+        let options = SourceOptions::default();
+        let rows = || Rows::new("x", &options).with_declared(Some(&names));
+        let found = labels(rows(), &["1", "0", "-1"]);
+        assert_eq!(found.unwrap(), named(&[Some("pos"), Some("neg"), None]));
+        for wrong in ["2", "neg"] {
+            let message = labels(rows(), &["0", wrong]).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!(
+                    "x, row 2: the label {wrong:?} is not an index into the class names that the file declares, \
+                     [\"neg\", \"pos\"]; correct the row, or give the class names with data.label_names"
+                )
+            );
+        }
+    }
+
     #[test]
     fn endless_rows_are_stopped() {
-        let mut rows = Rows::new("x", None);
+        let options = SourceOptions::default();
+        let mut rows = Rows::new("x", &options);
         rows.left = 2 * size_of::<Record>() + 10;
         rows.push("0123456".to_owned(), None, None).unwrap();
         let error = rows.push("0123".to_owned(), None, None).unwrap_err();

@@ -17,13 +17,18 @@ pub struct SourceOptions {
     /// `content` that exists.
     pub text_column: Option<String>,
     /// The column that holds the labels. By default the first of `label`, `sentiment`, `class` and
-    /// `category` that exists. An empty label and, as on the hub, `-1` mean no label.
+    /// `category` that exists. Labels stay as written, except that those of Parquet files that
+    /// declare class names (those of the hub do) become these names. An empty label, `NaN`, `NULL`,
+    /// `None` and `N/A` mean that there is none; so does `-1` beside declared names, and in
+    /// unlabelled sources.
     pub label_column: Option<String>,
-    /// The names of the classes: an integer label becomes the name at that index, and any other
-    /// label must be one of the names. By default, Parquet files that declare class names (those of
-    /// the hub do) use these, and all other labels stay as written. Class folders keep their names
-    /// in any case.
+    /// The names of the classes, for labels that are read as such ([`Labels::read`]): a label of
+    /// one of these names is never taken for none, and names that a file declares are not used.
+    ///
+    /// [`Labels::read`]: super::Labels::read
     pub label_names: Option<Vec<String>>,
+    /// One more label that means that there is none.
+    pub unlabelled_label: Option<String>,
     /// The column that gives the kind of each text. By default `phenomenon`, if it exists. An empty
     /// value means no group.
     pub group_column: Option<String>,

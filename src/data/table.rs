@@ -41,7 +41,7 @@ pub(super) fn read(
             return Err(better.unwrap_or(error));
         }
     };
-    let mut rows = Rows::new(&origin, options.label_names.as_deref());
+    let mut rows = Rows::new(&origin, options);
     // The position of the last row, if its last field spans several lines.
     let mut long_end = None;
     while reader

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
 use encoded::ids_through;
-use splits::{add_sources, check_classes, read_unlabelled};
+use splits::{add_sources, read_labels, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
 use token_cache::TokenCache;
@@ -112,17 +112,13 @@ impl Dataset {
     /// A split without texts, a class without rows, or a tokenizer that cannot be used.
     pub fn from_splits(
         config: &Config,
-        train: Split,
-        validation: Split,
+        mut train: Split,
+        mut validation: Split,
         unlabelled: Vec<String>,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let labels = match &config.data.label_names {
-            Some(names) => Labels::new(names.clone())?,
-            None => Labels::of_split(&train)?,
-        };
-        check_classes(&train, &labels)?;
+        let labels = read_labels(&config.data, &mut train, &mut validation, progress)?;
         let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
         texts.extend(unlabelled.iter().map(String::as_str));
         let mut reuse = TokenCache::of(cache);

@@ -2,7 +2,7 @@
 
 use super::DatasetProgress;
 use crate::config::{Config, DataConfig};
-use crate::data::{Labels, Source, SourceOptions, Split, hold_out};
+use crate::data::{LabelMap, Labels, Source, SourceOptions, Split, hold_out, merge_numbers};
 use crate::error::{Error, Result};
 
 /// The source options that a config specifies.
@@ -11,6 +11,7 @@ pub fn source_options(config: &DataConfig) -> SourceOptions {
         text_column: config.text_column.clone(),
         label_column: config.label_column.clone(),
         label_names: config.label_names.clone(),
+        unlabelled_label: config.unlabelled.clone(),
         subset: config.subset.clone(),
         ..SourceOptions::default()
     };
@@ -51,6 +52,7 @@ pub(super) fn add_sources(
     for name in &config.data.additional_sources {
         let options = SourceOptions {
             label_names: config.data.label_names.clone(),
+            unlabelled_label: config.data.unlabelled.clone(),
             ..SourceOptions::default()
         };
         let source = Source::open(name, options)?;
@@ -80,8 +82,39 @@ pub(super) fn read_unlabelled(
     Ok(split.records.into_iter().map(|row| row.text).collect())
 }
 
+/// The classes of a run; the labels of both splits become their names.
+///
+/// # Errors
+/// Labels that are no classes, or a class without a training row.
+pub(super) fn read_labels(
+    config: &DataConfig,
+    train: &mut Split,
+    validation: &mut Split,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Labels> {
+    let map = LabelMap::new(config.label_map.clone())?;
+    let (labels, note) = match &config.label_names {
+        Some(names) => {
+            let labels = Labels::new(names.clone())?;
+            let note = labels.read(train, &map)?;
+            (labels, note)
+        }
+        None => {
+            map.apply(train)?;
+            let note = merge_numbers(train);
+            (Labels::of_split(train)?, note)
+        }
+    };
+    check_classes(train, &labels)?;
+    let of_validation = labels.read(validation, &map)?;
+    for note in [note, of_validation].into_iter().flatten() {
+        progress.note(&note);
+    }
+    Ok(labels)
+}
+
 /// Checks that every class has a training row.
-pub(super) fn check_classes(train: &Split, labels: &Labels) -> Result<()> {
+fn check_classes(train: &Split, labels: &Labels) -> Result<()> {
     let mut seen = vec![false; labels.len()];
     for example in labels.encode(train)? {
         seen[example.label] = true;

@@ -159,27 +159,37 @@ fn plain_eval_is_a_table() {
     assert_eq!(lines.len(), 6);
 }
 
+/// For the whole column by one rule, with a line that says which; never for some rows only.
 #[test]
 fn integers_denote_named_classes() {
     let folder = temp();
     let data = folder.path().join("ints.csv");
     fs::write(
         &data,
-        "text,label\nA good film,1\nA bad film,0\nSo,positive\n",
+        "text,label\nA good film,1\nA bad film,0\nA fine film,1\n",
     )
     .unwrap();
     let data = data.display().to_string();
     let arguments = ["eval", "--model", "model", "--data", &data, "--json"];
-    let report: Value = serde_json::from_str(&succeed(&run(trained(), &arguments))).unwrap();
+    let output = run(trained(), &arguments);
+    let report: Value = serde_json::from_str(&succeed(&output)).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let note = "the labels \"0\", \"1\" are read as \"negative\", \"positive\" (by the usual names of two classes)";
+    assert!(stderr.contains(note), "{stderr}");
     let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
     assert_eq!(confusion[0].iter().sum::<u64>(), 1);
     assert_eq!(confusion[1].iter().sum::<u64>(), 2);
-    fs::write(&data, "text,label\nA good film,1\nA bad film,2\n").unwrap();
+    fs::write(
+        &data,
+        "text,label\nA good film,1\nA bad film,0\nSo,positive\n",
+    )
+    .unwrap();
     assert_eq!(
         refuse(trained(), &arguments, 1),
         format!(
-            "{data}, row 2: the label \"2\" is not one of the classes [\"negative\", \"positive\"]; \
-             correct the row or the label column"
+            "{data}, row 1: the labels \"0\", \"1\" are none of the classes \"negative\", \"positive\", nor are all \
+             labels known by another rule; correct the rows or the label column, or say which class each label means: \
+             --label-map 0=CLASS,1=CLASS,positive=CLASS"
         )
     );
 }

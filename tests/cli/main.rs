@@ -8,6 +8,7 @@ mod program;
 mod bad_input;
 mod config;
 mod eval;
+mod labels;
 mod pipes;
 mod predict;
 mod renames;

@@ -79,8 +79,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         check_flat(column, origin)?;
     }
 
-    let label_names = options.label_names.as_deref().or(class_names.as_deref());
-    let mut rows = Rows::new(origin, label_names);
+    let mut rows = Rows::new(origin, options).with_declared(class_names.as_deref());
     for group in metadata.row_groups() {
         let declared = group.num_rows();
         let most = usize::try_from(declared).unwrap_or(usize::MAX);
@@ -181,6 +180,12 @@ fn words(
         ColumnReader::BoolColumnReader(reader) => {
             Ok(written(values(reader, column).map_err(fail)?))
         }
+        ColumnReader::FloatColumnReader(reader) => {
+            Ok(written(values(reader, column).map_err(fail)?))
+        }
+        ColumnReader::DoubleColumnReader(reader) => {
+            Ok(written(values(reader, column).map_err(fail)?))
+        }
         ColumnReader::ByteArrayColumnReader(reader) => values(reader, column)
             .map_err(fail)?
             .into_iter()
@@ -194,7 +199,7 @@ fn words(
         _ => Err(Error::data(
             origin,
             format!(
-                "the column {:?} holds neither integers, strings nor booleans",
+                "the column {:?} holds neither numbers, strings nor booleans",
                 column.name()
             ),
             format!("name the column with the {role}s with --{role}-column"),

@@ -1,0 +1,540 @@
+//! Which class a label means: one rule for all labels of a column.
+
+use super::labels::different_labels;
+use super::{Labels, Split};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// By which rule the labels of a column are read as classes. The first rule that knows all of them is used, never one
+/// rule for one row and another for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LabelRule {
+    /// The names of the classes.
+    Name,
+    /// The names, but for upper and lower case.
+    Case,
+    /// The same numbers written in another way: `5.0` for `5`.
+    Number,
+    /// Two classes, one bad or false and one good or true, by usual names of such classes: `neg`, `NEGATIVE`, `0`.
+    Polarity,
+    /// Numbers from 0 for the classes in their order.
+    Position,
+}
+
+impl LabelRule {
+    const ALL: [Self; 5] = [
+        Self::Name,
+        Self::Case,
+        Self::Number,
+        Self::Polarity,
+        Self::Position,
+    ];
+
+    /// The class of each of these labels, if this rule knows all of them.
+    fn classes_of(self, labels: &[&str], names: &[String]) -> Option<Vec<usize>> {
+        if self == Self::Polarity {
+            return polarities(labels, names);
+        }
+        let one = |label: &&str| self.class_of(label, names);
+        labels.iter().map(one).collect()
+    }
+
+    /// The one class that a label means.
+    fn class_of(self, label: &str, names: &[String]) -> Option<usize> {
+        let only = |same: &dyn Fn(&str) -> bool| {
+            let mut found = names.iter().enumerate().filter(|(_, name)| same(name));
+            match (found.next(), found.next()) {
+                (Some((class, _)), None) => Some(class),
+                _ => None,
+            }
+        };
+        match self {
+            Self::Name => only(&|name| name == label),
+            Self::Case => only(&|name| name.to_lowercase() == label.to_lowercase()),
+            Self::Number => {
+                let number = whole_number(label)?;
+                only(&|name| whole_number(name) == Some(number))
+            }
+            // Where the classes are numbers, another number is another class.
+            Self::Position if names.iter().all(|name| whole_number(name).is_some()) => None,
+            Self::Position => {
+                let position = usize::try_from(whole_number(label)?).ok()?;
+                (position < names.len()).then_some(position)
+            }
+            Self::Polarity => None,
+        }
+    }
+}
+
+impl fmt::Display for LabelRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "by name",
+            Self::Case => "by name, whatever the case",
+            Self::Number => "by number",
+            Self::Polarity => "by the usual names of two classes",
+            Self::Position => "by position, from 0",
+        })
+    }
+}
+
+/// A whole number, also as `5.0`, `5e0` or `+5`.
+pub(super) fn whole_number(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number);
+    }
+    let number = text.parse::<f64>().ok()?;
+    let exact = number.fract() == 0.0 && number.abs() < 9e15;
+    exact.then_some(number as i64)
+}
+
+/// Usual names of a bad or false class and of a good or true one.
+const POLARITIES: [[&str; 2]; 9] = [
+    ["negative", "positive"],
+    ["neg", "pos"],
+    ["0", "1"],
+    ["-1", "1"],
+    ["false", "true"],
+    ["no", "yes"],
+    ["label_0", "label_1"],
+    ["__label__0", "__label__1"],
+    ["1", "2"],
+];
+
+/// Which end of one pair each of these labels is: 0 or 1.
+fn ends(labels: &[&str]) -> Option<Vec<usize>> {
+    POLARITIES.iter().find_map(|pair| {
+        let end = |label: &&str| {
+            let label = match whole_number(label) {
+                Some(number) => number.to_string(),
+                None => label.to_lowercase(),
+            };
+            pair.iter().position(|name| *name == label)
+        };
+        labels.iter().map(end).collect()
+    })
+}
+
+fn polarities(labels: &[&str], names: &[String]) -> Option<Vec<usize>> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let of_names = ends(&names).filter(|ends| names.len() == 2 && ends[0] != ends[1])?;
+    let class = |end: usize| of_names.iter().position(|of_name| *of_name == end);
+    ends(labels)?.into_iter().map(class).collect()
+}
+
+/// Labels as written and the classes that they stand for: `neg=negative,pos=positive`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LabelMap(BTreeMap<String, String>);
+
+impl LabelMap {
+    /// From pairs of a label as written and a class.
+    ///
+    /// # Errors
+    /// Two labels for one class: the classes would no longer be those of the data.
+    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let pairs: BTreeMap<String, String> = pairs.into_iter().collect();
+        for (label, class) in &pairs {
+            let other = pairs
+                .iter()
+                .find(|(other, of)| *of == class && *other < label);
+            if let Some((other, _)) = other {
+                return Err(Error::config(
+                    "data.label_map",
+                    format!("both {other:?} and {label:?} become {class:?}"),
+                    "give each label a class of its own",
+                ));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The class of a label, if it is in the map.
+    fn get(&self, label: &str) -> Option<&str> {
+        self.0.get(label).map(String::as_str)
+    }
+
+    /// Renames the labels of a split that is trained on.
+    ///
+    /// # Errors
+    /// A label of the map that no row has.
+    pub fn apply(&self, split: &mut Split) -> Result<()> {
+        let written = different_labels(split);
+        if let Some(label) = self
+            .0
+            .keys()
+            .find(|label| !written.contains(&label.as_str()))
+        {
+            return Err(Error::data(
+                &split.origin,
+                format!("no row has the label {label:?} of data.label_map"),
+                format!("the labels are {}", listed(&written)),
+            ));
+        }
+        for record in &mut split.records {
+            let class = record.label.as_deref().and_then(|label| self.get(label));
+            if let Some(class) = class {
+                record.label = Some(class.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes whole numbers in one way if all labels of a split are such: `5.0` and `5` are one class. Returns a line for the
+/// user if there was another way.
+pub fn merge_numbers(split: &mut Split) -> Option<String> {
+    let labels: Option<BTreeMap<String, String>> = different_labels(split)
+        .into_iter()
+        .map(|label| Some((label.to_owned(), whole_number(label)?.to_string())))
+        .collect();
+    let mut labels = labels?;
+    labels.retain(|label, number| label != number);
+    if labels.is_empty() {
+        return None;
+    }
+    for record in &mut split.records {
+        let number = record.label.as_ref().and_then(|label| labels.get(label));
+        if let Some(number) = number.cloned() {
+            record.label = Some(number);
+        }
+    }
+    let (from, to): (Vec<String>, Vec<String>) = labels.into_iter().unzip();
+    Some(format!(
+        "{}: the labels {} are read as {} (by number)",
+        split.origin,
+        listed(&from),
+        listed(&to)
+    ))
+}
+
+/// Names in quotes, at most twenty.
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const MOST: usize = 20;
+    let quoted = names.iter().take(MOST);
+    let mut list: Vec<String> = quoted.map(|name| format!("{:?}", name.as_ref())).collect();
+    if names.len() > MOST {
+        list.push(format!("{} more", names.len() - MOST));
+    }
+    list.join(", ")
+}
+
+/// The option that maps these labels, to be filled in.
+fn map_of<S: AsRef<str>>(labels: &[S]) -> String {
+    const SHOWN: usize = 6;
+    let pairs = labels.iter().take(SHOWN);
+    let pairs: Vec<String> = pairs
+        .map(|label| format!("{}=CLASS", label.as_ref()))
+        .collect();
+    let more = if labels.len() > SHOWN { ",..." } else { "" };
+    format!("--label-map {}{more}", pairs.join(","))
+}
+
+impl Labels {
+    /// Replaces the labels of a split by the names of these classes: those in the map by their classes there, the others
+    /// by the first rule that knows all of them: the name; the name in another case; the same number in another form;
+    /// a usual name of a negative or positive class; the position. Returns a line for the user where a label was not a
+    /// name.
+    ///
+    /// # Errors
+    /// A label that no rule knows, or a class of the map that is not one of these.
+    pub fn read(&self, split: &mut Split, map: &LabelMap) -> Result<Option<String>> {
+        let written: Vec<String> = different_labels(split)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let (mapped, others): (Vec<&str>, Vec<&str>) = written
+            .iter()
+            .map(String::as_str)
+            .partition(|label| map.get(label).is_some());
+        let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+        for label in mapped {
+            let name = map.get(label).unwrap_or(label);
+            let class = self.names().iter().position(|other| other == name);
+            let class = class.ok_or_else(|| {
+                Error::config(
+                    "data.label_map",
+                    format!("{label:?} stands for {name:?}, which is not a class"),
+                    format!("the classes are {}", listed(self.names())),
+                )
+            })?;
+            classes.insert(label, class);
+        }
+        let found = LabelRule::ALL.into_iter().find_map(|rule| {
+            let classes = rule.classes_of(&others, self.names())?;
+            Some((rule, classes))
+        });
+        let Some((rule, of_others)) = found else {
+            return Err(self.unknown(split, &others));
+        };
+        for (&label, class) in others.iter().zip(of_others) {
+            let in_map = |label: &&str| map.get(label).is_some();
+            let mut mapped = classes.iter().filter(|(label, _)| in_map(label));
+            if let Some((mapped, _)) = mapped.find(|(_, other)| **other == class) {
+                return Err(Error::config(
+                    "data.label_map",
+                    format!(
+                        "{mapped:?} is {:?} by the map, and {label:?} is it {rule}",
+                        self.names()[class]
+                    ),
+                    format!("give all labels in the map: {}", map_of(&written)),
+                ));
+            }
+            classes.insert(label, class);
+        }
+        for record in &mut split.records {
+            if let Some(label) = &mut record.label {
+                let name = &self.names()[classes[label.as_str()]];
+                if label != name {
+                    label.clone_from(name);
+                }
+            }
+        }
+        let changed = classes
+            .iter()
+            .filter(|(label, class)| **label != self.names()[**class]);
+        let changed: Vec<(&str, &str)> = changed
+            .map(|(label, class)| (*label, self.names()[*class].as_str()))
+            .collect();
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let (from, to): (Vec<&str>, Vec<&str>) = changed.into_iter().unzip();
+        let how = match others.iter().any(|label| from.contains(label)) {
+            true => rule.to_string(),
+            false => "by the label map".to_owned(),
+        };
+        Ok(Some(format!(
+            "{}: the labels {} are read as {} ({how})",
+            split.origin,
+            listed(&from),
+            listed(&to)
+        )))
+    }
+
+    fn unknown(&self, split: &Split, labels: &[&str]) -> Error {
+        let is_known = |label: &&&str| self.names().iter().any(|name| name == **label);
+        let unknown: Vec<&str> = labels
+            .iter()
+            .filter(|label| !is_known(label))
+            .copied()
+            .collect();
+        let row = split.records.iter().find(|record| {
+            let label = record.label.as_deref();
+            label.is_some_and(|label| unknown.contains(&label))
+        });
+        let place = match row {
+            Some(record) => format!("{}, row {}", split.origin, record.row),
+            None => split.origin.clone(),
+        };
+        let problem = match unknown.len() {
+            1 => format!("the label {} is", listed(&unknown)),
+            _ => format!("the labels {} are", listed(&unknown)),
+        };
+        Error::data(
+            place,
+            format!(
+                "{problem} none of the classes {}, nor are all labels known by another rule",
+                listed(self.names())
+            ),
+            format!(
+                "correct the rows or the label column, or say which class each label means: {}",
+                map_of(labels)
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Record;
+    use super::*;
+
+    fn split(labels: &[&str]) -> Split {
+        let record = |(index, label): (usize, &&str)| Record {
+            text: String::new(),
+            label: Some((*label).to_owned()),
+            group: None,
+            row: index + 1,
+        };
+        Split {
+            origin: "rows".into(),
+            records: labels.iter().enumerate().map(record).collect(),
+        }
+    }
+
+    fn classes(names: &[&str]) -> Labels {
+        Labels::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
+    }
+
+    /// The labels after reading, and the note.
+    fn read(names: &[&str], labels: &[&str], map: &[(&str, &str)]) -> Result<(String, String)> {
+        let mut split = split(labels);
+        let pairs = map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        let note = classes(names).read(&mut split, &LabelMap::new(pairs)?)?;
+        let read = split.records.iter().filter_map(|row| row.label.as_deref());
+        Ok((read.collect::<Vec<_>>().join(" "), note.unwrap_or_default()))
+    }
+
+    #[test]
+    fn each_rule() {
+        for (names, labels, expected, how) in [
+            (&["a", "b"][..], &["b", "a", "b"][..], "b a b", ""),
+            (&["a", "b"], &["B", "a"], "b a", "whatever the case"),
+            (&["1", "5"], &["5.0", "1.0"], "5 1", "by number"),
+            (
+                &["negative", "positive"],
+                &["0", "1"],
+                "negative positive",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["0.0", "1.0"],
+                "negative positive",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["pos", "neg"],
+                "positive negative",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["-1", "1"],
+                "negative positive",
+                "usual names",
+            ),
+            (
+                &["negative", "positive"],
+                &["2", "1"],
+                "positive negative",
+                "usual names",
+            ),
+            (
+                &["positive", "negative"],
+                &["True", "False"],
+                "positive negative",
+                "usual names",
+            ),
+            (&["0", "1"], &["NEGATIVE", "POSITIVE"], "0 1", "usual names"),
+            (&["bad", "so", "good"], &["0", "1"], "bad so", "by position"),
+            (
+                &["True", "False"],
+                &["true", "false"],
+                "True False",
+                "whatever the case",
+            ),
+        ] {
+            let (read, note) = read(names, labels, &[]).unwrap();
+            assert_eq!(read, expected, "{labels:?}");
+            assert!(
+                note.contains(how) && note.is_empty() == how.is_empty(),
+                "{note}"
+            );
+        }
+        let (_, note) = read(&["bad", "so", "good"], &["1", "0"], &[]).unwrap();
+        assert_eq!(
+            note,
+            "rows: the labels \"0\", \"1\" are read as \"bad\", \"so\" (by position, from 0)"
+        );
+    }
+
+    /// Never one rule for one row and another for the next.
+    #[test]
+    fn labels_of_two_rules_are_refused() {
+        for (names, labels) in [
+            (&["1", "2", "3"][..], &["0", "1", "2"][..]),
+            (&["negative", "positive"], &["0", "positive"]),
+            (&["a", "b", "c"], &["0", "b"]),
+            (&["a", "b", "c"], &["3"]),
+            (&["a", "A"], &["á"]),
+        ] {
+            assert!(read(names, labels, &[]).is_err(), "{labels:?}");
+        }
+        assert_eq!(
+            read(&["1", "2", "3"], &["1", "0"], &[])
+                .unwrap_err()
+                .to_string(),
+            "rows, row 2: the label \"0\" is none of the classes \"1\", \"2\", \"3\", nor are all labels known by another \
+             rule; correct the rows or the label column, or say which class each label means: \
+             --label-map 0=CLASS,1=CLASS"
+        );
+    }
+
+    #[test]
+    fn a_map_says_what_no_rule_knows() {
+        let map = [("up", "positive"), ("down", "negative")];
+        let (found, note) = read(&["negative", "positive"], &["up", "down"], &map).unwrap();
+        assert_eq!(found, "positive negative");
+        assert!(
+            note.ends_with("are read as \"negative\", \"positive\" (by the label map)"),
+            "{note}"
+        );
+        let message = read(&["a", "b"], &["x"], &[("x", "c")])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            message,
+            "configuration, data.label_map: \"x\" stands for \"c\", which is not a class; the classes are \"a\", \"b\""
+        );
+        let two = read(&["1", "2"], &["0", "1"], &[("0", "1")]);
+        assert_eq!(
+            two.unwrap_err().to_string(),
+            "configuration, data.label_map: \"0\" is \"1\" by the map, and \"1\" is it by name; give all labels in the \
+             map: --label-map 0=CLASS,1=CLASS"
+        );
+        let message = read(&["a", "b"], &["x"], &[("x", "a"), ("y", "a")]).unwrap_err();
+        assert!(
+            message
+                .to_string()
+                .contains("both \"x\" and \"y\" become \"a\"")
+        );
+        let map = LabelMap::new([("x".to_owned(), "a".to_owned())]).unwrap();
+        let mut rows = split(&["x", "b"]);
+        map.apply(&mut rows).unwrap();
+        assert_eq!(rows.records[0].label.as_deref(), Some("a"));
+        let message = map.apply(&mut split(&["z", "b"])).unwrap_err().to_string();
+        assert!(
+            message.ends_with("the labels are \"b\", \"z\""),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_merged_only_where_all_are_numbers() {
+        let merged = |labels: &[&str]| {
+            let mut split = split(labels);
+            let note = merge_numbers(&mut split);
+            let read = split.records.into_iter().filter_map(|row| row.label);
+            (read.collect::<Vec<_>>().join(" "), note.unwrap_or_default())
+        };
+        let (labels, note) = merged(&["5.0", "1", "1.0"]);
+        assert_eq!(labels, "5 1 1");
+        assert_eq!(
+            note,
+            "rows: the labels \"1.0\", \"5.0\" are read as \"1\", \"5\" (by number)"
+        );
+        assert_eq!(merged(&["5", "1"]), ("5 1".to_owned(), String::new()));
+        assert_eq!(merged(&["5.0", "a"]).0, "5.0 a");
+        assert_eq!(merged(&["5.0", "1.5"]).0, "5.0 1.5");
+    }
+
+    #[test]
+    fn whole_numbers_in_every_form() {
+        for (text, number) in [
+            ("5", Some(5)),
+            ("-1.0", Some(-1)),
+            ("5e0", Some(5)),
+            ("+3", Some(3)),
+            ("5.5", None),
+            ("nan", None),
+            ("inf", None),
+            ("1e300", None),
+            ("a", None),
+        ] {
+            assert_eq!(whole_number(text), number, "{text}");
+        }
+    }
+}
