@@ -123,6 +123,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The same for a file that declares class names: a label is an index into them, and -1 means that there is none.
+    #[cfg(any(feature = "parquet", test))]
     pub fn with_declared(mut self, names: Option<&'a [String]>) -> Self {
         self.declared = names;
         self
