@@ -3,28 +3,59 @@
 use super::note;
 use anyhow::Context;
 use birnn::config::Config;
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
-/// A config that is part of the program: its name and content.
-pub(super) type Bundled = (&'static str, &'static str);
+/// The recipes of the folder `configs`, which are part of the program: names and contents.
+const RECIPES: [(&str, &str); 10] = [
+    ("d2l", include_str!("../../configs/d2l.toml")),
+    ("imdb", include_str!("../../configs/imdb.toml")),
+    ("imdb-fast", include_str!("../../configs/imdb-fast.toml")),
+    (
+        "imdb-pretrained",
+        include_str!("../../configs/imdb-pretrained.toml"),
+    ),
+    (
+        "imdb-unlabelled",
+        include_str!("../../configs/imdb-unlabelled.toml"),
+    ),
+    ("language", include_str!("../../configs/language.toml")),
+    ("pretrained", include_str!("../../configs/pretrained.toml")),
+    ("sample", include_str!("../../configs/sample.toml")),
+    ("sentences", include_str!("../../configs/sentences.toml")),
+    ("text", include_str!("../../configs/text.toml")),
+];
 
-/// The config of a file, or a bundled one if none is given, with overrides.
+/// A recipe by its name, also written as the path of its file in the repository.
+fn recipe(name: &Path) -> Option<&'static str> {
+    let name = name.to_str()?;
+    let name = name.strip_prefix("configs/").unwrap_or(name);
+    let name = name.strip_suffix(".toml").unwrap_or(name);
+    let found = RECIPES.into_iter().find(|(recipe, _)| *recipe == name);
+    found.map(|(_, text)| text)
+}
+
+/// The config of a file, or the recipe of that name if there is no such file, or the recipe `default` if none is given;
+/// with overrides.
 pub(super) fn read_config(
     file: Option<&Path>,
-    bundled: Bundled,
+    default: &str,
     overrides: &[(String, String)],
 ) -> anyhow::Result<Config> {
-    let text;
-    let file = match file {
-        Some(path) => {
-            text = std::fs::read_to_string(path)
-                .map_err(birnn::Error::io("read", path))
-                .context("the config file")?;
-            (path, text.as_str())
+    let default = PathBuf::from(format!("configs/{default}.toml"));
+    let path = file.unwrap_or(&default);
+    let text = match recipe(path) {
+        Some(text) if file.is_none() || !path.exists() => Cow::Borrowed(text),
+        _ => {
+            let text = std::fs::read_to_string(path).map_err(birnn::Error::io("read", path));
+            Cow::Owned(text.with_context(|| {
+                let names = RECIPES.map(|(name, _)| name).join(", ");
+                format!("the config file (the recipes of this program are {names})")
+            })?)
         }
-        None => (Path::new(bundled.0), bundled.1),
     };
-    Ok(Config::from_toml_noting(Some(file), overrides, &mut note)?)
+    let file = Some((path, text.as_ref()));
+    Ok(Config::from_toml_noting(file, overrides, &mut note)?)
 }
 
 /// Parses `KEY=VALUE`, the argument of `--set`.

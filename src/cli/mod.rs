@@ -41,7 +41,7 @@ use std::sync::{Arc, Mutex, PoisonError};
         birnn predict \"Not bad at all!\"\n  \
         birnn train                                     train on the bundled sample, a few seconds\n  \
         birnn predict --model runs/sample \"Not bad at all!\"\n  \
-        birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
+        birnn train --config imdb --data imdb --out runs/imdb\n  \
         birnn eval --model runs/imdb --data imdb --split test"
 )]
 struct Arguments {

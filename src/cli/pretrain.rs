@@ -1,7 +1,7 @@
 //! `birnn pretrain`: trains a language model on texts, labelled or not.
 
 use super::Ending;
-use super::config::{Bundled, read_config};
+use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
 use birnn::checkpoint::RunKind;
@@ -20,25 +20,19 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn pretrain\n  \
-    birnn pretrain --config configs/imdb-pretrained.toml --data imdb --out runs/imdb-language\n  \
+    birnn pretrain --config imdb-pretrained --data imdb --out runs/imdb-language\n  \
     birnn pretrain --resume --out runs/imdb-language\n  \
     birnn pretrain --data letters.txt --set text.tokenizer=character --set pretrain.negatives=0\n\n\
     Then:\n  \
-    birnn train --config configs/imdb-pretrained.toml --data imdb --init-from runs/imdb-language\n  \
+    birnn train --config imdb-pretrained --data imdb --init-from runs/imdb-language\n  \
     birnn generate --model runs/imdb-language --prompt \"This film\"")]
 pub(super) struct Arguments {
-    /// A TOML file [default: configs/language.toml, part of this program].
-    #[arg(long, value_name = "FILE")]
+    /// A TOML file, or the name of a recipe of this program, such as imdb-pretrained [default: language].
+    #[arg(long, value_name = "FILE|NAME")]
     config: Option<PathBuf>,
     #[command(flatten)]
     run: RunArguments,
 }
-
-/// The config that is part of the program.
-const CONFIG: Bundled = (
-    "configs/language.toml",
-    include_str!("../../configs/language.toml"),
-);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let config = effective_config(arguments)?;
@@ -57,7 +51,7 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         return Ok(config);
     }
     let overrides = arguments.run.overrides();
-    let mut config = read_config(arguments.config.as_deref(), CONFIG, &overrides)?;
+    let mut config = read_config(arguments.config.as_deref(), "language", &overrides)?;
     arguments.run.data.apply(&mut config.data);
     Ok(config)
 }

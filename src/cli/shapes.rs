@@ -2,7 +2,7 @@
 
 use super::Ending;
 use super::Usage;
-use super::config::{Bundled, key_value, read_config};
+use super::config::{key_value, read_config};
 use super::renames::RenameArguments;
 use birnn::checkpoint::{Loading, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::Config;
@@ -23,14 +23,14 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn shapes \"What a film\"\n  \
-    birnn shapes --config configs/d2l.toml --steps \"What a film\" \"Not bad at all!\"\n  \
+    birnn shapes --config d2l --steps \"What a film\" \"Not bad at all!\"\n  \
     birnn shapes --model runs/imdb --json \"What a film\"\n  \
     birnn shapes --set model.num_layers=1 --format svg \"What a film\" > network.svg")]
 pub(super) struct Arguments {
     /// The texts.
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// A TOML file [default: configs/d2l.toml, the textbook's model].
+    /// A TOML file, or the name of a recipe of this program [default: d2l, the textbook's model].
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     config: Option<PathBuf>,
     /// The folder of a model or a run: its architecture, tokenizer and classes.
@@ -61,9 +61,6 @@ enum Format {
     /// A page with the diagram and the tables.
     Html,
 }
-
-/// The config if none is given.
-const TEXTBOOK: Bundled = ("configs/d2l.toml", include_str!("../../configs/d2l.toml"));
 
 /// The text if none is given.
 const SENTENCE: &str = "What a lovely film!";
@@ -120,7 +117,7 @@ fn subject(arguments: &Arguments, texts: &[&str]) -> anyhow::Result<Subject> {
             encoder: model.encoder,
         });
     }
-    let config = read_config(arguments.config.as_deref(), TEXTBOOK, &arguments.set)?;
+    let config = read_config(arguments.config.as_deref(), "d2l", &arguments.set)?;
     // The words of the texts.
     let all = TextConfig {
         min_frequency: 1,

@@ -1,7 +1,7 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
 use super::Ending;
-use super::config::{Bundled, read_config};
+use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
 use birnn::checkpoint::{LanguageDirectory, RunKind};
@@ -19,15 +19,15 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn train\n  \
-    birnn train --config configs/imdb.toml --data imdb --out runs/imdb\n  \
+    birnn train --config imdb --data imdb --out runs/imdb\n  \
     birnn train --data reviews.csv --label-column stars --set train.epochs=5\n  \
     birnn train --resume --out runs/imdb\n  \
-    birnn train --config configs/imdb-pretrained.toml --data imdb --init-from runs/imdb-language\n  \
-    birnn train --config configs/d2l.toml --set model.num_hiddens=64 --print-config")]
+    birnn train --config imdb-pretrained --data imdb --init-from runs/imdb-language\n  \
+    birnn train --config d2l --set model.num_hiddens=64 --print-config")]
 pub(super) struct Arguments {
-    /// A TOML file [default: configs/sample.toml for the sample and configs/text.toml for other data, both part of this
-    /// program].
-    #[arg(long, value_name = "FILE")]
+    /// A TOML file, or the name of a recipe of this program: d2l, imdb, imdb-fast, imdb-pretrained, imdb-unlabelled,
+    /// pretrained, sample, sentences, text [default: sample for the sample, text for other data].
+    #[arg(long, value_name = "FILE|NAME")]
     config: Option<PathBuf>,
     /// Initialise from a language model, the folder of `birnn pretrain`: its vocabulary, embeddings and first recurrent
     /// layers.
@@ -36,13 +36,6 @@ pub(super) struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 }
-
-/// The configs that are part of the program.
-const SAMPLE_CONFIG: Bundled = (
-    "configs/sample.toml",
-    include_str!("../../configs/sample.toml"),
-);
-const TEXT_CONFIG: Bundled = ("configs/text.toml", include_str!("../../configs/text.toml"));
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let config = effective_config(&arguments)?;
@@ -64,15 +57,15 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut overrides = arguments.run.overrides();
     let is_sample = arguments.run.data.data.as_deref().unwrap_or("sample") == "sample";
     let sets_source = overrides.iter().any(|(key, _)| key == "data.source");
-    let bundled = match is_sample && !sets_source {
-        true => SAMPLE_CONFIG,
-        false => TEXT_CONFIG,
+    let default = match is_sample && !sets_source {
+        true => "sample",
+        false => "text",
     };
     if let Some(language) = &arguments.init_from {
         let text = language.display().to_string();
         overrides.push(("train.init_from".into(), toml_string(&text)));
     }
-    let mut config = read_config(arguments.config.as_deref(), bundled, &overrides)?;
+    let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
     arguments.run.data.apply(&mut config.data);
     if let Some(language) = &config.train.init_from {
         // The vocabulary must be identical, as the rows of the embedding table are the language model's.

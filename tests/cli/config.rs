@@ -154,5 +154,39 @@ fn old_keys_are_noted() {
 fn a_missing_config_file_is_named() {
     let folder = temp();
     let message = refuse(folder.path(), &["train", "--config", "no.toml"], 1);
-    assert!(message.starts_with("the config file: cannot read no.toml: "));
+    assert!(
+        message.starts_with(
+            "the config file (the recipes of this program are d2l, imdb, imdb-fast, imdb-pretrained, imdb-unlabelled, \
+             language, pretrained, sample, sentences, text): cannot read no.toml: "
+        ),
+        "{message}"
+    );
+}
+
+/// The recipes are in the program, by name or by the path that they have in the repository; a file comes first.
+#[test]
+fn recipes_are_found_in_any_folder() {
+    let folder = temp();
+    let printed = |config: &str| {
+        let output = run(
+            folder.path(),
+            &["train", "--config", config, "--print-config"],
+        );
+        succeed(&output)
+    };
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut recipes = 0;
+    for entry in fs::read_dir(&configs).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if let Some(stem) = name.strip_suffix(".toml") {
+            recipes += 1;
+            let of_file = printed(path.to_str().unwrap());
+            assert_eq!(printed(stem), of_file, "{stem}");
+            assert_eq!(printed(&format!("configs/{name}")), of_file, "{name}");
+        }
+    }
+    assert_eq!(recipes, 10);
+    fs::write(folder.path().join("imdb"), "[train]\nepochs = 77\n").unwrap();
+    assert!(printed("imdb").contains("epochs = 77"));
 }
