@@ -117,6 +117,11 @@ fn ends(labels: &[&str]) -> Option<Vec<usize>> {
 }
 
 fn polarities(labels: &[&str], names: &[String]) -> Option<Vec<usize>> {
+    // Where the classes are numbers, another number is another class: 1 and 2 are not 0 and 1.
+    let are_numbers = names.iter().all(|name| whole_number(name).is_some());
+    if are_numbers && labels.iter().any(|label| whole_number(label).is_some()) {
+        return None;
+    }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let of_names = ends(&names).filter(|ends| names.len() == 2 && ends[0] != ends[1])?;
     let class = |end: usize| of_names.iter().position(|of_name| *of_name == end);
@@ -446,6 +451,8 @@ mod tests {
     fn labels_of_two_rules_are_refused() {
         for (names, labels) in [
             (&["1", "2", "3"][..], &["0", "1", "2"][..]),
+            (&["0", "1"], &["1", "2"]),
+            (&["-1", "1"], &["0", "1"]),
             (&["negative", "positive"], &["0", "positive"]),
             (&["a", "b", "c"], &["0", "b"]),
             (&["a", "b", "c"], &["3"]),
