@@ -78,7 +78,6 @@ impl VariantLayer<'_> {
         if !tracked {
             return Ok((output, last));
         }
-        let (output_shape, state_shapes) = (output.shape().clone(), last.map(|t| Ok(t.clone()))?);
         let result = Tensor::cat(&[output.flatten_all()?, flat(&last)?], 0)?;
         let tapes = Tapes {
             packing: self.packing.clone(),
@@ -96,10 +95,10 @@ impl VariantLayer<'_> {
                 .reshape(shape)
         };
         Ok((
-            part(&output_shape)?,
+            part(output.shape())?,
             State {
-                h: part(state_shapes.h.shape())?,
-                c: match &state_shapes.c {
+                h: part(last.h.shape())?,
+                c: match &last.c {
                     Some(c) => Some(part(c.shape())?),
                     None => None,
                 },
