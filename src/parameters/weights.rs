@@ -46,7 +46,7 @@ impl Weights {
     /// Types and shapes stay as they are in the file, except that truth values become 0 and 1.
     ///
     /// A file of `torch.save` holds a state dict, or a dictionary with one: that under the key `state_dict` or
-    /// `model_state_dict`, else the only one with tensors. [`Weights::origin`] tells which was taken, and what was left
+    /// `model_state_dict`, else the only one with tensors. [`Weights::origin`] names what was taken, and what was left
     /// out beside it. The format of PyTorch before version 1.6 is not read, nor is a model that was saved as a whole.
     ///
     /// # Errors
