@@ -1,5 +1,6 @@
 //! Which class a label means: one rule for all labels of a column.
 
+use super::label_map::{LabelMap, listed, map_of};
 use super::labels::different_labels;
 use super::{Labels, Split};
 use crate::error::{Error, Result};
@@ -128,64 +129,6 @@ fn polarities(labels: &[&str], names: &[String]) -> Option<Vec<usize>> {
     ends(labels)?.into_iter().map(class).collect()
 }
 
-/// Labels as written and the classes that they stand for: `neg=negative,pos=positive`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LabelMap(BTreeMap<String, String>);
-
-impl LabelMap {
-    /// From pairs of a label as written and a class.
-    ///
-    /// # Errors
-    /// Two labels for one class: the classes would no longer be those of the data.
-    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let pairs: BTreeMap<String, String> = pairs.into_iter().collect();
-        for (label, class) in &pairs {
-            let other = pairs
-                .iter()
-                .find(|(other, of)| *of == class && *other < label);
-            if let Some((other, _)) = other {
-                return Err(Error::config(
-                    "data.label_map",
-                    format!("both {other:?} and {label:?} become {class:?}"),
-                    "give each label a class of its own",
-                ));
-            }
-        }
-        Ok(Self(pairs))
-    }
-
-    /// The class of a label, if it is in the map.
-    fn get(&self, label: &str) -> Option<&str> {
-        self.0.get(label).map(String::as_str)
-    }
-
-    /// Renames the labels of a split that is trained on.
-    ///
-    /// # Errors
-    /// A label of the map that no row has.
-    pub fn apply(&self, split: &mut Split) -> Result<()> {
-        let written = different_labels(split);
-        if let Some(label) = self
-            .0
-            .keys()
-            .find(|label| !written.contains(&label.as_str()))
-        {
-            return Err(Error::data(
-                &split.origin,
-                format!("no row has the label {label:?} of data.label_map"),
-                format!("the labels are {}", listed(&written)),
-            ));
-        }
-        for record in &mut split.records {
-            let class = record.label.as_deref().and_then(|label| self.get(label));
-            if let Some(class) = class {
-                record.label = Some(class.to_owned());
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Writes whole numbers in one way if all labels of a split are such: `5.0` and `5` are one class. Returns a line for the
 /// user if there was another way.
 pub fn merge_numbers(split: &mut Split) -> Option<String> {
@@ -211,28 +154,6 @@ pub fn merge_numbers(split: &mut Split) -> Option<String> {
         listed(&from),
         listed(&to)
     ))
-}
-
-/// Names in quotes, at most twenty.
-pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    const MOST: usize = 20;
-    let quoted = names.iter().take(MOST);
-    let mut list: Vec<String> = quoted.map(|name| format!("{:?}", name.as_ref())).collect();
-    if names.len() > MOST {
-        list.push(format!("{} more", names.len() - MOST));
-    }
-    list.join(", ")
-}
-
-/// The option that maps these labels, to be filled in.
-fn map_of<S: AsRef<str>>(labels: &[S]) -> String {
-    const SHOWN: usize = 6;
-    let pairs = labels.iter().take(SHOWN);
-    let pairs: Vec<String> = pairs
-        .map(|label| format!("{}=CLASS", label.as_ref()))
-        .collect();
-    let more = if labels.len() > SHOWN { ",..." } else { "" };
-    format!("--label-map {}{more}", pairs.join(","))
 }
 
 impl Labels {

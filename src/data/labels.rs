@@ -1,6 +1,6 @@
 //! Label names and class numbers.
 
-use super::label_rule::listed;
+use super::label_map::listed;
 use super::{Example, Split};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

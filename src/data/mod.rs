@@ -31,6 +31,7 @@ mod hub;
 mod hub;
 mod input;
 mod jsonl;
+mod label_map;
 mod label_rule;
 mod labels;
 mod layout;
@@ -49,7 +50,8 @@ mod table;
 mod table;
 
 pub use format::Format;
-pub use label_rule::{LabelMap, merge_numbers};
+pub use label_map::LabelMap;
+pub use label_rule::merge_numbers;
 pub use labels::Labels;
 pub use source::{DownloadProgress, HubOptions, Source, SourceOptions, read_rows};
 pub use split::hold_out;

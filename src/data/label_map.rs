@@ -1,0 +1,86 @@
+//! Labels that a user says the classes of.
+
+use super::Split;
+use super::labels::different_labels;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Labels as written and the classes that they stand for: `neg=negative,pos=positive`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LabelMap(BTreeMap<String, String>);
+
+impl LabelMap {
+    /// From pairs of a label as written and a class.
+    ///
+    /// # Errors
+    /// Two labels for one class: the classes would no longer be those of the data.
+    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let pairs: BTreeMap<String, String> = pairs.into_iter().collect();
+        for (label, class) in &pairs {
+            let other = pairs
+                .iter()
+                .find(|(other, of)| *of == class && *other < label);
+            if let Some((other, _)) = other {
+                return Err(Error::config(
+                    "data.label_map",
+                    format!("both {other:?} and {label:?} become {class:?}"),
+                    "give each label a class of its own",
+                ));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The class of a label, if it is in the map.
+    pub(super) fn get(&self, label: &str) -> Option<&str> {
+        self.0.get(label).map(String::as_str)
+    }
+
+    /// Renames the labels of a split that is trained on.
+    ///
+    /// # Errors
+    /// A label of the map that no row has.
+    pub fn apply(&self, split: &mut Split) -> Result<()> {
+        let written = different_labels(split);
+        if let Some(label) = self
+            .0
+            .keys()
+            .find(|label| !written.contains(&label.as_str()))
+        {
+            return Err(Error::data(
+                &split.origin,
+                format!("no row has the label {label:?} of data.label_map"),
+                format!("the labels are {}", listed(&written)),
+            ));
+        }
+        for record in &mut split.records {
+            let class = record.label.as_deref().and_then(|label| self.get(label));
+            if let Some(class) = class {
+                record.label = Some(class.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names in quotes, at most twenty.
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const MOST: usize = 20;
+    let quoted = names.iter().take(MOST);
+    let mut list: Vec<String> = quoted.map(|name| format!("{:?}", name.as_ref())).collect();
+    if names.len() > MOST {
+        list.push(format!("{} more", names.len() - MOST));
+    }
+    list.join(", ")
+}
+
+/// The option that maps these labels, to be filled in.
+pub(super) fn map_of<S: AsRef<str>>(labels: &[S]) -> String {
+    const SHOWN: usize = 6;
+    let pairs = labels.iter().take(SHOWN);
+    let pairs: Vec<String> = pairs
+        .map(|label| format!("{}=CLASS", label.as_ref()))
+        .collect();
+    let more = if labels.len() > SHOWN { ",..." } else { "" };
+    format!("--label-map {}{more}", pairs.join(","))
+}
