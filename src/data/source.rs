@@ -110,6 +110,9 @@ const SAMPLE: [(&str, &str); 2] = [
     ),
 ];
 
+/// The split whose rows have no label.
+const UNSUPERVISED: &str = "unsupervised";
+
 /// Short names of hub data sets.
 const HUB_NAMES: [(&str, &str); 1] = [("imdb", "stanfordnlp/imdb")];
 
@@ -189,7 +192,11 @@ impl Source {
                 format!("choose one of: {}", names.join(", ")),
             ));
         };
-        let split = self.read(location, format!("{}, {name}", self.name), progress)?;
+        let mut options = self.options.clone();
+        // In a split of this name, -1 means that there is no label.
+        options.unlabelled |= name == UNSUPERVISED;
+        let origin = format!("{}, {name}", self.name);
+        let split = self.read(location, origin, &options, progress)?;
         let has_group = |record: &Record| record.group.is_some();
         match &self.options.group_column {
             Some(column) if !split.records.iter().any(has_group) => Err(Error::data(
@@ -206,50 +213,51 @@ impl Source {
         &self,
         location: &Location,
         origin: String,
+        options: &SourceOptions,
         progress: &mut dyn DownloadProgress,
     ) -> Result<Split> {
         match location {
             Location::Bundled(rows) => {
                 let input = Input::stream(&origin, rows.as_bytes())?;
                 let options = SourceOptions {
-                    group_column: self.options.group_column.clone(),
+                    group_column: options.group_column.clone(),
                     ..SourceOptions::default()
                 };
                 let records = jsonl::read(input, &options)?;
                 Ok(Split { origin, records })
             }
             Location::StandardInput => {
-                read_rows(std::io::stdin().lock(), "standard input", &self.options)
+                read_rows(std::io::stdin().lock(), "standard input", options)
             }
-            Location::Local(folder::Rows::Files(files)) => self.read_files(files, origin),
+            Location::Local(folder::Rows::Files(files)) => read_files(files, origin, options),
             Location::Local(folder::Rows::Classes(classes)) => {
                 folder::read_classes(classes, origin)
             }
             Location::Hub(files) => {
                 let files = files.fetch(progress)?;
-                let records = self.read_files(&files, origin.clone())?.records;
+                let records = read_files(&files, origin.clone(), options)?.records;
                 Ok(Split { origin, records })
             }
         }
     }
+}
 
-    /// The rows of all files, numbered consecutively.
-    fn read_files(&self, files: &[PathBuf], origin: String) -> Result<Split> {
-        if let [file] = files {
-            return Ok(Split {
-                origin: file.display().to_string(),
-                records: read_file(file, &self.options)?,
-            });
-        }
-        let mut records = Vec::new();
-        for file in files {
-            records.append(&mut read_file(file, &self.options)?);
-        }
-        for (index, record) in records.iter_mut().enumerate() {
-            record.row = index + 1;
-        }
-        Ok(Split { origin, records })
+/// The rows of all files, numbered consecutively.
+fn read_files(files: &[PathBuf], origin: String, options: &SourceOptions) -> Result<Split> {
+    if let [file] = files {
+        return Ok(Split {
+            origin: file.display().to_string(),
+            records: read_file(file, options)?,
+        });
     }
+    let mut records = Vec::new();
+    for file in files {
+        records.append(&mut read_file(file, options)?);
+    }
+    for (index, record) in records.iter_mut().enumerate() {
+        record.row = index + 1;
+    }
+    Ok(Split { origin, records })
 }
 
 /// Reads rows from a stream, decompressing it if needed. The format is `options.format`, or else
