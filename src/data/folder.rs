@@ -1,14 +1,16 @@
 //! Folders: the splits and classes that their layout implies.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::format::EXTENSIONS;
-use super::input::not_utf8;
+use super::bytes::{Input, encoding_remedy, fail};
+use super::format::{EXTENSIONS, FileName};
 use super::layout::{self, known_split, known_split_of_file, split_name, split_order};
-use super::{Record, Split};
+use super::rows::without_marks;
+use super::{Format, Record, SourceOptions, Split};
 use crate::error::{Error, Result};
 
 /// How the rows of one split are stored in a folder.
@@ -18,6 +20,8 @@ pub(super) enum Rows {
     Files(Vec<PathBuf>),
     /// One text file per row, one folder per class.
     Classes(Vec<Class>),
+    /// One text per line, one file per class: its path and its label.
+    ClassFiles(Vec<(PathBuf, String)>),
 }
 
 /// A folder of texts that share a label.
@@ -32,11 +36,15 @@ const UNLABELLED: &str = "unsup";
 
 /// Finds the splits of a folder without reading their rows.
 ///
-/// The layouts, tried in this order: `SPLIT/CLASS/*.txt`; data files named like splits;
-/// `CLASS/*.txt`; Parquet files in folders, as a clone of a hub repository has them.
-pub(super) fn splits(folder: &Path, subset: Option<&str>) -> Result<Vec<(String, Rows)>> {
+/// The layouts, tried in this order: `SPLIT/CLASS/*.txt`; a file of lines for each class; data files named like splits;
+/// `CLASS/*.txt`; Parquet and Arrow files in folders, as a clone of a hub repository and `save_to_disk` have them.
+pub(super) fn splits(folder: &Path, options: &SourceOptions) -> Result<Vec<(String, Rows)>> {
+    let subset = options.subset.as_deref();
     let (folders, files) = entries(folder)?;
     let mut splits = split_tree(folder, &folders)?;
+    if splits.is_empty() {
+        splits = class_files(folder, &files, options)?;
+    }
     if splits.is_empty() {
         splits = data_files(folder, &files)?;
     }
@@ -44,14 +52,14 @@ pub(super) fn splits(folder: &Path, subset: Option<&str>) -> Result<Vec<(String,
         splits = class_tree(folder, &folders)?;
     }
     if splits.is_empty() {
-        splits = nested_parquet(folder, &folders, subset)?;
+        splits = nested(folder, &folders, subset)?;
     }
     if splits.is_empty() {
         return Err(Error::data(
             folder.display().to_string(),
             format!(
-                "the folder holds no data set: neither train/CLASS/*.txt, nor CLASS/*.txt, nor \
-                 files ending in {EXTENSIONS}"
+                "the folder holds no data set: neither train/CLASS/*.txt, nor CLASS/*.txt, nor a file of texts for each \
+                 class, nor files ending in {EXTENSIONS}"
             ),
             "give the folder that holds one of these, or a file",
         ));
@@ -61,7 +69,11 @@ pub(super) fn splits(folder: &Path, subset: Option<&str>) -> Result<Vec<(String,
 }
 
 /// Reads the texts of class folders, the files of each in numerical order.
-pub(super) fn read_classes(classes: &[Class], origin: String) -> Result<Split> {
+pub(super) fn read_classes(
+    classes: &[Class],
+    origin: String,
+    options: &SourceOptions,
+) -> Result<Split> {
     let mut files = Vec::new();
     for class in classes {
         let mut texts = text_files(&class.folder)?;
@@ -80,22 +92,69 @@ pub(super) fn read_classes(classes: &[Class], origin: String) -> Result<Split> {
                 .map(|name| (class.folder.join(name), label)),
         );
     }
-    let records = files
-        .into_par_iter()
-        .enumerate()
-        .map(|(index, (path, label))| {
-            let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-            let text =
-                String::from_utf8(bytes).map_err(|_| not_utf8(path.display().to_string()))?;
-            Ok(Record {
-                text,
-                label: label.map(str::to_owned),
-                group: None,
-                row: index + 1,
-            })
-        })
-        .collect::<Result<_>>()?;
-    Ok(Split { origin, records })
+    let encoding = options.encoding.as_deref();
+    let read = |(index, (path, label)): (usize, &(PathBuf, Option<&str>))| {
+        let text = match String::from_utf8(file_bytes(path, encoding)?) {
+            Ok(text) => text,
+            Err(error) => return Ok(Err((path.clone(), error.into_bytes()))),
+        };
+        Ok(Ok(Record {
+            text: without_marks(text.into()).into_owned(),
+            labels: label.map(|label| vec![label.to_owned()]),
+            group: None,
+            row: index + 1,
+        }))
+    };
+    let texts: Vec<std::result::Result<Record, NotText>> =
+        files.par_iter().enumerate().map(read).collect::<Result<_>>()?;
+    let total = texts.len();
+    let (texts, bad): (Vec<_>, Vec<_>) = texts.into_iter().partition(std::result::Result::is_ok);
+    let bad: Vec<NotText> = bad.into_iter().filter_map(std::result::Result::err).collect();
+    if !bad.is_empty() && (!options.skip_bad_rows || texts.is_empty()) {
+        return Err(not_texts(&bad, total, &origin));
+    }
+    let reason = |(path, _): &NotText| format!("{}: the text is not UTF-8", path.display());
+    Ok(Split {
+        origin,
+        records: texts.into_iter().flatten().collect(),
+        skipped: bad.iter().map(reason).collect(),
+        notes: Vec::new(),
+    })
+}
+
+/// A file that is not UTF-8, and what it holds.
+type NotText = (PathBuf, Vec<u8>);
+
+/// The bytes of a file, decoded if they are in another encoding.
+fn file_bytes(path: &Path, encoding: Option<&str>) -> Result<Vec<u8>> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let is_wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if encoding.is_none() && !is_wide {
+        return Ok(bytes);
+    }
+    let origin = path.display().to_string();
+    let (mut reader, origin) = Input::stream(&origin, &bytes[..], encoding)?.into_parts();
+    let mut text = Vec::new();
+    reader.read_to_end(&mut text).map_err(|error| fail(&origin, error))?;
+    Ok(text)
+}
+
+/// The error for files that are not UTF-8: how many, which, and the encoding that they may be in.
+fn not_texts(bad: &[NotText], total: usize, origin: &str) -> Error {
+    /// So many are named.
+    const NAMED: usize = 5;
+    let named: Vec<String> = bad.iter().take(NAMED).map(|(path, _)| path.display().to_string()).collect();
+    let more = match bad.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let problem = match bad.len() {
+        1 => format!("1 of {total} files is not UTF-8: {}", named.join(", ")),
+        count => format!("{count} of {total} files are not UTF-8: {}{more}", named.join(", ")),
+    };
+    let sample: Vec<u8> = bad.iter().take(NAMED).flat_map(|(_, bytes)| bytes).copied().collect();
+    let remedy = encoding_remedy(&sample);
+    Error::data(origin, problem, format!("{remedy}; --skip-bad-rows leaves them out"))
 }
 
 /// `SPLIT/CLASS/*.txt`, where at least one split has a well-known name.
@@ -152,12 +211,55 @@ fn data_files(folder: &Path, files: &[String]) -> Result<Vec<(String, Rows)>> {
     Ok(in_folder(folder, plan))
 }
 
-/// Parquet files one or two folders down.
-fn nested_parquet(
+/// A file of texts for each class: `rt-polarity.pos` and `rt-polarity.neg`, or `pos.txt` and `neg.txt` with a text on
+/// each line.
+fn class_files(
     folder: &Path,
-    folders: &[String],
-    subset: Option<&str>,
+    files: &[String],
+    options: &SourceOptions,
 ) -> Result<Vec<(String, Rows)>> {
+    let is_data = |name: &&String| FileName::parse(name).is_some();
+    let by_extension = || {
+        // One name with several endings that are no formats.
+        let mut stem = None;
+        let mut labels = Vec::new();
+        for name in files.iter().filter(|name| !name.to_ascii_uppercase().starts_with("README")) {
+            let (before, after) = name.rsplit_once('.')?;
+            if *stem.get_or_insert(before) != before || is_data(&name) {
+                return None;
+            }
+            labels.push((folder.join(name), after.to_owned()));
+        }
+        Some(labels)
+    };
+    let by_stem = || {
+        let mut labels = Vec::new();
+        for name in files.iter().filter(is_data) {
+            let stem = FileName::parse(name)?.stem;
+            let is_text = name.to_ascii_lowercase().ends_with(".txt");
+            if !is_text || known_split(stem).is_some() {
+                return None;
+            }
+            labels.push((folder.join(name), stem.to_owned()));
+        }
+        let all_lines = labels.iter().all(|(path, _)| is_lines(path, options).unwrap_or(false));
+        all_lines.then_some(labels)
+    };
+    let labels = by_extension().or_else(by_stem).filter(|labels| labels.len() > 1);
+    Ok(labels.map_or_else(Vec::new, |labels| {
+        vec![(own_split(folder).to_owned(), Rows::ClassFiles(labels))]
+    }))
+}
+
+/// Whether a file has a text on each line and nothing else.
+fn is_lines(path: &Path, options: &SourceOptions) -> Result<bool> {
+    let mut input = Input::open(path, options.encoding.as_deref())?;
+    let name = path.file_name().and_then(|name| name.to_str());
+    Ok(Format::of(&mut input, name, options)? == Format::Lines)
+}
+
+/// Parquet and Arrow files one or two folders down.
+fn nested(folder: &Path, folders: &[String], subset: Option<&str>) -> Result<Vec<(String, Rows)>> {
     let mut paths = Vec::new();
     for upper in folders {
         let (lower_folders, files) = entries(&folder.join(upper))?;
@@ -171,7 +273,7 @@ fn nested_parquet(
             );
         }
     }
-    paths.retain(|path| path.ends_with(".parquet"));
+    paths.retain(|path| path.ends_with(".parquet") || path.ends_with(".arrow"));
     let plan = layout::plan(&paths, subset, &folder.display().to_string())?;
     Ok(in_folder(folder, plan))
 }
@@ -204,28 +306,40 @@ fn classes(folder: &Path, folders: &[String]) -> (Vec<Class>, Vec<Class>) {
         .partition(|class| class.label.is_some())
 }
 
-/// Whether any of the class folders holds a text.
+/// Whether any of the class folders holds a text: a file ending in `.txt`, or with two folders one without an ending
+/// that says that it is something else.
 fn has_texts(classes: &[Class]) -> Result<bool> {
+    let mut with_texts = 0;
     for class in classes {
-        let path = &class.folder;
-        for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
-            let entry = entry.map_err(Error::io("read", path))?;
-            if entry.file_name().to_str().is_some_and(is_text) {
-                return Ok(true);
-            }
+        let texts = text_files(&class.folder)?;
+        if texts.iter().any(|name| is_text(name)) {
+            return Ok(true);
         }
+        with_texts += usize::from(!texts.is_empty());
     }
-    Ok(false)
+    Ok(with_texts > 1)
 }
 
+/// The texts in a class folder: the files ending in `.txt`; if there are none, those whose names do not say that they
+/// are something else (`37261`, `0001.ea7e79d3153e7469e7a9c3e0af6a357e`).
 fn text_files(folder: &Path) -> Result<Vec<String>> {
     let mut files = entries(folder)?.1;
-    files.retain(|name| is_text(name));
+    match files.iter().any(|name| is_text(name)) {
+        true => files.retain(|name| is_text(name)),
+        false => files.retain(|name| is_unnamed(name)),
+    }
     Ok(files)
 }
 
 fn is_text(name: &str) -> bool {
-    name.ends_with(".txt") && !name.starts_with('.')
+    let is_txt = |(_, extension): (&str, &str)| extension.eq_ignore_ascii_case("txt");
+    name.rsplit_once('.').is_some_and(is_txt)
+}
+
+/// Whether a file's name has no extension, or one with a digit, which is no extension.
+fn is_unnamed(name: &str) -> bool {
+    let has_digit = |(_, extension): (&str, &str)| extension.bytes().any(|byte| byte.is_ascii_digit());
+    name.rsplit_once('.').is_none_or(has_digit) && FileName::parse(name).is_none()
 }
 
 /// The number that a file name begins with; names without one come last.

@@ -1,10 +1,14 @@
 //! File formats, and how to detect them.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
+use super::bytes::{Content, Input};
+use super::lines::{is_tree, is_trec, labels_and_text};
+use super::rows::is_column;
+use super::{SourceOptions, json};
 use crate::error::{Error, Result};
+use crate::fs::unpack::Compression;
 
 /// How rows are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,77 +16,190 @@ use crate::error::{Error, Result};
 pub enum Format {
     /// Apache Parquet, as on the Hugging Face hub.
     Parquet,
+    /// Apache Arrow, as a file (Feather) or as a stream, in which the `datasets` library stores data sets on disk.
+    Arrow,
     /// Comma-separated values with a header.
     Csv,
     /// Tab-separated values with a header, quoted like CSV.
     Tsv,
     /// One JSON object per line.
     Jsonl,
-    /// fastText's training format: `__label__pos some text` on each line.
+    /// A JSON list of objects, also within an object.
+    Json,
+    /// fastText's training format: `__label__pos some text` on each line, or with the label at its end.
     FastText,
+    /// TREC's question classes: `DESC:manner How did serfdom develop ?` on each line.
+    Trec,
+    /// The trees of the Stanford Sentiment Treebank: `(3 (2 A) (4 film))` on each line.
+    Trees,
+    /// A text on each line, without a label.
+    Lines,
 }
 
 /// The formats with their names and file extensions.
-const FORMATS: [(Format, &str, &str); 5] = [
-    (Format::Parquet, "parquet", "parquet"),
-    (Format::Csv, "csv", "csv"),
-    (Format::Tsv, "tsv", "tsv"),
-    (Format::Jsonl, "jsonl", "jsonl"),
-    (Format::FastText, "fasttext", "txt"),
+const FORMATS: [(Format, &str, &[&str]); 10] = [
+    (Format::Parquet, "parquet", &["parquet"]),
+    (Format::Arrow, "arrow", &["arrow", "feather"]),
+    (Format::Csv, "csv", &["csv"]),
+    (Format::Tsv, "tsv", &["tsv", "tab"]),
+    (Format::Jsonl, "jsonl", &["jsonl", "ndjson", "json"]),
+    (Format::Json, "json", &[]),
+    (Format::FastText, "fasttext", &["txt", "ft"]),
+    (Format::Trec, "trec", &["label"]),
+    (Format::Trees, "trees", &[]),
+    (Format::Lines, "lines", &[]),
 ];
 
-/// What a label begins with in fastText's format.
+/// The label prefix of fastText.
 pub(super) const LABEL_PREFIX: &str = "__label__";
 
 /// The supported extensions, for messages.
-pub(super) const EXTENSIONS: &str = ".parquet, .csv, .tsv, .jsonl and .txt, each also with .gz";
+pub(super) const EXTENSIONS: &str = ".parquet, .arrow, .csv, .tsv, .jsonl, .json and .txt, each also compressed";
+
+/// Files with these names describe data sets and are none, although they end like one.
+const DESCRIPTIONS: [&str; 6] = [
+    "dataset_dict.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "state.json",
+    "package.json",
+    "requirements.txt",
+];
 
 /// The parts of a data file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileName<'a> {
     /// The name without its extensions.
     pub stem: &'a str,
-    /// The format that the extension denotes.
+    /// The format that the extension denotes; what the file holds decides.
     pub format: Format,
 }
 
 impl<'a> FileName<'a> {
     /// Parses a file name (no folders); `None` where the extension is unknown.
     pub fn parse(name: &'a str) -> Option<Self> {
-        let plain = strip_extension(name, "gz").unwrap_or(name);
-        FORMATS.iter().find_map(|&(format, _, extension)| {
-            let stem = strip_extension(plain, extension)?;
-            Some(Self { stem, format })
-        })
+        if DESCRIPTIONS.contains(&name) || name.to_ascii_uppercase().starts_with("README") {
+            return None;
+        }
+        let plain = match split_extension(name) {
+            Some((stem, extension)) if Compression::of_extension(extension).is_some() => stem,
+            _ => name,
+        };
+        let (stem, extension) = split_extension(plain)?;
+        let (format, ..) = FORMATS.iter().find(|(_, _, known)| {
+            known.iter().any(|known| known.eq_ignore_ascii_case(extension))
+        })?;
+        Some(Self { stem, format: *format })
     }
 }
 
-/// `name` without `.extension`, compared case-insensitively.
-fn strip_extension<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
-    let (stem, found) = name.rsplit_once('.')?;
-    (!stem.is_empty() && found.eq_ignore_ascii_case(extension)).then_some(stem)
-}
-
-/// Whether the file's name ends in `.gz`.
-pub(super) fn is_gzip_name(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+/// The parts of a name before and after its last full stop.
+fn split_extension(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty())
 }
 
 impl Format {
-    /// The format of a text, guessed from its first non-blank line.
-    pub(super) fn guess(first_line: &str) -> Self {
-        let line = first_line.trim_start_matches('\u{feff}').trim_start();
-        if line.starts_with('{') {
-            Self::Jsonl
-        } else if line.starts_with(LABEL_PREFIX) {
-            Self::FastText
-        } else if line.contains('\t') {
-            Self::Tsv
-        } else {
-            Self::Csv
+    /// The format of what `input` holds: the requested one, else the one that the beginning shows; `name` is the name of
+    /// the file, and decides between formats that begin alike.
+    ///
+    /// # Errors
+    /// The requested format cannot be that of the file.
+    pub(super) fn of(input: &mut Input, name: Option<&str>, options: &SourceOptions) -> Result<Self> {
+        let found = match input.content {
+            Content::Parquet => Some(Self::Parquet),
+            Content::ArrowFile | Content::ArrowStream => Some(Self::Arrow),
+            Content::Text => None,
+            Content::Zip | Content::Tar => {
+                return Err(Error::data(
+                    &input.origin,
+                    "this is an archive inside of another one or on standard input",
+                    "unpack it and give the file in it",
+                ));
+            }
+        };
+        let is_binary = |format| matches!(format, Self::Parquet | Self::Arrow);
+        match (options.format, found) {
+            (Some(asked), Some(found)) if asked != found => Err(Error::data(
+                &input.origin,
+                format!("this is {found}, not {asked}"),
+                format!("give --format {found} (key data.format), or leave it out"),
+            )),
+            (Some(asked), None) if is_binary(asked) => Err(Error::data(
+                &input.origin,
+                format!("this is not {asked}: it does not begin with the bytes of that format"),
+                "check that it was copied or downloaded completely, or give another --format (key data.format)",
+            )),
+            (Some(asked), _) => Ok(asked),
+            (None, Some(found)) => Ok(found),
+            (None, None) => {
+                let named = name.and_then(FileName::parse).map(|name| name.format);
+                if matches!(named, Some(Self::Parquet | Self::Arrow)) {
+                    return Err(Error::data(
+                        &input.origin,
+                        "the file does not begin with the bytes of the format that its name ends in",
+                        "check that it was copied or downloaded completely, or give its --format (key data.format)",
+                    ));
+                }
+                let (sample, _) = input.peek_lines()?;
+                Ok(Self::guess(&sample, named, options))
+            }
         }
     }
+
+    /// The format of a text that begins like this. `named` is the format that the name of its file denotes.
+    pub(super) fn guess(sample: &str, named: Option<Self>, options: &SourceOptions) -> Self {
+        /// As many lines are looked at.
+        const LINES: usize = 100;
+        let mut lines = sample.lines().map(|line| line.trim_matches(is_space));
+        let lines: Vec<&str> = lines.by_ref().filter(|line| !line.is_empty()).take(LINES).collect();
+        let first = lines.first().copied().unwrap_or_default();
+        let most = |is: &dyn Fn(&str) -> bool| 2 * lines.iter().filter(|line| is(line)).count() > lines.len();
+        let all = |is: &dyn Fn(&str) -> bool| !lines.is_empty() && lines.iter().all(|line| is(line));
+        let begins_list = first.strip_prefix('[').map(str::trim_start);
+        let is_table = matches!(named, Some(Self::Csv | Self::Tsv));
+        if first.starts_with('{') && !is_table {
+            return match json::is_cut(first) {
+                true => Self::Json,
+                false => Self::Jsonl,
+            };
+        }
+        let is_list = |after: &str| after.is_empty() || after.starts_with(['{', ']']);
+        if begins_list.is_some_and(is_list) && !is_table {
+            return Self::Json;
+        }
+        if most(&|line| labels_and_text(line).is_ok_and(|(labels, _)| !labels.is_empty())) {
+            return Self::FastText;
+        }
+        if all(&is_tree) {
+            return Self::Trees;
+        }
+        if all(&is_trec) {
+            return Self::Trec;
+        }
+        let names_column = |delimiter: char| {
+            let mut names = first.split(delimiter).map(|name| name.trim_matches('"'));
+            first.contains(delimiter) && names.any(|name| is_column(name, options))
+        };
+        match named {
+            Some(Self::FastText) | None if options.delimiter.is_some() => Self::Csv,
+            Some(Self::FastText) | None if all(&|line| line.contains('\t')) => Self::Tsv,
+            Some(Self::FastText) if [',', ';', '|'].into_iter().any(names_column) => Self::Csv,
+            Some(Self::FastText) => Self::Lines,
+            Some(Self::Trec) => Self::Lines,
+            Some(other) => other,
+            None if first.contains('\t') => Self::Tsv,
+            None => Self::Csv,
+        }
+    }
+
+    /// Whether this is a table of lines and fields.
+    pub(super) fn is_table(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv)
+    }
+}
+
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || character == '\u{feff}'
 }
 
 impl fmt::Display for Format {
@@ -120,19 +237,38 @@ mod tests {
         let parse = |name| FileName::parse(name).map(|file| (file.stem, file.format));
         assert_eq!(parse("train.csv"), Some(("train", Format::Csv)));
         assert_eq!(parse("Train.TSV.GZ"), Some(("Train", Format::Tsv)));
-        assert_eq!(parse("a.b.txt"), Some(("a.b", Format::FastText)));
+        assert_eq!(parse("a.b.txt.bz2"), Some(("a.b", Format::FastText)));
         assert_eq!(parse("README.md"), None);
+        assert_eq!(parse("readme.txt"), None);
+        assert_eq!(parse("state.json"), None);
         assert_eq!(parse(".csv"), None);
         assert_eq!(parse("csv"), None);
     }
 
     #[test]
-    fn the_first_line_determines_the_format() {
-        assert_eq!(Format::guess(" {\"text\": 1}"), Format::Jsonl);
-        assert_eq!(Format::guess("\u{feff}{}"), Format::Jsonl);
-        assert_eq!(Format::guess("__label__a b"), Format::FastText);
-        assert_eq!(Format::guess("label\ttext"), Format::Tsv);
-        assert_eq!(Format::guess("label,text"), Format::Csv);
+    fn the_first_lines_determine_the_format() {
+        let guess = |sample: &str, named| Format::guess(sample, named, &SourceOptions::default());
+        let txt = Some(Format::FastText);
+        for (sample, named, expected) in [
+            (" {\"text\": 1}", None, Format::Jsonl),
+            ("\u{feff}{}", None, Format::Jsonl),
+            ("{\n\"text\": 1}", Some(Format::Jsonl), Format::Json),
+            ("{\"text\": 1,}", Some(Format::Jsonl), Format::Jsonl),
+            ("[{\"text\": 1}]", Some(Format::Jsonl), Format::Json),
+            ("[Music] plays", txt, Format::Lines),
+            ("__label__a b", None, Format::FastText),
+            ("b c __label__a", txt, Format::FastText),
+            ("label\ttext", None, Format::Tsv),
+            ("label,text", None, Format::Csv),
+            ("label,text\na,b c", txt, Format::Csv),
+            ("good film, really\nbad", txt, Format::Lines),
+            ("a\t1\nb\t0", txt, Format::Tsv),
+            ("(3 (2 a) (4 film))", txt, Format::Trees),
+            ("DESC:manner How ?\nENTY:cremat What ?", None, Format::Trec),
+            ("DESC:manner How,x\n\"1\",text", Some(Format::Csv), Format::Csv),
+        ] {
+            assert_eq!(guess(sample, named), expected, "{sample}");
+        }
     }
 
     #[test]
@@ -143,7 +279,7 @@ mod tests {
         }
         assert_eq!(
             "arff".parse::<Format>().unwrap_err().to_string(),
-            "format: \"arff\" is not one of parquet, csv, tsv, jsonl, fasttext"
+            "format: \"arff\" is not one of parquet, arrow, csv, tsv, jsonl, json, fasttext, trec, trees, lines"
         );
     }
 }

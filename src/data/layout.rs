@@ -58,8 +58,17 @@ enum Shard {
 /// Parses a path with `/` between its parts; `None` if it is not a data file.
 fn parse(path: &str) -> Option<DataFile> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = FileName::parse(name)?.stem;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Spark: `part-00000-(hash).c000.snappy.parquet`, of texts `part-00000`.
+    let part = name.strip_prefix("part-").or_else(|| name.strip_prefix("part-r-"));
+    if part.is_some_and(|part| part.get(..5).is_some_and(digits)) {
+        return Some(DataFile {
+            subset: String::new(),
+            split: split_of_folder(folders),
+            shard: Shard::Part,
+        });
+    }
+    let stem = FileName::parse(name)?.stem;
     // `refs/convert/parquet` on the hub: `plain_text/train/0000.parquet`.
     if digits(stem) && !folders.is_empty() {
         let (subset, split) = folders.rsplit_once('/').unwrap_or(("", folders));
@@ -78,6 +87,14 @@ fn parse(path: &str) -> Option<DataFile> {
         && digits(total)
         && parts.len() <= of + 3
     {
+        // The `datasets` library on disk: `train/data-00000-of-00001.arrow`.
+        if parts[..of - 1] == ["data"] && name.ends_with(".arrow") {
+            return Some(DataFile {
+                subset: String::new(),
+                split: split_of_folder(folders),
+                shard: total.parse().map_or(Shard::Part, Shard::PartOf),
+            });
+        }
         return Some(DataFile {
             subset: folders.to_owned(),
             split: split_name(&parts[..of - 1].join("-")),
@@ -89,6 +106,12 @@ fn parse(path: &str) -> Option<DataFile> {
         split: split_name(stem),
         shard: Shard::Whole,
     })
+}
+
+/// The split that a folder of shards is: its own name if that is a known one, else `train`.
+fn split_of_folder(folders: &str) -> String {
+    let name = folders.rsplit('/').next().unwrap_or_default();
+    known_split(name).unwrap_or("train").to_owned()
 }
 
 /// Groups data files by split, in the order train, validation, test, then the rest.

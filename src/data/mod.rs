@@ -18,10 +18,17 @@
 //! ```
 //!
 //! From the outside in: `source` finds the splits of a source (`folder` and `layout` from its file
-//! names, `hub` by querying the server) and hands each file to the reader of its `format`: `table`,
-//! `jsonl` and `fasttext` read an `input`, `parquet` reads a file. All of them collect `rows`.
+//! names, `files` from a list or a pattern, `archive` by unpacking it, `hub` by querying the server) and hands the `bytes`
+//! of each file to the reader of its `format`: `table`, `json`, `lines`, `arrow` or `parquet`. All of them collect `rows`.
 
-mod fasttext;
+mod archive;
+#[cfg(feature = "parquet")]
+mod arrow;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_arrow.rs"]
+mod arrow;
+mod bytes;
+mod files;
 mod folder;
 mod format;
 #[cfg(feature = "hub")]
@@ -29,17 +36,21 @@ mod hub;
 #[cfg(not(feature = "hub"))]
 #[path = "no_hub.rs"]
 mod hub;
-mod input;
-mod jsonl;
+#[cfg(feature = "parquet")]
+mod huggingface;
+mod json;
 mod label_map;
 mod label_rule;
 mod labels;
 mod layout;
+mod lines;
+mod options;
 #[cfg(feature = "parquet")]
 mod parquet;
 #[cfg(not(feature = "parquet"))]
 #[path = "no_parquet.rs"]
 mod parquet;
+mod quote;
 mod rows;
 mod source;
 mod split;
@@ -53,7 +64,9 @@ pub use format::Format;
 pub use label_map::LabelMap;
 pub use label_rule::merge_numbers;
 pub use labels::Labels;
-pub use source::{DownloadProgress, HubOptions, Source, SourceOptions, read_rows};
+pub use options::{HubOptions, SourceOptions};
+pub use quote::Quote;
+pub use source::{DownloadProgress, Source, read_rows};
 pub use split::hold_out;
 
 /// One row of a source, as written there.
@@ -76,6 +89,21 @@ pub struct Split {
     pub origin: String,
     /// The rows, in the order of the source.
     pub records: Vec<Record>,
+    /// The rows that were left out ([`SourceOptions::skip_bad_rows`]), each with its place and the reason.
+    pub skipped: Vec<String>,
+    /// Lines for the user about how the rows were read.
+    pub notes: Vec<String>,
+}
+
+impl Split {
+    fn of(origin: String, read: rows::Read) -> Self {
+        Self {
+            origin,
+            records: read.records,
+            skipped: read.skipped,
+            notes: read.notes,
+        }
+    }
 }
 
 /// A text with its class, ready to be tokenised.

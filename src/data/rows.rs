@@ -1,21 +1,26 @@
 //! Finds the text, label and group columns, and interprets labels.
 
+use std::borrow::Cow;
+
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result, one_line};
 
 /// The columns tried for the text if none is named, in this order.
-const TEXT_COLUMNS: [&str; 4] = ["text", "sentence", "review", "content"];
+const TEXT_COLUMNS: [&str; 9] = [
+    "text", "sentence", "review", "content", "comment", "message", "tweet", "document", "question",
+];
 
 /// The columns tried for the label if none is named, in this order.
-const LABEL_COLUMNS: [&str; 4] = ["label", "sentiment", "class", "category"];
+const LABEL_COLUMNS: [&str; 6] = ["label", "sentiment", "class", "category", "target", "labels"];
 
 /// The columns tried for the group if none is named.
 const GROUP_COLUMNS: [&str; 1] = ["phenomenon"];
 
 /// The columns to read, as indices into the file's list of columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns {
-    pub text: usize,
+    /// Several columns are joined by spaces.
+    pub text: Vec<usize>,
     /// `None` for a file without labels, if the options allow it.
     pub label: Option<usize>,
     /// `None` for a file without groups, if none were requested.
@@ -23,7 +28,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Finds the columns among those of a file.
+    /// Finds the columns among those of a file. A name that is not there as it is written is found but for upper and
+    /// lower case and surrounding space.
     ///
     /// # Errors
     /// A named column, or every one of the usual names, is missing, or a column name occurs twice.
@@ -32,12 +38,13 @@ impl Columns {
         options: &SourceOptions,
         place: &str,
     ) -> Result<Self> {
-        let position = |name: &str| columns.iter().position(|column| column.as_ref() == name);
         let find = |role: &str, named: Option<&str>, usual: &[&str]| match named {
-            Some(name) => position(name).ok_or_else(|| format!("there is no column {name:?}")),
+            Some(name) => {
+                position(columns, name).ok_or_else(|| format!("there is no column {name:?}"))
+            }
             None => usual
                 .iter()
-                .find_map(|name| position(name))
+                .find_map(|name| position(columns, name))
                 .ok_or_else(|| format!("there is no {role} column (none of {})", usual.join(", "))),
         };
         let fail = |role: &str, problem: String| {
@@ -51,8 +58,10 @@ impl Columns {
                 format!("select it with --{role}-column{key}"),
             )
         };
-        let text = find("text", options.text_column.as_deref(), &TEXT_COLUMNS)
-            .map_err(|problem| fail("text", problem))?;
+        let text: Vec<usize> = names_of_text(columns, options)
+            .into_iter()
+            .map(|name| find("text", name, &TEXT_COLUMNS).map_err(|problem| fail("text", problem)))
+            .collect::<Result<_>>()?;
         let label = match find("label", options.label_column.as_deref(), &LABEL_COLUMNS) {
             Ok(column) => Some(column),
             Err(_) if options.unlabelled && options.label_column.is_none() => None,
@@ -65,7 +74,7 @@ impl Columns {
         };
         // A group column that was not requested is no reason to refuse a file.
         let asked = group.filter(|_| options.group_column.is_some());
-        for column in [Some(text), label, asked].into_iter().flatten() {
+        for column in text.iter().copied().chain(label).chain(asked) {
             let name = columns[column].as_ref();
             let others = &columns[column + 1..];
             if others.iter().any(|other| other.as_ref() == name) {
@@ -78,12 +87,74 @@ impl Columns {
         }
         Ok(Self { text, label, group })
     }
+
+    /// The text of a row, whose fields `field` gives: those of several columns joined by spaces; `None` if all of them
+    /// are missing.
+    pub fn text_of<'a>(&self, field: impl Fn(usize) -> Option<Cow<'a, str>>) -> Option<String> {
+        match self.text[..] {
+            [column] => field(column).map(Cow::into_owned),
+            _ => {
+                let fields: Vec<Cow<str>> = self.text.iter().filter_map(|&c| field(c)).collect();
+                (!fields.is_empty()).then(|| fields.join(" "))
+            }
+        }
+    }
+}
+
+/// The names of the text columns that the options give, `None` for the usual ones: `title,body` are two columns unless
+/// there is one of that name.
+fn names_of_text<'a, S: AsRef<str>>(columns: &[S], options: &'a SourceOptions) -> Vec<Option<&'a str>> {
+    match options.text_column.as_deref() {
+        None => vec![None],
+        Some(name) if position(columns, name).is_some() => vec![Some(name)],
+        Some(names) => names.split(',').map(Some).collect(),
+    }
+}
+
+/// The column of this name; if there is none, the only one whose name differs in case or surrounding space alone.
+fn position<S: AsRef<str>>(columns: &[S], name: &str) -> Option<usize> {
+    let exact = columns.iter().position(|column| column.as_ref() == name);
+    exact.or_else(|| {
+        let alike = |column: &S| is_alike(column.as_ref(), name);
+        let mut found = columns.iter().enumerate().filter(|(_, column)| alike(column));
+        match (found.next(), found.next()) {
+            (Some((column, _)), None) => Some(column),
+            _ => None,
+        }
+    })
+}
+
+fn is_alike(column: &str, name: &str) -> bool {
+    column.trim().to_lowercase() == name.trim().to_lowercase()
+}
+
+/// Whether a column of this name would be read as the text.
+#[cfg(any(feature = "csv", test))]
+pub(super) fn is_text_column(name: &str, options: &SourceOptions) -> bool {
+    match &options.text_column {
+        Some(named) => is_alike(name, named) || named.split(',').any(|named| is_alike(name, named)),
+        None => TEXT_COLUMNS.iter().any(|usual| is_alike(name, usual)),
+    }
+}
+
+/// Whether a column of this name would be read as the text or the label, or has one of their usual names.
+#[cfg(any(feature = "csv", test))]
+pub(super) fn is_column(name: &str, options: &SourceOptions) -> bool {
+    let is_named = |named: &Option<String>| named.as_deref().is_some_and(|named| is_alike(name, named));
+    is_text_column(name, options)
+        || is_named(&options.label_column)
+        || is_named(&options.group_column)
+        || LABEL_COLUMNS.iter().any(|usual| is_alike(name, usual))
 }
 
 /// The column names on one line; only the beginning if the file is not a table.
 fn listed<S: AsRef<str>>(columns: &[S]) -> String {
     const LONGEST: usize = 200;
-    let names: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+    let name = |column: &S| match column.as_ref() {
+        name if name.trim() == name && !name.is_empty() => name.to_owned(),
+        name => format!("{name:?}"),
+    };
+    let names: Vec<String> = columns.iter().map(name).collect();
     let names = names.join(", ");
     match names.char_indices().nth(LONGEST) {
         Some((end, _)) => one_line(&names[..end]) + " ...",
@@ -99,13 +170,25 @@ const MISSING: [&str; 9] = [
     "NaN", "nan", "NULL", "null", "None", "N/A", "n/a", "NA", "<NA>",
 ];
 
+/// The rows of a file or of a split.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub records: Vec<Record>,
+    /// The rows that were left out, with the reason.
+    pub skipped: Vec<String>,
+    /// Lines for the user about how the rows were read.
+    pub notes: Vec<String>,
+}
+
 /// Collects the rows of one file.
 pub(super) struct Rows<'a> {
     origin: &'a str,
     options: &'a SourceOptions,
     /// The class names that the file declares for its integers.
     declared: Option<&'a [String]>,
-    records: Vec<Record>,
+    read: Read,
+    /// How many rows there were, with those left out.
+    rows: usize,
     /// How many bytes may still be used.
     left: usize,
 }
@@ -117,7 +200,8 @@ impl<'a> Rows<'a> {
             origin,
             options,
             declared: None,
-            records: Vec::new(),
+            read: Read::default(),
+            rows: 0,
             left: MAX_MEMORY,
         }
     }
@@ -131,10 +215,38 @@ impl<'a> Rows<'a> {
 
     /// The position of the next row: `reviews.csv, row 12`.
     pub fn place(&self) -> String {
-        format!("{}, row {}", self.origin, self.records.len() + 1)
+        format!("{}, row {}", self.origin, self.rows + 1)
     }
 
-    /// Adds a row. An empty group counts as none.
+    /// Leaves out the next row, which cannot be read.
+    ///
+    /// # Errors
+    /// The same error, if rows are not to be left out.
+    pub fn bad(&mut self, error: Error) -> Result<()> {
+        if !self.options.skip_bad_rows {
+            return Err(error);
+        }
+        self.rows += 1;
+        self.read.skipped.push(match error {
+            Error::Data { place, problem, .. } => format!("{place}: {problem}"),
+            other => other.to_string(),
+        });
+        Ok(())
+    }
+
+    /// Notes a line for the user.
+    pub fn note(&mut self, line: String) {
+        self.read.notes.push(line);
+    }
+
+    /// The labels so far.
+    #[cfg(any(feature = "csv", test))]
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        let records = self.read.records.iter();
+        records.flat_map(|record| record.labels.iter().flatten().map(String::as_str))
+    }
+
+    /// Adds a row. An empty group counts as none. A byte order mark is no part of the text or the label.
     ///
     /// # Errors
     /// The file declares class names and the label is not an index into them, or there are too many rows.
@@ -147,16 +259,22 @@ impl<'a> Rows<'a> {
                 "split the file into parts",
             )
         })?;
-        let label = match label {
-            Some(written) => self.label(written.trim())?,
+        let label = match label.map(|label| self.label(without_marks(label.into()).trim())) {
+            Some(Ok(label)) => label,
+            Some(Err(error)) => return self.bad(error),
             None => None,
         };
+        if label.is_none() && self.options.skip_bad_rows && !self.options.unlabelled {
+            let error = Error::data(self.place(), "the row has no label", "add one");
+            return self.bad(error);
+        }
         let group = group.map(str::trim).filter(|group| !group.is_empty());
-        self.records.push(Record {
-            text,
-            label,
+        self.rows += 1;
+        self.read.records.push(Record {
+            text: without_marks(text.into()).into_owned(),
+            labels: label.map(|label| vec![label]),
             group: group.map(str::to_owned),
-            row: self.records.len() + 1,
+            row: self.rows,
         });
         Ok(())
     }
@@ -192,17 +310,33 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// There are none.
-    pub fn finish(self) -> Result<Vec<Record>> {
-        if self.records.is_empty() {
-            return Err(Error::data(
+    pub fn finish(self) -> Result<Read> {
+        match (&self.read.records[..], &self.read.skipped[..]) {
+            ([], []) => Err(Error::data(
                 self.origin,
                 "there are no rows",
                 "check that the file was written completely",
-            ));
+            )),
+            ([], [first, ..]) => Err(Error::data(
+                self.origin,
+                format!("none of the {} rows can be used ({first})", self.rows),
+                "read it without --skip-bad-rows to see what is wrong",
+            )),
+            _ => Ok(self.read),
         }
-        Ok(self.records)
     }
 }
+
+/// A text without byte order marks, which files that were put together may have anywhere.
+pub(super) fn without_marks(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.contains(MARK) {
+        true => Cow::Owned(text.replace(MARK, "")),
+        false => text,
+    }
+}
+
+/// The byte order mark.
+const MARK: char = '\u{feff}';
 
 #[cfg(test)]
 mod tests {

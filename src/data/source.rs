@@ -1,82 +1,24 @@
 //! Sources: where rows come from, listing their splits, and reading one of them.
 
-use std::fmt;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use super::archive::{Archive, is_archive};
+use super::bytes::{Content, Input, open_file};
+use super::files;
 use super::folder::{self, own_split};
-use super::format::{EXTENSIONS, FileName, Format, is_gzip_name};
-use super::input::{Input, open_file};
-use super::{Record, Split, fasttext, hub, jsonl, parquet, table};
+use super::format::FileName;
+use super::rows::Read;
+use super::{Format, Record, SourceOptions, Split, arrow, hub, json, lines, parquet, table};
 use crate::error::{Error, Result};
 
-/// How to read a source.
-#[derive(Debug, Clone, Default)]
-pub struct SourceOptions {
-    /// The column that holds the texts. By default the first of `text`, `sentence`, `review` and
-    /// `content` that exists.
-    pub text_column: Option<String>,
-    /// The column that holds the labels. By default the first of `label`, `sentiment`, `class` and
-    /// `category` that exists. Labels stay as written, except that those of Parquet files that
-    /// declare class names (those of the hub do) become these names. An empty label, `NaN`, `NULL`,
-    /// `None` and `N/A` mean that there is none; so does `-1` beside declared names, and in
-    /// unlabelled sources.
-    pub label_column: Option<String>,
-    /// The names of the classes, for labels that are read as such ([`Labels::read`]): a label of
-    /// one of these names is never taken for none, and names that a file declares are not used.
-    ///
-    /// [`Labels::read`]: super::Labels::read
-    pub label_names: Option<Vec<String>>,
-    /// One more label that means that there is none.
-    pub unlabelled_label: Option<String>,
-    /// The column that gives the kind of each text. By default `phenomenon`, if it exists. An empty
-    /// value means no group.
-    pub group_column: Option<String>,
-    /// Whether a label column may be missing; the rows are then unlabelled.
-    pub unlabelled: bool,
-    /// The format of files and of standard input. By default determined by the file extension, and
-    /// for standard input guessed from its beginning.
-    pub format: Option<Format>,
-    /// Which of several subsets ("configurations") of a hub data set, or of the folders in a
-    /// clone of one: `sst2` of `nyu-mll/glue`.
-    pub subset: Option<String>,
-    /// How the hub is reached.
-    pub hub: HubOptions,
-}
-
-/// How to reach the Hugging Face hub. Fields that are `None` are taken from the environment.
-#[derive(Clone, Default)]
-pub struct HubOptions {
-    /// A branch, tag or commit. By default `main`, and for data sets without Parquet files there
-    /// the hub's own conversion, `refs/convert/parquet`.
-    pub revision: Option<String>,
-    /// The server. By default `HF_ENDPOINT`, else `https://huggingface.co`.
-    pub endpoint: Option<String>,
-    /// The access token. By default `HF_TOKEN`, else the one that `hf auth login` stored.
-    pub token: Option<String>,
-    /// The cache. By default `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`.
-    pub cache: Option<PathBuf>,
-    /// Whether to use only the cache and never the network. By default `HF_HUB_OFFLINE`.
-    pub offline: Option<bool>,
-}
-
-impl fmt::Debug for HubOptions {
-    /// Shows everything except the token.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubOptions")
-            .field("revision", &self.revision)
-            .field("endpoint", &self.endpoint)
-            .field("token", &self.token.as_ref().map(|_| "(secret)"))
-            .field("cache", &self.cache)
-            .field("offline", &self.offline)
-            .finish()
-    }
-}
-
-/// Receives the progress of downloads. `()` ignores it.
+/// Receives the progress of downloads, and what is to be said about how rows were read. `()` ignores both.
 pub trait DownloadProgress {
     /// Called when `done` bytes of `file` have been downloaded, of `total` if that is known.
     fn download(&mut self, file: &str, done: u64, total: Option<u64>);
+
+    /// A line of information for the user.
+    fn note(&mut self, _line: &str) {}
 }
 
 impl DownloadProgress for () {
@@ -89,6 +31,8 @@ pub struct Source {
     name: String,
     options: SourceOptions,
     splits: Vec<(String, Location)>,
+    /// Where the files are, if the source is an archive.
+    archive: Option<Archive>,
 }
 
 /// The location of the rows of a split.
@@ -122,13 +66,16 @@ impl Source {
     /// `source` is one of
     /// - `sample`: the small bundled data set;
     /// - `-`: standard input, one split called `train`;
-    /// - a file ending in `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.txt` (fastText's format), each
-    ///   optionally with `.gz`: one split, called `validation` or `test` if the file is named like
-    ///   one, else `train`;
+    /// - a file in one of the formats of [`Format`], which follows from what it holds, also compressed (gzip, bzip2, xz,
+    ///   zstd): one split, called `validation` or `test` if the file is named like one, else `train`;
+    /// - several files, separated by commas or given by a pattern with `*`: together the split `train`, unless some are
+    ///   named like other splits;
+    /// - a zip or tar archive, also compressed, which is read as the folder in it;
     /// - a folder with such files, each a split named after the file, in shards
-    ///   (`train-00000-of-00002.parquet`) or whole;
+    ///   (`train-00000-of-00002.parquet`, `part-00000.csv`) or whole;
     /// - a folder with a folder for each class, `CLASS/*.txt`, or for each split and class,
     ///   `train/pos/*.txt`: the layout of aclImdb, whose `unsup` becomes the split `unsupervised`;
+    /// - a folder with a file for each class, `rt-polarity.pos`, one text on each line;
     /// - `imdb` or `owner/name`: a data set on the Hugging Face hub (Cargo feature `hub`).
     ///
     /// An existing file or folder takes precedence over a hub data set of the same name. Well-known
@@ -139,20 +86,23 @@ impl Source {
     /// There is no such source, or it has no splits; for the hub, the request fails.
     pub fn open(source: &str, options: SourceOptions) -> Result<Self> {
         let path = Path::new(source);
+        let mut archive = None;
         let splits = if source == "sample" {
             let bundled = |(name, rows): (&str, _)| (name.to_owned(), Location::Bundled(rows));
             SAMPLE.into_iter().map(bundled).collect()
         } else if source == "-" {
             vec![("train".to_owned(), Location::StandardInput)]
         } else if path.is_dir() {
-            folder::splits(path, options.subset.as_deref())?
-                .into_iter()
-                .map(|(name, rows)| (name, Location::Local(rows)))
-                .collect()
+            local(folder::splits(path, &options)?)
+        } else if path.is_file() && is_archive(path)? {
+            let unpacked = archive.insert(Archive::unpack(path)?);
+            let splits = unpacked.splits(&options);
+            local(splits.map_err(|error| unpacked.rename(error))?)
         } else if path.exists() {
-            format_of(path, &options)?;
             let rows = folder::Rows::Files(vec![path.to_owned()]);
             vec![(own_split(path).to_owned(), Location::Local(rows))]
+        } else if let Some(files) = files::listed(source)? {
+            local(files)
         } else if let Some(id) = hub_id(source) {
             hub::open(id, &options)?
                 .into_iter()
@@ -165,6 +115,7 @@ impl Source {
             name: source.trim_end_matches('/').to_owned(),
             options,
             splits,
+            archive,
         })
     }
 
@@ -196,7 +147,16 @@ impl Source {
         // In a split of this name, -1 means that there is no label.
         options.unlabelled |= name == UNSUPERVISED;
         let origin = format!("{}, {name}", self.name);
-        let split = self.read(location, origin, &options, progress)?;
+        let split = read_location(location, origin, &options, progress);
+        let split = match &self.archive {
+            Some(archive) => split
+                .map(|split| archive.rename_split(split))
+                .map_err(|error| archive.rename(error))?,
+            None => split?,
+        };
+        for note in split.notes.iter().chain(&left_out(&split)) {
+            progress.note(note);
+        }
         let has_group = |record: &Record| record.group.is_some();
         match &self.options.group_column {
             Some(column) if !split.records.iter().any(has_group) => Err(Error::data(
@@ -207,37 +167,69 @@ impl Source {
             _ => Ok(split),
         }
     }
+}
 
-    /// The rows at a location.
-    fn read(
-        &self,
-        location: &Location,
-        origin: String,
-        options: &SourceOptions,
-        progress: &mut dyn DownloadProgress,
-    ) -> Result<Split> {
-        match location {
-            Location::Bundled(rows) => {
-                let input = Input::stream(&origin, rows.as_bytes())?;
-                let options = SourceOptions {
-                    group_column: options.group_column.clone(),
-                    ..SourceOptions::default()
-                };
-                let records = jsonl::read(input, &options)?;
-                Ok(Split { origin, records })
-            }
-            Location::StandardInput => {
-                read_rows(std::io::stdin().lock(), "standard input", options)
-            }
-            Location::Local(folder::Rows::Files(files)) => read_files(files, origin, options),
-            Location::Local(folder::Rows::Classes(classes)) => {
-                folder::read_classes(classes, origin)
-            }
-            Location::Hub(files) => {
-                let files = files.fetch(progress)?;
-                let records = read_files(&files, origin.clone(), options)?.records;
-                Ok(Split { origin, records })
-            }
+/// Splits of local files.
+fn local(splits: Vec<(String, folder::Rows)>) -> Vec<(String, Location)> {
+    let location = |(name, rows)| (name, Location::Local(rows));
+    splits.into_iter().map(location).collect()
+}
+
+/// The line that says which rows are left out.
+fn left_out(split: &Split) -> Option<String> {
+    /// So many are named.
+    const NAMED: usize = 5;
+    let count = split.skipped.len();
+    let named: Vec<&str> = split.skipped.iter().take(NAMED).map(String::as_str).collect();
+    let named = named.join("; ");
+    let rest = match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let rows = split.records.len() + count;
+    (count > 0).then(|| format!("{}: {count} of {rows} rows are left out: {named}{rest}", split.origin))
+}
+
+/// The rows at a location.
+fn read_location(
+    location: &Location,
+    origin: String,
+    options: &SourceOptions,
+    progress: &mut dyn DownloadProgress,
+) -> Result<Split> {
+    match location {
+        Location::Bundled(rows) => {
+            let input = Input::stream(&origin, rows.as_bytes(), None)?;
+            let options = SourceOptions {
+                group_column: options.group_column.clone(),
+                ..SourceOptions::default()
+            };
+            let read = json::read(input, Format::Jsonl, &options)?;
+            Ok(Split::of(origin, read))
+        }
+        Location::StandardInput => read_rows(std::io::stdin().lock(), "standard input", options),
+        Location::Local(folder::Rows::Files(files)) => read_files(files, origin, options),
+        Location::Local(folder::Rows::Classes(classes)) => {
+            folder::read_classes(classes, origin, options)
+        }
+        Location::Local(folder::Rows::ClassFiles(classes)) => {
+            let read = |(path, label): &(PathBuf, String)| {
+                let mut read = read_file(path, &SourceOptions {
+                    format: Some(Format::Lines),
+                    unlabelled: true,
+                    ..options.clone()
+                })?;
+                for record in &mut read.records {
+                    record.labels = Some(vec![label.clone()]);
+                }
+                Ok(read)
+            };
+            Ok(together(classes.iter().map(read), origin)?)
+        }
+        Location::Hub(files) => {
+            let files = files.fetch(progress)?;
+            let split = read_files(&files, origin.clone(), options)?;
+            Ok(Split { origin, ..split })
         }
     }
 }
@@ -245,81 +237,71 @@ impl Source {
 /// The rows of all files, numbered consecutively.
 fn read_files(files: &[PathBuf], origin: String, options: &SourceOptions) -> Result<Split> {
     if let [file] = files {
-        return Ok(Split {
-            origin: file.display().to_string(),
-            records: read_file(file, options)?,
-        });
+        let read = read_file(file, options)?;
+        return Ok(Split::of(file.display().to_string(), read));
     }
-    let mut records = Vec::new();
-    for file in files {
-        records.append(&mut read_file(file, options)?);
-    }
-    for (index, record) in records.iter_mut().enumerate() {
-        record.row = index + 1;
-    }
-    Ok(Split { origin, records })
+    together(files.iter().map(|file| read_file(file, options)), origin)
 }
 
-/// Reads rows from a stream, decompressing it if needed. The format is `options.format`, or else
-/// guessed from the beginning: Parquet's magic bytes, `{` for JSON lines, `__label__` for fastText,
-/// a tab in the first line for TSV, and otherwise CSV. `origin` names the stream in messages.
+/// The rows of several files, numbered consecutively.
+fn together(files: impl Iterator<Item = Result<Read>>, origin: String) -> Result<Split> {
+    let mut all = Read::default();
+    for read in files {
+        let Read { records, skipped, notes } = read?;
+        all.records.extend(records);
+        all.skipped.extend(skipped);
+        all.notes.extend(notes);
+    }
+    for (index, record) in all.records.iter_mut().enumerate() {
+        record.row = index + 1;
+    }
+    Ok(Split::of(origin, all))
+}
+
+/// Reads rows from a stream, decompressing and decoding it if needed. The format is `options.format`, or else found from
+/// the beginning. `origin` names the stream in messages.
 ///
 /// # Errors
 /// The stream cannot be read or parsed, or has no rows.
 pub fn read_rows(reader: impl BufRead, origin: &str, options: &SourceOptions) -> Result<Split> {
-    let mut input = Input::stream(origin, reader)?;
-    let first_line = input.peek_line()?;
-    if first_line.is_empty() {
+    let mut input = Input::stream(origin, reader, options.encoding.as_deref())?;
+    if input.content == Content::Text && input.peek_lines()?.0.is_empty() {
         return Err(Error::data(
             origin,
             "there is nothing to read",
             "check the command that writes it",
         ));
     }
-    let format = options.format.unwrap_or_else(|| match &first_line {
-        line if line.starts_with(parquet::MAGIC) => Format::Parquet,
-        line => Format::guess(line),
-    });
-    Ok(Split {
-        origin: origin.to_owned(),
-        records: read_format(input, format, options)?,
-    })
+    let format = Format::of(&mut input, None, options)?;
+    let read = read_format(input, format, options)?;
+    Ok(Split::of(origin.to_owned(), read))
 }
 
-fn read_file(path: &Path, options: &SourceOptions) -> Result<Vec<Record>> {
-    let format = format_of(path, options)?;
-    if format == Format::Parquet && !is_gzip_name(path) {
-        return parquet::read(open_file(path)?, &path.display().to_string(), options);
+fn read_file(path: &Path, options: &SourceOptions) -> Result<Read> {
+    let mut input = Input::open(path, options.encoding.as_deref())?;
+    let name = path.file_name().and_then(|name| name.to_str());
+    let format = Format::of(&mut input, name, options)?;
+    match format {
+        Format::Parquet if !input.is_unpacked => {
+            parquet::read(open_file(path)?, &input.origin, options)
+        }
+        _ => read_format(input, format, options),
     }
-    read_format(Input::open(path)?, format, options)
 }
 
-fn read_format(input: Input<'_>, format: Format, options: &SourceOptions) -> Result<Vec<Record>> {
+fn read_format(input: Input<'_>, format: Format, options: &SourceOptions) -> Result<Read> {
     match format {
         Format::Parquet => {
             let origin = input.origin.clone();
             parquet::read(input.into_file()?, &origin, options)
         }
-        Format::Csv => table::read(input, b',', options),
-        Format::Tsv => table::read(input, b'\t', options),
-        Format::Jsonl => jsonl::read(input, options),
-        Format::FastText => fasttext::read(input, options),
+        Format::Arrow => arrow::read(input, options),
+        Format::Csv | Format::Tsv => table::read(input, format, options),
+        Format::Jsonl | Format::Json => json::read(input, format, options),
+        Format::FastText | Format::Trec | Format::Trees | Format::Lines => {
+            lines::read(input, format, options)
+        }
     }
-}
-
-/// The format of a file: the requested one, else the one of its extension.
-fn format_of(path: &Path, options: &SourceOptions) -> Result<Format> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    options
-        .format
-        .or_else(|| Some(FileName::parse(name?)?.format))
-        .ok_or_else(|| {
-            Error::data(
-                path.display().to_string(),
-                "the file's extension is not a known format",
-                format!("rename it to end in one of {EXTENSIONS}, or set the format option"),
-            )
-        })
 }
 
 /// The hub id that a source denotes, if any: a short name, or `owner/name` if neither `owner` is a

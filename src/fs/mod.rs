@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `atomic` | files and folders that are written atomically |
 //! | `disk` | the underlying operations, which can fail in tests |
-//! | `gzip` | decompression |
+//! | `unpack` | decompression |
 //! | [`cache`] | results computed from texts, looked up by their hash |
 
 pub(crate) mod atomic;
 pub mod cache;
 pub(crate) mod disk;
-pub(crate) mod gzip;
+pub(crate) mod unpack;

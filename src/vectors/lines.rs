@@ -1,7 +1,7 @@
 //! The lines of a file of word vectors, plain or compressed, and their parsing.
 
 use crate::error::{Error, Result};
-use crate::fs::gzip::gunzip;
+use crate::fs::unpack::Compression;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
@@ -37,40 +37,39 @@ impl Lines {
             read: Rc::clone(&read),
         };
         let mut start = Vec::new();
-        let read_start = file.by_ref().take(4).read_to_end(&mut start);
+        let read_start = file.by_ref().take(16).read_to_end(&mut start);
         read_start.map_err(Error::io("read", path))?;
         let name = path.display().to_string();
         let refuse = |problem: &str, remedy: &str| Err(Error::data(&name, problem, remedy));
-        let is_gzip = match start.as_slice() {
+        let compression = Compression::of(&start);
+        match start.as_slice() {
             [] => return refuse("the file is empty", "download it again"),
-            [0x1f, 0x8b, ..] => true,
-            [b'P', b'K', 3, 4] => {
+            [b'P', b'K', 3, 4, ..] => {
                 return refuse(
                     "this is a zip archive",
                     "unpack it and give the text file in it",
                 );
             }
-            [0xba, 0x16, 0x4f, 0x2f] => {
+            [0xba, 0x16, 0x4f, 0x2f, ..] => {
                 return refuse(
                     "this looks like the binary format of fastText",
                     "give the text file (.vec) or convert it to text",
                 );
             }
-            _ => false,
-        };
+            _ => {}
+        }
         let file: Chain<Cursor<Vec<u8>>, Counted> = Cursor::new(start).chain(file);
-        let reader: Box<dyn BufRead> = if is_gzip {
-            let file = BufReader::with_capacity(1 << 18, file);
-            gunzip(file, &name)?
-        } else {
-            Box::new(BufReader::with_capacity(1 << 18, file))
+        let file = BufReader::with_capacity(1 << 18, file);
+        let reader: Box<dyn BufRead> = match compression {
+            Some(compression) => compression.unpack(file, &name)?,
+            None => Box::new(file),
         };
         Ok(Self {
             path: name,
             reader,
             read,
             size,
-            left: if is_gzip { MAX_UNPACKED } else { u64::MAX },
+            left: compression.map_or(u64::MAX, |_| MAX_UNPACKED),
             text: Vec::new(),
             number: 0,
         })

@@ -22,12 +22,11 @@ use ::parquet::file::metadata::{
 };
 use ::parquet::file::reader::{ChunkReader, Length};
 use ::parquet::schema::types::ColumnDescriptor;
-use serde_json::Value;
 
 use self::pages::Pages;
-use super::input::not_utf8;
-use super::rows::{Columns, Rows};
-use super::{Record, SourceOptions};
+use super::bytes::not_utf8;
+use super::rows::{Columns, Read, Rows};
+use super::SourceOptions;
 use crate::error::{Error, Result};
 
 /// The bytes with which a Parquet file begins.
@@ -253,12 +252,7 @@ fn check_flat(column: &ColumnDescriptor, origin: &str) -> Result<()> {
 fn declared_classes(metadata: &FileMetaData, column: &str) -> Option<Vec<String>> {
     let entries = metadata.key_value_metadata()?;
     let entry = entries.iter().find(|entry| entry.key == "huggingface")?;
-    let json: Value = serde_json::from_str(entry.value.as_deref()?).ok()?;
-    let names = json["info"]["features"][column]["names"].as_array()?;
-    names
-        .iter()
-        .map(|name| name.as_str().map(str::to_owned))
-        .collect()
+    super::huggingface::declared_classes(entry.value.as_deref()?, column)
 }
 
 fn damaged(origin: &str, problem: &str) -> Error {
