@@ -89,7 +89,7 @@ pub(super) fn read_classes(classes: &[Class], origin: String) -> Result<Split> {
                 String::from_utf8(bytes).map_err(|_| not_utf8(path.display().to_string()))?;
             Ok(Record {
                 text,
-                label: label.map(str::to_owned),
+                labels: label.map(|label| vec![label.to_owned()]),
                 group: None,
                 row: index + 1,
             })

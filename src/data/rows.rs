@@ -154,7 +154,7 @@ impl<'a> Rows<'a> {
         let group = group.map(str::trim).filter(|group| !group.is_empty());
         self.records.push(Record {
             text,
-            label,
+            labels: label.map(|label| vec![label]),
             group: group.map(str::to_owned),
             row: self.records.len() + 1,
         });
@@ -267,7 +267,11 @@ mod tests {
         for label in written {
             rows.push(String::new(), Some(label), None)?;
         }
-        Ok(rows.finish()?.into_iter().map(|row| row.label).collect())
+        Ok(rows
+            .finish()?
+            .iter()
+            .map(|row| row.label().map(str::to_owned))
+            .collect())
     }
 
     fn named(names: &[Option<&str>]) -> Vec<Option<String>> {

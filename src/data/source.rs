@@ -409,7 +409,7 @@ mod tests {
         );
         for name in ["train", "validation"] {
             let split = source.split(name, &mut ()).unwrap();
-            assert!(split.records.iter().all(|record| record.label.is_some()));
+            assert!(split.records.iter().all(|record| record.label().is_some()));
             assert_eq!(split.origin, format!("sample, {name}"));
         }
         assert_eq!(

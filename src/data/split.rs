@@ -26,7 +26,7 @@ pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)
     }
     let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, record) in train.records.iter().enumerate() {
-        if let Some(label) = &record.label {
+        if let Some(label) = record.label() {
             classes.entry(label).or_default().push(index);
         }
     }
@@ -72,7 +72,7 @@ mod tests {
     fn split(labels: &str) -> Split {
         let record = |(index, label): (usize, char)| Record {
             text: format!("text {index}"),
-            label: (label != '-').then(|| label.to_string()),
+            labels: (label != '-').then(|| vec![label.to_string()]),
             group: None,
             row: index + 1,
         };
@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn count(split: &Split, label: &str) -> usize {
-        let has = |record: &&Record| record.label.as_deref() == Some(label);
+        let has = |record: &&Record| record.label() == Some(label);
         split.records.iter().filter(has).count()
     }
 
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!((count(&validation, "a"), count(&validation, "b")), (15, 5));
         assert_eq!(count(&train, "c"), 1);
         assert_eq!(
-            train.records.iter().filter(|r| r.label.is_none()).count(),
+            train.records.iter().filter(|r| r.labels.is_none()).count(),
             1
         );
         assert_eq!(train.records.len() + validation.records.len(), 202);

@@ -316,8 +316,7 @@ mod tests {
         assert_eq!(records.len(), texts.len(), "{name}");
         for (row, (record, text)) in records.iter().zip(texts).enumerate() {
             assert_eq!(&record.text, text, "{name}");
-            let label = ["0", "1"].get(row % 3).map(|label| label.to_string());
-            assert_eq!(record.label, label, "{name}");
+            assert_eq!(record.label(), ["0", "1"].get(row % 3).copied(), "{name}");
         }
     }
 
