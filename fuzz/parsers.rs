@@ -35,7 +35,13 @@ fn check_rows(split: Split) {
     assert!(!split.records.is_empty());
     for (index, record) in split.records.iter().enumerate() {
         assert_eq!(record.row, index + 1);
-        assert_ne!(record.label.as_deref(), Some(""));
+        assert!(
+            record
+                .labels
+                .iter()
+                .flatten()
+                .all(|label| !label.is_empty())
+        );
     }
     // Any labels give classes or an error.
     if let Ok(labels) = Labels::of_split(&split) {

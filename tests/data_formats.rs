@@ -81,7 +81,7 @@ fn texts_and_labels(split: &Split) -> Vec<(&str, &str)> {
     split
         .records
         .iter()
-        .map(|record| (&*record.text, record.label.as_deref().unwrap_or("-")))
+        .map(|record| (&*record.text, record.label().unwrap_or("-")))
         .collect()
 }
 

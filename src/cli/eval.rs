@@ -9,8 +9,8 @@ use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::{Config, DataConfig};
-use birnn::data::{LabelMap, Source, SourceOptions, Split};
-use birnn::dataset::{DatasetProgress, read_splits, source_options};
+use birnn::data::{DownloadProgress, LabelMap, Source, SourceOptions, Split};
+use birnn::dataset::{read_splits, source_options};
 use birnn::device::AUTO;
 use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
 use serde::Serialize;
@@ -132,7 +132,7 @@ fn read_split(
     arguments: &Arguments,
     terminal: &mut Terminal,
 ) -> anyhow::Result<(Split, DataConfig)> {
-    if arguments.data.data.is_none() {
+    if arguments.data.source().is_none() {
         let unknown = |problem: &str| Usage(format!("{problem}: give --data"));
         let model = match &arguments.model[..] {
             [model] => model,
@@ -160,7 +160,7 @@ fn read_split(
     arguments.data.apply(&mut config);
     let options = SourceOptions {
         group_column: arguments.group_column.clone(),
-        ..source_options(&config)
+        ..source_options(&config)?
     };
     let source = Source::open(&config.source, options)?;
     let names: Vec<&str> = source.split_names().collect();

@@ -9,6 +9,7 @@ mod config;
 mod device;
 mod eval;
 mod export;
+mod format;
 mod generate;
 mod interrupt;
 mod predict;

@@ -121,6 +121,10 @@ impl data::DownloadProgress for Terminal {
     fn download(&mut self, file: &str, done: u64, total: Option<u64>) {
         self.count(&format!("downloading {file}"), done, total, "bytes");
     }
+
+    fn note(&mut self, line: &str) {
+        self.print(line);
+    }
 }
 
 impl dataset::DatasetProgress for Terminal {
@@ -132,10 +136,6 @@ impl dataset::DatasetProgress for Terminal {
         };
         self.count(task, done as u64, Some(total as u64), "texts");
         self.check_interrupt()
-    }
-
-    fn note(&mut self, line: &str) {
-        self.print(line);
     }
 }
 

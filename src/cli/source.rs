@@ -1,20 +1,21 @@
 //! Options that specify the source of texts; shared by `train` and `eval`.
 
+use super::format::FormatArguments;
 use birnn::config::DataConfig;
 use birnn::fs::cache::Cache;
 use std::path::Path;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct DataArguments {
-    /// `sample`, a hub id (`imdb`, `owner/name`), a folder (aclImdb, one folder per class, or
-    /// split files), or a file: .parquet .csv .tsv .jsonl .txt (`__label__`), each also .gz; `-`
-    /// reads standard input.
-    #[arg(long, help_heading = "Data", value_name = "SOURCE")]
-    pub(super) data: Option<String>,
-    /// The column with the texts [default: text, sentence, review or content].
-    #[arg(long, help_heading = "Data", value_name = "NAME")]
-    pub(super) text_column: Option<String>,
-    /// The column with the labels [default: label, sentiment, class or category].
+    /// `sample`, a hub id (`imdb`, `owner/name`), a folder (aclImdb, a folder or a file for each class, or split files),
+    /// files of any format below, also compressed or in an archive (several: a.csv b.csv, or 'data/*.csv'); `-` reads
+    /// standard input.
+    #[arg(long, help_heading = "Data", value_name = "SOURCE", num_args = 1..)]
+    pub(super) data: Vec<String>,
+    #[command(flatten)]
+    pub(super) format: FormatArguments,
+    /// The column with the labels [default: label, sentiment, class, category, target or
+    /// labels].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     pub(super) label_column: Option<String>,
     /// Labels as written in the data, and the classes that they stand for: neg=negative,pos=positive.
@@ -35,14 +36,17 @@ impl DataArguments {
         }
     }
 
+    /// The source: of several files a list.
+    pub(super) fn source(&self) -> Option<String> {
+        (!self.data.is_empty()).then(|| self.data.join(","))
+    }
+
     /// Applies the command-line options to a config.
     pub(super) fn apply(&self, config: &mut DataConfig) {
-        if let Some(source) = &self.data {
-            config.source = source.clone();
+        if let Some(source) = self.source() {
+            config.source = source;
         }
-        if let Some(column) = &self.text_column {
-            config.text_column = Some(column.clone());
-        }
+        self.format.apply(config);
         if let Some(column) = &self.label_column {
             config.label_column = Some(column.clone());
         }
@@ -62,11 +66,30 @@ fn label_pair(pair: &str) -> Result<(String, String), String> {
 
 /// Sources as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
 pub(super) fn stored_source(data: &mut DataConfig) -> std::io::Result<()> {
-    for source in std::iter::once(&mut data.source).chain(&mut data.additional_sources) {
-        let path = Path::new(source);
-        if path.exists() && source != "sample" {
-            *source = std::path::absolute(path)?.display().to_string();
+    let others = data
+        .validation_source
+        .iter_mut()
+        .chain(&mut data.test_source);
+    for source in std::iter::once(&mut data.source)
+        .chain(&mut data.additional_sources)
+        .chain(others)
+    {
+        if source == "sample" {
+            continue;
+        }
+        if Path::new(source.as_str()).exists() {
+            *source = absolute(source)?;
+        } else if source.contains([',', '*', '?', '[']) {
+            let parts: std::io::Result<Vec<String>> = source
+                .split(',')
+                .map(|part| absolute(part.trim()))
+                .collect();
+            *source = parts?.join(",");
         }
     }
     Ok(())
+}
+
+fn absolute(path: &str) -> std::io::Result<String> {
+    Ok(std::path::absolute(path)?.display().to_string())
 }

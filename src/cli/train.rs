@@ -55,7 +55,11 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         return Ok(config);
     }
     let mut overrides = arguments.run.overrides();
-    let is_sample = arguments.run.data.data.as_deref().unwrap_or("sample") == "sample";
+    let is_sample = arguments
+        .run
+        .data
+        .source()
+        .is_none_or(|source| source == "sample");
     let sets_source = overrides.iter().any(|(key, _)| key == "data.source");
     let default = match is_sample && !sets_source {
         true => "sample",

@@ -1,12 +1,14 @@
 //! `birnn vectors`: learns word vectors from texts, labelled or not.
 
+use super::format::FormatArguments;
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
 use super::shell::{free_path, program, quoted};
 use super::{Ending, Usage, note};
 use anyhow::Context;
+use birnn::config::DataConfig;
 use birnn::data::{Source, SourceOptions};
-use birnn::dataset::{DatasetProgress, Stage, encode_texts};
+use birnn::dataset::{DatasetProgress, Stage, encode_texts, source_options};
 use birnn::recipe::{grouped, learn_noting};
 use birnn::text::TextEncoder;
 use birnn::vectors::{VectorsConfig, WordVectors};
@@ -34,9 +36,8 @@ pub(super) struct Arguments {
         default_value = "sample"
     )]
     data: String,
-    /// The column with the texts [default: text, sentence, review or content].
-    #[arg(long, help_heading = "Data", value_name = "NAME")]
-    text_column: Option<String>,
+    #[command(flatten)]
+    format: FormatArguments,
     /// A split to read; may be given several times [default: all except `validation` and `test`].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     split: Vec<String>,
@@ -164,10 +165,11 @@ fn read_texts(
     source_name: &str,
     terminal: &mut Terminal,
 ) -> anyhow::Result<Vec<String>> {
+    let mut config = DataConfig::default();
+    arguments.format.apply(&mut config);
     let options = SourceOptions {
-        text_column: arguments.text_column.clone(),
         unlabelled: true,
-        ..SourceOptions::default()
+        ..source_options(&config)?
     };
     let source = Source::open(source_name, options)?;
     let asked = |name: &&str| match arguments.split.is_empty() {
@@ -216,7 +218,11 @@ fn conclude(out: &Path, source_name: &str, vectors: &WordVectors) -> anyhow::Res
     text.push_str(&format!(
         "\nnext:\n  {} train --data {} --set train.vectors={} --set model.embedding_size={}\n",
         program(),
-        quoted(Path::new(source_name)),
+        match source_name {
+            // It has been read.
+            "-" => "FILE".to_owned(),
+            name => quoted(Path::new(name)),
+        },
         quoted(out),
         vectors.dimension()
     ));

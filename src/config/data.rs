@@ -1,6 +1,6 @@
 //! The sources of texts.
 
-use crate::data::{LabelMap, Labels};
+use crate::data::{Format, LabelMap, Labels, Quote, delimiter_of, encoding_exists};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,9 +9,25 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// `sample`, a file, a folder, a hub id such as `imdb`, or `-`.
+    /// `sample`, a file, several (`a.csv,b.csv` or `data/*.csv`), a folder, a hub id such as `imdb`, or `-`.
     pub source: String,
-    /// The column with the texts; by default one of the usual names.
+    /// Another source, whose validation split, or only split, is used for validation.
+    pub validation_source: Option<String>,
+    /// Another source, whose test split, or only split, the trained model is evaluated on.
+    pub test_source: Option<String>,
+    /// The format of the files; by default found from what they hold.
+    pub format: Option<Format>,
+    /// Whether the first line of a table is a row; its columns are then called 1, 2, ...
+    pub no_header: bool,
+    /// What separates the fields of a table: one character, or `tab`; by default found from the first line.
+    pub delimiter: Option<String>,
+    /// How quotes in a table are read: doubled inside quoted fields (the default), after a backslash, or not at all.
+    pub quote: Option<Quote>,
+    /// The encoding of texts without a byte order mark, such as `windows-1252`; by default UTF-8.
+    pub encoding: Option<String>,
+    /// Whether rows that cannot be read or have no label are left out.
+    pub skip_bad_rows: bool,
+    /// The column with the texts, or several (`title,body`), which are joined; by default one of the usual names.
     pub text_column: Option<String>,
     /// The column with the labels; by default one of the usual names.
     pub label_column: Option<String>,
@@ -45,6 +61,14 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             source: "sample".into(),
+            validation_source: None,
+            test_source: None,
+            format: None,
+            no_header: false,
+            delimiter: None,
+            quote: None,
+            encoding: None,
+            skip_bad_rows: false,
             text_column: None,
             label_column: None,
             label_names: None,
@@ -79,6 +103,8 @@ impl DataConfig {
             })?;
         }
         LabelMap::new(self.label_map.clone())?;
+        self.delimiter.as_deref().map(delimiter_of).transpose()?;
+        self.encoding.as_deref().map(encoding_exists).transpose()?;
         match (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0 {
             true => Ok(()),
             false => Err(Error::config(

@@ -36,8 +36,15 @@ impl Archive {
         let folder = TempDir::new_in(&parent).map_err(Error::io("create a folder in", &parent))?;
         let input = Input::open(path, None)?;
         // The folder's name may say which split it is.
-        let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or("data");
-        let stem = stem.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("data");
+        let stem = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("data");
+        let stem = stem
+            .split('.')
+            .next()
+            .filter(|stem| !stem.is_empty())
+            .unwrap_or("data");
         let root = folder.path().join(stem);
         std::fs::create_dir(&root).map_err(Error::io("create", &root))?;
         unpack(input, &root)?;
@@ -59,7 +66,11 @@ impl Archive {
     /// An error with the archive's name in place of the temporary folder's.
     pub fn rename(&self, error: Error) -> Error {
         match error {
-            Error::Data { place, problem, remedy } => Error::Data {
+            Error::Data {
+                place,
+                problem,
+                remedy,
+            } => Error::Data {
                 place: self.renamed(&place),
                 problem: self.renamed(&problem),
                 remedy,
@@ -86,7 +97,9 @@ impl Archive {
 fn alone(mut folder: PathBuf) -> Result<PathBuf> {
     while folder.is_dir() {
         let entries = std::fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
-        let mut entries = entries.filter_map(std::result::Result::ok).map(|entry| entry.path());
+        let mut entries = entries
+            .filter_map(std::result::Result::ok)
+            .map(|entry| entry.path());
         match (entries.next(), entries.next()) {
             // A folder that is the only class, or the only split, keeps its name.
             (Some(only), None) => folder = only,
@@ -124,17 +137,41 @@ mod unpacked {
 
     /// Files that are zip archives, by a file in them, and what to do.
     const DOCUMENTS: [(&str, &str, &str); 5] = [
-        ("xl/workbook.xml", "an Excel workbook", "save the sheet as CSV"),
-        ("xl/workbook.bin", "an Excel workbook", "save the sheet as CSV"),
-        ("word/document.xml", "a Word document", "save its text as a .txt or .csv file"),
-        ("META-INF/manifest.xml", "an OpenDocument file", "save the sheet as CSV"),
-        ("META-INF/MANIFEST.MF", "a Java archive", "give a file with texts"),
+        (
+            "xl/workbook.xml",
+            "an Excel workbook",
+            "save the sheet as CSV",
+        ),
+        (
+            "xl/workbook.bin",
+            "an Excel workbook",
+            "save the sheet as CSV",
+        ),
+        (
+            "word/document.xml",
+            "a Word document",
+            "save its text as a .txt or .csv file",
+        ),
+        (
+            "META-INF/manifest.xml",
+            "an OpenDocument file",
+            "save the sheet as CSV",
+        ),
+        (
+            "META-INF/MANIFEST.MF",
+            "a Java archive",
+            "give a file with texts",
+        ),
     ];
 
     /// Unpacks the files of an archive into a folder, without links and without what is hidden.
     pub(super) fn unpack(input: Input<'_>, folder: &Path) -> Result<()> {
         let origin = input.origin.clone();
-        let mut budget = Budget { origin: &origin, bytes: MAX_BYTES, files: MAX_FILES };
+        let mut budget = Budget {
+            origin: &origin,
+            bytes: MAX_BYTES,
+            files: MAX_FILES,
+        };
         match input.content {
             Content::Zip => unzip(input, folder, &mut budget)?,
             _ => untar(input, folder, &mut budget)?,
@@ -165,7 +202,10 @@ mod unpacked {
             let mut file = fs::File::create(&path).map_err(Error::io("create", &path))?;
             let copied = io::copy(&mut contents.take(self.bytes + 1), &mut file)
                 .map_err(|error| damaged(self.origin, &error.to_string()))?;
-            let left = self.bytes.checked_sub(copied).zip(self.files.checked_sub(1));
+            let left = self
+                .bytes
+                .checked_sub(copied)
+                .zip(self.files.checked_sub(1));
             (self.bytes, self.files) = left.ok_or_else(|| {
                 Error::data(
                     self.origin,
@@ -197,23 +237,35 @@ mod unpacked {
     fn unzip(input: Input<'_>, folder: &Path, budget: &mut Budget) -> Result<()> {
         let origin = budget.origin;
         let fail = |error: zip::result::ZipError| match error {
-            zip::result::ZipError::UnsupportedArchive(problem) => {
-                Error::data(origin, format!("the archive cannot be unpacked ({problem})"), "unpack it")
-            }
+            zip::result::ZipError::UnsupportedArchive(problem) => Error::data(
+                origin,
+                format!("the archive cannot be unpacked ({problem})"),
+                "unpack it",
+            ),
             other => damaged(origin, &other.to_string()),
         };
         let mut archive = zip::ZipArchive::new(input.into_file()?).map_err(fail)?;
-        let document = DOCUMENTS.iter().find(|(file, ..)| archive.index_for_name(file).is_some());
+        let document = DOCUMENTS
+            .iter()
+            .find(|(file, ..)| archive.index_for_name(file).is_some());
         if let Some((_, what, remedy)) = document {
             return Err(Error::data(origin, format!("this is {what}"), *remedy));
         }
-        let is_pytorch = archive.file_names().any(|name| name.ends_with("/data.pkl"));
+        let is_pytorch = archive
+            .file_names()
+            .any(|name| name.is_ok_and(|name| name.ends_with("/data.pkl")));
         if is_pytorch {
-            return Err(Error::data(origin, "this is a file of PyTorch", "give a file with texts"));
+            return Err(Error::data(
+                origin,
+                "this is a file of PyTorch",
+                "give a file with texts",
+            ));
         }
         for index in 0..archive.len() {
             let mut file = archive.by_index(index).map_err(fail)?;
-            let Some(name) = file.enclosed_name() else { continue };
+            let Some(name) = file.enclosed_name() else {
+                continue;
+            };
             if file.is_file() && is_data(&name) {
                 budget.write(&name, folder, &mut file)?;
             }
@@ -229,9 +281,12 @@ mod unpacked {
         for entry in archive.entries().map_err(fail)? {
             let mut entry = entry.map_err(fail)?;
             let name = entry.path().map_err(fail)?.into_owned();
-            let is_inside = name
-                .components()
-                .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+            let is_inside = name.components().all(|part| {
+                matches!(
+                    part,
+                    std::path::Component::Normal(_) | std::path::Component::CurDir
+                )
+            });
             if entry.header().entry_type().is_file() && is_inside && is_data(&plain(&name)) {
                 budget.write(&name, folder, &mut entry)?;
             }

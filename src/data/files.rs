@@ -46,17 +46,29 @@ pub(super) fn listed(source: &str) -> Result<Option<Vec<(String, Rows)>>> {
 /// The files that match a pattern, in alphabetical order.
 fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
     let fail = |problem: String, remedy: &str| Error::data(pattern, problem, remedy);
-    let paths = glob::glob(pattern)
-        .map_err(|error| fail(format!("this is not a pattern ({error})"), "use *, ? and [abc]"))?;
+    let paths = glob::glob(pattern).map_err(|error| {
+        fail(
+            format!("this is not a pattern ({error})"),
+            "use *, ? and [abc]",
+        )
+    })?;
     let mut files = Vec::new();
     for path in paths {
-        let path = path.map_err(|error| fail(format!("a folder cannot be read ({error})"), "check its rights"))?;
+        let path = path.map_err(|error| {
+            fail(
+                format!("a folder cannot be read ({error})"),
+                "check its rights",
+            )
+        })?;
         if path.is_file() {
             files.push(path);
         }
     }
     match files.is_empty() {
-        true => Err(fail("no file matches the pattern".to_owned(), "check the folder and the pattern")),
+        true => Err(fail(
+            "no file matches the pattern".to_owned(),
+            "check the folder and the pattern",
+        )),
         false => Ok(files),
     }
 }

@@ -105,11 +105,17 @@ pub(super) fn read_classes(
             row: index + 1,
         }))
     };
-    let texts: Vec<std::result::Result<Record, NotText>> =
-        files.par_iter().enumerate().map(read).collect::<Result<_>>()?;
+    let texts: Vec<std::result::Result<Record, NotText>> = files
+        .par_iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_>>()?;
     let total = texts.len();
     let (texts, bad): (Vec<_>, Vec<_>) = texts.into_iter().partition(std::result::Result::is_ok);
-    let bad: Vec<NotText> = bad.into_iter().filter_map(std::result::Result::err).collect();
+    let bad: Vec<NotText> = bad
+        .into_iter()
+        .filter_map(std::result::Result::err)
+        .collect();
     if !bad.is_empty() && (!options.skip_bad_rows || texts.is_empty()) {
         return Err(not_texts(&bad, total, &origin));
     }
@@ -135,7 +141,9 @@ fn file_bytes(path: &Path, encoding: Option<&str>) -> Result<Vec<u8>> {
     let origin = path.display().to_string();
     let (mut reader, origin) = Input::stream(&origin, &bytes[..], encoding)?.into_parts();
     let mut text = Vec::new();
-    reader.read_to_end(&mut text).map_err(|error| fail(&origin, error))?;
+    reader
+        .read_to_end(&mut text)
+        .map_err(|error| fail(&origin, error))?;
     Ok(text)
 }
 
@@ -143,18 +151,34 @@ fn file_bytes(path: &Path, encoding: Option<&str>) -> Result<Vec<u8>> {
 fn not_texts(bad: &[NotText], total: usize, origin: &str) -> Error {
     /// So many are named.
     const NAMED: usize = 5;
-    let named: Vec<String> = bad.iter().take(NAMED).map(|(path, _)| path.display().to_string()).collect();
+    let named: Vec<String> = bad
+        .iter()
+        .take(NAMED)
+        .map(|(path, _)| path.display().to_string())
+        .collect();
     let more = match bad.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let problem = match bad.len() {
         1 => format!("1 of {total} files is not UTF-8: {}", named.join(", ")),
-        count => format!("{count} of {total} files are not UTF-8: {}{more}", named.join(", ")),
+        count => format!(
+            "{count} of {total} files are not UTF-8: {}{more}",
+            named.join(", ")
+        ),
     };
-    let sample: Vec<u8> = bad.iter().take(NAMED).flat_map(|(_, bytes)| bytes).copied().collect();
+    let sample: Vec<u8> = bad
+        .iter()
+        .take(NAMED)
+        .flat_map(|(_, bytes)| bytes)
+        .copied()
+        .collect();
     let remedy = encoding_remedy(&sample);
-    Error::data(origin, problem, format!("{remedy}; --skip-bad-rows leaves them out"))
+    Error::data(
+        origin,
+        problem,
+        format!("{remedy}; --skip-bad-rows leaves them out"),
+    )
 }
 
 /// `SPLIT/CLASS/*.txt`, where at least one split has a well-known name.
@@ -223,7 +247,10 @@ fn class_files(
         // One name with several endings that are no formats.
         let mut stem = None;
         let mut labels = Vec::new();
-        for name in files.iter().filter(|name| !name.to_ascii_uppercase().starts_with("README")) {
+        for name in files
+            .iter()
+            .filter(|name| !name.to_ascii_uppercase().starts_with("README"))
+        {
             let (before, after) = name.rsplit_once('.')?;
             if *stem.get_or_insert(before) != before || is_data(&name) {
                 return None;
@@ -242,10 +269,14 @@ fn class_files(
             }
             labels.push((folder.join(name), stem.to_owned()));
         }
-        let all_lines = labels.iter().all(|(path, _)| is_lines(path, options).unwrap_or(false));
+        let all_lines = labels
+            .iter()
+            .all(|(path, _)| is_lines(path, options).unwrap_or(false));
         all_lines.then_some(labels)
     };
-    let labels = by_extension().or_else(by_stem).filter(|labels| labels.len() > 1);
+    let labels = by_extension()
+        .or_else(by_stem)
+        .filter(|labels| labels.len() > 1);
     Ok(labels.map_or_else(Vec::new, |labels| {
         vec![(own_split(folder).to_owned(), Rows::ClassFiles(labels))]
     }))
@@ -338,7 +369,8 @@ fn is_text(name: &str) -> bool {
 
 /// Whether a file's name has no extension, or one with a digit, which is no extension.
 fn is_unnamed(name: &str) -> bool {
-    let has_digit = |(_, extension): (&str, &str)| extension.bytes().any(|byte| byte.is_ascii_digit());
+    let has_digit =
+        |(_, extension): (&str, &str)| extension.bytes().any(|byte| byte.is_ascii_digit());
     name.rsplit_once('.').is_none_or(has_digit) && FileName::parse(name).is_none()
 }
 

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::bytes::{Content, Input};
-use super::lines::{is_tree, is_trec, labels_and_text};
+use super::lines::{is_trec, is_tree, labels_and_text};
 use super::rows::is_column;
 use super::{SourceOptions, json};
 use crate::error::{Error, Result};
 use crate::fs::unpack::Compression;
 
 /// How rows are written in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Format {
     /// Apache Parquet, as on the Hugging Face hub.
@@ -54,7 +57,8 @@ const FORMATS: [(Format, &str, &[&str]); 10] = [
 pub(super) const LABEL_PREFIX: &str = "__label__";
 
 /// The supported extensions, for messages.
-pub(super) const EXTENSIONS: &str = ".parquet, .arrow, .csv, .tsv, .jsonl, .json and .txt, each also compressed";
+pub(super) const EXTENSIONS: &str =
+    ".parquet, .arrow, .csv, .tsv, .jsonl, .json and .txt, each also compressed";
 
 /// Files with these names describe data sets and are none, although they end like one.
 const DESCRIPTIONS: [&str; 6] = [
@@ -87,9 +91,14 @@ impl<'a> FileName<'a> {
         };
         let (stem, extension) = split_extension(plain)?;
         let (format, ..) = FORMATS.iter().find(|(_, _, known)| {
-            known.iter().any(|known| known.eq_ignore_ascii_case(extension))
+            known
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(extension))
         })?;
-        Some(Self { stem, format: *format })
+        Some(Self {
+            stem,
+            format: *format,
+        })
     }
 }
 
@@ -104,7 +113,11 @@ impl Format {
     ///
     /// # Errors
     /// The requested format cannot be that of the file.
-    pub(super) fn of(input: &mut Input, name: Option<&str>, options: &SourceOptions) -> Result<Self> {
+    pub(super) fn of(
+        input: &mut Input,
+        name: Option<&str>,
+        options: &SourceOptions,
+    ) -> Result<Self> {
         let found = match input.content {
             Content::Parquet => Some(Self::Parquet),
             Content::ArrowFile | Content::ArrowStream => Some(Self::Arrow),
@@ -151,10 +164,17 @@ impl Format {
         /// As many lines are looked at.
         const LINES: usize = 100;
         let mut lines = sample.lines().map(|line| line.trim_matches(is_space));
-        let lines: Vec<&str> = lines.by_ref().filter(|line| !line.is_empty()).take(LINES).collect();
+        let lines: Vec<&str> = lines
+            .by_ref()
+            .filter(|line| !line.is_empty())
+            .take(LINES)
+            .collect();
         let first = lines.first().copied().unwrap_or_default();
-        let most = |is: &dyn Fn(&str) -> bool| 2 * lines.iter().filter(|line| is(line)).count() > lines.len();
-        let all = |is: &dyn Fn(&str) -> bool| !lines.is_empty() && lines.iter().all(|line| is(line));
+        let most = |is: &dyn Fn(&str) -> bool| {
+            2 * lines.iter().filter(|line| is(line)).count() > lines.len()
+        };
+        let all =
+            |is: &dyn Fn(&str) -> bool| !lines.is_empty() && lines.iter().all(|line| is(line));
         let begins_list = first.strip_prefix('[').map(str::trim_start);
         let is_table = matches!(named, Some(Self::Csv | Self::Tsv));
         if first.starts_with('{') && !is_table {
@@ -208,6 +228,23 @@ impl fmt::Display for Format {
             .iter()
             .find_map(|(format, name, _)| (format == self).then_some(*name));
         f.write_str(name.unwrap_or_default())
+    }
+}
+
+impl From<Format> for String {
+    fn from(format: Format) -> Self {
+        format.to_string()
+    }
+}
+
+impl TryFrom<String> for Format {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        name.parse().map_err(|error: Error| match error {
+            Error::Argument { problem, .. } => problem,
+            other => other.to_string(),
+        })
     }
 }
 
@@ -265,7 +302,11 @@ mod tests {
             ("a\t1\nb\t0", txt, Format::Tsv),
             ("(3 (2 a) (4 film))", txt, Format::Trees),
             ("DESC:manner How ?\nENTY:cremat What ?", None, Format::Trec),
-            ("DESC:manner How,x\n\"1\",text", Some(Format::Csv), Format::Csv),
+            (
+                "DESC:manner How,x\n\"1\",text",
+                Some(Format::Csv),
+                Format::Csv,
+            ),
         ] {
             assert_eq!(guess(sample, named), expected, "{sample}");
         }

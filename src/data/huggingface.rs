@@ -8,7 +8,11 @@ pub(super) fn declared_classes(metadata: &str, column: &str) -> Option<Vec<Strin
     let json: Value = serde_json::from_str(metadata).ok()?;
     let feature = &json["info"]["features"][column];
     // Of a list the feature of its items.
-    let names = [&feature["names"], &feature["feature"]["names"], &feature[0]["names"]];
+    let names = [
+        &feature["names"],
+        &feature["feature"]["names"],
+        &feature[0]["names"],
+    ];
     let names = names.into_iter().find_map(Value::as_array)?;
     names
         .iter()

@@ -54,9 +54,10 @@ impl LabelMap {
             ));
         }
         for record in &mut split.records {
-            let class = record.label.as_deref().and_then(|label| self.get(label));
-            if let Some(class) = class {
-                record.label = Some(class.to_owned());
+            for label in record.labels.iter_mut().flatten() {
+                if let Some(class) = self.get(label) {
+                    *label = class.to_owned();
+                }
             }
         }
         Ok(())

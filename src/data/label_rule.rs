@@ -142,9 +142,10 @@ pub fn merge_numbers(split: &mut Split) -> Option<String> {
         return None;
     }
     for record in &mut split.records {
-        let number = record.label.as_ref().and_then(|label| labels.get(label));
-        if let Some(number) = number.cloned() {
-            record.label = Some(number);
+        for label in record.labels.iter_mut().flatten() {
+            if let Some(number) = labels.get(label) {
+                label.clone_from(number);
+            }
         }
     }
     let (from, to): (Vec<String>, Vec<String>) = labels.into_iter().unzip();
@@ -209,7 +210,7 @@ impl Labels {
             classes.insert(label, class);
         }
         for record in &mut split.records {
-            if let Some(label) = &mut record.label {
+            for label in record.labels.iter_mut().flatten() {
                 let name = &self.names()[classes[label.as_str()]];
                 if label != name {
                     label.clone_from(name);
@@ -246,8 +247,8 @@ impl Labels {
             .copied()
             .collect();
         let row = split.records.iter().find(|record| {
-            let label = record.label.as_deref();
-            label.is_some_and(|label| unknown.contains(&label))
+            let mut labels = record.labels.iter().flatten();
+            labels.any(|label| unknown.contains(&label.as_str()))
         });
         let place = match row {
             Some(record) => format!("{}, row {}", split.origin, record.row),
@@ -279,13 +280,14 @@ mod tests {
     fn split(labels: &[&str]) -> Split {
         let record = |(index, label): (usize, &&str)| Record {
             text: String::new(),
-            label: Some((*label).to_owned()),
+            labels: Some(vec![(*label).to_owned()]),
             group: None,
             row: index + 1,
         };
         Split {
             origin: "rows".into(),
             records: labels.iter().enumerate().map(record).collect(),
+            ..Split::default()
         }
     }
 
@@ -298,7 +300,7 @@ mod tests {
         let mut split = split(labels);
         let pairs = map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
         let note = classes(names).read(&mut split, &LabelMap::new(pairs)?)?;
-        let read = split.records.iter().filter_map(|row| row.label.as_deref());
+        let read = split.records.iter().filter_map(|row| row.label());
         Ok((read.collect::<Vec<_>>().join(" "), note.unwrap_or_default()))
     }
 
@@ -422,7 +424,7 @@ mod tests {
         let map = LabelMap::new([("x".to_owned(), "a".to_owned())]).unwrap();
         let mut rows = split(&["x", "b"]);
         map.apply(&mut rows).unwrap();
-        assert_eq!(rows.records[0].label.as_deref(), Some("a"));
+        assert_eq!(rows.records[0].label(), Some("a"));
         let message = map.apply(&mut split(&["z", "b"])).unwrap_err().to_string();
         assert!(
             message.ends_with("the labels are \"b\", \"z\""),
@@ -435,7 +437,7 @@ mod tests {
         let merged = |labels: &[&str]| {
             let mut split = split(labels);
             let note = merge_numbers(&mut split);
-            let read = split.records.into_iter().filter_map(|row| row.label);
+            let read = split.records.iter().filter_map(|row| row.label());
             (read.collect::<Vec<_>>().join(" "), note.unwrap_or_default())
         };
         let (labels, note) = merged(&["5.0", "1", "1.0"]);

@@ -90,8 +90,8 @@ impl Labels {
             .iter()
             .map(|record| {
                 let place = || format!("{}, row {}", split.origin, record.row);
-                let label = record.label.as_deref().ok_or_else(|| {
-                    let without = split.records.iter().filter(|row| row.label.is_none());
+                let label = record.label().ok_or_else(|| {
+                    let without = split.records.iter().filter(|row| row.labels.is_none());
                     let more = match without.count() {
                         1 => String::new(),
                         count => format!(", nor have {} others", count - 1),
@@ -123,8 +123,11 @@ impl Labels {
 
 /// The different labels of a split as written, in alphabetical order.
 pub(super) fn different_labels(split: &Split) -> Vec<&str> {
-    let labels = split.records.iter().map(|record| record.label.as_deref());
-    let mut names: Vec<&str> = labels.flatten().collect();
+    let labels = split
+        .records
+        .iter()
+        .filter_map(|record| record.labels.as_deref());
+    let mut names: Vec<&str> = labels.flatten().map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -166,11 +169,12 @@ mod tests {
                 .enumerate()
                 .map(|(i, label)| Record {
                     text: format!("text {i}"),
-                    label: label.map(str::to_owned),
+                    labels: label.map(|label| vec![label.to_owned()]),
                     group: None,
                     row: i + 1,
                 })
                 .collect(),
+            ..Split::default()
         }
     }
 

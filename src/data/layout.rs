@@ -60,7 +60,9 @@ fn parse(path: &str) -> Option<DataFile> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // Spark: `part-00000-(hash).c000.snappy.parquet`, of texts `part-00000`.
-    let part = name.strip_prefix("part-").or_else(|| name.strip_prefix("part-r-"));
+    let part = name
+        .strip_prefix("part-")
+        .or_else(|| name.strip_prefix("part-r-"));
     if part.is_some_and(|part| part.get(..5).is_some_and(digits)) {
         return Some(DataFile {
             subset: String::new(),

@@ -1,6 +1,6 @@
 //! Formats with a text on each line: fastText's, TREC's, the trees of the Stanford Sentiment Treebank, and plain lines.
 
-use super::bytes::Input;
+use super::bytes::{Input, Next};
 use super::format::LABEL_PREFIX;
 use super::rows::{Read, Rows};
 use super::{Format, SourceOptions};
@@ -12,14 +12,13 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
     let origin = lines.origin().to_owned();
     let mut rows = Rows::new(&origin, options);
     loop {
-        let line = match lines.next_line() {
-            Ok(Some(line)) => line,
-            Ok(None) => break,
-            Err(error) if lines.is_at_bad_line() => {
+        let line = match lines.next_line()? {
+            Next::Row(line) => line,
+            Next::Bad(error) => {
                 rows.bad(error)?;
                 continue;
             }
-            Err(error) => return Err(error),
+            Next::End => break,
         };
         if line.trim().is_empty() {
             continue;
@@ -32,15 +31,11 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
         };
         match parsed {
             Ok((labels, text)) => match labels[..] {
-                [] => rows.push(text, None, None)?,
+                [] => rows.push(text, None::<&str>, None)?,
                 [label] => rows.push(text, Some(label), None)?,
                 _ => {
-                    let error = Error::data(
-                        lines.place(),
-                        "the line has several labels",
-                        "keep one: every text belongs to exactly one class",
-                    );
-                    rows.bad(error)?;
+                    let labels: Vec<String> = labels.into_iter().map(str::to_owned).collect();
+                    rows.push(text, Some(&labels[..]), None)?;
                 }
             },
             Err((problem, remedy)) => {
@@ -72,7 +67,10 @@ pub(super) fn labels_and_text(line: &str) -> Parsed<'_> {
 
 /// Splits `__label__pos some text` into `pos` and `some text`.
 fn leading_label(line: &str) -> Option<(&str, &str)> {
-    let rest = line.trim_start_matches('\u{feff}').trim_start().strip_prefix(LABEL_PREFIX)?;
+    let rest = line
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .strip_prefix(LABEL_PREFIX)?;
     let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let (label, text) = rest.split_at(end);
     Some((label, text.trim_start()))
@@ -100,8 +98,10 @@ fn coarse_label(line: &str) -> Parsed<'_> {
 /// Whether a line is one of TREC's.
 pub(super) fn is_trec(line: &str) -> bool {
     let class = line.split_whitespace().next().unwrap_or_default();
-    let is_upper = |part: &str| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_uppercase());
-    let is_lower = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_upper =
+        |part: &str| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_lower =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     class
         .split_once(':')
         .is_some_and(|(coarse, fine)| is_upper(coarse) && is_lower(fine))
@@ -115,7 +115,10 @@ fn tree(line: &str) -> Parsed<'_> {
         "correct the line, or name the format with --format",
     );
     let line = line.trim();
-    let label = line.strip_prefix('(').and_then(|rest| rest.split_whitespace().next()).ok_or(broken)?;
+    let label = line
+        .strip_prefix('(')
+        .and_then(|rest| rest.split_whitespace().next())
+        .ok_or(broken)?;
     let balance = line.bytes().try_fold(0_usize, |depth, byte| match byte {
         b'(' => Some(depth + 1),
         b')' => depth.checked_sub(1),
@@ -125,7 +128,9 @@ fn tree(line: &str) -> Parsed<'_> {
         return Err(broken);
     }
     // A word is what comes directly before a closing bracket.
-    let words = line.split(')').filter_map(|part| part.rsplit_once(' ').map(|(_, word)| word));
+    let words = line
+        .split(')')
+        .filter_map(|part| part.rsplit_once(' ').map(|(_, word)| word));
     let plain = |word: &str| match word {
         "-LRB-" => "(".to_owned(),
         "-RRB-" => ")".to_owned(),
@@ -138,8 +143,11 @@ fn tree(line: &str) -> Parsed<'_> {
 /// Whether a line is a tree.
 pub(super) fn is_tree(line: &str) -> bool {
     let line = line.trim();
-    let digits = line.strip_prefix('(').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
-    digits.is_some_and(|rest| rest.starts_with(" ") && !line[1..].starts_with(' ')) && line.ends_with(')')
+    let digits = line
+        .strip_prefix('(')
+        .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    digits.is_some_and(|rest| rest.starts_with(" ") && !line[1..].starts_with(' '))
+        && line.ends_with(')')
 }
 
 #[cfg(test)]
@@ -152,7 +160,10 @@ mod tests {
         assert_eq!(of("__label__a  b c "), (vec!["a"], "b c ".to_owned()));
         assert_eq!(of(" __label__a"), (vec!["a"], String::new()));
         assert_eq!(of("b c __label__a"), (vec!["a"], "b c".to_owned()));
-        assert_eq!(of("__label__a __label__b c"), (vec!["a", "b"], "c".to_owned()));
+        assert_eq!(
+            of("__label__a __label__b c"),
+            (vec!["a", "b"], "c".to_owned())
+        );
         assert_eq!(of("a __label__b c"), (vec![], "a __label__b c".to_owned()));
     }
 
@@ -160,14 +171,20 @@ mod tests {
     fn questions_have_their_coarse_class() {
         let line = "DESC:manner How did serfdom develop ?";
         assert!(is_trec(line) && !is_trec("Note: this is a text") && !is_trec("DESC: a"));
-        assert_eq!(coarse_label(line).unwrap(), (vec!["DESC"], "How did serfdom develop ?".to_owned()));
+        assert_eq!(
+            coarse_label(line).unwrap(),
+            (vec!["DESC"], "How did serfdom develop ?".to_owned())
+        );
     }
 
     #[test]
     fn trees_are_sentences() {
         let line = "(3 (2 (2 The) (2 film)) (4 (3 is) (2 (2 -LRB-) (2 good\\/great))))";
         assert!(is_tree(line) && !is_tree("(see 3)") && !is_tree("(3 of them) left"));
-        assert_eq!(tree(line).unwrap(), (vec!["3"], "The film is ( good/great".to_owned()));
+        assert_eq!(
+            tree(line).unwrap(),
+            (vec!["3"], "The film is ( good/great".to_owned())
+        );
         assert!(tree("(3 (2 a)").is_err() && tree(")(").is_err());
     }
 }

@@ -60,10 +60,12 @@ mod table;
 #[path = "no_table.rs"]
 mod table;
 
+pub(crate) use bytes::encoding_exists;
 pub use format::Format;
 pub use label_map::LabelMap;
 pub use label_rule::merge_numbers;
 pub use labels::Labels;
+pub(crate) use options::delimiter_of;
 pub use options::{HubOptions, SourceOptions};
 pub use quote::Quote;
 pub use source::{DownloadProgress, Source, read_rows};
@@ -74,12 +76,23 @@ pub use split::hold_out;
 pub struct Record {
     /// The text.
     pub text: String,
-    /// The label as written (`pos`, `1`), or `None` for an unlabelled row.
-    pub label: Option<String>,
+    /// The labels as written (`pos`, `1`), or `None` for an unlabelled row. An empty list is a text of no class, where
+    /// a text may have several labels.
+    pub labels: Option<Vec<String>>,
     /// The kind of text (`negation`, `irony`), if a column gives one.
     pub group: Option<String>,
     /// The row number within [`Split::origin`], from 1, without headers: for error messages.
     pub row: usize,
+}
+
+impl Record {
+    /// The label of a row with one label; `None` for a row with none, and for one with several.
+    pub fn label(&self) -> Option<&str> {
+        match self.labels.as_deref() {
+            Some([label]) => Some(label),
+            _ => None,
+        }
+    }
 }
 
 /// The rows of one split of a source.

@@ -1,14 +1,12 @@
 //! Parquet files in a build without the Cargo feature `parquet`: only the error that explains it.
 
-use super::{Record, SourceOptions};
+use super::SourceOptions;
+use super::rows::Read;
 use crate::error::{Error, Result};
 use std::fs::File;
 
-/// The bytes with which a Parquet file begins.
-pub(super) const MAGIC: &str = "PAR1";
-
 /// Fails with instructions to build with Parquet.
-pub(super) fn read(_file: File, origin: &str, _options: &SourceOptions) -> Result<Vec<Record>> {
+pub(super) fn read(_file: File, origin: &str, _options: &SourceOptions) -> Result<Read> {
     Err(Error::data(
         origin,
         "this build does not read Parquet",

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{Format, Quote};
+use crate::error::{Error, Result};
 
 /// How to read a source.
 #[derive(Debug, Clone, Default)]
@@ -77,5 +78,44 @@ impl fmt::Debug for HubOptions {
             .field("cache", &self.cache)
             .field("offline", &self.offline)
             .finish()
+    }
+}
+
+/// The separator that a text means: a character, or `tab`.
+///
+/// # Errors
+/// It is not one character of one byte.
+pub(crate) fn delimiter_of(text: &str) -> Result<u8> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        (_, [byte]) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => Err(Error::config(
+            "data.delimiter",
+            format!("{text:?} is not a separator"),
+            "use one character, such as ; or |, or tab",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let options = HubOptions {
+            token: Some("hf_geheim".into()),
+            ..HubOptions::default()
+        };
+        assert!(!format!("{options:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn separators_are_one_character() {
+        assert_eq!(delimiter_of(";").unwrap(), b';');
+        assert_eq!(delimiter_of("tab").unwrap(), b'\t');
+        for wrong in ["", "::", "é", "\""] {
+            assert!(delimiter_of(wrong).is_err(), "{wrong}");
+        }
     }
 }

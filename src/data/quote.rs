@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// How quotes in a table are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Quote {
     /// Quotes are doubled inside quoted fields: RFC 4180.
@@ -28,6 +31,23 @@ impl fmt::Display for Quote {
     }
 }
 
+impl From<Quote> for String {
+    fn from(quote: Quote) -> Self {
+        quote.to_string()
+    }
+}
+
+impl TryFrom<String> for Quote {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        name.parse().map_err(|error: Error| match error {
+            Error::Argument { problem, .. } => problem,
+            other => other.to_string(),
+        })
+    }
+}
+
 impl FromStr for Quote {
     type Err = Error;
 
@@ -35,6 +55,11 @@ impl FromStr for Quote {
         [Self::Double, Self::Backslash, Self::None]
             .into_iter()
             .find(|quote| quote.to_string() == name)
-            .ok_or_else(|| Error::argument("quote", format!("{name:?} is not one of double, backslash, none")))
+            .ok_or_else(|| {
+                Error::argument(
+                    "quote",
+                    format!("{name:?} is not one of double, backslash, none"),
+                )
+            })
     }
 }

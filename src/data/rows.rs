@@ -11,7 +11,14 @@ const TEXT_COLUMNS: [&str; 9] = [
 ];
 
 /// The columns tried for the label if none is named, in this order.
-const LABEL_COLUMNS: [&str; 6] = ["label", "sentiment", "class", "category", "target", "labels"];
+const LABEL_COLUMNS: [&str; 6] = [
+    "label",
+    "sentiment",
+    "class",
+    "category",
+    "target",
+    "labels",
+];
 
 /// The columns tried for the group if none is named.
 const GROUP_COLUMNS: [&str; 1] = ["phenomenon"];
@@ -103,7 +110,10 @@ impl Columns {
 
 /// The names of the text columns that the options give, `None` for the usual ones: `title,body` are two columns unless
 /// there is one of that name.
-fn names_of_text<'a, S: AsRef<str>>(columns: &[S], options: &'a SourceOptions) -> Vec<Option<&'a str>> {
+fn names_of_text<'a, S: AsRef<str>>(
+    columns: &[S],
+    options: &'a SourceOptions,
+) -> Vec<Option<&'a str>> {
     match options.text_column.as_deref() {
         None => vec![None],
         Some(name) if position(columns, name).is_some() => vec![Some(name)],
@@ -116,7 +126,10 @@ fn position<S: AsRef<str>>(columns: &[S], name: &str) -> Option<usize> {
     let exact = columns.iter().position(|column| column.as_ref() == name);
     exact.or_else(|| {
         let alike = |column: &S| is_alike(column.as_ref(), name);
-        let mut found = columns.iter().enumerate().filter(|(_, column)| alike(column));
+        let mut found = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| alike(column));
         match (found.next(), found.next()) {
             (Some((column, _)), None) => Some(column),
             _ => None,
@@ -140,7 +153,8 @@ pub(super) fn is_text_column(name: &str, options: &SourceOptions) -> bool {
 /// Whether a column of this name would be read as the text or the label, or has one of their usual names.
 #[cfg(any(feature = "csv", test))]
 pub(super) fn is_column(name: &str, options: &SourceOptions) -> bool {
-    let is_named = |named: &Option<String>| named.as_deref().is_some_and(|named| is_alike(name, named));
+    let is_named =
+        |named: &Option<String>| named.as_deref().is_some_and(|named| is_alike(name, named));
     is_text_column(name, options)
         || is_named(&options.label_column)
         || is_named(&options.group_column)
@@ -178,6 +192,26 @@ pub(super) struct Read {
     pub skipped: Vec<String>,
     /// Lines for the user about how the rows were read.
     pub notes: Vec<String>,
+}
+
+/// The labels of a row as a file has them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Written<'a> {
+    None,
+    One(&'a str),
+    List(&'a [String]),
+}
+
+impl<'a> From<Option<&'a str>> for Written<'a> {
+    fn from(label: Option<&'a str>) -> Self {
+        label.map_or(Self::None, Self::One)
+    }
+}
+
+impl<'a> From<Option<&'a [String]>> for Written<'a> {
+    fn from(labels: Option<&'a [String]>) -> Self {
+        labels.map_or(Self::None, Self::List)
+    }
 }
 
 /// Collects the rows of one file.
@@ -250,7 +284,12 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// The file declares class names and the label is not an index into them, or there are too many rows.
-    pub fn push(&mut self, text: String, label: Option<&str>, group: Option<&str>) -> Result<()> {
+    pub fn push<'l>(
+        &mut self,
+        text: String,
+        labels: impl Into<Written<'l>>,
+        group: Option<&str>,
+    ) -> Result<()> {
         let taken = text.len() + size_of::<Record>();
         self.left = self.left.checked_sub(taken).ok_or_else(|| {
             Error::data(
@@ -259,12 +298,11 @@ impl<'a> Rows<'a> {
                 "split the file into parts",
             )
         })?;
-        let label = match label.map(|label| self.label(without_marks(label.into()).trim())) {
-            Some(Ok(label)) => label,
-            Some(Err(error)) => return self.bad(error),
-            None => None,
+        let labels = match self.labels_of(labels.into()) {
+            Ok(labels) => labels,
+            Err(error) => return self.bad(error),
         };
-        if label.is_none() && self.options.skip_bad_rows && !self.options.unlabelled {
+        if labels.is_none() && self.options.skip_bad_rows && !self.options.unlabelled {
             let error = Error::data(self.place(), "the row has no label", "add one");
             return self.bad(error);
         }
@@ -272,11 +310,26 @@ impl<'a> Rows<'a> {
         self.rows += 1;
         self.read.records.push(Record {
             text: without_marks(text.into()).into_owned(),
-            labels: label.map(|label| vec![label]),
+            labels,
             group: group.map(str::to_owned),
             row: self.rows,
         });
         Ok(())
+    }
+
+    /// The labels of a row; `None` where none is given, or where the only one says that there is none.
+    fn labels_of(&self, written: Written) -> Result<Option<Vec<String>>> {
+        let label = |written: &str| self.label(without_marks(written.into()).trim());
+        match written {
+            Written::None => Ok(None),
+            Written::One(written) => Ok(label(written)?.map(|label| vec![label])),
+            Written::List([written]) => Ok(label(written)?.map(|label| vec![label])),
+            Written::List(list) => {
+                let labels: Result<Vec<Option<String>>> =
+                    list.iter().map(|written| label(written)).collect();
+                Ok(Some(labels?.into_iter().flatten().collect()))
+            }
+        }
     }
 
     /// The label as written, or the declared name of the class; `None` where it says that there is no label.
@@ -346,10 +399,10 @@ mod tests {
     fn usual_names_are_found_in_order() {
         let find = |columns: &[&str]| Columns::find(columns, &SourceOptions::default(), "x");
         let columns = find(&["id", "review", "sentiment", "text"]).unwrap();
-        assert_eq!((columns.text, columns.label), (3, Some(2)));
+        assert_eq!((columns.text, columns.label), (vec![3], Some(2)));
         assert_eq!(
             find(&["id", "text"]).unwrap_err().to_string(),
-            "x: there is no label column (none of label, sentiment, class, category); the columns \
+            "x: there is no label column (none of label, sentiment, class, category, target, labels); the columns \
              are: id, text; select it with --label-column (key data.label_column)"
         );
     }
@@ -362,7 +415,7 @@ mod tests {
             ..SourceOptions::default()
         };
         let columns = Columns::find(&["text", "body"], &options, "x").unwrap();
-        assert_eq!((columns.text, columns.label), (1, None));
+        assert_eq!((columns.text, columns.label), (vec![1], None));
         let message = Columns::find(&["text"], &options, "x")
             .unwrap_err()
             .to_string();
@@ -389,19 +442,24 @@ mod tests {
         let options = SourceOptions::default();
         let mut rows = Rows::new("x", &options);
         for group in [Some(" irony "), Some(" "), None] {
-            rows.push(String::new(), None, group).unwrap();
+            rows.push(String::new(), Written::None, group).unwrap();
         }
-        let groups = rows.finish().unwrap().into_iter().map(|row| row.group);
+        let groups = rows.finish().unwrap().records.into_iter().map(|row| row.group);
         assert!(groups.eq([Some("irony".to_owned()), None, None]));
     }
 
     /// The labels that rows have.
     fn labels(rows: Rows, written: &[&str]) -> Result<Vec<Option<String>>> {
         let mut rows = rows;
-        for label in written {
+        for &label in written {
             rows.push(String::new(), Some(label), None)?;
         }
-        Ok(rows.finish()?.into_iter().map(|row| row.label).collect())
+        Ok(rows
+            .finish()?
+            .records
+            .iter()
+            .map(|row| row.label().map(str::to_owned))
+            .collect())
     }
 
     fn named(names: &[Option<&str>]) -> Vec<Option<String>> {
@@ -459,8 +517,8 @@ mod tests {
         let options = SourceOptions::default();
         let mut rows = Rows::new("x", &options);
         rows.left = 2 * size_of::<Record>() + 10;
-        rows.push("0123456".to_owned(), None, None).unwrap();
-        let error = rows.push("0123".to_owned(), None, None).unwrap_err();
+        rows.push("0123456".to_owned(), Written::None, None).unwrap();
+        let error = rows.push("0123".to_owned(), Written::None, None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "x, row 2: the rows up to here take more than 8 GiB; split the file into parts"

@@ -17,7 +17,7 @@ use crate::rng::{Rng, Stream};
 /// # Errors
 /// `fraction` is not between 0 and 1, or no class has two rows; if that is because the labels are
 /// real numbers, the error says so.
-pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)> {
+pub fn hold_out(mut train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)> {
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(Error::argument(
             "fraction",
@@ -26,7 +26,7 @@ pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)
     }
     let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, record) in train.records.iter().enumerate() {
-        if let Some(label) = &record.label {
+        if let Some(label) = record.label() {
             classes.entry(label).or_default().push(index);
         }
     }
@@ -49,17 +49,18 @@ pub fn hold_out(train: Split, fraction: f64, seed: u64) -> Result<(Split, Split)
         ));
     }
     let mut parts: (Vec<Record>, Vec<Record>) = (Vec::new(), Vec::new());
-    for (record, out) in train.records.into_iter().zip(held_out) {
+    for (record, out) in std::mem::take(&mut train.records).into_iter().zip(held_out) {
         let part = if out { &mut parts.1 } else { &mut parts.0 };
         part.push(record);
     }
     let validation = Split {
         origin: train.origin.clone(),
         records: parts.1,
+        ..Split::default()
     };
     let train = Split {
-        origin: train.origin,
         records: parts.0,
+        ..train
     };
     Ok((train, validation))
 }
@@ -72,18 +73,19 @@ mod tests {
     fn split(labels: &str) -> Split {
         let record = |(index, label): (usize, char)| Record {
             text: format!("text {index}"),
-            label: (label != '-').then(|| label.to_string()),
+            labels: (label != '-').then(|| vec![label.to_string()]),
             group: None,
             row: index + 1,
         };
         Split {
             origin: "rows".into(),
             records: labels.chars().enumerate().map(record).collect(),
+            ..Split::default()
         }
     }
 
     fn count(split: &Split, label: &str) -> usize {
-        let has = |record: &&Record| record.label.as_deref() == Some(label);
+        let has = |record: &&Record| record.label() == Some(label);
         split.records.iter().filter(has).count()
     }
 
@@ -94,7 +96,7 @@ mod tests {
         assert_eq!((count(&validation, "a"), count(&validation, "b")), (15, 5));
         assert_eq!(count(&train, "c"), 1);
         assert_eq!(
-            train.records.iter().filter(|r| r.label.is_none()).count(),
+            train.records.iter().filter(|r| r.labels.is_none()).count(),
             1
         );
         assert_eq!(train.records.len() + validation.records.len(), 202);

@@ -27,7 +27,7 @@ impl Fingerprints {
         let mut all = Self::default();
         for (name, split) in [("training texts", train), ("validation texts", validation)] {
             let rows = split.records.iter();
-            let rows = rows.flat_map(|row| [&row.text[..], row.label.as_deref().unwrap_or("")]);
+            let rows = rows.flat_map(|row| [&row.text[..], row.label().unwrap_or("")]);
             all.add(name, of_strings(rows));
         }
         if !unlabelled.is_empty() {

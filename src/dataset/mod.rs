@@ -10,7 +10,7 @@ pub use encoded::{Encoded, encode_texts};
 pub use fingerprints::Fingerprints;
 pub(crate) use fingerprints::hexadecimal;
 pub use plain::TextDataset;
-pub use splits::{read_splits, source_options};
+pub use splits::{read_other, read_splits, source_options};
 
 use crate::config::Config;
 use crate::data::{DownloadProgress, Labels, Split};
@@ -38,9 +38,6 @@ pub enum Stage {
 pub trait DatasetProgress: DownloadProgress {
     /// Called when `done` of `total` texts have passed this stage.
     fn texts(&mut self, stage: Stage, done: usize, total: usize) -> ControlFlow<()>;
-
-    /// A line of information for the user.
-    fn note(&mut self, _line: &str) {}
 }
 
 impl DatasetProgress for () {

@@ -43,7 +43,7 @@ impl TextDataset {
     ) -> Result<Option<Self>> {
         let data = &config.data;
         data.validate()?;
-        let mut options = source_options(data);
+        let mut options = source_options(data)?;
         options.unlabelled = true;
         let source = Source::open(&data.source, options)?;
         let names: Vec<&str> = source.split_names().collect();

@@ -2,12 +2,23 @@
 
 use super::DatasetProgress;
 use crate::config::{Config, DataConfig};
+use crate::data::delimiter_of;
 use crate::data::{LabelMap, Labels, Source, SourceOptions, Split, hold_out, merge_numbers};
 use crate::error::{Error, Result};
 
 /// The source options that a config specifies.
-pub fn source_options(config: &DataConfig) -> SourceOptions {
+///
+/// # Errors
+/// A separator that is none.
+pub fn source_options(config: &DataConfig) -> Result<SourceOptions> {
+    let delimiter = config.delimiter.as_deref().map(delimiter_of).transpose()?;
     let mut options = SourceOptions {
+        format: config.format,
+        no_header: config.no_header,
+        delimiter,
+        quote: config.quote,
+        encoding: config.encoding.clone(),
+        skip_bad_rows: config.skip_bad_rows,
         text_column: config.text_column.clone(),
         label_column: config.label_column.clone(),
         label_names: config.label_names.clone(),
@@ -16,7 +27,7 @@ pub fn source_options(config: &DataConfig) -> SourceOptions {
         ..SourceOptions::default()
     };
     options.hub.revision = config.revision.clone();
-    options
+    Ok(options)
 }
 
 /// The training and the validation split; the latter is held out from the former if there is none or if both have the
@@ -27,7 +38,7 @@ pub fn source_options(config: &DataConfig) -> SourceOptions {
 pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Result<(Split, Split)> {
     let data = &config.data;
     data.validate()?;
-    let source = Source::open(&data.source, source_options(data))?;
+    let source = Source::open(&data.source, source_options(data)?)?;
     // A single split is used for training, even if its file is named `test` or `validation`.
     let names: Vec<&str> = source.split_names().collect();
     let train_split = match names[..] {
@@ -35,12 +46,35 @@ pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Resul
         _ => data.train_split.as_str(),
     };
     let train = source.split(train_split, progress)?;
+    if let Some(name) = &data.validation_source {
+        let validation = read_other(name, &data.validation_split, data, progress)?;
+        return Ok((train, validation));
+    }
     let is_other = data.validation_split != train_split;
     if is_other && source.has_split(&data.validation_split) {
         let validation = source.split(&data.validation_split, progress)?;
         return Ok((train, validation));
     }
     hold_out(train, data.validation_fraction, config.seed)
+}
+
+/// The split of this name of another source, or its only split.
+///
+/// # Errors
+/// The source or the split cannot be read.
+pub fn read_other(
+    source: &str,
+    split: &str,
+    data: &DataConfig,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Split> {
+    let source = Source::open(source, source_options(data)?)?;
+    let names: Vec<&str> = source.split_names().collect();
+    let name = match names[..] {
+        [only] => only,
+        _ => split,
+    };
+    source.split(name, progress)
 }
 
 /// Adds the training splits of further sources to that of the first one.
@@ -50,18 +84,14 @@ pub(super) fn add_sources(
     progress: &mut dyn DatasetProgress,
 ) -> Result<()> {
     for name in &config.data.additional_sources {
-        let options = SourceOptions {
+        // Their columns have the usual names, and their files say what they are.
+        let options = DataConfig {
             label_names: config.data.label_names.clone(),
-            unlabelled_label: config.data.unlabelled.clone(),
-            ..SourceOptions::default()
+            unlabelled: config.data.unlabelled.clone(),
+            skip_bad_rows: config.data.skip_bad_rows,
+            ..DataConfig::default()
         };
-        let source = Source::open(name, options)?;
-        let names: Vec<&str> = source.split_names().collect();
-        let split = match names[..] {
-            [only] => only,
-            _ => config.data.train_split.as_str(),
-        };
-        let more = source.split(split, progress)?;
+        let more = read_other(name, &config.data.train_split, &options, progress)?;
         train.origin = format!("{}, {}", train.origin, more.origin);
         train.records.extend(more.records);
     }
@@ -76,7 +106,7 @@ pub(super) fn read_unlabelled(
     let Some(name) = &config.data.unlabelled_split else {
         return Ok(Vec::new());
     };
-    let mut options = source_options(&config.data);
+    let mut options = source_options(&config.data)?;
     options.unlabelled = true;
     let split = Source::open(&config.data.source, options)?.split(name, progress)?;
     Ok(split.records.into_iter().map(|row| row.text).collect())

@@ -38,13 +38,13 @@ const MAX_WINDOW: u32 = 1 << 30;
 impl Compression {
     /// The compression of data that begin like this.
     pub fn of(start: &[u8]) -> Option<Self> {
-        let (magic, found, ..) = MAGICS
-            .iter()
-            .find(|(magic, ..)| start.starts_with(magic))?;
+        let (magic, found, ..) = MAGICS.iter().find(|(magic, ..)| start.starts_with(magic))?;
         // Text may begin with BZh.
         let is_text = *found == Self::Bzip2 && {
             let block = start.get(magic.len() + 1..).unwrap_or_default();
-            let is_level = start.get(magic.len()).is_some_and(|&level| (b'1'..=b'9').contains(&level));
+            let is_level = start
+                .get(magic.len())
+                .is_some_and(|&level| (b'1'..=b'9').contains(&level));
             !is_level || !BZIP2_BLOCKS.iter().any(|known| block.starts_with(known))
         };
         (!is_text).then_some(*found)

@@ -70,7 +70,7 @@ impl Evaluation {
     pub fn groups(&self, split: &Split, labels: &Labels) -> Groups {
         let mut groups = Groups::default();
         for (record, class) in split.records.iter().zip(&self.classes) {
-            let label = record.label.as_deref();
+            let label = record.label();
             let label = label.and_then(|label| labels.class_of(label));
             if let Some(group) = &record.group {
                 groups.add(group, label == Some(*class));

@@ -20,9 +20,7 @@ fn shared(name: &str) -> Option<Source> {
 fn counts(split: &Split) -> Vec<(&str, usize)> {
     let mut counts = BTreeMap::new();
     for record in &split.records {
-        *counts
-            .entry(record.label.as_deref().unwrap_or("-"))
-            .or_insert(0) += 1;
+        *counts.entry(record.label().unwrap_or("-")).or_insert(0) += 1;
     }
     counts.into_iter().collect()
 }

@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
 /// The text in a row, `None` for null, or what else the column holds.
-pub(in crate::data) fn text_at(array: &ArrayRef, row: usize) -> Result<Option<Cow<'_, str>>, String> {
+pub(in crate::data) fn text_at(
+    array: &ArrayRef,
+    row: usize,
+) -> Result<Option<Cow<'_, str>>, String> {
     let array = array.as_ref();
     if array.is_null(row) {
         return Ok(None);
@@ -40,7 +43,10 @@ fn of_dictionary(array: &dyn Array, row: usize) -> Result<Option<Cow<'_, str>>, 
 }
 
 /// The labels in a row as text: of a list all of them, `None` for null; or what else the column holds.
-pub(in crate::data) fn labels_at(array: &ArrayRef, row: usize) -> Result<Option<Vec<String>>, String> {
+pub(in crate::data) fn labels_at(
+    array: &ArrayRef,
+    row: usize,
+) -> Result<Option<Vec<String>>, String> {
     if array.is_null(row) {
         return Ok(None);
     }
@@ -90,7 +96,9 @@ fn number_at(array: &dyn Array, row: usize) -> Option<String> {
 mod tests {
     use super::*;
     use arrow_array::types::Int32Type;
-    use arrow_array::{BooleanArray, DictionaryArray, Float64Array, ListArray, StringArray, StringViewArray};
+    use arrow_array::{
+        BooleanArray, DictionaryArray, Float64Array, ListArray, StringArray, StringViewArray,
+    };
     use std::sync::Arc;
 
     #[test]
@@ -98,22 +106,47 @@ mod tests {
         let arrays: [ArrayRef; 3] = [
             Arc::new(StringArray::from(vec![Some("a"), None])),
             Arc::new(StringViewArray::from(vec![Some("a"), None])),
-            Arc::new([Some("a"), None].into_iter().collect::<DictionaryArray<Int32Type>>()),
+            Arc::new(
+                [Some("a"), None]
+                    .into_iter()
+                    .collect::<DictionaryArray<Int32Type>>(),
+            ),
         ];
         for array in arrays {
-            assert_eq!(text_at(&array, 0).unwrap().as_deref(), Some("a"), "{:?}", array.data_type());
+            assert_eq!(
+                text_at(&array, 0).unwrap().as_deref(),
+                Some("a"),
+                "{:?}",
+                array.data_type()
+            );
             assert_eq!(text_at(&array, 1).unwrap(), None);
         }
         let numbers: ArrayRef = Arc::new(Float64Array::from(vec![1.5]));
-        assert_eq!(text_at(&numbers, 0).unwrap_err(), "holds Float64 and no strings");
+        assert_eq!(
+            text_at(&numbers, 0).unwrap_err(),
+            "holds Float64 and no strings"
+        );
     }
 
     #[test]
     fn labels_are_words_or_lists_of_words() {
         let labels = |array: ArrayRef, row| labels_at(&array, row).unwrap();
-        let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
-        assert_eq!(labels(Arc::new(Float64Array::from(vec![5.0])), 0), words(&["5"]));
-        assert_eq!(labels(Arc::new(BooleanArray::from(vec![true])), 0), words(&["true"]));
+        let words = |words: &[&str]| {
+            Some(
+                words
+                    .iter()
+                    .map(|&word| word.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            labels(Arc::new(Float64Array::from(vec![5.0])), 0),
+            words(&["5"])
+        );
+        assert_eq!(
+            labels(Arc::new(BooleanArray::from(vec![true])), 0),
+            words(&["true"])
+        );
         let list = || {
             let lists = [Some(vec![Some(1), Some(2)]), None, Some(vec![])];
             Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))

@@ -22,8 +22,8 @@ const MAX_BODY: u64 = 8 << 30;
 /// A compressed buffer may hold this many times its own size, and 64 KiB more.
 const MAX_RATIO: u64 = 10_000;
 
-/// The bytes before the stream in a file.
-const FILE_HEADER: usize = 8;
+/// The length of `ARROW1`, with which files begin.
+const FILE_MAGIC: usize = 6;
 
 /// The batches of a file or stream, one after the other.
 pub(in crate::data) struct Batches<'a> {
@@ -44,8 +44,11 @@ impl<'a> Batches<'a> {
         let is_file = input.content == Content::ArrowFile;
         let (mut reader, origin) = input.into_parts();
         if is_file {
-            let mut header = [0; FILE_HEADER];
-            reader.read_exact(&mut header).map_err(|error| fail(&origin, error))?;
+            reader.consume(FILE_MAGIC);
+            // Writers align the stream to 8 or 64 bytes.
+            while reader.fill_buf().map_err(|error| fail(&origin, error))?.first() == Some(&0) {
+                reader.consume(1);
+            }
         }
         let mut batches = Self {
             origin,
@@ -60,7 +63,10 @@ impl<'a> Batches<'a> {
                 None => return Err(damaged(&batches.origin, "there is no schema")),
             }
         }
-        batches.schema = batches.decoder.schema().unwrap_or_else(|| batches.schema.clone());
+        batches.schema = batches
+            .decoder
+            .schema()
+            .unwrap_or_else(|| batches.schema.clone());
         Ok(batches)
     }
 
@@ -108,7 +114,10 @@ impl<'a> Batches<'a> {
         }
         let length = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
         if length(&message[..4]) != u32::MAX {
-            return Err(damaged(&self.origin, "a message does not begin as it should"));
+            return Err(damaged(
+                &self.origin,
+                "a message does not begin as it should",
+            ));
         }
         let metadata = u64::from(length(&message[4..]));
         if metadata == 0 {
@@ -131,28 +140,43 @@ impl<'a> Batches<'a> {
     /// Takes as many bytes, or those that are left; returns how many there were.
     fn take(&mut self, message: &mut Vec<u8>, count: u64) -> Result<u64> {
         let taken = self.reader.by_ref().take(count).read_to_end(message);
-        taken.map(|taken| taken as u64).map_err(|error| fail(&self.origin, error))
+        taken
+            .map(|taken| taken as u64)
+            .map_err(|error| fail(&self.origin, error))
     }
 
     /// Refuses compressed buffers that claim to hold more than data of their size can.
     fn check_compressed(&self, message: &[u8], body: usize) -> Result<()> {
-        let Ok(parsed) = root_as_message(&message[8..]) else { return Ok(()) };
+        let Ok(parsed) = root_as_message(&message[8..]) else {
+            return Ok(());
+        };
         let batch = match parsed.header_type() {
             MessageHeader::RecordBatch => parsed.header_as_record_batch(),
-            MessageHeader::DictionaryBatch => parsed.header_as_dictionary_batch().and_then(|batch| batch.data()),
+            MessageHeader::DictionaryBatch => parsed
+                .header_as_dictionary_batch()
+                .and_then(|batch| batch.data()),
             _ => None,
         };
-        let Some(batch) = batch.filter(|batch| batch.compression().is_some()) else { return Ok(()) };
+        let Some(batch) = batch.filter(|batch| batch.compression().is_some()) else {
+            return Ok(());
+        };
         let mut total = 0;
         for buffer in batch.buffers().iter().flatten() {
-            let start = usize::try_from(buffer.offset()).ok().and_then(|start| body.checked_add(start));
+            let start = usize::try_from(buffer.offset())
+                .ok()
+                .and_then(|start| body.checked_add(start));
             let claimed = start.and_then(|start| message.get(start..)?.first_chunk().copied());
             let claimed = claimed.map_or(0, i64::from_le_bytes);
-            let most = MAX_RATIO.saturating_mul(u64::try_from(buffer.length()).unwrap_or(0)).saturating_add(1 << 16);
+            let most = MAX_RATIO
+                .saturating_mul(u64::try_from(buffer.length()).unwrap_or(0))
+                .saturating_add(1 << 16);
             let claimed = u64::try_from(claimed).unwrap_or(0);
             total += claimed.min(MAX_BODY + 1);
             if claimed > most || total > MAX_BODY {
-                return Err(damaged(&self.origin, "a compressed buffer claims to be larger than it can be"));
+                return Err(damaged(
+                    &self.origin,
+                    "a compressed buffer claims to be larger than it can be",
+                ));
             }
         }
         Ok(())
@@ -189,21 +213,31 @@ mod tests {
 
     #[test]
     fn files_and_streams_are_read_compressed_or_not() {
-        for compression in [None, Some(CompressionType::ZSTD), Some(CompressionType::LZ4_FRAME)] {
-            let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+        for compression in [
+            None,
+            Some(CompressionType::ZSTD),
+            Some(CompressionType::LZ4_FRAME),
+        ] {
+            let options = IpcWriteOptions::default()
+                .try_with_compression(compression)
+                .unwrap();
             let mut stream = Vec::new();
             let mut writer =
-                StreamWriter::try_new_with_options(&mut stream, &batch().schema(), options.clone()).unwrap();
+                StreamWriter::try_new_with_options(&mut stream, &batch().schema(), options.clone())
+                    .unwrap();
             writer.write(&batch()).unwrap();
             writer.write(&batch()).unwrap();
             writer.finish().unwrap();
             let mut file = Vec::new();
-            let mut writer = FileWriter::try_new_with_options(&mut file, &batch().schema(), options).unwrap();
+            let mut writer =
+                FileWriter::try_new_with_options(&mut file, &batch().schema(), options).unwrap();
             writer.write(&batch()).unwrap();
             writer.finish().unwrap();
             assert_eq!(read_back(&stream).unwrap(), 2000);
             assert_eq!(read_back(&file).unwrap(), 1000);
-            let message = read_back(&stream[..stream.len() / 2]).unwrap_err().to_string();
+            let message = read_back(&stream[..stream.len() / 2])
+                .unwrap_err()
+                .to_string();
             assert_eq!(
                 message,
                 "x: the file is not Arrow or is damaged (a message is cut off); check that it was copied or downloaded \

@@ -12,10 +12,10 @@ pub(in crate::data) use messages::Batches;
 
 use arrow_schema::Schema;
 
-use super::bytes::{Input, not_utf8};
+use super::SourceOptions;
+use super::bytes::Input;
 use super::huggingface::declared_classes;
 use super::rows::{Columns, Read, Rows};
-use super::SourceOptions;
 use crate::error::{Error, Result};
 
 /// Reads the rows of a file.
@@ -25,7 +25,9 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Read> {
     let schema = batches.schema();
     let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
     let columns = Columns::find(&names, options, &origin)?;
-    let declared = columns.label.and_then(|label| class_names(&schema, names[label]));
+    let declared = columns
+        .label
+        .and_then(|label| class_names(&schema, names[label]));
     let mut rows = Rows::new(&origin, options).with_declared(declared.as_deref());
     while let Some(batch) = batches.next()? {
         for row in 0..batch.num_rows() {
@@ -55,7 +57,11 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Read> {
                 None => None,
             };
             if texts.is_empty() {
-                rows.bad(Error::data(rows.place(), "the text is null", "remove the row"))?;
+                rows.bad(Error::data(
+                    rows.place(),
+                    "the text is null",
+                    "remove the row",
+                ))?;
                 continue;
             }
             rows.push(texts.join(" "), labels.as_deref(), group.as_deref())?;

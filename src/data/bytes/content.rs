@@ -30,12 +30,28 @@ const TAR_MAGIC: usize = 257;
 
 /// The bytes with which files begin that are not read, what they are, and what to do.
 const FOREIGN: [(&[u8], &str, &str); 22] = [
-    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself", LFS),
-    (b"/annex/objects/", "a git-annex pointer, not the file itself", "fetch the file with git annex get"),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer, not the file itself",
+        LFS,
+    ),
+    (
+        b"/annex/objects/",
+        "a git-annex pointer, not the file itself",
+        "fetch the file with git annex get",
+    ),
     (b"%PDF", "a PDF", "save its text as a .txt or .csv file"),
     (b"{\\rtf", "a Rich Text document", "save it as plain text"),
-    (&[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1], "an old Microsoft Office file (such as .xls)", "save it as CSV"),
-    (b"SQLite format 3\0", "an SQLite database", "export the table, for example with sqlite3 -header -csv"),
+    (
+        &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1],
+        "an old Microsoft Office file (such as .xls)",
+        "save it as CSV",
+    ),
+    (
+        b"SQLite format 3\0",
+        "an SQLite database",
+        "export the table, for example with sqlite3 -header -csv",
+    ),
     (b"Obj\x01", "an Avro file", CONVERT),
     (b"ORC", "an ORC file", CONVERT),
     (b"\x93NUMPY", "a NumPy array", CONVERT),
@@ -54,7 +70,8 @@ const FOREIGN: [(&[u8], &str, &str); 22] = [
     (&[0xff, 0xd8, 0xff], "a picture", CONVERT),
 ];
 
-const LFS: &str = "fetch the file with git lfs pull, or download it from the page of the repository";
+const LFS: &str =
+    "fetch the file with git lfs pull, or download it from the page of the repository";
 const CONVERT: &str = "convert it to Parquet, CSV or JSON lines";
 const UNPACK: &str = "unpack it";
 
@@ -65,7 +82,8 @@ const MARKUP: [(&str, &str, &str); 3] = [
     ("<?xml", "an XML file", CONVERT),
 ];
 
-const HTML: &str = "download the file itself: this may be the page about it, or a message of the server";
+const HTML: &str =
+    "download the file itself: this may be the page about it, or a message of the server";
 
 /// The longest of the beginnings above.
 const LONGEST: usize = 64;
@@ -77,9 +95,14 @@ pub(super) fn needs_more(start: &[u8]) -> bool {
     start.len() < LONGEST
         && (MAGICS.iter().any(|(magic, _)| open(magic))
             || FOREIGN.iter().any(|(magic, ..)| open(magic))
-            || [&[0x1f, 0x8b][..], b"BZh91AY&SY", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"]
-                .iter()
-                .any(|magic| open(magic))
+            || [
+                &[0x1f, 0x8b][..],
+                b"BZh91AY&SY",
+                b"\xfd7zXZ\0",
+                b"\x28\xb5\x2f\xfd",
+            ]
+            .iter()
+            .any(|magic| open(magic))
             || start.starts_with(b"BZh") && start.len() < 10
             || start == [0xef]
             || start == [0xef, 0xbb])
@@ -93,10 +116,14 @@ pub(super) fn content(start: &[u8], origin: &str) -> Result<Content> {
     if let Some((_, content)) = MAGICS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Ok(*content);
     }
-    if start.get(TAR_MAGIC..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+    if start
+        .get(TAR_MAGIC..)
+        .is_some_and(|rest| rest.starts_with(b"ustar"))
+    {
         return Ok(Content::Tar);
     }
-    let refuse = |what: &str, remedy: &str| Err(Error::data(origin, format!("this is {what}"), remedy));
+    let refuse =
+        |what: &str, remedy: &str| Err(Error::data(origin, format!("this is {what}"), remedy));
     let foreign = FOREIGN.iter().find(|(magic, ..)| {
         // A text may begin with ORC.
         let is_word = magic.len() < 5 && magic.iter().all(u8::is_ascii_alphanumeric);
@@ -123,7 +150,8 @@ const SAMPLE: usize = 4096;
 /// Whether decoded data that begin like this cannot be text: more than a twentieth of the bytes are control characters.
 pub(super) fn is_binary(start: &[u8]) -> bool {
     let sample = &start[..start.len().min(SAMPLE)];
-    let is_control = |byte: &&u8| **byte < 0x20 && !matches!(**byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b);
+    let is_control =
+        |byte: &&u8| **byte < 0x20 && !matches!(**byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b);
     20 * sample.iter().filter(is_control).count() > sample.len()
 }
 
@@ -131,7 +159,14 @@ pub(super) fn is_binary(start: &[u8]) -> bool {
 /// bytes come first.
 pub(super) fn unmarked_utf16(start: &[u8]) -> Option<bool> {
     let sample = &start[..start.len().min(SAMPLE) & !1];
-    let zeros = |from: usize| sample.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let zeros = |from: usize| {
+        sample
+            .iter()
+            .skip(from)
+            .step_by(2)
+            .filter(|byte| **byte == 0)
+            .count()
+    };
     let (even, odd, half) = (zeros(0), zeros(1), sample.len() / 2);
     match half >= 2 {
         true if 10 * odd > 4 * half && 20 * even < half => Some(true),
@@ -163,7 +198,10 @@ mod tests {
                 "x: this is an HTML page; download the file itself: this may be the page about it, or a message of \
                  the server",
             ),
-            (b"%PDF-1.4", "x: this is a PDF; save its text as a .txt or .csv file"),
+            (
+                b"%PDF-1.4",
+                "x: this is a PDF; save its text as a .txt or .csv file",
+            ),
         ] {
             assert_eq!(of(start), Err(message.to_owned()));
         }
@@ -180,7 +218,8 @@ mod tests {
 
     #[test]
     fn other_encodings_and_binary_data_are_noticed() {
-        let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        let wide =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
         assert_eq!(unmarked_utf16(&wide("text,label\n")), Some(true));
         let mut big = wide("text,label\n");
         big.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));

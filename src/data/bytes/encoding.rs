@@ -2,14 +2,14 @@
 
 use super::Damage;
 use crate::error::{Error, Result};
-use encoding_rs::{CoderResult, Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::io::{self, BufRead, BufReader, Read};
 
 /// The encoding of this name.
 ///
 /// # Errors
 /// There is none.
-pub(in crate::data) fn encoding_of(name: &str) -> Result<&'static Encoding> {
+fn encoding_of(name: &str) -> Result<&'static Encoding> {
     Encoding::for_label(name.trim().as_bytes()).ok_or_else(|| {
         Error::config(
             "data.encoding",
@@ -17,6 +17,14 @@ pub(in crate::data) fn encoding_of(name: &str) -> Result<&'static Encoding> {
             "use a name of the Encoding Standard, such as utf-8, windows-1252, utf-16le, gb18030 or shift_jis",
         )
     })
+}
+
+/// Checks that there is an encoding of this name.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn encoding_exists(name: &str) -> Result<()> {
+    encoding_of(name).map(|_| ())
 }
 
 /// `reader` as UTF-8, if it has to be decoded. The encoding is the one of a byte order mark, else `asked`, else UTF-16 if
@@ -72,10 +80,13 @@ impl Decoded<'_> {
         while self.text.is_empty() && !self.at_end {
             let bytes = self.reader.fill_buf()?;
             let last = bytes.is_empty();
-            let room = self.decoder.max_utf8_buffer_length_without_replacement(bytes.len());
+            let room = self
+                .decoder
+                .max_utf8_buffer_length_without_replacement(bytes.len());
             self.text.resize(room.unwrap_or(1 << 20), 0);
             let (result, read, written) =
-                self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.text, last);
+                self.decoder
+                    .decode_to_utf8_without_replacement(bytes, &mut self.text, last);
             self.text.truncate(written);
             self.reader.consume(read);
             match result {

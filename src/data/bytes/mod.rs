@@ -8,7 +8,7 @@ mod encoding;
 mod encoding;
 
 pub(super) use content::Content;
-pub(super) use encoding::encoding_of;
+pub(crate) use encoding::encoding_exists;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,6 +30,15 @@ const MAX_GUESS: u64 = 1 << 20;
 
 /// How much is looked at to find what a stream holds.
 const PEEKED: usize = 1 << 16;
+
+/// What is found where a row, a line or an object may be.
+#[derive(Debug)]
+pub(super) enum Next<T> {
+    Row(T),
+    /// It cannot be read; those after it can.
+    Bad(Error),
+    End,
+}
 
 /// A stream of bytes and its name.
 pub(super) struct Input<'a> {
@@ -55,11 +64,7 @@ impl<'a> Input<'a> {
     }
 
     /// The same for another reader, which `origin` names.
-    pub fn stream(
-        origin: &str,
-        reader: impl BufRead + 'a,
-        encoding: Option<&str>,
-    ) -> Result<Self> {
+    pub fn stream(origin: &str, reader: impl BufRead + 'a, encoding: Option<&str>) -> Result<Self> {
         Self::new(origin, Box::new(reader), encoding, false)
     }
 
@@ -149,7 +154,6 @@ impl<'a> Input<'a> {
             input: self,
             buffer: Vec::new(),
             number: 0,
-            is_bad: false,
         }
     }
 
@@ -238,18 +242,19 @@ pub(super) struct Lines<'a> {
     input: Input<'a>,
     buffer: Vec<u8>,
     number: usize,
-    is_bad: bool,
 }
 
 impl Lines<'_> {
-    /// The next line, or `None` after the last.
-    pub fn next_line(&mut self) -> Result<Option<&str>> {
+    /// The next line.
+    ///
+    /// # Errors
+    /// The input cannot be read.
+    pub fn next_line(&mut self) -> Result<Next<&str>> {
         self.buffer.clear();
         self.number += 1;
-        self.is_bad = false;
         let mut limited = self.input.reader.by_ref().take(MAX_LINE as u64 + 1);
         match limited.read_until(b'\n', &mut self.buffer) {
-            Ok(0) => return Ok(None),
+            Ok(0) => return Ok(Next::End),
             Ok(_) => {}
             Err(error) => return Err(self.input.fail(error)),
         }
@@ -265,21 +270,13 @@ impl Lines<'_> {
             }
             None => line,
         };
-        match std::str::from_utf8(line) {
-            Ok(line) => Ok(Some(line)),
+        Ok(match std::str::from_utf8(line) {
+            Ok(line) => Next::Row(line),
             Err(_) => {
-                self.is_bad = true;
-                Err(not_utf8(
-                    format!("{}, line {}", self.input.origin, self.number),
-                    line,
-                ))
+                let place = format!("{}, line {}", self.input.origin, self.number);
+                Next::Bad(not_utf8(place, line))
             }
-        }
-    }
-
-    /// Whether the last error was about one line, after which others can be read.
-    pub fn is_at_bad_line(&self) -> bool {
-        self.is_bad
+        })
     }
 
     /// The position of the current line: `reviews.jsonl, line 3`.
@@ -301,7 +298,7 @@ pub(super) fn not_utf8(place: impl Into<String>, bytes: &[u8]) -> Error {
 /// What to do about texts that are not UTF-8.
 pub(super) fn encoding_remedy(bytes: &[u8]) -> String {
     format!(
-        "give its encoding: --encoding (key data.encoding), perhaps {}",
+        "give the encoding with --encoding (key data.encoding), perhaps {}",
         encoding::probable(bytes)
     )
 }
@@ -385,7 +382,7 @@ mod tests {
         let input = Input::stream("text", &b"\xef\xbb\xbfone \r\n\n two\rx"[..], None).unwrap();
         let mut lines = input.lines();
         let mut found = Vec::new();
-        while let Some(line) = lines.next_line().unwrap() {
+        while let Next::Row(line) = lines.next_line().unwrap() {
             found.push(line.to_owned());
         }
         assert_eq!(found, ["one ", "", " two\rx"]);
@@ -394,8 +391,8 @@ mod tests {
     #[test]
     fn peeking_consumes_nothing() {
         let mut input = Input::stream("text", &b"\n \nabc\nd"[..], None).unwrap();
-        assert_eq!(input.peek_line().unwrap(), "abc\n");
-        assert_eq!(input.peek_line().unwrap(), "abc\n");
+        assert_eq!(input.peek_lines().unwrap(), ("\n \nabc\n".to_owned(), false));
+        assert_eq!(input.peek_lines().unwrap(), ("\n \nabc\n".to_owned(), false));
         let mut whole = String::new();
         input.into_parts().0.read_to_string(&mut whole).unwrap();
         assert_eq!(whole, "\n \nabc\nd");

@@ -3,13 +3,18 @@
 use crate::error::{Error, Result};
 use std::io::BufRead;
 
-const REMEDY: &str = "build with the Cargo feature encodings (on by default), or convert the file to UTF-8";
+const REMEDY: &str =
+    "build with the Cargo feature encodings (on by default), or convert the file to UTF-8";
 
 /// Fails unless the name is that of UTF-8.
-pub(in crate::data) fn encoding_of(name: &str) -> Result<()> {
+pub(crate) fn encoding_exists(name: &str) -> Result<()> {
     match name.trim().to_ascii_lowercase().as_str() {
         "utf-8" | "utf8" => Ok(()),
-        _ => Err(Error::config("data.encoding", "this build reads only UTF-8", REMEDY)),
+        _ => Err(Error::config(
+            "data.encoding",
+            "this build reads only UTF-8",
+            REMEDY,
+        )),
     }
 }
 
@@ -20,7 +25,7 @@ pub(super) fn decoded<'a>(
     asked: Option<&str>,
     low_first: Option<bool>,
 ) -> Result<Box<dyn BufRead + 'a>> {
-    asked.map(encoding_of).transpose()?;
+    asked.map(encoding_exists).transpose()?;
     match low_first {
         Some(_) => Err(Error::config("data.encoding", "the text is UTF-16", REMEDY)),
         None => Ok(reader),

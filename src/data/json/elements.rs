@@ -1,16 +1,17 @@
 //! The objects of a JSON document that is not written in lines: `[{...}, {...}]`, `{"data": [{...}]}`, or objects one
 //! after the other.
 
+use std::borrow::Cow;
 use std::io::BufRead;
 
-use crate::data::bytes::{Input, fail, not_utf8};
+use crate::data::bytes::{Input, Next, fail, not_utf8};
 use crate::error::{Error, Result};
 
 /// The longest object that is read.
 const MAX_OBJECT: usize = 64 << 20;
 
 /// Reads objects one by one, without holding the document in memory.
-pub(super) struct Elements<'a> {
+pub(in crate::data) struct Elements<'a> {
     origin: String,
     reader: Box<dyn BufRead + 'a>,
     object: Vec<u8>,
@@ -86,7 +87,10 @@ impl<'a> Elements<'a> {
     /// The next byte that is not white space, without consuming it.
     fn peek(&mut self) -> Result<Option<u8>> {
         loop {
-            let bytes = self.reader.fill_buf().map_err(|error| fail(&self.origin, error))?;
+            let bytes = self
+                .reader
+                .fill_buf()
+                .map_err(|error| fail(&self.origin, error))?;
             match bytes.first() {
                 None => return Ok(None),
                 Some(byte) if byte.is_ascii_whitespace() => {
@@ -101,7 +105,10 @@ impl<'a> Elements<'a> {
     /// Goes to the first list of objects in an object.
     fn enter(&mut self) -> Result<()> {
         loop {
-            let bytes = self.reader.fill_buf().map_err(|error| fail(&self.origin, error))?;
+            let bytes = self
+                .reader
+                .fill_buf()
+                .map_err(|error| fail(&self.origin, error))?;
             let Some(&byte) = bytes.first() else {
                 return Ok(());
             };
@@ -114,10 +121,10 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// The next object, or whatever is in its place; `None` after the last one.
-    pub fn next(&mut self) -> Result<Option<&str>> {
+    /// The next object, or whatever is in its place.
+    pub fn next(&mut self) -> Result<Next<Cow<'_, str>>> {
         let found = match (self.peek()?, self.around) {
-            (_, Around::Ended) => return Ok(None),
+            (_, Around::Ended) => return Ok(Next::End),
             (Some(b'['), Around::Unknown) => {
                 self.reader.consume(1);
                 self.around = Around::List;
@@ -141,19 +148,19 @@ impl<'a> Elements<'a> {
                     "the file was cut off: copy or download it again",
                 ));
             }
-            None => return Ok(None),
+            None => return Ok(Next::End),
             Some(b']') if self.around == Around::List => {
                 self.around = Around::Ended;
-                return Ok(None);
+                return Ok(Next::End);
             }
             Some(_) => {}
         }
         self.began = self.line;
         self.take()?;
-        match std::str::from_utf8(&self.object) {
-            Ok(object) => Ok(Some(object)),
-            Err(_) => Err(not_utf8(self.place(), &self.object)),
-        }
+        Ok(match std::str::from_utf8(&self.object) {
+            Ok(object) => Next::Row(object.into()),
+            Err(_) => Next::Bad(not_utf8(self.place(), &self.object)),
+        })
     }
 
     /// Takes bytes up to the end of the object that begins here, or of anything else up to a comma or the end of the
@@ -162,7 +169,10 @@ impl<'a> Elements<'a> {
         self.object.clear();
         let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
         loop {
-            let bytes = self.reader.fill_buf().map_err(|error| fail(&self.origin, error))?;
+            let bytes = self
+                .reader
+                .fill_buf()
+                .map_err(|error| fail(&self.origin, error))?;
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -271,8 +281,8 @@ mod tests {
         let input = Input::stream("x", text.as_bytes(), None)?;
         let mut elements = Elements::new(input)?;
         let mut found = Vec::new();
-        while let Some(object) = elements.next()? {
-            found.push(object.to_owned());
+        while let Next::Row(object) = elements.next()? {
+            found.push(object.into_owned());
         }
         Ok(found)
     }
@@ -284,20 +294,33 @@ mod tests {
             ("[", ",", "]"),
             (" [\n  ", "\n,\n", "\n]\n"),
             ("", "\n", "\n"),
-            ("{\"version\": \"[1]\", \"data\": [", ", ", "], \"more\": [{}]}"),
+            (
+                "{\"version\": \"[1]\", \"data\": [",
+                ", ",
+                "], \"more\": [{}]}",
+            ),
         ] {
             let text = format!("{before}{}{between}{}{after}", expected[0], expected[1]);
             assert_eq!(elements(&text).unwrap(), expected, "{text}");
         }
         assert_eq!(elements("[]").unwrap(), [""; 0]);
-        assert_eq!(elements("[1, {\"a\": 1}").unwrap_err().to_string(), "x, line 1: the list of objects is not closed; the file was cut off: copy or download it again");
+        assert_eq!(
+            elements("[1, {\"a\": 1}").unwrap_err().to_string(),
+            "x, line 1: the list of objects is not closed; the file was cut off: copy or download it again"
+        );
     }
 
     #[test]
     fn columns_are_not_rows() {
-        for text in ["{\"text\": {\"0\": \"a\"}, \"label\": {\"0\": 1}}", "{\"text\": [\"a\"], \"label\": [1]}"] {
+        for text in [
+            "{\"text\": {\"0\": \"a\"}, \"label\": {\"0\": 1}}",
+            "{\"text\": [\"a\"], \"label\": [1]}",
+        ] {
             let message = elements(text).unwrap_err().to_string();
-            assert!(message.starts_with("x: this is a JSON object of columns"), "{message}");
+            assert!(
+                message.starts_with("x: this is a JSON object of columns"),
+                "{message}"
+            );
         }
     }
 }

@@ -58,7 +58,9 @@ impl<'a> Fields<'a> {
     /// The value of a key as it is written; the last one if the key occurs more than once.
     pub fn raw(&self, key: &str) -> Option<&'a str> {
         let mut fields = self.0.iter().rev();
-        fields.find(|(known, _)| known == key).map(|(_, value)| value.get())
+        fields
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.get())
     }
 
     /// The value of a key. Halves of surrogate pairs, which are no characters, become U+FFFD.
@@ -146,7 +148,10 @@ mod tests {
         assert_eq!(fields.raw("ab"), Some("[1, 2]"));
         assert_eq!(fields.value("b"), Some(Value::from("x\n")));
         assert_eq!(fields.value("c"), None);
-        assert_eq!(Fields::parse("[1]").unwrap_err(), "invalid type: list, expected an object at line 1 column 0");
+        assert_eq!(
+            Fields::parse("[1]").unwrap_err(),
+            "invalid type: list, expected an object at line 1 column 0"
+        );
     }
 
     #[test]
@@ -154,7 +159,10 @@ mod tests {
         for (raw, expected) in [
             (r#""a\ud83d b""#, "a\u{fffd} b"),
             (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
-            (r#""\ud83d\ude00 \\ud83d \ud83d\n""#, "\u{1f600} \\ud83d \u{fffd}\n"),
+            (
+                r#""\ud83d\ude00 \\ud83d \ud83d\n""#,
+                "\u{1f600} \\ud83d \u{fffd}\n",
+            ),
             (r#""é\ud83d\u0041""#, "é\u{fffd}A"),
         ] {
             assert!(has_halves(raw));

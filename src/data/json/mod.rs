@@ -3,21 +3,19 @@
 mod elements;
 mod fields;
 
-pub(in crate::data) use fields::{Fields, value};
-
 use std::borrow::Cow;
 
 use serde_json::Value;
 
 use self::elements::Elements;
-use self::fields::{has_halves, without_nan};
-use super::bytes::{Input, Lines};
+use self::fields::{Fields, has_halves, without_nan};
+use super::bytes::{Input, Lines, Next};
 use super::rows::{Columns, Read, Rows};
 use super::{Format, SourceOptions};
 use crate::error::{Error, Result};
 
 /// The objects of a file, one after the other.
-pub(in crate::data) enum Objects<'a> {
+pub(super) enum Objects<'a> {
     /// On lines of their own.
     Lines(Lines<'a>),
     /// In a list.
@@ -52,29 +50,21 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Whether the last error was about one object, after which others can be read.
-    pub fn is_at_bad_line(&self) -> bool {
-        matches!(self, Self::Lines(lines) if lines.is_at_bad_line())
-    }
-
     /// The next object as it is written; blank lines are skipped.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self) -> Result<Option<Cow<'_, str>>> {
+    pub fn next(&mut self) -> Result<Next<Cow<'_, str>>> {
         match self {
-            Self::Lines(lines) => {
-                // The borrow checker does not see that a line which is returned ends the loop.
-                let line = loop {
-                    match lines.next_line()? {
-                        Some(line) if line.trim().is_empty() => {}
-                        Some(line) => break Some(line.to_owned()),
-                        None => break None,
-                    }
-                };
-                Ok(line.map(Cow::Owned))
-            }
-            Self::List(elements) => Ok(elements.next()?.map(Cow::Borrowed)),
+            Self::Lines(lines) => loop {
+                match lines.next_line()? {
+                    Next::Row(line) if line.trim().is_empty() => {}
+                    Next::Row(line) => return Ok(Next::Row(line.to_owned().into())),
+                    Next::Bad(error) => return Ok(Next::Bad(error)),
+                    Next::End => return Ok(Next::End),
+                }
+            },
+            Self::List(elements) => elements.next(),
         }
     }
 }
@@ -87,18 +77,21 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
     let mut keys: Option<Keys> = None;
     let mut counts = Repaired::default();
     loop {
-        let object = match objects.next() {
-            Ok(Some(object)) => object.into_owned(),
-            Ok(None) => break,
-            Err(error) if objects.is_at_bad_line() => {
+        let object = match objects.next()? {
+            Next::Row(object) => object.into_owned(),
+            Next::Bad(error) => {
                 rows.bad(error)?;
                 continue;
             }
-            Err(error) => return Err(error),
+            Next::End => break,
         };
         let row = row_of(&object, &objects, options, &mut keys, &mut counts);
         match row {
-            Ok(Row { text, label, group }) => rows.push(text, label.as_deref(), group.as_deref())?,
+            Ok(Row {
+                text,
+                labels,
+                group,
+            }) => rows.push(text, labels.as_deref(), group.as_deref())?,
             // Without the keys no other row can be read.
             Err(error) if keys.is_none() && !is_syntax(&error) => return Err(error),
             Err(error) => rows.bad(error)?,
@@ -135,7 +128,10 @@ impl Repaired {
             (count > 0).then(|| format!("{origin}: {count} rows with {what}"))
         };
         [
-            note(self.halves, "half of a surrogate pair, which is read as U+FFFD"),
+            note(
+                self.halves,
+                "half of a surrogate pair, which is read as U+FFFD",
+            ),
             note(self.numbers, "NaN or Infinity, which are read as null"),
         ]
         .into_iter()
@@ -145,7 +141,7 @@ impl Repaired {
 
 struct Row {
     text: String,
-    label: Option<String>,
+    labels: Option<Vec<String>>,
     group: Option<String>,
 }
 
@@ -165,7 +161,7 @@ fn row_of(
     counts: &mut Repaired,
 ) -> Result<Row> {
     const WORD: &str = "a string, a number, true, false or null";
-    const LABEL: &str = "a string, a number, true, false, null, or a list of one of them";
+    const LABEL: &str = "a string, a number, true, false, null, or a list of them";
     let plain;
     let fields = match (Fields::parse(object), without_nan(object)) {
         (Ok(fields), _) => fields,
@@ -178,7 +174,9 @@ fn row_of(
                 Error::data(
                     objects.place(),
                     format!("the {what} {NOT_AN_OBJECT} ({problem})"),
-                    format!("each {what} must hold one object, such as {{\"text\": \"...\", \"label\": \"...\"}}"),
+                    format!(
+                        "each {what} must hold one object, such as {{\"text\": \"...\", \"label\": \"...\"}}"
+                    ),
                 )
             };
             plain = other.ok_or_else(|| refuse(problem))?;
@@ -211,9 +209,9 @@ fn row_of(
             other => return Err(unsuitable(objects.place(), key, other, "a string")),
         }
     }
-    let label = match &keys.label {
-        Some(key) => match read(key).map(label_of) {
-            Some(Ok(label)) => label,
+    let labels = match &keys.label {
+        Some(key) => match read(key).map(labels_of) {
+            Some(Ok(labels)) => labels,
             None if options.unlabelled => None,
             Some(Err(other)) => {
                 return Err(unsuitable(objects.place(), key, Some(other), LABEL));
@@ -223,7 +221,11 @@ fn row_of(
         None => None,
     };
     let text = texts.join(" ");
-    Ok(Row { text, label, group })
+    Ok(Row {
+        text,
+        labels,
+        group,
+    })
 }
 
 impl Keys {
@@ -257,13 +259,15 @@ fn word(value: Value) -> std::result::Result<Option<String>, Value> {
     }
 }
 
-/// A label as text; also that of a list of one, as some annotation tools write it.
-fn label_of(value: Value) -> std::result::Result<Option<String>, Value> {
+/// The labels as text, of a list all of them.
+fn labels_of(value: Value) -> std::result::Result<Option<Vec<String>>, Value> {
+    let is_word = |value: &Value| !value.is_array() && !value.is_object();
     match value {
-        Value::Array(mut list) if list.len() == 1 && !list[0].is_array() => {
-            word(list.swap_remove(0))
+        Value::Array(list) if list.iter().all(is_word) => {
+            let words: std::result::Result<Vec<_>, Value> = list.into_iter().map(word).collect();
+            Ok(Some(words?.into_iter().flatten().collect()))
         }
-        other => word(other),
+        other => Ok(word(other)?.map(|word| vec![word])),
     }
 }
 

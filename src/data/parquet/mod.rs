@@ -24,13 +24,10 @@ use ::parquet::file::reader::{ChunkReader, Length};
 use ::parquet::schema::types::ColumnDescriptor;
 
 use self::pages::Pages;
-use super::bytes::not_utf8;
-use super::rows::{Columns, Read, Rows};
 use super::SourceOptions;
+use super::bytes::not_utf8;
+use super::rows::{self, Columns, Rows};
 use crate::error::{Error, Result};
-
-/// The bytes with which a Parquet file begins.
-pub(super) const MAGIC: &str = "PAR1";
 
 /// Number of values decoded at once.
 const BATCH: usize = 1024;
@@ -38,12 +35,12 @@ const BATCH: usize = 1024;
 /// Reads the rows of a file.
 ///
 /// A damaged file can make the decoder panic; the panic is caught here and becomes an ordinary error.
-pub(super) fn read(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Record>> {
+pub(super) fn read(file: File, origin: &str, options: &SourceOptions) -> Result<rows::Read> {
     catch_unwind(AssertUnwindSafe(|| read_rows(file, origin, options)))
         .unwrap_or_else(|_| Err(damaged(origin, "its contents make no sense")))
 }
 
-fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Record>> {
+fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::Read> {
     let fail = |error: ParquetError| damaged(origin, &error.to_string());
     let metadata = read_metadata(&file).map_err(fail)?;
     let file = Arc::new(file);
@@ -51,14 +48,20 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
     let columns = Columns::find(&names, options, origin)?;
 
-    let text_column = schema.column(columns.text);
-    check_flat(&text_column, origin)?;
-    if text_column.physical_type() != Type::BYTE_ARRAY {
-        return Err(Error::data(
-            origin,
-            format!("the column {:?} does not hold strings", text_column.name()),
-            "name the column with the texts with --text-column",
-        ));
+    let text_columns: Vec<_> = columns
+        .text
+        .iter()
+        .map(|&text| (text, schema.column(text)))
+        .collect();
+    for (_, column) in &text_columns {
+        check_flat(column, origin)?;
+        if column.physical_type() != Type::BYTE_ARRAY {
+            return Err(Error::data(
+                origin,
+                format!("the column {:?} does not hold strings", column.name()),
+                "name the column with the texts with --text-column",
+            ));
+        }
     }
     let label_column = columns.label.map(|column| schema.column(column));
     let mut class_names = None;
@@ -86,33 +89,49 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
             return Err(damaged(origin, &format!("a row group of {declared} rows")));
         }
         let column = |column| open_column(&file, group, column, most).map_err(fail);
-        let texts = match column(columns.text)? {
-            ColumnReader::ByteArrayColumnReader(reader) => {
-                values(reader, &text_column).map_err(fail)?
-            }
-            _ => return Err(damaged(origin, "the text column changes its type")),
-        };
+        let mut texts = Vec::new();
+        for (index, text) in &text_columns {
+            texts.push(match column(*index)? {
+                ColumnReader::ByteArrayColumnReader(reader) => {
+                    values(reader, text).map_err(fail)?
+                }
+                _ => return Err(damaged(origin, "the text column changes its type")),
+            });
+        }
+        let found = texts[0].len();
         let labels = match (columns.label, &label_column) {
             (Some(index), Some(label)) => words(column(index)?, label, "label", origin)?,
-            _ => vec![None; texts.len()],
+            _ => vec![None; found],
         };
         let groups = match &group_column {
             Some((index, group)) => words(column(*index)?, group, "group", origin)?,
-            None => vec![None; texts.len()],
+            None => vec![None; found],
         };
-        if labels.len() != texts.len() || groups.len() != texts.len() {
+        let lengths = texts
+            .iter()
+            .map(Vec::len)
+            .chain([labels.len(), groups.len()]);
+        if lengths.into_iter().any(|length| length != found) {
             return Err(damaged(origin, "the columns differ in length"));
         }
-        if most != texts.len() {
-            let found = texts.len();
+        if most != found {
             let problem = format!("a row group declares {declared} rows but holds {found}");
             return Err(damaged(origin, &problem));
         }
-        for ((text, label), group) in texts.into_iter().zip(labels).zip(groups) {
-            let text = text
-                .ok_or_else(|| Error::data(rows.place(), "the text is null", "remove the row"))?;
-            let text = std::str::from_utf8(text.data()).map_err(|_| not_utf8(rows.place()))?;
-            rows.push(text.to_owned(), label.as_deref(), group.as_deref())?;
+        for (row, (label, group)) in labels.into_iter().zip(groups).enumerate() {
+            let present = texts.iter().filter_map(|column| column[row].as_ref());
+            let present: std::result::Result<Vec<&str>, &[u8]> = present
+                .map(|text| std::str::from_utf8(text.data()).map_err(|_| text.data()))
+                .collect();
+            match present.as_deref() {
+                Ok([]) => rows.bad(Error::data(
+                    rows.place(),
+                    "the text is null",
+                    "remove the row",
+                ))?,
+                Ok(texts) => rows.push(texts.join(" "), label.as_deref(), group.as_deref())?,
+                Err(bytes) => rows.bad(not_utf8(rows.place(), bytes))?,
+            }
         }
     }
     rows.finish()
@@ -189,9 +208,14 @@ fn words(
             .map_err(fail)?
             .into_iter()
             .map(|value| match value {
-                Some(bytes) => String::from_utf8(bytes.data().to_vec())
-                    .map(Some)
-                    .map_err(|_| not_utf8(format!("{origin}, column {}", column.name()))),
+                Some(bytes) => {
+                    String::from_utf8(bytes.data().to_vec())
+                        .map(Some)
+                        .map_err(|error| {
+                            let place = format!("{origin}, column {}", column.name());
+                            not_utf8(place, error.as_bytes())
+                        })
+                }
                 None => Ok(None),
             })
             .collect(),
@@ -306,12 +330,13 @@ mod tests {
 
     fn check_read(texts: &[String], properties: WriterProperties, name: &str) {
         let options = SourceOptions::default();
-        let records = read(written(texts, properties), name, &options).unwrap();
+        let records = read(written(texts, properties), name, &options)
+            .unwrap()
+            .records;
         assert_eq!(records.len(), texts.len(), "{name}");
         for (row, (record, text)) in records.iter().zip(texts).enumerate() {
             assert_eq!(&record.text, text, "{name}");
-            let label = ["0", "1"].get(row % 3).map(|label| label.to_string());
-            assert_eq!(record.label, label, "{name}");
+            assert_eq!(record.label(), ["0", "1"].get(row % 3).copied(), "{name}");
         }
     }
 

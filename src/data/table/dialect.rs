@@ -198,7 +198,11 @@ mod tests {
             ("my text, and more;sentiment\n", Format::Csv, b','),
         ] {
             let found = dialect(sample, format);
-            assert_eq!(char::from(found.delimiter), char::from(delimiter), "{sample}");
+            assert_eq!(
+                char::from(found.delimiter),
+                char::from(delimiter),
+                "{sample}"
+            );
             assert!(found.has_header, "{sample}");
         }
     }
@@ -214,7 +218,10 @@ mod tests {
             "the first line is read as a row, with the text in column 2 and the label in column 1"
         );
         let quoted = "\"1\",\"a, b\"\n\"2\",\"c\"\n\"1\",\"d\"\n";
-        assert_eq!(dialect(quoted, Format::Csv).pair, Some(Pair { text: 1, label: 0 }));
+        assert_eq!(
+            dialect(quoted, Format::Csv).pair,
+            Some(Pair { text: 1, label: 0 })
+        );
         let named = "body,mood\ngood,1\nbad,0\n";
         assert_eq!(dialect(named, Format::Csv).pair, None);
     }

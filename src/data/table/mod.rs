@@ -10,7 +10,7 @@ use csv::{ByteRecord, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 
 use self::dialect::{Dialect, delimiter_name};
 use self::quotes::{Fault, Quotes, Suspect};
-use super::bytes::{Input, fail, not_utf8};
+use super::bytes::{Input, Next, fail, not_utf8};
 use super::rows::{Columns, Read, Rows};
 use super::{Format, Quote, SourceOptions};
 use crate::error::{Error, Result};
@@ -28,14 +28,6 @@ pub(in crate::data) struct Table<'a> {
     record: StringRecord,
     rows: usize,
     repeated_headers: usize,
-}
-
-/// What was found where a row was expected.
-pub(in crate::data) enum Found<'a> {
-    Row(&'a StringRecord),
-    /// A row that cannot be read; those after it can.
-    Bad(Error),
-    End,
 }
 
 impl<'a> Table<'a> {
@@ -58,10 +50,15 @@ impl<'a> Table<'a> {
             .trim(Trim::None)
             .from_reader(Quotes::new(reader, dialect.delimiter, dialect.quote));
         // Without a header this is the first row, which is read again.
-        let first = reader.byte_headers().map_err(|error| explain(error, &origin))?;
+        let first = reader
+            .byte_headers()
+            .map_err(|error| explain(error, &origin))?;
         let first = StringRecord::from_byte_record_lossy(first.clone());
         let columns: Vec<String> = match dialect.has_header {
-            true => first.iter().map(|name| without_mark(name).to_owned()).collect(),
+            true => first
+                .iter()
+                .map(|name| without_mark(name).to_owned())
+                .collect(),
             false => (1..=first.len()).map(|column| column.to_string()).collect(),
         };
         if columns.is_empty() {
@@ -105,7 +102,9 @@ impl<'a> Table<'a> {
         let found = Columns::find(&self.columns, options, &self.origin);
         match found {
             Ok(columns) => Ok(columns),
-            Err(error) => Err(self.explain_header().unwrap_or_else(|| self.or_no_header(error))),
+            Err(error) => Err(self
+                .explain_header()
+                .unwrap_or_else(|| self.or_no_header(error))),
         }
     }
 
@@ -113,7 +112,7 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     /// The table cannot be read, or a quote has swallowed rows.
-    pub fn next(&mut self) -> Result<Found<'_>> {
+    pub fn next(&mut self) -> Result<Next<&StringRecord>> {
         loop {
             let has_row = self
                 .reader
@@ -123,7 +122,7 @@ impl<'a> Table<'a> {
                 return Err(self.swallowed(fault));
             }
             if !has_row {
-                return Ok(Found::End);
+                return Ok(Next::End);
             }
             if self.dialect.has_header && self.repeats_header() {
                 self.repeated_headers += 1;
@@ -133,7 +132,7 @@ impl<'a> Table<'a> {
         }
         self.rows += 1;
         if self.bytes.len() != self.columns.len() {
-            return Ok(Found::Bad(self.unequal()));
+            return Ok(Next::Bad(self.unequal()));
         }
         let bytes = std::mem::take(&mut self.bytes);
         match StringRecord::from_byte_record(bytes) {
@@ -141,11 +140,11 @@ impl<'a> Table<'a> {
                 // The record that was read before is filled next.
                 let before = std::mem::replace(&mut self.record, record);
                 self.bytes = before.into_byte_record();
-                Ok(Found::Row(&self.record))
+                Ok(Next::Row(&self.record))
             }
             Err(error) => {
                 self.bytes = error.into_byte_record();
-                Ok(Found::Bad(not_utf8(self.place(), self.bytes.as_slice())))
+                Ok(Next::Bad(not_utf8(self.place(), self.bytes.as_slice())))
             }
         }
     }
@@ -216,7 +215,9 @@ impl<'a> Table<'a> {
         let remedy = match found < expected {
             true => "add the fields that are missing; if a quote is opened, close it",
             false if escaped => BACKSLASHES,
-            false => "put texts that hold the separator in double quotes, and double the quotes inside",
+            false => {
+                "put texts that hold the separator in double quotes, and double the quotes inside"
+            }
         };
         Error::data(
             self.place(),
@@ -253,7 +254,11 @@ impl<'a> Table<'a> {
     /// The error for columns that are not found, with the remedy for a table without a header.
     fn or_no_header(&self, error: Error) -> Error {
         match error {
-            Error::Data { place, problem, remedy } if self.dialect.has_header && self.columns.len() > 1 => {
+            Error::Data {
+                place,
+                problem,
+                remedy,
+            } if self.dialect.has_header && self.columns.len() > 1 => {
                 let separators = delimiter_name(self.dialect.delimiter);
                 Error::data(
                     place,
@@ -271,7 +276,10 @@ impl<'a> Table<'a> {
     /// Why the columns are not in the header, if the cause is visible.
     fn explain_header(&mut self) -> Option<Error> {
         let place = format!("{}, line 1", self.origin);
-        let has_rows = self.reader.read_byte_record(&mut self.bytes).unwrap_or(true);
+        let has_rows = self
+            .reader
+            .read_byte_record(&mut self.bytes)
+            .unwrap_or(true);
         if self.columns.last()?.contains('\n') && !has_rows {
             return Some(Error::data(
                 place,
@@ -306,12 +314,12 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
     let mut rows = Rows::new(&origin, options);
     loop {
         let record = match table.next()? {
-            Found::Row(record) => record,
-            Found::Bad(error) => {
+            Next::Row(record) => record,
+            Next::Bad(error) => {
                 rows.bad(error)?;
                 continue;
             }
-            Found::End => break,
+            Next::End => break,
         };
         let field = |column: usize| record.get(column).unwrap_or_default();
         let text = columns.text_of(|column| Some(field(column).into()));

@@ -16,6 +16,8 @@ enum State {
     Escaped,
     /// After a quote in a quoted field: it ends the field, or another one follows.
     QuoteInQuoted,
+    /// After a quote that has ended a field, and spaces.
+    SpaceAfterQuote,
 }
 
 /// A field that cannot have been meant.
@@ -104,7 +106,10 @@ impl<R> Quotes<R> {
                 self.keep(byte);
                 self.state = State::Quoted;
             }
-            State::QuoteInQuoted => {
+            State::QuoteInQuoted | State::SpaceAfterQuote if byte == b' ' => {
+                self.state = State::SpaceAfterQuote;
+            }
+            State::QuoteInQuoted | State::SpaceAfterQuote => {
                 self.end_quoted(byte);
                 self.unquoted(byte);
             }
@@ -148,7 +153,7 @@ impl<R> Quotes<R> {
     /// Looks at a quoted field that has ended, before `next`.
     fn end_quoted(&mut self, next: u8) {
         let closed = self.line;
-        let is_end = next == self.delimiter || matches!(next, b'\r' | b'\n' | b' ');
+        let is_end = next == self.delimiter || matches!(next, b'\r' | b'\n');
         let opened = self.opened;
         if !is_end && self.fault.is_none() {
             if opened < closed {
@@ -220,12 +225,34 @@ mod tests {
     fn texts_with_quotes_of_their_own_are_noticed() {
         let fault = |text: &str| followed(text, Quote::Double).fault;
         let swallowed = "text,label\na,p\n\"b,n\nc,p\n5\" d,n\n";
-        assert_eq!(fault(swallowed), Some(Fault::TextAfterQuote { opened: 3, closed: 5 }));
-        assert_eq!(fault("text,label\r\n\"b,n\r\nc,p"), Some(Fault::NeverClosed { opened: 2 }));
-        assert_eq!(fault("t,l\n\"a \\\"b\\\" c\",n\n"), Some(Fault::Backslash { line: 2 }));
-        assert_eq!(followed("t,l\n\"a \\\"b\\\"\nc\",n\n", Quote::Backslash).fault, None);
+        assert_eq!(
+            fault(swallowed),
+            Some(Fault::TextAfterQuote {
+                opened: 3,
+                closed: 5
+            })
+        );
+        let spaced = swallowed.replace("5\"", "5\"  ");
+        assert_eq!(fault(&spaced), fault(swallowed));
+        assert_eq!(
+            fault("text,label\r\n\"b,n\r\nc,p"),
+            Some(Fault::NeverClosed { opened: 2 })
+        );
+        assert_eq!(
+            fault("t,l\n\"a \\\"b\\\" c\",n\n"),
+            Some(Fault::Backslash { line: 2 })
+        );
+        assert_eq!(
+            followed("t,l\n\"a \\\"b\\\"\nc\",n\n", Quote::Backslash).fault,
+            None
+        );
         assert_eq!(followed("t,l\n\"a\n", Quote::None).fault, None);
-        for right in ["t,l\n\"a \"\"b\"\",\n c\",n\n", "t,l\na \"b,n\n", "t,l\n\"a\" ,n\n", "\"t\",\"l\"\r\n\"a\",\"n\"\r\n"] {
+        for right in [
+            "t,l\n\"a \"\"b\"\",\n c\",n\n",
+            "t,l\na \"b,n\n",
+            "t,l\n\"a\" ,n\n",
+            "\"t\",\"l\"\r\n\"a\",\"n\"\r\n",
+        ] {
             assert_eq!(fault(right), None, "{right}");
         }
         let one_line = followed("t,l\n\"a\" b,n\n", Quote::Double);
@@ -236,11 +263,21 @@ mod tests {
     fn lines_that_could_be_rows_are_suspects() {
         let suspects = |text: &str| followed(text, Quote::Double).suspects;
         let found = suspects("text,label\n\"5 inch,p\nb,n\nc 4\",p\nd,n\n");
-        let expected = Suspect { opened: 2, lines: 3, first_row: vec!["5 inch".into(), "p".into()] };
+        let expected = Suspect {
+            opened: 2,
+            lines: 3,
+            first_row: vec!["5 inch".into(), "p".into()],
+        };
         assert_eq!(found, [expected]);
         let found = suspects("label,text\np,\"5 inch\nn,b\np,c 4\"\nn,d\n");
-        assert_eq!((found.len(), &found[0].first_row[..]), (1, &["p".to_owned(), "5 inch".to_owned()][..]));
+        assert_eq!(
+            (found.len(), &found[0].first_row[..]),
+            (1, &["p".to_owned(), "5 inch".to_owned()][..])
+        );
         assert_eq!(suspects("text,label\n\"one\ntwo\nthree\",p\n"), []);
-        assert_eq!(suspects("text,label\n\"one, and a half\ntwo, three, four\",p\n"), []);
+        assert_eq!(
+            suspects("text,label\n\"one, and a half\ntwo, three, four\",p\n"),
+            []
+        );
     }
 }
