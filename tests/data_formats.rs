@@ -597,7 +597,7 @@ fn declared_class_names_are_used_unless_others_are_given() {
         split
             .records
             .into_iter()
-            .map(|record| record.label)
+            .map(|record| record.label().map(str::to_owned))
             .collect()
     };
     assert_eq!(

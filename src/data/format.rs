@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::bytes::{Content, Input};
 use super::lines::{is_trec, is_tree, labels_and_text};
 use super::rows::is_column;
+#[cfg(any(feature = "csv", test))]
+use super::rows::is_text_column;
 use super::{SourceOptions, json};
 use crate::error::{Error, Result};
 use crate::fs::unpack::Compression;
@@ -99,6 +101,20 @@ impl<'a> FileName<'a> {
             stem,
             format: *format,
         })
+    }
+}
+
+impl FileName<'_> {
+    /// Whether this is an extension of the format.
+    #[cfg(any(feature = "csv", test))]
+    pub fn is_extension(&self, extension: &str) -> bool {
+        let mut entries = FORMATS.iter().filter(|(format, ..)| *format == self.format);
+        let known = entries.any(|(_, _, known)| {
+            known
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(extension))
+        });
+        known
     }
 }
 
@@ -212,9 +228,15 @@ impl Format {
         }
     }
 
-    /// Whether this is a table of lines and fields.
-    pub(super) fn is_table(self) -> bool {
-        matches!(self, Self::Csv | Self::Tsv)
+    /// Whether the first line of a text names a column of texts.
+    #[cfg(any(feature = "csv", test))]
+    pub(super) fn names_text(sample: &str, options: &SourceOptions) -> bool {
+        let mut lines = sample.lines().map(|line| line.trim_matches(is_space));
+        let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        let mut names = first
+            .split(['\t', ',', ';', '|'])
+            .map(|name| name.trim_matches('"'));
+        names.any(|name| is_text_column(name, options))
     }
 }
 

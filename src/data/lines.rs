@@ -23,13 +23,7 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
         if line.trim().is_empty() {
             continue;
         }
-        let parsed = match format {
-            Format::FastText => labels_and_text(line),
-            Format::Trec => coarse_label(line),
-            Format::Trees => tree(line),
-            _ => Ok((Vec::new(), line.to_owned())),
-        };
-        match parsed {
+        match parsed(line, format) {
             Ok((labels, text)) => match labels[..] {
                 [] => rows.push(text, None::<&str>, None)?,
                 [label] => rows.push(text, Some(label), None)?,
@@ -45,6 +39,21 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
         }
     }
     rows.finish()
+}
+
+/// The text of a line without its labels; the whole line if it is not as the format has it.
+#[cfg(any(feature = "csv", test))]
+pub(super) fn text_of_line(line: &str, format: Format) -> String {
+    parsed(line, format).map_or_else(|_| line.to_owned(), |(_, text)| text)
+}
+
+fn parsed(line: &str, format: Format) -> Parsed<'_> {
+    match format {
+        Format::FastText => labels_and_text(line),
+        Format::Trec => coarse_label(line),
+        Format::Trees => tree(line),
+        _ => Ok((Vec::new(), line.to_owned())),
+    }
 }
 
 /// The labels and the text of a line, or what is wrong and what to do.

@@ -51,6 +51,8 @@ mod parquet;
 #[path = "no_parquet.rs"]
 mod parquet;
 mod quote;
+#[cfg(feature = "csv")]
+mod row_io;
 mod rows;
 mod source;
 mod split;
@@ -68,6 +70,8 @@ pub use labels::Labels;
 pub(crate) use options::delimiter_of;
 pub use options::{HubOptions, SourceOptions};
 pub use quote::Quote;
+#[cfg(feature = "csv")]
+pub use row_io::{AddedColumn, AddedValues, Portion, RowReader, RowShape, RowWriter, free_names};
 pub use source::{DownloadProgress, Source, read_rows};
 pub use split::hold_out;
 

@@ -444,7 +444,12 @@ mod tests {
         for group in [Some(" irony "), Some(" "), None] {
             rows.push(String::new(), Written::None, group).unwrap();
         }
-        let groups = rows.finish().unwrap().records.into_iter().map(|row| row.group);
+        let groups = rows
+            .finish()
+            .unwrap()
+            .records
+            .into_iter()
+            .map(|row| row.group);
         assert!(groups.eq([Some("irony".to_owned()), None, None]));
     }
 
@@ -517,8 +522,11 @@ mod tests {
         let options = SourceOptions::default();
         let mut rows = Rows::new("x", &options);
         rows.left = 2 * size_of::<Record>() + 10;
-        rows.push("0123456".to_owned(), Written::None, None).unwrap();
-        let error = rows.push("0123".to_owned(), Written::None, None).unwrap_err();
+        rows.push("0123456".to_owned(), Written::None, None)
+            .unwrap();
+        let error = rows
+            .push("0123".to_owned(), Written::None, None)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "x, row 2: the rows up to here take more than 8 GiB; split the file into parts"

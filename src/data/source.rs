@@ -416,5 +416,4 @@ mod tests {
             "sample: there is no split \"test\"; choose one of: train, validation"
         );
     }
-
 }

@@ -46,7 +46,12 @@ impl<'a> Batches<'a> {
         if is_file {
             reader.consume(FILE_MAGIC);
             // Writers align the stream to 8 or 64 bytes.
-            while reader.fill_buf().map_err(|error| fail(&origin, error))?.first() == Some(&0) {
+            while reader
+                .fill_buf()
+                .map_err(|error| fail(&origin, error))?
+                .first()
+                == Some(&0)
+            {
                 reader.consume(1);
             }
         }

@@ -5,9 +5,11 @@
 //! claims. The file format is the stream between a beginning and a footer that is not needed.
 
 mod cells;
+mod json;
 mod messages;
 
 pub(in crate::data) use cells::{labels_at, text_at};
+pub(in crate::data) use json::json_at;
 pub(in crate::data) use messages::Batches;
 
 use arrow_schema::Schema;

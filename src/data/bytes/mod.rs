@@ -148,6 +148,12 @@ impl<'a> Input<'a> {
         Ok((lines, is_all))
     }
 
+    /// Whether it is a text.
+    #[cfg(any(feature = "csv", test))]
+    pub fn is_text(&self) -> bool {
+        self.content == Content::Text
+    }
+
     /// The lines of a text.
     pub fn lines(self) -> Lines<'a> {
         Lines {
@@ -391,8 +397,14 @@ mod tests {
     #[test]
     fn peeking_consumes_nothing() {
         let mut input = Input::stream("text", &b"\n \nabc\nd"[..], None).unwrap();
-        assert_eq!(input.peek_lines().unwrap(), ("\n \nabc\n".to_owned(), false));
-        assert_eq!(input.peek_lines().unwrap(), ("\n \nabc\n".to_owned(), false));
+        assert_eq!(
+            input.peek_lines().unwrap(),
+            ("\n \nabc\n".to_owned(), false)
+        );
+        assert_eq!(
+            input.peek_lines().unwrap(),
+            ("\n \nabc\n".to_owned(), false)
+        );
         let mut whole = String::new();
         input.into_parts().0.read_to_string(&mut whole).unwrap();
         assert_eq!(whole, "\n \nabc\nd");

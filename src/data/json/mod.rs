@@ -3,12 +3,14 @@
 mod elements;
 mod fields;
 
+pub(super) use fields::{Fields, value};
+
 use std::borrow::Cow;
 
 use serde_json::Value;
 
 use self::elements::Elements;
-use self::fields::{Fields, has_halves, without_nan};
+use self::fields::{has_halves, without_nan};
 use super::bytes::{Input, Lines, Next};
 use super::rows::{Columns, Read, Rows};
 use super::{Format, SourceOptions};

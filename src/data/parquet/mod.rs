@@ -7,6 +7,9 @@
 mod delta;
 mod pages;
 mod thrift;
+mod whole;
+
+pub(super) use whole::WholeFile;
 
 use std::fs::File;
 use std::io::{BufRead, Read};

@@ -13,7 +13,7 @@ use ::parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use super::delta;
 use super::thrift::PageHeader;
 
-/// Reads the pages of one column in a row group. The column is not nested.
+/// Reads the pages of one column in a row group.
 pub(super) struct Pages {
     pages: SerializedPageReader<File>,
     file: Arc<File>,
@@ -22,13 +22,15 @@ pub(super) struct Pages {
     left: u64,
     /// The maximum number of bytes into which a byte of the file can expand.
     growth: u64,
-    /// How many rows the remaining pages may hold.
+    /// How many values the remaining pages may hold.
     rows: usize,
     may_be_null: bool,
+    is_nested: bool,
 }
 
 impl Pages {
-    /// The pages of the column described by `metadata`, in a row group of `rows` rows.
+    /// The pages of the column described by `metadata`, in a row group of `rows` rows; of a nested column, `rows` is the
+    /// largest number of values.
     pub(super) fn new(
         file: &Arc<File>,
         metadata: &ColumnChunkMetaData,
@@ -51,6 +53,7 @@ impl Pages {
             growth: growth(metadata.compression()),
             rows,
             may_be_null: metadata.column_descr().max_def_level() > 0,
+            is_nested: metadata.column_descr().max_rep_level() > 0,
         })
     }
 
@@ -102,6 +105,10 @@ impl Pages {
             Encoding::DELTA_BYTE_ARRAY => 2,
             _ => return Ok(()),
         };
+        // Nested columns of texts are read only as a whole, and their levels are of several kinds.
+        if self.is_nested {
+            return Ok(());
+        }
         let mut rest = values(page, self.may_be_null);
         for _ in 0..sequences {
             rest = rest.and_then(|bytes| delta::after(bytes, count));
@@ -173,7 +180,10 @@ impl PageReader for Pages {
 
     /// Used only for nested columns and for skipping.
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        wrong("pages are read one after the other")
+        match self.is_nested {
+            true => self.pages.peek_next_page(),
+            false => wrong("pages are read one after the other"),
+        }
     }
 
     fn skip_next_page(&mut self) -> Result<()> {

@@ -12,7 +12,7 @@ use self::dialect::{Dialect, delimiter_name};
 use self::quotes::{Fault, Quotes, Suspect};
 use super::bytes::{Input, Next, fail, not_utf8};
 use super::rows::{Columns, Read, Rows};
-use super::{Format, Quote, SourceOptions};
+use super::{Format, Quote, SourceOptions, row_io};
 use crate::error::{Error, Result};
 
 /// A table that is read row by row.
@@ -85,6 +85,15 @@ impl<'a> Table<'a> {
     /// The names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// How the table is written.
+    pub fn dialect(&self) -> row_io::Dialect {
+        row_io::Dialect {
+            delimiter: self.dialect.delimiter,
+            quote: self.dialect.quote,
+            has_header: self.dialect.has_header,
+        }
     }
 
     /// The columns to read.
