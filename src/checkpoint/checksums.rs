@@ -1,0 +1,297 @@
+//! The checksums of a model's files, which every reader checks.
+//!
+//! `config.json` holds the CRC-32 of itself and of `tokenizer.json`. The metadata of `model.safetensors` holds that of
+//! the whole file, because a run replaces it on its own. Where a file holds its own checksum, eight zeros take the
+//! place of the digits while it is computed.
+//!
+//! A CRC-32 finds every single flipped bit and every damage within 32 bits, and misses another one with a probability
+//! of 2^-32. It is no protection against intent. A folder without checksums, made by another program, is not checked.
+
+use super::model_directory::{CONFIG, TOKENIZER, to_json};
+use crate::error::{Error, Result};
+use crate::parameters::safetensors_of;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorInfo;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The key of the checksums in `config.json`.
+const CHECKSUMS: &str = "checksums";
+/// The key of the checksum in the metadata of `model.safetensors`.
+pub(super) const CRC32: &str = "crc32";
+/// What takes the place of a checksum while that of its own file is computed.
+const ZEROS: &str = "00000000";
+/// The header of a safetensors file begins with a number of this many bytes, and is padded to a multiple of it.
+const ALIGNMENT: usize = 8;
+
+/// A checksum as it is written: eight hexadecimal digits.
+pub(super) fn crc32(bytes: &[u8]) -> String {
+    digits(crc32fast::hash(bytes))
+}
+
+fn digits(sum: u32) -> String {
+    format!("{sum:08x}")
+}
+
+/// The checksum of a file with zeros in place of the digits at `own`.
+fn crc32_around(bytes: &[u8], own: &Range<usize>) -> String {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&bytes[..own.start]);
+    sum.update(ZEROS.as_bytes());
+    sum.update(&bytes[own.end..]);
+    digits(sum.finalize())
+}
+
+/// The place of a file's own digits: what follows `before`, if these digits are there.
+fn own_digits(bytes: &[u8], before: &str, recorded: &str) -> Option<Range<usize>> {
+    let whole = format!("{before}{recorded}\"");
+    let found = bytes
+        .windows(whole.len())
+        .position(|window| window == whole.as_bytes())?;
+    let start = found + before.len();
+    (recorded.len() == ZEROS.len()).then(|| start..start + recorded.len())
+}
+
+/// Whether a file that holds its own checksum in the part `head` is as it was written.
+fn is_intact(bytes: &[u8], head: usize, before: &str, recorded: &str) -> bool {
+    own_digits(&bytes[..head], before, recorded)
+        .is_some_and(|own| crc32_around(bytes, &own) == recorded)
+}
+
+/// Puts the checksum of a file into the zeros that follow `before` in the part `head`.
+fn fill_in(bytes: &mut [u8], head: usize, before: &str) {
+    if let Some(own) = own_digits(&bytes[..head], before, ZEROS) {
+        let sum = crc32_around(bytes, &own);
+        bytes[own].copy_from_slice(sum.as_bytes());
+    }
+}
+
+/// The length of a safetensors file's header, with the number in front of it.
+fn header_end(bytes: &[u8]) -> usize {
+    let length = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    length.saturating_add(ALIGNMENT).min(bytes.len())
+}
+
+/// The remedy for a damaged file.
+const INTACT_COPY: &str = "replace it by an intact copy";
+
+/// What stands before the digits in `config.json`, and in the header of `model.safetensors`.
+const BEFORE_CONFIG: &str = "\"config.json\": \"";
+const BEFORE_WEIGHTS: &str = "\"crc32\":\"";
+
+/// The content of `config.json`: a model's description, and the checksums of this file and of `tokenizer.json`.
+pub(super) fn config_json(description: &impl Serialize, tokenizer: &[u8]) -> Result<Vec<u8>> {
+    /// The description with one more key.
+    #[derive(serde::Serialize)]
+    struct WithChecksums<'a, D> {
+        #[serde(flatten)]
+        description: &'a D,
+        checksums: BTreeMap<&'static str, String>,
+    }
+    let checksums = [(CONFIG, ZEROS.to_owned()), (TOKENIZER, crc32(tokenizer))];
+    let mut bytes = to_json(&WithChecksums {
+        description,
+        checksums: checksums.into(),
+    })?
+    .into_bytes();
+    let length = bytes.len();
+    fill_in(&mut bytes, length, BEFORE_CONFIG);
+    Ok(bytes)
+}
+
+/// What `config.json` says about the files beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recorded {
+    folder: PathBuf,
+    tokenizer: String,
+}
+
+impl Recorded {
+    /// Takes the checksums out of the parsed `config.json` in `bytes`; `None` if there are none.
+    ///
+    /// # Errors
+    /// The file has changed since it was written, or its checksums are none.
+    pub(super) fn take(value: &mut Value, bytes: &[u8], path: &Path) -> Result<Option<Self>> {
+        let Some(checksums) = value.as_object_mut().and_then(|map| map.remove(CHECKSUMS)) else {
+            return Ok(None);
+        };
+        let parsed: BTreeMap<String, String> =
+            serde_json::from_value(checksums).map_err(|_| changed(path))?;
+        match (parsed.get(CONFIG), parsed.get(TOKENIZER)) {
+            (Some(own), Some(tokenizer)) if is_intact(bytes, bytes.len(), BEFORE_CONFIG, own) => {
+                Ok(Some(Self {
+                    folder: path.parent().map(Path::to_path_buf).unwrap_or_default(),
+                    tokenizer: tokenizer.clone(),
+                }))
+            }
+            _ => Err(changed(path)),
+        }
+    }
+
+    /// Checks the content of `tokenizer.json`.
+    ///
+    /// # Errors
+    /// It has changed.
+    pub(super) fn check_tokenizer(&self, bytes: &[u8]) -> Result<()> {
+        match crc32(bytes) == self.tokenizer {
+            true => Ok(()),
+            false => Err(changed(&self.folder.join(TOKENIZER))),
+        }
+    }
+}
+
+/// What a file of a model is found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FileState {
+    /// It is as it was written.
+    Intact,
+    /// It differs from its checksum, or has lost it.
+    Changed,
+    /// There is no checksum to compare it with.
+    Unrecorded,
+}
+
+/// What `config.json`, `tokenizer.json` and `model.safetensors` are found to be, independently of one another as far as
+/// possible.
+pub(super) fn states(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> [FileState; 3] {
+    use FileState::{Changed, Intact, Unrecorded};
+    let state = |intact: bool| if intact { Intact } else { Changed };
+    let here = Path::new("");
+    let value = serde_json::from_slice::<Value>(config);
+    let recorded = match value {
+        Ok(mut value) => Recorded::take(&mut value, config, here),
+        Err(_) => Err(changed(here)),
+    };
+    let of_tokenizer = match &recorded {
+        Ok(None) | Err(_) => Unrecorded,
+        Ok(Some(recorded)) => state(recorded.check_tokenizer(tokenizer).is_ok()),
+    };
+    let of_config = match &recorded {
+        Ok(None) => Unrecorded,
+        recorded => state(recorded.is_ok()),
+    };
+    let of_weights = match safetensors_of(here, weights, INTACT_COPY) {
+        Err(_) => Changed,
+        Ok((_, metadata)) if metadata.contains_key(CRC32) => {
+            state(check_weights(here, weights, &metadata).is_ok())
+        }
+        Ok(_) if of_config == Unrecorded => Unrecorded,
+        Ok(_) => Changed,
+    };
+    [of_config, of_tokenizer, of_weights]
+}
+
+/// The content of `config.json` without its checksums; unchanged if it is no JSON object.
+pub(super) fn without_checksums(config: &[u8]) -> Vec<u8> {
+    let mut value = serde_json::from_slice::<Value>(config).unwrap_or_default();
+    let removed = value
+        .as_object_mut()
+        .and_then(|keys| keys.remove(CHECKSUMS));
+    match removed {
+        Some(_) => value.to_string().into_bytes(),
+        None => config.to_vec(),
+    }
+}
+
+/// Checks the bytes of a safetensors file with this metadata, if there is a checksum in it.
+///
+/// # Errors
+/// The file has changed since it was written.
+pub(super) fn check_weights(
+    path: &Path,
+    bytes: &[u8],
+    metadata: &HashMap<String, String>,
+) -> Result<()> {
+    match metadata.get(CRC32) {
+        Some(recorded) if !is_intact(bytes, header_end(bytes), BEFORE_WEIGHTS, recorded) => {
+            Err(changed(path))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error for weights without a checksum beside a `config.json` that has some.
+pub(super) fn no_checksum(path: &Path) -> Error {
+    Error::model(
+        path,
+        format!(
+            "its metadata has no checksum ({CRC32}), unlike config.json: it has changed since it was written"
+        ),
+        remedy(path),
+    )
+}
+
+fn changed(path: &Path) -> Error {
+    Error::model(
+        path,
+        "the file has changed since it was written: its checksum differs from the one recorded",
+        remedy(path),
+    )
+}
+
+fn remedy(path: &Path) -> String {
+    match path.parent().filter(|folder| *folder != Path::new("")) {
+        Some(folder) => format!(
+            "{INTACT_COPY}; if the change is meant, `birnn verify --accept --model {}` records it",
+            folder.display()
+        ),
+        None => INTACT_COPY.to_owned(),
+    }
+}
+
+/// The header of a safetensors file, in a fixed order.
+struct Header<'a> {
+    metadata: BTreeMap<&'a str, &'a str>,
+    /// In the order of their data.
+    tensors: Vec<(String, &'a TensorInfo)>,
+}
+
+impl Serialize for Header<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("__metadata__", &self.metadata)?;
+        for (name, tensor) in &self.tensors {
+            map.serialize_entry(name, tensor)?;
+        }
+        map.end()
+    }
+}
+
+/// The same safetensors file with the checksum of the whole file in its metadata; errors use `path`.
+///
+/// # Errors
+/// It is not an intact safetensors file.
+pub(super) fn with_checksum(path: &Path, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+    // Checks the whole file, with the messages of a reader.
+    safetensors_of(path, &bytes, INTACT_COPY)?;
+    let broken = |error| Error::Tensor(candle_core::Error::SafeTensor(error));
+    let (length, parsed) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+    let metadata = parsed.metadata().iter().flatten();
+    let mut metadata: BTreeMap<&str, &str> = metadata
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    metadata.insert(CRC32, ZEROS);
+    let mut infos = parsed.tensors();
+    let names = parsed.offset_keys().into_iter();
+    let tensors = names.filter_map(|name| infos.remove(&name).map(|info| (name, info)));
+    let header = Header {
+        metadata,
+        tensors: tensors.collect(),
+    };
+    let header = serde_json::to_string(&header).map_err(|error| {
+        Error::argument("metadata", format!("cannot be written as JSON: {error}"))
+    })?;
+    // Padded so that the tensors are aligned, as the format demands.
+    let padded = header.len().next_multiple_of(ALIGNMENT);
+    let mut start = (padded as u64).to_le_bytes().to_vec();
+    start.extend(format!("{header:padded$}").into_bytes());
+    bytes.splice(..ALIGNMENT + length, start);
+    fill_in(&mut bytes, ALIGNMENT + padded, BEFORE_WEIGHTS);
+    Ok(bytes)
+}
