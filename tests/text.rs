@@ -1,6 +1,6 @@
 //! The text stage from the user's point of view: tokens of texts, and errors for bad tokenizer files.
 
-use birnn::text::{MAX_VOCABULARY, PAD, TextConfig, TextEncoder, TokenKind, Truncate, UNKNOWN};
+use birnn::text::{MAX_VOCABULARY, PAD, TextConfig, TextEncoder, TokenKind, Truncation, UNKNOWN};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn tokens(encoder: &TextEncoder, text: &str) -> Vec<String> {
 
 fn encode_all(encoder: &TextEncoder, texts: &[&str]) -> Vec<Vec<u32>> {
     let rows = encoder.encode_batch(texts, &mut |_, _| ControlFlow::Continue(()));
-    rows.unwrap().unwrap()
+    rows.unwrap().unwrap().ids
 }
 
 fn load(bytes: &[u8]) -> birnn::Result<TextEncoder> {
@@ -279,20 +279,20 @@ fn a_batch_gives_the_tokens_of_each_text_and_can_be_stopped() {
 
 #[test]
 fn long_texts_are_shortened() {
-    let cut = |max_tokens, truncate| {
+    let cut = |max_tokens, truncation| {
         let config = TextConfig {
             max_tokens,
-            truncate,
+            truncation,
             ..config(TokenKind::Word)
         };
         let encoder = train(&["a b c d e f"], &config);
         tokens(&encoder, "a b c d e f").concat()
     };
-    assert_eq!(cut(3, Truncate::Head), "abc");
-    assert_eq!(cut(3, Truncate::Tail), "def");
-    assert_eq!(cut(3, Truncate::Middle), "abf");
-    assert_eq!(cut(0, Truncate::Head), "abcdef");
-    assert_eq!(cut(6, Truncate::Tail), "abcdef");
+    assert_eq!(cut(3, Truncation::Head), "abc");
+    assert_eq!(cut(3, Truncation::Tail), "def");
+    assert_eq!(cut(3, Truncation::Both), "abf");
+    assert_eq!(cut(0, Truncation::Head), "abcdef");
+    assert_eq!(cut(6, Truncation::Tail), "abcdef");
 }
 
 #[test]

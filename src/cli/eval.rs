@@ -13,6 +13,8 @@ use birnn::data::{LabelMap, Source, SourceOptions, Split};
 use birnn::dataset::{DatasetProgress, read_splits, source_options};
 use birnn::device::AUTO;
 use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
+use birnn::recipe::coverage_notes;
+use birnn::text::Coverage;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -80,6 +82,10 @@ struct Report<'a> {
     /// In order of first appearance; absent if the texts have no groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupReport<'a>>,
+    /// Where the texts come from.
+    source: &'a str,
+    /// How much of the texts was read.
+    coverage: Coverage,
     seconds: f64,
 }
 
@@ -119,8 +125,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let evaluation = evaluation.context("the evaluation was stopped")?;
     let groups = evaluation.groups(&split, labels);
     let seconds = started.elapsed().as_secs_f64();
+    for line in coverage_notes(&evaluation.coverage, "texts") {
+        terminal.note(&line);
+    }
     let text = match arguments.json {
-        true => json(&evaluation, &model, &groups, seconds)?,
+        true => json(&evaluation, &model, &groups, &split, seconds)?,
         false => plain(&evaluation, &model, &groups, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -202,6 +211,7 @@ fn json(
     evaluation: &Evaluation,
     model: &Ensemble,
     groups: &Groups,
+    split: &Split,
     seconds: f64,
 ) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
@@ -216,6 +226,8 @@ fn json(
         confusion: confusion.counts(),
         labels: model.labels().names(),
         groups: groups.iter().map(GroupReport::new).collect(),
+        source: &split.origin,
+        coverage: evaluation.coverage,
         seconds,
     };
     Ok(serde_json::to_string(&report)? + "\n")

@@ -148,10 +148,10 @@ fn learn(
         let _ = terminal.texts(Stage::Vocabulary, done, total);
     };
     let encoder = TextEncoder::train(&texts, &config.text(), &mut on_progress)?;
-    let Some(ids) = encode_texts(&encoder, &texts, terminal)? else {
+    let Some(tokens) = encode_texts(&encoder, &texts, terminal)? else {
         return Ok(None);
     };
-    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let ids: Vec<&[u32]> = tokens.ids.iter().map(Vec::as_slice).collect();
     match learn_noting(&encoder, &ids, config, terminal) {
         Err(birnn::Error::Stopped) => Ok(None),
         vectors => Ok(Some(vectors?)),

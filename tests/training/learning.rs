@@ -185,6 +185,7 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
     let train = Encoded {
         ids: toy.train.ids[..13].to_vec(),
         labels: toy.train.labels[..13].to_vec(),
+        ..Encoded::default()
     };
     let run = |batch_size, accumulate| {
         let folder = tempfile::tempdir().unwrap();
