@@ -731,3 +731,27 @@ fn truncated_and_corrupted_files_never_panic() {
         }
     }
 }
+
+#[test]
+fn the_kind_of_tokens_is_found_in_the_texts() {
+    let train = |texts: &[&str], kind| {
+        let config = TextConfig {
+            min_frequency: 1,
+            ..config(kind)
+        };
+        let encoder = TextEncoder::train(texts, &config, &mut |_, _| ()).unwrap();
+        encoder.to_json().unwrap()
+    };
+    for (texts, kind) in [
+        (["a good film", "it's bad"], TokenKind::Word),
+        (["хороший фильм", "이 영화"], TokenKind::Word),
+        (["这部电影", "好看"], TokenKind::Character),
+        (["a good film", "หนังเรื่องนี้"], TokenKind::Character),
+    ] {
+        assert_eq!(
+            train(&texts, TokenKind::Auto),
+            train(&texts, kind),
+            "{texts:?}"
+        );
+    }
+}

@@ -107,37 +107,40 @@ pub(super) fn config_json(description: &impl Serialize, tokenizer: &[u8]) -> Res
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recorded {
     folder: PathBuf,
-    tokenizer: String,
+    config: Option<String>,
+    tokenizer: Option<String>,
 }
 
 impl Recorded {
-    /// Takes the checksums out of the parsed `config.json` in `bytes`; `None` if there are none.
-    ///
-    /// # Errors
-    /// The file has changed since it was written, or its checksums are none.
-    pub(super) fn take(value: &mut Value, bytes: &[u8], path: &Path) -> Result<Option<Self>> {
-        let Some(checksums) = value.as_object_mut().and_then(|map| map.remove(CHECKSUMS)) else {
-            return Ok(None);
-        };
-        let parsed: BTreeMap<String, String> =
-            serde_json::from_value(checksums).map_err(|_| changed(path))?;
-        match (parsed.get(CONFIG), parsed.get(TOKENIZER)) {
-            (Some(own), Some(tokenizer)) if is_intact(bytes, bytes.len(), BEFORE_CONFIG, own) => {
-                Ok(Some(Self {
-                    folder: path.parent().map(Path::to_path_buf).unwrap_or_default(),
-                    tokenizer: tokenizer.clone(),
-                }))
-            }
-            _ => Err(changed(path)),
-        }
+    /// Takes the checksums out of the parsed `config.json`; `None` if there are none.
+    pub(super) fn remove(value: &mut Value, path: &Path) -> Option<Self> {
+        let checksums = value.as_object_mut()?.remove(CHECKSUMS)?;
+        let of = |name: &str| checksums.get(name)?.as_str().map(str::to_owned);
+        Some(Self {
+            folder: path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            config: of(CONFIG),
+            tokenizer: of(TOKENIZER),
+        })
     }
 
-    /// Checks the content of `tokenizer.json`.
+    fn fits_config(&self, bytes: &[u8]) -> bool {
+        let own = self.config.as_ref();
+        own.is_some_and(|own| is_intact(bytes, bytes.len(), BEFORE_CONFIG, own))
+    }
+
+    fn fits_tokenizer(&self, bytes: &[u8]) -> bool {
+        self.tokenizer.as_ref() == Some(&crc32(bytes))
+    }
+
+    /// Checks the contents of `config.json` and `tokenizer.json`.
     ///
     /// # Errors
-    /// It has changed.
-    pub(super) fn check_tokenizer(&self, bytes: &[u8]) -> Result<()> {
-        match crc32(bytes) == self.tokenizer {
+    /// One of them has changed since it was written.
+    pub(super) fn check(&self, config: &[u8], tokenizer: &[u8]) -> Result<()> {
+        if !self.fits_config(config) {
+            return Err(changed(&self.folder.join(CONFIG)));
+        }
+        match self.fits_tokenizer(tokenizer) {
             true => Ok(()),
             false => Err(changed(&self.folder.join(TOKENIZER))),
         }
@@ -164,17 +167,14 @@ pub(super) fn states(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> [FileSt
     let state = |intact: bool| if intact { Intact } else { Changed };
     let here = Path::new("");
     let value = serde_json::from_slice::<Value>(config);
-    let recorded = match value {
-        Ok(mut value) => Recorded::take(&mut value, config, here),
-        Err(_) => Err(changed(here)),
-    };
-    let of_tokenizer = match &recorded {
-        Ok(None) | Err(_) => Unrecorded,
-        Ok(Some(recorded)) => state(recorded.check_tokenizer(tokenizer).is_ok()),
-    };
-    let of_config = match &recorded {
-        Ok(None) => Unrecorded,
-        recorded => state(recorded.is_ok()),
+    let recorded = value.map(|mut value| Recorded::remove(&mut value, here));
+    let (of_config, of_tokenizer) = match &recorded {
+        Err(_) => (Changed, Unrecorded),
+        Ok(None) => (Unrecorded, Unrecorded),
+        Ok(Some(recorded)) => (
+            state(recorded.fits_config(config)),
+            state(recorded.fits_tokenizer(tokenizer)),
+        ),
     };
     let of_weights = match safetensors_of(here, weights, INTACT_COPY) {
         Err(_) => Changed,
@@ -185,18 +185,6 @@ pub(super) fn states(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> [FileSt
         Ok(_) => Changed,
     };
     [of_config, of_tokenizer, of_weights]
-}
-
-/// The content of `config.json` without its checksums; unchanged if it is no JSON object.
-pub(super) fn without_checksums(config: &[u8]) -> Vec<u8> {
-    let mut value = serde_json::from_slice::<Value>(config).unwrap_or_default();
-    let removed = value
-        .as_object_mut()
-        .and_then(|keys| keys.remove(CHECKSUMS));
-    match removed {
-        Some(_) => value.to_string().into_bytes(),
-        None => config.to_vec(),
-    }
 }
 
 /// Checks the bytes of a safetensors file with this metadata, if there is a checksum in it.

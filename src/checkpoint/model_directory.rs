@@ -202,7 +202,7 @@ impl SavedClassifier {
         device: &Device,
     ) -> Result<Self> {
         let (file, recorded) = parse_model_file(config, &path.join(CONFIG))?;
-        check_files(recorded, tokenizer, weights)?;
+        check_files(recorded, config, tokenizer, weights)?;
         let tokenizer_path = path.join(TOKENIZER);
         let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
         check_weights(weights, &file, &encoder)?;
@@ -276,19 +276,20 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// Checks that a tokenizer and weights are those to which `config.json` belongs.
+/// Checks the files of a model whose `config.json` holds these checksums; the weights have checked their own.
 ///
 /// # Errors
-/// The tokenizer has changed, or the weights have no checksum although the other files have one.
+/// A file has changed, or the weights have no checksum although the other files have one.
 pub(super) fn check_files(
     recorded: Option<Recorded>,
+    config: &[u8],
     tokenizer: &[u8],
     weights: &WeightFile,
 ) -> Result<()> {
     let Some(recorded) = recorded else {
         return Ok(());
     };
-    recorded.check_tokenizer(tokenizer)?;
+    recorded.check(config, tokenizer)?;
     match weights.metadata(CRC32) {
         Some(_) => Ok(()),
         None => Err(no_checksum(weights.path())),
@@ -309,7 +310,7 @@ pub(super) fn present(folder: &Path, name: &str) -> Result<PathBuf> {
     Err(Error::model(&path, "the file is missing", remedy))
 }
 
-/// Parses a `config.json`, and checks it against its checksum if it has one; errors use `path`.
+/// Parses a `config.json`, and the checksums in it, which are not checked; errors use `path`.
 pub(super) fn parse_model_file(bytes: &[u8], path: &Path) -> Result<(ModelFile, Option<Recorded>)> {
     let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
     // The version first: a newer file may have keys that this code does not know.
@@ -339,7 +340,7 @@ pub(super) fn parse_model_file(bytes: &[u8], path: &Path) -> Result<(ModelFile, 
             "use it to initialise a classifier (`birnn train --init-from`) or to generate text (`birnn generate`)",
         ));
     }
-    let recorded = Recorded::take(&mut value, bytes, path)?;
+    let recorded = Recorded::remove(&mut value, path);
     // serde would read a list as the values in order.
     for (key, place) in [
         ("", ""),

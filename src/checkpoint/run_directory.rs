@@ -127,8 +127,7 @@ impl RunDirectory {
     /// Checks, before any work is done, that a run may start in a folder.
     ///
     /// # Errors
-    /// It is a file; it holds a run or a model and `force` is not given; or it holds files that a run would replace, but
-    /// no run.
+    /// It is a file; it holds a run and `force` is not given; or it holds files that a run would replace, but no run.
     pub fn check_free(path: &Path, force: bool) -> Result<()> {
         if path.exists() && !path.is_dir() {
             return Err(Error::model(
@@ -143,10 +142,10 @@ impl RunDirectory {
             found = found.or(Some(CHECKPOINTS));
         }
         match found {
-            Some(name) if force && !is_run(path) => Err(Error::model(
+            Some(name) if !is_run(path) => Err(Error::model(
                 path,
                 format!("the folder holds no run, but files that a run would replace ({name})"),
-                "choose another --out: --force overwrites nothing but runs",
+                "choose another --out, as --force overwrites nothing but runs",
             )),
             Some(name) if !force => Err(Error::model(
                 path,

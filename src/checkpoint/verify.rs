@@ -2,7 +2,7 @@
 
 use super::bytes::Bytes;
 use super::checkpoints::{CHECKPOINTS, checkpoints, lock};
-use super::checksums::{FileState, config_json, states, with_checksum, without_checksums};
+use super::checksums::{FileState, config_json, states, with_checksum};
 use super::language_directory::{LanguageDirectory, parse_language_file};
 use super::manifest;
 use super::model_directory::{
@@ -98,11 +98,12 @@ pub fn accept(path: &Path) -> Result<()> {
     let (old_config, tokenizer) = (read(path, CONFIG)?, read(path, TOKENIZER)?);
     let old_weights = read(path, WEIGHTS)?;
     let config_path = path.join(CONFIG);
-    // Without its checksums, which may be wrong.
-    let bare = without_checksums(&old_config);
     let config = match language {
-        true => config_json(&parse_language_file(&bare, &config_path)?.0, &tokenizer)?,
-        false => config_json(&parse_model_file(&bare, &config_path)?.0, &tokenizer)?,
+        true => config_json(
+            &parse_language_file(&old_config, &config_path)?.0,
+            &tokenizer,
+        )?,
+        false => config_json(&parse_model_file(&old_config, &config_path)?.0, &tokenizer)?,
     };
     let weights = with_checksum(&path.join(WEIGHTS), old_weights.clone())?;
     // What will be written is loaded first.

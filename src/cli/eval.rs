@@ -3,7 +3,7 @@
 use super::device;
 use super::progress::Terminal;
 use super::renames::RenameArguments;
-use super::source::DataArguments;
+use super::source::{DataArguments, lost_source};
 use super::table::{percent, table};
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
@@ -161,6 +161,10 @@ fn read_split(
                 model.display()
             ))
         })?;
+        if let Some(lost) = lost_source(&config.data) {
+            let problem = format!("{} was validated on {lost}", model.display());
+            return Err(unknown(&problem).into());
+        }
         let validation = read_splits(&config, terminal)?.1;
         arguments.data.apply(&mut config.data);
         return Ok((validation, config.data));
@@ -173,7 +177,7 @@ fn read_split(
     };
     let source = Source::open(&config.source, options)?;
     let names: Vec<&str> = source.split_names().collect();
-    let preferred = ["test", "validation"];
+    let preferred = [TEST, VALIDATION];
     let name = match (&arguments.split, &names[..]) {
         (Some(name), _) => name.as_str(),
         (None, [only]) => only,
@@ -185,7 +189,39 @@ fn read_split(
             }
         },
     };
-    Ok((source.split(name, terminal)?, config))
+    let read = source.split(name, terminal);
+    let is_fallback = arguments.split.is_none() && name == TEST && source.has_split(VALIDATION);
+    if is_fallback && has_no_labels(&read, &config, terminal) {
+        terminal.note("the split test has no labels: the split validation is evaluated instead");
+        return Ok((source.split(VALIDATION, terminal)?, config));
+    }
+    Ok((read?, config))
+}
+
+/// The split that is evaluated if there is one, and the one after it.
+const TEST: &str = "test";
+const VALIDATION: &str = "validation";
+
+/// Whether the split `test` holds texts, but none with a label: it was read without any, or can only be read as unlabelled
+/// texts.
+fn has_no_labels(
+    read: &birnn::Result<Split>,
+    config: &DataConfig,
+    terminal: &mut Terminal,
+) -> bool {
+    match read {
+        Ok(split) => split.records.iter().all(|record| record.label.is_none()),
+        Err(birnn::Error::Data { .. }) => {
+            let options = SourceOptions {
+                unlabelled: true,
+                ..source_options(config)
+            };
+            Source::open(&config.source, options)
+                .and_then(|source| source.split(TEST, terminal))
+                .is_ok()
+        }
+        Err(_) => false,
+    }
 }
 
 /// The temperature of a single model.

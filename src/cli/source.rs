@@ -60,6 +60,33 @@ fn label_pair(pair: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Standard input as a source.
+const STDIN: &str = "-";
+
+/// Whether a run has read standard input, which is not stored with it.
+pub(super) fn reads_stdin(data: &DataConfig) -> bool {
+    sources(data).any(|source| source == STDIN)
+}
+
+/// Why the sources of a run cannot be read again, if one of them is standard input, or a file or folder that is not
+/// there any more.
+pub(super) fn lost_source(data: &DataConfig) -> Option<String> {
+    // Stored with absolute paths; anything else is the name of a data set.
+    let is_gone = |source: &&str| Path::new(source).is_absolute() && !Path::new(source).exists();
+    match reads_stdin(data) {
+        true => Some("standard input, which is not stored".to_owned()),
+        false => sources(data)
+            .find(is_gone)
+            .map(|source| format!("{source}, which is not there any more")),
+    }
+}
+
+fn sources(data: &DataConfig) -> impl Iterator<Item = &str> {
+    std::iter::once(&data.source)
+        .chain(&data.additional_sources)
+        .map(String::as_str)
+}
+
 /// Sources as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
 pub(super) fn stored_source(data: &mut DataConfig) -> std::io::Result<()> {
     for source in std::iter::once(&mut data.source).chain(&mut data.additional_sources) {

@@ -66,11 +66,11 @@ pub(super) fn start_up_to(wanted: usize) -> anyhow::Result<()> {
     let threads = waiting.len().max(1);
     if let Some(error) = refusal {
         let used = match threads {
-            1 => "one is used".to_owned(),
+            1 => "one does all of the work".to_owned(),
             threads => format!("{threads} are used"),
         };
         note(&format!(
-            "cannot start {wanted} threads ({error}): {used}; results do not depend on it"
+            "cannot start {wanted} threads ({error}): {used}; results do not depend on their number"
         ));
     }
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);

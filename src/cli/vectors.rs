@@ -2,7 +2,7 @@
 
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
-use super::shell::{free_path, program, quoted};
+use super::shell::{free_path, program, quoted, quoted_source};
 use super::{Ending, Usage, note};
 use anyhow::Context;
 use birnn::data::{Source, SourceOptions};
@@ -216,7 +216,7 @@ fn conclude(out: &Path, source_name: &str, vectors: &WordVectors) -> anyhow::Res
     text.push_str(&format!(
         "\nnext:\n  {} train --data {} --set train.vectors={} --set model.embedding_size={}\n",
         program(),
-        quoted(Path::new(source_name)),
+        quoted_source(source_name),
         quoted(out),
         vectors.dimension()
     ));
