@@ -283,3 +283,83 @@ pub(super) fn with_checksum(path: &Path, mut bytes: Vec<u8>) -> Result<Vec<u8>> 
     fill_in(&mut bytes, ALIGNMENT + padded, BEFORE_WEIGHTS);
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::to_safetensors;
+    use candle_core::{Device, Tensor};
+
+    /// The definition, bit by bit.
+    fn reference(bytes: &[u8]) -> String {
+        let sum = bytes.iter().fold(u32::MAX, |sum, &byte| {
+            (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+                (sum >> 1) ^ if sum & 1 == 1 { 0xEDB8_8320 } else { 0 }
+            })
+        });
+        format!("{:08x}", !sum)
+    }
+
+    #[test]
+    fn checksums_are_those_of_the_standard() {
+        // The check value of CRC-32/ISO-HDLC, the CRC of gzip and zlib.
+        assert_eq!(crc32(b"123456789"), "cbf43926");
+        let bytes: Vec<u8> = (0..5000_u32).map(|n| (n * n >> 3) as u8).collect();
+        for length in [0, 1, 15, 16, 63, 64, 127, 128, 4096, 5000] {
+            assert_eq!(crc32(&bytes[..length]), reference(&bytes[..length]));
+        }
+        let mut zeroed = bytes.clone();
+        zeroed[700..708].copy_from_slice(b"00000000");
+        assert_eq!(crc32_around(&bytes, &(700..708)), reference(&zeroed));
+    }
+
+    fn weights(temperature: Option<&str>) -> Vec<u8> {
+        let tensor = Tensor::new(&[1f32, 2., 3.], &Device::Cpu).unwrap();
+        let metadata = temperature.map(|text| ("temperature".to_owned(), text.to_owned()));
+        let bytes = to_safetensors(&[("b".to_owned(), tensor)].into(), metadata).unwrap();
+        with_checksum(Path::new("w"), bytes).unwrap()
+    }
+
+    #[test]
+    fn weights_hold_the_checksum_of_their_file_beside_other_metadata() {
+        for temperature in [None, Some("1.5")] {
+            let bytes = weights(temperature);
+            let (tensors, metadata) = safetensors_of(Path::new("w"), &bytes, "").unwrap();
+            let values: Vec<u8> = [1f32, 2., 3.].map(f32::to_le_bytes).concat();
+            assert_eq!(tensors.tensor("b").unwrap().data(), values);
+            assert_eq!(metadata.get("temperature").map(String::as_str), temperature);
+            assert_eq!(metadata.len(), 1 + usize::from(temperature.is_some()));
+            check_weights(Path::new("w"), &bytes, &metadata).unwrap();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let recorded = &metadata[CRC32];
+            let zeroed = text.replacen(recorded.as_str(), ZEROS, 1);
+            assert_eq!(reference(zeroed.as_bytes()), *recorded);
+            // Twice is once, and the tensors stay aligned.
+            assert!(with_checksum(Path::new("w"), bytes.clone()).unwrap() == bytes);
+            assert!(header_end(&bytes).is_multiple_of(ALIGNMENT));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_small_model_is_found() {
+        let description = BTreeMap::from([("labels", ["no", "yes"])]);
+        let tokenizer = b"{}".to_vec();
+        let config = config_json(&description, &tokenizer).unwrap();
+        let files = [config, tokenizer, weights(Some("0.25"))];
+        let states_of = |files: &[Vec<u8>; 3]| states(&files[0], &files[1], &files[2]);
+        assert_eq!(states_of(&files), [FileState::Intact; 3]);
+        for file in 0..3 {
+            for bit in 0..8 * files[file].len() {
+                let mut changed = files.clone();
+                changed[file][bit / 8] ^= 1 << (bit % 8);
+                let found = states_of(&changed);
+                assert_eq!(found[file], FileState::Changed, "file {file}, bit {bit}");
+            }
+            for length in 0..files[file].len() {
+                let mut changed = files.clone();
+                changed[file].truncate(length);
+                assert_eq!(states_of(&changed)[file], FileState::Changed);
+            }
+        }
+    }
+}

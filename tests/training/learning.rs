@@ -90,6 +90,7 @@ fn the_temperature_is_that_of_the_best_epoch() {
     assert_eq!(directory.file.temperature, None);
     let text = description(folder.path()).replacen('{', "{\"temperature\": 2.5,", 1);
     fs::write(folder.path().join("config.json"), text).unwrap();
+    birnn::checkpoint::accept(folder.path()).unwrap();
     let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
     assert_eq!(directory.temperature, 2.5);
 }
