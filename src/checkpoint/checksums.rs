@@ -304,7 +304,7 @@ mod tests {
     fn checksums_are_those_of_the_standard() {
         // The check value of CRC-32/ISO-HDLC, the CRC of gzip and zlib.
         assert_eq!(crc32(b"123456789"), "cbf43926");
-        let bytes: Vec<u8> = (0..5000_u32).map(|n| (n * n >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000_u32).map(|n| ((n * n) >> 3) as u8).collect();
         for length in [0, 1, 15, 16, 63, 64, 127, 128, 4096, 5000] {
             assert_eq!(crc32(&bytes[..length]), reference(&bytes[..length]));
         }
@@ -330,10 +330,13 @@ mod tests {
             assert_eq!(metadata.get("temperature").map(String::as_str), temperature);
             assert_eq!(metadata.len(), 1 + usize::from(temperature.is_some()));
             check_weights(Path::new("w"), &bytes, &metadata).unwrap();
-            let text = String::from_utf8_lossy(&bytes).into_owned();
             let recorded = &metadata[CRC32];
-            let zeroed = text.replacen(recorded.as_str(), ZEROS, 1);
-            assert_eq!(reference(zeroed.as_bytes()), *recorded);
+            let start = ALIGNMENT + "{\"__metadata__\":{\"crc32\":\"".len();
+            let own = start..start + ZEROS.len();
+            assert_eq!(bytes[own.clone()], *recorded.as_bytes());
+            let mut zeroed = bytes.clone();
+            zeroed[own].copy_from_slice(ZEROS.as_bytes());
+            assert_eq!(reference(&zeroed), *recorded);
             // Twice is once, and the tensors stay aligned.
             assert!(with_checksum(Path::new("w"), bytes.clone()).unwrap() == bytes);
             assert!(header_end(&bytes).is_multiple_of(ALIGNMENT));
@@ -353,7 +356,13 @@ mod tests {
                 let mut changed = files.clone();
                 changed[file][bit / 8] ^= 1 << (bit % 8);
                 let found = states_of(&changed);
-                assert_eq!(found[file], FileState::Changed, "file {file}, bit {bit}");
+                // In another key than `checksums` there are none; readers refuse such a key.
+                let is_key = file == 0 && found[0] == FileState::Unrecorded;
+                let key = br#""checksums""#;
+                match is_key {
+                    true => assert!(!changed[0].windows(key.len()).any(|part| part == key)),
+                    false => assert_eq!(found[file], FileState::Changed, "file {file}, bit {bit}"),
+                }
             }
             for length in 0..files[file].len() {
                 let mut changed = files.clone();
