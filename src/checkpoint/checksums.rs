@@ -8,6 +8,7 @@
 //! of 2^-32. It is no protection against intent. A folder without checksums, made by another program, is not checked.
 
 use super::model_directory::{CONFIG, TOKENIZER, to_json};
+use super::weights::WeightFile;
 use crate::error::{Error, Result};
 use crate::parameters::safetensors_of;
 use safetensors::SafeTensors;
@@ -21,14 +22,14 @@ use std::path::{Path, PathBuf};
 /// The key of the checksums in `config.json`.
 const CHECKSUMS: &str = "checksums";
 /// The key of the checksum in the metadata of `model.safetensors`.
-pub(super) const CRC32: &str = "crc32";
+const CRC32: &str = "crc32";
 /// What takes the place of a checksum while that of its own file is computed.
 const ZEROS: &str = "00000000";
 /// The header of a safetensors file begins with a number of this many bytes, and is padded to a multiple of it.
 const ALIGNMENT: usize = 8;
 
 /// A checksum as it is written: eight hexadecimal digits.
-pub(super) fn crc32(bytes: &[u8]) -> String {
+fn crc32(bytes: &[u8]) -> String {
     digits(crc32fast::hash(bytes))
 }
 
@@ -131,19 +132,30 @@ impl Recorded {
     fn fits_tokenizer(&self, bytes: &[u8]) -> bool {
         self.tokenizer.as_ref() == Some(&crc32(bytes))
     }
+}
 
-    /// Checks the contents of `config.json` and `tokenizer.json`.
-    ///
-    /// # Errors
-    /// One of them has changed since it was written.
-    pub(super) fn check(&self, config: &[u8], tokenizer: &[u8]) -> Result<()> {
-        if !self.fits_config(config) {
-            return Err(changed(&self.folder.join(CONFIG)));
-        }
-        match self.fits_tokenizer(tokenizer) {
-            true => Ok(()),
-            false => Err(changed(&self.folder.join(TOKENIZER))),
-        }
+/// Checks the files of a model whose `config.json` holds these checksums; the weights have checked their own.
+///
+/// # Errors
+/// A file has changed since it was written, or the weights have no checksum although the other files have one.
+pub(super) fn check_files(
+    recorded: Option<Recorded>,
+    config: &[u8],
+    tokenizer: &[u8],
+    weights: &WeightFile,
+) -> Result<()> {
+    let Some(recorded) = recorded else {
+        return Ok(());
+    };
+    if !recorded.fits_config(config) {
+        return Err(changed(&recorded.folder.join(CONFIG)));
+    }
+    if !recorded.fits_tokenizer(tokenizer) {
+        return Err(changed(&recorded.folder.join(TOKENIZER)));
+    }
+    match weights.metadata(CRC32) {
+        Some(_) => Ok(()),
+        None => Err(no_checksum(weights.path())),
     }
 }
 
@@ -205,7 +217,7 @@ pub(super) fn check_weights(
 }
 
 /// The error for weights without a checksum beside a `config.json` that has some.
-pub(super) fn no_checksum(path: &Path) -> Error {
+fn no_checksum(path: &Path) -> Error {
     Error::model(
         path,
         format!(

@@ -1,7 +1,7 @@
 //! A language model on disk: the same three files as a classifier, with a different `config.json`.
 
-use super::checksums::Recorded;
-use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, check_files, present, read};
+use super::checksums::{Recorded, check_files};
+use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, present, read};
 use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use crate::error::{Error, Result, plain_words};

@@ -4,7 +4,7 @@
 //! metadata of their file: a reader always gets both from the same epoch, even while a run replaces the file.
 
 use super::bytes::Bytes;
-use super::checksums::{CRC32, Recorded, config_json, no_checksum, with_checksum};
+use super::checksums::{Recorded, check_files, config_json, with_checksum};
 use super::tensors::{check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::data::Labels;
@@ -273,26 +273,6 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Vec<u8>> {
     match name {
         TOKENIZER => TextEncoder::read_file(&path),
         _ => std::fs::read(&path).map_err(Error::io("read", &path)),
-    }
-}
-
-/// Checks the files of a model whose `config.json` holds these checksums; the weights have checked their own.
-///
-/// # Errors
-/// A file has changed, or the weights have no checksum although the other files have one.
-pub(super) fn check_files(
-    recorded: Option<Recorded>,
-    config: &[u8],
-    tokenizer: &[u8],
-    weights: &WeightFile,
-) -> Result<()> {
-    let Some(recorded) = recorded else {
-        return Ok(());
-    };
-    recorded.check(config, tokenizer)?;
-    match weights.metadata(CRC32) {
-        Some(_) => Ok(()),
-        None => Err(no_checksum(weights.path())),
     }
 }
 
