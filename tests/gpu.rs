@@ -416,6 +416,7 @@ fn trained(first: &Device, then: &Device) -> BTreeMap<String, Tensor> {
             .map(|text| encoder.encode(text).unwrap())
             .collect(),
         labels: (0..40).map(|row| row % 2).collect(),
+        ..Encoded::default()
     };
     let model = |device: &Device| {
         initial_model(&config, encoder.vocabulary_size(), 2, None, device).unwrap()

@@ -1,6 +1,6 @@
 //! The text stage from the user's point of view: tokens of texts, and errors for bad tokenizer files.
 
-use birnn::text::{MAX_VOCABULARY, PAD, TextConfig, TextEncoder, TokenKind, Truncate, UNKNOWN};
+use birnn::text::{MAX_VOCABULARY, PAD, TextConfig, TextEncoder, TokenKind, Truncation, UNKNOWN};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn tokens(encoder: &TextEncoder, text: &str) -> Vec<String> {
 
 fn encode_all(encoder: &TextEncoder, texts: &[&str]) -> Vec<Vec<u32>> {
     let rows = encoder.encode_batch(texts, &mut |_, _| ControlFlow::Continue(()));
-    rows.unwrap().unwrap()
+    rows.unwrap().unwrap().ids
 }
 
 fn load(bytes: &[u8]) -> birnn::Result<TextEncoder> {
@@ -279,20 +279,20 @@ fn a_batch_gives_the_tokens_of_each_text_and_can_be_stopped() {
 
 #[test]
 fn long_texts_are_shortened() {
-    let cut = |max_tokens, truncate| {
+    let cut = |max_tokens, truncation| {
         let config = TextConfig {
             max_tokens,
-            truncate,
+            truncation,
             ..config(TokenKind::Word)
         };
         let encoder = train(&["a b c d e f"], &config);
         tokens(&encoder, "a b c d e f").concat()
     };
-    assert_eq!(cut(3, Truncate::Head), "abc");
-    assert_eq!(cut(3, Truncate::Tail), "def");
-    assert_eq!(cut(3, Truncate::Middle), "abf");
-    assert_eq!(cut(0, Truncate::Head), "abcdef");
-    assert_eq!(cut(6, Truncate::Tail), "abcdef");
+    assert_eq!(cut(3, Truncation::Head), "abc");
+    assert_eq!(cut(3, Truncation::Tail), "def");
+    assert_eq!(cut(3, Truncation::Both), "abf");
+    assert_eq!(cut(0, Truncation::Head), "abcdef");
+    assert_eq!(cut(6, Truncation::Tail), "abcdef");
 }
 
 #[test]
@@ -729,5 +729,29 @@ fn truncated_and_corrupted_files_never_panic() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_kind_of_tokens_is_found_in_the_texts() {
+    let train = |texts: &[&str], kind| {
+        let config = TextConfig {
+            min_frequency: 1,
+            ..config(kind)
+        };
+        let encoder = TextEncoder::train(texts, &config, &mut |_, _| ()).unwrap();
+        encoder.to_json().unwrap()
+    };
+    for (texts, kind) in [
+        (["a good film", "it's bad"], TokenKind::Word),
+        (["хороший фильм", "이 영화"], TokenKind::Word),
+        (["这部电影", "好看"], TokenKind::Character),
+        (["a good film", "หนังเรื่องนี้"], TokenKind::Character),
+    ] {
+        assert_eq!(
+            train(&texts, TokenKind::Auto),
+            train(&texts, kind),
+            "{texts:?}"
+        );
     }
 }

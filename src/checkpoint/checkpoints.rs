@@ -50,6 +50,13 @@ pub(super) fn lock(path: &Path) -> Result<Lock> {
     }
 }
 
+/// Whether a folder is that of a run: one was begun in it, or has left a checkpoint.
+pub(super) fn is_run(path: &Path) -> bool {
+    let folder = path.join(CHECKPOINTS);
+    let has_state = |(_, checkpoint): &(u64, PathBuf)| checkpoint.join(STATE).exists();
+    folder.join(LOCK).exists() || checkpoints(path).is_ok_and(|found| found.iter().any(has_state))
+}
+
 /// The checkpoints of a run with their numbers, newest first; unfinished ones count as the oldest and come last.
 pub(super) fn checkpoints(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let folder = path.join(CHECKPOINTS);

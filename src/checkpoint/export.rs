@@ -1,8 +1,9 @@
 //! Copies of models for distribution: the three files without the run, optionally at half the size.
 
-use super::language_directory::LanguageDirectory;
+use super::checksums::{config_json, with_checksum};
+use super::language_directory::{LanguageDirectory, parse_language_file};
 use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
-use super::model_directory::{temperature_of, weights_to_bytes};
+use super::model_directory::{read, temperature_of, weights_to_bytes};
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
 use crate::fs::atomic;
@@ -18,41 +19,37 @@ const WORTH_HALVING: usize = 65_536;
 /// Copies the classifier or language model in the folder `from` to the folder `to` and returns the size of the new
 /// `model.safetensors` in bytes. Its tensors are renamed, one renaming after the other. With `half` the embedding
 /// table, and every other matrix of more than 65,536 elements, is stored in half precision (F16), the rest in single
-/// precision; without it the numbers are copied unchanged.
+/// precision; without it the numbers are copied unchanged. The copy has checksums, even if the model has none.
 ///
 /// # Errors
 /// There is no intact model in `from`, a renaming that matches no name or gives two tensors one name, `to` already
 /// holds a model or cannot be written, or a number is too large for half precision.
 pub fn export(from: &Path, to: &Path, half: bool, renames: &[Rename]) -> Result<usize> {
     // Reports any problem with the model.
-    match LanguageDirectory::is_in(from) {
-        true => drop(LanguageDirectory::load_renamed(
-            from,
-            renames,
-            &Device::Cpu,
-        )?),
-        false => drop(SavedClassifier::load_renamed(
-            from,
-            Loading::Mapped,
-            renames,
-            &Device::Cpu,
-        )?),
-    }
-    check_free(to)?;
-    let read = |name: &str| {
-        let path = from.join(name);
-        std::fs::read(&path).map_err(Error::io("read", &path))
+    let config = match LanguageDirectory::is_in(from) {
+        true => {
+            LanguageDirectory::load_renamed(from, renames, &Device::Cpu)?;
+            let (file, _) = parse_language_file(&read(from, CONFIG)?, &from.join(CONFIG))?;
+            config_json(&file, &read(from, TOKENIZER)?)?
+        }
+        false => {
+            let model =
+                SavedClassifier::load_renamed(from, Loading::Mapped, renames, &Device::Cpu)?;
+            config_json(&model.file, &read(from, TOKENIZER)?)?
+        }
     };
+    check_free(to)?;
+    let path = from.join(WEIGHTS);
     let weights = match (half, renames) {
-        (true, _) => halved(&from.join(WEIGHTS), renames)?,
-        (false, []) => read(WEIGHTS)?,
-        (false, _) => renamed(&from.join(WEIGHTS), renames)?,
+        (true, _) => halved(&path, renames)?,
+        (false, []) => with_checksum(&path, read(from, WEIGHTS)?)?,
+        (false, _) => renamed(&path, renames)?,
     };
     std::fs::create_dir_all(to).map_err(Error::io("create", to))?;
-    atomic::write_file(&to.join(TOKENIZER), &read(TOKENIZER)?)?;
+    atomic::write_file(&to.join(TOKENIZER), &read(from, TOKENIZER)?)?;
     atomic::write_file(&to.join(WEIGHTS), &weights)?;
     // Written last, as it marks the model as complete.
-    atomic::write_file(&to.join(CONFIG), &read(CONFIG)?)?;
+    atomic::write_file(&to.join(CONFIG), &config)?;
     Ok(weights.len())
 }
 

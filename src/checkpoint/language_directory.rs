@@ -1,6 +1,7 @@
 //! A language model on disk: the same three files as a classifier, with a different `config.json`.
 
-use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, present};
+use super::checksums::{Recorded, check_files};
+use super::model_directory::{CONFIG, LANGUAGE, TOKENIZER, WEIGHTS, present, read};
 use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use crate::error::{Error, Result, plain_words};
@@ -74,19 +75,33 @@ impl LanguageDirectory {
                 "give the folder of a language model (see `birnn pretrain --out`)",
             ));
         }
-        let config = read_config(&present(path, CONFIG)?)?;
+        let (config, tokenizer) = (read(path, CONFIG)?, read(path, TOKENIZER)?);
+        let mut weights = WeightFile::open(&present(path, WEIGHTS)?)?;
+        weights.rename(renames)?;
+        Self::new(path, &config, &tokenizer, &weights, device)
+    }
+
+    /// Assembles a language model from the contents of its files, which are of the folder `path`.
+    pub(super) fn new(
+        path: &Path,
+        config: &[u8],
+        tokenizer: &[u8],
+        weights: &WeightFile,
+        device: &Device,
+    ) -> Result<Self> {
+        let (file, recorded) = parse_language_file(config, &path.join(CONFIG))?;
+        check_files(recorded, config, tokenizer, weights)?;
+        let config = file.language;
         let whole = TextConfig {
             max_tokens: 0,
             ..TextConfig::default()
         };
-        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &whole)?;
-        let mut weights = WeightFile::open(&present(path, WEIGHTS)?)?;
-        weights.rename(renames)?;
+        let encoder = TextEncoder::from_bytes(tokenizer, &path.join(TOKENIZER), &whole)?;
         let vocabulary_size = encoder.vocabulary_size();
         let expected = shapes(|vb| RnnModel::new(&config, vocabulary_size, vb))?;
         let expected = expected.into_iter();
         let expected = expected.map(|(name, shape)| (name, known(&shape)));
-        check_tensors(&weights, &expected.collect())?;
+        check_tensors(weights, &expected.collect())?;
         let tensors = weights.tensors(device)?;
         let model = RnnModel::new(&config, vocabulary_size, builder(tensors.clone(), device))
             .map_err(|error| error.within(weights.path()))?;
@@ -113,12 +128,14 @@ impl LanguageDirectory {
     }
 }
 
-/// Reads and checks a `config.json`.
-fn read_config(path: &Path) -> Result<LanguageConfig> {
+/// Parses a `config.json`, and the checksums in it, which are not checked; errors use `path`.
+pub(super) fn parse_language_file(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(LanguageFile, Option<Recorded>)> {
     let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+    let mut value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
     if value.get("labels").is_some() {
         return Err(Error::model(
             path,
@@ -140,6 +157,7 @@ fn read_config(path: &Path) -> Result<LanguageConfig> {
             "use the birnn that made it",
         ));
     }
+    let recorded = Recorded::remove(&mut value, path);
     // serde would read a list as the values in order.
     if value.get(LANGUAGE).is_some_and(|value| !value.is_object()) {
         return Err(broken(format!("{LANGUAGE}: not a JSON object")));
@@ -154,5 +172,5 @@ fn read_config(path: &Path) -> Result<LanguageConfig> {
     file.language
         .validate()
         .map_err(|error| error.within(path))?;
-    Ok(file.language)
+    Ok((file, recorded))
 }

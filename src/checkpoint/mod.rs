@@ -2,6 +2,7 @@
 
 mod bytes;
 mod checkpoints;
+mod checksums;
 mod export;
 mod language_directory;
 mod manifest;
@@ -10,11 +11,14 @@ mod run_directory;
 mod space;
 mod state;
 mod tensors;
+mod verify;
 mod weights;
 
+pub use checksums::FileState;
 pub use export::export;
 pub use language_directory::{LanguageDirectory, LanguageFile};
 pub use model_directory::{Loading, ModelFile, SavedClassifier};
 pub use run_directory::{Description, Resumed, RunDirectory};
 pub use space::check_space;
 pub use state::{RunKind, RunState, Snapshot};
+pub use verify::{Verification, VerifiedFile, accept, verify};

@@ -1,9 +1,10 @@
 //! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
 //!
-//! The first two are written once. The temperature belongs to the weights and changes with them, so it is stored in the
+//! The first two are written once. All are checked against their checksums ([`checksums`](super::checksums)). The temperature belongs to the weights and changes with them, so it is stored in the
 //! metadata of their file: a reader always gets both from the same epoch, even while a run replaces the file.
 
 use super::bytes::Bytes;
+use super::checksums::{Recorded, check_files, config_json, with_checksum};
 use super::tensors::{check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::data::Labels;
@@ -12,7 +13,7 @@ use crate::fs::atomic;
 use crate::models::classifier::{BiRnn, EMBEDDING, ModelConfig};
 use crate::ops::embedding::EmbeddingTable;
 use crate::parameters::{ExpectedShape, Rename, known, to_safetensors};
-use crate::text::{TextConfig, TextEncoder, Truncate};
+use crate::text::{TextConfig, TextEncoder, Truncation};
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,8 @@ pub struct TextLimits {
     /// The maximum number of tokens read of a text; 0 for all.
     pub max_tokens: usize,
     /// Which tokens of a longer text are kept.
-    pub truncate: Truncate,
+    #[serde(alias = "truncate")]
+    pub truncation: Truncation,
 }
 
 impl Default for TextLimits {
@@ -82,14 +84,14 @@ impl TextLimits {
     fn of(config: &TextConfig) -> Self {
         Self {
             max_tokens: config.max_tokens,
-            truncate: config.truncate,
+            truncation: config.truncation,
         }
     }
 
     fn config(&self) -> TextConfig {
         TextConfig {
             max_tokens: self.max_tokens,
-            truncate: self.truncate,
+            truncation: self.truncation,
             ..TextConfig::default()
         }
     }
@@ -161,8 +163,8 @@ impl SavedClassifier {
                 "give the folder of a trained model (see `birnn train --out`)",
             ));
         }
-        let file = read_model_file(&present(path, CONFIG)?)?;
-        let encoder = TextEncoder::load(&present(path, TOKENIZER)?, &file.text.config())?;
+        let config = read(path, CONFIG)?;
+        let tokenizer = read(path, TOKENIZER)?;
         let weights_path = present(path, WEIGHTS)?;
         let mut weights = match loading {
             Loading::Mapped => WeightFile::open(&weights_path)?,
@@ -173,7 +175,7 @@ impl SavedClassifier {
             }
         };
         weights.rename(renames)?;
-        Self::new(path, file, encoder, &weights, device)
+        Self::new(path, &config, &tokenizer, &weights, device)
     }
 
     /// Loads a model from the contents of the three files, without copying the embedding table; in errors they are
@@ -188,20 +190,21 @@ impl SavedClassifier {
         weights: impl Into<Cow<'static, [u8]>>,
         device: &Device,
     ) -> Result<Self> {
-        let file = parse_model_file(config, &path.join(CONFIG))?;
-        let tokenizer_path = path.join(TOKENIZER);
-        let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
         let weights = WeightFile::of_bytes(&path.join(WEIGHTS), weights.into().into())?;
-        Self::new(path, file, encoder, &weights, device)
+        Self::new(path, config, tokenizer, &weights, device)
     }
 
     fn new(
         path: &Path,
-        file: ModelFile,
-        encoder: TextEncoder,
+        config: &[u8],
+        tokenizer: &[u8],
         weights: &WeightFile,
         device: &Device,
     ) -> Result<Self> {
+        let (file, recorded) = parse_model_file(config, &path.join(CONFIG))?;
+        check_files(recorded, config, tokenizer, weights)?;
+        let tokenizer_path = path.join(TOKENIZER);
+        let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
         check_weights(weights, &file, &encoder)?;
         let temperature = match file.temperature {
             Some(temperature) => temperature,
@@ -258,8 +261,19 @@ pub(super) fn write_description(
     description: &impl Serialize,
     encoder: &TextEncoder,
 ) -> Result<()> {
-    atomic::write_file(&path.join(CONFIG), to_json(description)?.as_bytes())?;
-    atomic::write_file(&path.join(TOKENIZER), encoder.to_json()?.as_bytes())
+    let tokenizer = encoder.to_json()?.into_bytes();
+    let config = config_json(description, &tokenizer)?;
+    atomic::write_file(&path.join(CONFIG), &config)?;
+    atomic::write_file(&path.join(TOKENIZER), &tokenizer)
+}
+
+/// The content of a small file of the directory.
+pub(super) fn read(folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = present(folder, name)?;
+    match name {
+        TOKENIZER => TextEncoder::read_file(&path),
+        _ => std::fs::read(&path).map_err(Error::io("read", &path)),
+    }
 }
 
 /// The path of a file of the directory, which must exist.
@@ -276,15 +290,11 @@ pub(super) fn present(folder: &Path, name: &str) -> Result<PathBuf> {
     Err(Error::model(&path, "the file is missing", remedy))
 }
 
-fn read_model_file(path: &Path) -> Result<ModelFile> {
-    parse_model_file(&std::fs::read(path).map_err(Error::io("read", path))?, path)
-}
-
-/// Parses a `config.json`; errors use `path`.
-fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
+/// Parses a `config.json`, and the checksums in it, which are not checked; errors use `path`.
+pub(super) fn parse_model_file(bytes: &[u8], path: &Path) -> Result<(ModelFile, Option<Recorded>)> {
     let broken = |problem: String| Error::model(path, problem, "correct or replace the file");
     // The version first: a newer file may have keys that this code does not know.
-    let value: serde_json::Value =
+    let mut value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
     let version = value
         .get("format_version")
@@ -310,6 +320,7 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
             "use it to initialise a classifier (`birnn train --init-from`) or to generate text (`birnn generate`)",
         ));
     }
+    let recorded = Recorded::remove(&mut value, path);
     // serde would read a list as the values in order.
     for (key, place) in [
         ("", ""),
@@ -336,7 +347,7 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
         check_temperature(temperature)
             .map_err(|problem| broken(format!("temperature: {problem}")))?;
     }
-    Ok(file)
+    Ok((file, recorded))
 }
 
 fn check_temperature(temperature: f64) -> std::result::Result<(), String> {
@@ -416,12 +427,12 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::argument("value", format!("cannot be written as JSON: {error}")))
 }
 
-/// Weights and their temperature as the bytes of a safetensors file.
+/// Weights and their temperature as the bytes of a safetensors file, with its checksum.
 pub(super) fn weights_to_bytes(
     tensors: &BTreeMap<String, Tensor>,
     temperature: Option<f64>,
 ) -> Result<Vec<u8>> {
     // The shortest text that is read back as the same number.
     let metadata = temperature.map(|value| (TEMPERATURE.to_owned(), value.to_string()));
-    to_safetensors(tensors, metadata)
+    with_checksum(Path::new(WEIGHTS), to_safetensors(tensors, metadata)?)
 }

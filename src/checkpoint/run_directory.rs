@@ -13,12 +13,14 @@
 //! the hashes of its files ([`manifest`]), and a run resumes from the newest one that matches its list.
 
 use super::checkpoints::{
-    CHECKPOINTS, KEPT, Lock, Newest, checkpoints, lock, newest, nothing_to_resume,
+    CHECKPOINTS, KEPT, Lock, Newest, checkpoints, is_run, lock, newest, nothing_to_resume,
 };
 use super::language_directory::LanguageFile;
 use super::manifest::{MANIFEST, manifest};
 use super::model_directory::to_json;
-use super::model_directory::{CONFIG, ModelFile, WEIGHTS, weights_to_bytes, write_description};
+use super::model_directory::{
+    CONFIG, ModelFile, TOKENIZER, WEIGHTS, weights_to_bytes, write_description,
+};
 use super::state::{FORMAT_VERSION, RunKind, STATE, Snapshot, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::config::Config;
@@ -125,7 +127,7 @@ impl RunDirectory {
     /// Checks, before any work is done, that a run may start in a folder.
     ///
     /// # Errors
-    /// It is a file, or it holds a run or a model and `force` is not given.
+    /// It is a file; it holds a run and `force` is not given; or it holds files that a run would replace, but no run.
     pub fn check_free(path: &Path, force: bool) -> Result<()> {
         if path.exists() && !path.is_dir() {
             return Err(Error::model(
@@ -134,12 +136,17 @@ impl RunDirectory {
                 "choose another --out",
             ));
         }
-        let names = [CONFIG, WEIGHTS, METRICS];
+        let names = [CONFIG, WEIGHTS, METRICS, TOKENIZER];
         let mut found = names.into_iter().find(|name| path.join(name).exists());
         if !checkpoints(path)?.is_empty() {
             found = found.or(Some(CHECKPOINTS));
         }
         match found {
+            Some(name) if !is_run(path) => Err(Error::model(
+                path,
+                format!("the folder holds no run, but files that a run would replace ({name})"),
+                "choose another --out, as --force overwrites nothing but runs",
+            )),
             Some(name) if !force => Err(Error::model(
                 path,
                 format!("the folder already holds a run ({name})"),

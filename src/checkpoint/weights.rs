@@ -2,6 +2,7 @@
 //! and copied.
 
 use super::bytes::Bytes;
+use super::checksums::check_weights;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::ops::embedding::EmbeddingTable;
@@ -34,7 +35,7 @@ impl WeightFile {
     /// Opens a file and reads the names and shapes of its tensors.
     ///
     /// # Errors
-    /// The file cannot be read, or is not an intact safetensors file.
+    /// The file cannot be read, is not an intact safetensors file, or differs from its checksum.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let bytes = Bytes::map(path).map_err(Error::io("read", path))?;
         Self::of_bytes(path, bytes)
@@ -43,10 +44,11 @@ impl WeightFile {
     /// Reads the names and shapes of the tensors in the bytes of a file; errors use `path`.
     ///
     /// # Errors
-    /// It is not an intact safetensors file.
+    /// It is not an intact safetensors file, or differs from its checksum.
     pub(super) fn of_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
         let (tensors, metadata) =
             safetensors_of(path, &bytes, "replace it by an intact copy, or train again")?;
+        check_weights(path, &bytes, &metadata)?;
         let entries = tensors.iter().map(|(name, view)| {
             let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
             let entry = Entry {

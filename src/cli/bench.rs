@@ -2,8 +2,7 @@
 
 use super::device;
 use super::table::table;
-use super::{Ending, Usage, note};
-use anyhow::Context;
+use super::{Ending, Usage, note, threads};
 use birnn::bench::{self, Gemm, Growth, Lengths, Part, Rate, Report, Shape, Subnormals, Workload};
 use birnn::recipe::grouped;
 use birnn::rnn::CellType;
@@ -93,10 +92,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     arguments.instructions.map(InstructionSet::choose);
     // As in training, so that speed and memory are those of training.
     birnn::rnn::kernels::cpu::keep_freed_memory();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.threads.into())
-        .build_global()
-        .context("cannot start the threads; use fewer with --threads")?;
+    match arguments.threads {
+        0 => threads::start()?,
+        number => threads::start_up_to(number.into())?,
+    }
     let text = match arguments.scaling {
         true => measure_growth(arguments)?,
         false => measure(arguments)?,

@@ -3,7 +3,7 @@
 use super::device;
 use super::progress::Terminal;
 use super::renames::RenameArguments;
-use super::source::DataArguments;
+use super::source::{DataArguments, lost_source};
 use super::table::{percent, table};
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
@@ -13,6 +13,8 @@ use birnn::data::{DownloadProgress, LabelMap, Source, SourceOptions, Split};
 use birnn::dataset::{read_splits, source_options};
 use birnn::device::AUTO;
 use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
+use birnn::recipe::coverage_notes;
+use birnn::text::Coverage;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -80,6 +82,10 @@ struct Report<'a> {
     /// In order of first appearance; absent if the texts have no groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupReport<'a>>,
+    /// Where the texts come from.
+    source: &'a str,
+    /// How much of the texts was read.
+    coverage: Coverage,
     seconds: f64,
 }
 
@@ -119,8 +125,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let evaluation = evaluation.context("the evaluation was stopped")?;
     let groups = evaluation.groups(&split, labels);
     let seconds = started.elapsed().as_secs_f64();
+    for line in coverage_notes(&evaluation.coverage, "texts") {
+        terminal.note(&line);
+    }
     let text = match arguments.json {
-        true => json(&evaluation, &model, &groups, seconds)?,
+        true => json(&evaluation, &model, &groups, &split, seconds)?,
         false => plain(&evaluation, &model, &groups, &split, seconds),
     };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -152,6 +161,10 @@ fn read_split(
                 model.display()
             ))
         })?;
+        if let Some(lost) = lost_source(&config.data) {
+            let problem = format!("{} was validated on {lost}", model.display());
+            return Err(unknown(&problem).into());
+        }
         let validation = read_splits(&config, terminal)?.1;
         arguments.data.apply(&mut config.data);
         return Ok((validation, config.data));
@@ -164,7 +177,7 @@ fn read_split(
     };
     let source = Source::open(&config.source, options)?;
     let names: Vec<&str> = source.split_names().collect();
-    let preferred = ["test", "validation"];
+    let preferred = [TEST, VALIDATION];
     let name = match (&arguments.split, &names[..]) {
         (Some(name), _) => name.as_str(),
         (None, [only]) => only,
@@ -176,7 +189,42 @@ fn read_split(
             }
         },
     };
-    Ok((source.split(name, terminal)?, config))
+    let read = source.split(name, terminal);
+    let is_fallback = arguments.split.is_none() && name == TEST && source.has_split(VALIDATION);
+    if is_fallback && has_no_labels(&read, &config, terminal) {
+        terminal.note("the split test has no labels: the split validation is evaluated instead");
+        return Ok((source.split(VALIDATION, terminal)?, config));
+    }
+    Ok((read?, config))
+}
+
+/// The split that is evaluated if there is one, and the one after it.
+const TEST: &str = "test";
+const VALIDATION: &str = "validation";
+
+/// Whether the split `test` holds texts, but none with a label: it was read without any, or can only be read as unlabelled
+/// texts.
+fn has_no_labels(
+    read: &birnn::Result<Split>,
+    config: &DataConfig,
+    terminal: &mut Terminal,
+) -> bool {
+    match read {
+        Ok(split) => split.records.iter().all(|record| record.labels.is_none()),
+        Err(birnn::Error::Data { .. }) => {
+            let Ok(options) = source_options(config) else {
+                return false;
+            };
+            let options = SourceOptions {
+                unlabelled: true,
+                ..options
+            };
+            Source::open(&config.source, options)
+                .and_then(|source| source.split(TEST, terminal))
+                .is_ok()
+        }
+        Err(_) => false,
+    }
 }
 
 /// The temperature of a single model.
@@ -202,6 +250,7 @@ fn json(
     evaluation: &Evaluation,
     model: &Ensemble,
     groups: &Groups,
+    split: &Split,
     seconds: f64,
 ) -> anyhow::Result<String> {
     let confusion = &evaluation.confusion;
@@ -216,6 +265,8 @@ fn json(
         confusion: confusion.counts(),
         labels: model.labels().names(),
         groups: groups.iter().map(GroupReport::new).collect(),
+        source: &split.origin,
+        coverage: evaluation.coverage,
         seconds,
     };
     Ok(serde_json::to_string(&report)? + "\n")

@@ -23,8 +23,10 @@ mod shapes;
 mod shell;
 mod source;
 mod table;
+mod threads;
 mod train;
 mod vectors;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -60,6 +62,7 @@ enum Command {
     Generate(generate::Arguments),
     Shapes(shapes::Arguments),
     Export(export::Arguments),
+    Verify(verify::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -99,6 +102,11 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<Ending> {
     match command {
+        // It chooses their number itself.
+        Command::Bench(_) | Command::Completions(_) => {}
+        _ => threads::start()?,
+    }
+    match command {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
@@ -107,6 +115,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Shapes(arguments) => shapes::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -7,6 +7,8 @@ use super::{Ending, Usage, pretrained};
 use anyhow::Context;
 use birnn::device::AUTO;
 use birnn::inference::{Prediction, Predictor};
+use birnn::recipe::coverage_notes;
+use birnn::text::Coverage;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
@@ -40,7 +42,8 @@ pub(super) struct Arguments {
     #[arg(long, default_value = AUTO)]
     device: String,
     /// Print one JSON object per line instead, with the scores and logits of every class (for
-    /// several models, the logarithms of the scores).
+    /// several models, the logarithms of the scores), the number of tokens, whether the text was
+    /// cut (truncated) and the number of unknown tokens.
     #[arg(long)]
     json: bool,
 }
@@ -53,6 +56,12 @@ struct Report<'a> {
     score: f32,
     scores: Scores<'a>,
     logits: &'a [f32],
+    /// The number of tokens of the text.
+    tokens: usize,
+    /// Whether only a part of them was read.
+    truncated: bool,
+    /// The number of tokens read that are not in the vocabulary.
+    unknown_tokens: usize,
 }
 
 /// The probability of each class, in the order of the classes.
@@ -74,6 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
     let names = model.labels().names();
     let mut terminal = Terminal::new(None);
+    let mut coverage = Coverage::default();
     let mut output = BufWriter::new(std::io::stdout().lock());
     loop {
         let texts = input.next(PORTION)?;
@@ -83,6 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         let views: Vec<&str> = texts.iter().map(String::as_str).collect();
         let predictions = model.predict_while(&views, &mut terminal)?;
         for (text, prediction) in texts.iter().zip(predictions.iter().flatten()) {
+            coverage.add(prediction.reading);
             match arguments.json {
                 true => write_json(&mut output, text, prediction, names)?,
                 false => {
@@ -93,6 +104,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             }
         }
         output.flush()?;
+    }
+    for line in coverage_notes(&coverage, "texts") {
+        terminal.print(&line);
     }
     Ok(Ending::Done)
 }
@@ -109,6 +123,9 @@ fn write_json(
         score: prediction.score(),
         scores: Scores(names, &prediction.scores),
         logits: &prediction.logits,
+        tokens: prediction.reading.tokens,
+        truncated: prediction.reading.is_truncated(),
+        unknown_tokens: prediction.reading.unknown,
     };
     // As an I/O error, so that a closed pipe can be distinguished from a failure.
     serde_json::to_writer(&mut *output, &report).map_err(std::io::Error::from)?;

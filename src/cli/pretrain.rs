@@ -3,13 +3,13 @@
 use super::Ending;
 use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
-use super::shell::{program, quoted};
+use super::shell::{program, quoted, quoted_source};
 use birnn::checkpoint::RunKind;
 use birnn::config::Config;
 use birnn::models::language::perplexity;
 use birnn::recipe::LanguageRecipe;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Train a language model on texts, labelled or not, to initialise `birnn train`.
 ///
@@ -85,7 +85,7 @@ fn conclude(
          {program} train --data {}{given} --init-from {folder}\n",
         out.display(),
         perplexity(*best_loss),
-        quoted(Path::new(&config.data.source)),
+        quoted_source(&config.data.source),
     );
     // Not `println!`, which panics if stdout is closed.
     std::io::stdout().write_all(text.as_bytes())?;

@@ -12,15 +12,17 @@ use std::path::Path;
 pub(super) struct Resume(String);
 
 impl Resume {
-    /// The command for a subcommand and the run in a folder on a device.
-    pub(super) fn new(subcommand: &str, out: &Path, device: &str) -> Self {
+    /// The command for a subcommand and the run in a folder on a device; with `stdin` it must be given the same standard
+    /// input again.
+    pub(super) fn new(subcommand: &str, out: &Path, device: &str, stdin: bool) -> Self {
         let device = match device {
             AUTO => String::new(),
             device => format!(" --device {device}"),
         };
+        let input = if stdin { " <FILE" } else { "" };
         let (program, out) = (program(), quoted(out));
         Self(format!(
-            "{program} {subcommand} --resume --out {out}{device}"
+            "{program} {subcommand} --resume --out {out}{device}{input}"
         ))
     }
 

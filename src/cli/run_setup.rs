@@ -1,6 +1,5 @@
 //! What the commands that create a run have in common: their options, and the run itself.
 
-use super::Ending;
 use super::config::key_value;
 use super::device;
 use super::interrupt::Interrupt;
@@ -8,7 +7,8 @@ use super::note;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early};
 use super::shell::free_path;
-use super::source::{DataArguments, stored_source};
+use super::source::{DataArguments, lost_source, reads_stdin, stored_source};
+use super::{Ending, Usage};
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::Config;
 use birnn::device::{AUTO, Precision, set_precision};
@@ -16,8 +16,8 @@ use birnn::recipe::Recipe;
 use birnn::text::TokenKind;
 use birnn::train::Outcome;
 use candle_core::Device;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArguments {
@@ -132,7 +132,12 @@ impl RunArguments {
                 (recipe.create_run(&out, &stored, self.force)?, None)
             }
         };
-        let resume = Resume::new(R::KIND.command(), &out, &self.device);
+        let resume = Resume::new(
+            R::KIND.command(),
+            &out,
+            &self.device,
+            reads_stdin(&config.data),
+        );
         let outcome = recipe
             .train(&mut run, snapshot, &mut terminal)
             .map_err(|error| resume.failed(error))?;
@@ -164,7 +169,7 @@ impl RunArguments {
 
     /// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free
     /// folder, or `force`.
-    fn folder(&self, config: &Config, kind: RunKind) -> birnn::Result<PathBuf> {
+    fn folder(&self, config: &Config, kind: RunKind) -> anyhow::Result<PathBuf> {
         let ending = match kind {
             RunKind::Classifier => "",
             RunKind::LanguageModel => "-language",
@@ -175,11 +180,30 @@ impl RunArguments {
                 RunDirectory::check_free(folder, false).is_ok()
             }),
         };
-        if !self.resume {
-            RunDirectory::check_free(&out, self.force)?;
+        match self.resume {
+            true => check_sources(config, &out)?,
+            false => RunDirectory::check_free(&out, self.force)?,
         }
         Ok(out)
     }
+}
+
+/// Checks that the texts of a run that is to be resumed can be read again.
+fn check_sources(config: &Config, out: &Path) -> anyhow::Result<()> {
+    let stdin = reads_stdin(&config.data);
+    // The same texts may come through a pipe again.
+    if stdin && !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let Some(lost) = lost_source(&config.data) else {
+        return Ok(());
+    };
+    let remedy = match stdin {
+        true => "give it the same texts again (<FILE)",
+        false => "put it back to resume the run",
+    };
+    let problem = format!("{} was trained on {lost}: {remedy}", out.display());
+    Err(Usage(problem).into())
 }
 
 /// The config as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.

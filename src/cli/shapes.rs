@@ -84,7 +84,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         false => arguments.texts.iter().map(String::as_str).collect(),
     };
     let subject = subject(arguments, &texts)?;
-    let ids = encode_texts(&subject.encoder, &texts, &mut ())?.unwrap_or_default();
+    let tokens = encode_texts(&subject.encoder, &texts, &mut ())?;
+    let ids = tokens.unwrap_or_default().ids;
     let (vocabulary, classes) = (subject.vocabulary, subject.classes);
     let walk = Walk::new(&subject.config, vocabulary, classes, &ids, arguments.steps)?;
     let tokens: Vec<String> = ids[0]

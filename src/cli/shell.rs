@@ -19,6 +19,14 @@ pub(super) fn quoted(path: &Path) -> String {
     }
 }
 
+/// The argument of `--data` that reads a source again, quoted for a shell; standard input must be given as a file.
+pub(super) fn quoted_source(source: &str) -> String {
+    match source {
+        "-" => "FILE".to_owned(),
+        source => quoted(Path::new(source)),
+    }
+}
+
 /// `runs/NAME` with an ending, or the first free one of `runs/NAME-2`, `runs/NAME-3`, ...; `NAME`
 /// is derived from the source.
 pub(super) fn free_path(source: &str, ending: &str, is_free: impl Fn(&Path) -> bool) -> PathBuf {

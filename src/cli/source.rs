@@ -64,6 +64,42 @@ fn label_pair(pair: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Standard input as a source.
+const STDIN: &str = "-";
+
+/// Whether a run has read standard input, which is not stored with it.
+pub(super) fn reads_stdin(data: &DataConfig) -> bool {
+    sources(data).any(|source| source == STDIN)
+}
+
+/// Why the sources of a run cannot be read again, if one of them is standard input, or a file or folder that is not
+/// there any more.
+pub(super) fn lost_source(data: &DataConfig) -> Option<String> {
+    // Stored with absolute paths; anything else is the name of a data set, or a pattern.
+    let is_gone = |path: &&str| {
+        let is_pattern = path.contains(['*', '?', '[']);
+        Path::new(path).is_absolute() && !is_pattern && !Path::new(path).exists()
+    };
+    let files = |source: &'_ str| match Path::new(source).exists() {
+        true => Vec::new(),
+        false => source.split(',').map(str::to_owned).collect(),
+    };
+    match reads_stdin(data) {
+        true => Some("standard input, which is not stored".to_owned()),
+        false => sources(data)
+            .flat_map(files)
+            .find(|path| is_gone(&path.as_str()))
+            .map(|path| format!("{path}, which is not there any more")),
+    }
+}
+
+fn sources(data: &DataConfig) -> impl Iterator<Item = &str> {
+    std::iter::once(&data.source)
+        .chain(&data.additional_sources)
+        .chain(&data.validation_source)
+        .map(String::as_str)
+}
+
 /// Sources as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
 pub(super) fn stored_source(data: &mut DataConfig) -> std::io::Result<()> {
     let others = data

@@ -4,6 +4,7 @@ use super::Ending;
 use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
+use super::source::reads_stdin;
 use birnn::checkpoint::{LanguageDirectory, RunKind};
 use birnn::config::Config;
 use birnn::inference::Classifier;
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     match run {
         Run::Ended(ending) => Ok(ending),
         Run::Finished(finished) => {
-            conclude(&finished)?;
+            conclude(&config, &finished)?;
             Ok(Ending::Done)
         }
     }
@@ -84,7 +85,7 @@ fn toml_string(text: &str) -> String {
 }
 
 /// The result, some examples, and the next steps.
-fn conclude(finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
+fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
     let Finished {
         recipe,
         out,
@@ -130,9 +131,14 @@ fn conclude(finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
         ));
     }
     let (program, out) = (program(), quoted(out));
+    // Standard input cannot be read again.
+    let data = match reads_stdin(&config.data) {
+        true => " --data FILE",
+        false => "",
+    };
     text.push_str(&format!(
         "\nnext:\n  {program} predict --model {out} \"a sentence of yours\"\n  \
-         {program} eval --model {out}\n"
+         {program} eval --model {out}{data}\n"
     ));
     // Not `println!`, which panics if stdout is closed.
     std::io::stdout().write_all(text.as_bytes())?;

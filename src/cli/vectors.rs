@@ -3,7 +3,7 @@
 use super::format::FormatArguments;
 use super::interrupt::Interrupt;
 use super::progress::Terminal;
-use super::shell::{free_path, program, quoted};
+use super::shell::{free_path, program, quoted, quoted_source};
 use super::{Ending, Usage, note};
 use anyhow::Context;
 use birnn::config::DataConfig;
@@ -149,10 +149,10 @@ fn learn(
         let _ = terminal.texts(Stage::Vocabulary, done, total);
     };
     let encoder = TextEncoder::train(&texts, &config.text(), &mut on_progress)?;
-    let Some(ids) = encode_texts(&encoder, &texts, terminal)? else {
+    let Some(tokens) = encode_texts(&encoder, &texts, terminal)? else {
         return Ok(None);
     };
-    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let ids: Vec<&[u32]> = tokens.ids.iter().map(Vec::as_slice).collect();
     match learn_noting(&encoder, &ids, config, terminal) {
         Err(birnn::Error::Stopped) => Ok(None),
         vectors => Ok(Some(vectors?)),
@@ -218,11 +218,7 @@ fn conclude(out: &Path, source_name: &str, vectors: &WordVectors) -> anyhow::Res
     text.push_str(&format!(
         "\nnext:\n  {} train --data {} --set train.vectors={} --set model.embedding_size={}\n",
         program(),
-        match source_name {
-            // It has been read.
-            "-" => "FILE".to_owned(),
-            name => quoted(Path::new(name)),
-        },
+        quoted_source(source_name),
         quoted(out),
         vectors.dimension()
     ));

@@ -90,10 +90,11 @@ fn all_keys() -> Vec<String> {
 }
 
 /// Renamed keys: the section, the old name and the new name.
-const RENAMED: [(&str, &str, &str); 3] = [
+const RENAMED: [(&str, &str, &str); 4] = [
     ("train", "encoder_rate", "encoder_lr_multiplier"),
     ("train", "embedding_rate", "embedding_lr_multiplier"),
     ("pretrain", "piece_tokens", "segment_tokens"),
+    ("text", "truncate", "truncation"),
 ];
 
 /// Renames old keys, with a note for each.

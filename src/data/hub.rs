@@ -148,7 +148,7 @@ impl Repository {
     ) -> std::result::Result<PathBuf, HFError> {
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {
-            let worker = scope.spawn(move || {
+            let worker = std::thread::Builder::new().spawn_scoped(scope, move || {
                 self.repository
                     .download_file()
                     .filename(file)
@@ -157,6 +157,8 @@ impl Repository {
                     .progress(Relay(sender))
                     .send()
             });
+            let worker = worker
+                .map_err(|error| HFError::Other(format!("cannot start a thread: {error}")))?;
             loop {
                 match receiver.recv_timeout(Duration::from_millis(100)) {
                     Ok((done, total)) => progress.download(file, done, total),

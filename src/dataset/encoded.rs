@@ -5,7 +5,7 @@ use super::{DatasetProgress, Stage};
 use crate::data::{Labels, Split};
 use crate::error::Result;
 use crate::fs::cache::{Cache, Key};
-use crate::text::TextEncoder;
+use crate::text::{Coverage, Reading, TextEncoder, Tokens};
 
 /// Tokenised texts with their classes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Encoded {
     pub ids: Vec<Vec<u32>>,
     /// The class of each text.
     pub labels: Vec<u32>,
+    /// How much of the texts these ids are; sentences that were added do not count.
+    pub coverage: Coverage,
 }
 
 /// The minimum number of tokens of a sentence that is added as a text.
@@ -70,8 +72,12 @@ impl Encoded {
             .iter()
             .map(|example| example.label as u32)
             .collect();
-        let ids = ids_through(reuse, name, &texts, encoder, progress)?;
-        Ok(ids.map(|ids| Self { ids, labels }))
+        let tokens = tokens_through(reuse, name, &texts, encoder, progress)?;
+        Ok(tokens.map(|tokens| Self {
+            ids: tokens.ids,
+            labels,
+            coverage: tokens.readings.into_iter().collect(),
+        }))
     }
 
     /// Adds the sentences of all texts as separate texts, with the labels of the whole texts. A
@@ -94,39 +100,40 @@ impl Encoded {
     }
 }
 
-/// The token ids of texts, from the cache if possible; `name` is their name in messages. `None` if
+/// The tokens of texts, from the cache if possible; `name` is their name in messages. `None` if
 /// `progress` stopped it.
-pub(super) fn ids_through(
+pub(super) fn tokens_through(
     reuse: &mut TokenCache,
     name: &'static str,
     texts: &[&str],
     encoder: &TextEncoder,
     progress: &mut dyn DatasetProgress,
-) -> Result<Option<Vec<Vec<u32>>>> {
+) -> Result<Option<Tokens>> {
     let key = match reuse.key_of_texts(texts) {
         Some(texts) => {
             let tokenizer = encoder.description()?;
-            Some(Key::new("tokens", &[tokenizer.as_bytes(), texts.bytes()]))
+            Some(Key::new(
+                "tokens and lengths",
+                &[tokenizer.as_bytes(), texts.bytes()],
+            ))
         }
         None => None,
     };
     let found = reuse.get(name, key.as_ref(), |bytes| {
-        ids_from_bytes(bytes).filter(|ids| ids.len() == texts.len())
+        tokens_from_bytes(bytes, encoder.unknown_id())
+            .filter(|tokens| tokens.ids.len() == texts.len())
     });
-    let ids = match found {
-        Some(ids) => Some(ids),
-        None => {
-            let ids = encode_texts(encoder, texts, progress)?;
-            if let Some(ids) = &ids {
-                reuse.put(name, key.as_ref(), || ids_to_bytes(ids));
-            }
-            ids
-        }
-    };
-    Ok(ids)
+    if found.is_some() {
+        return Ok(found);
+    }
+    let tokens = encode_texts(encoder, texts, progress)?;
+    if let Some(tokens) = &tokens {
+        reuse.put(name, key.as_ref(), || tokens_to_bytes(tokens));
+    }
+    Ok(tokens)
 }
 
-/// The token ids of texts. A text without tokens is read as one unknown token, so that there is a
+/// The tokens of texts. A text without tokens is read as one unknown token, so that there is a
 /// prediction for it.
 ///
 /// # Errors
@@ -135,45 +142,51 @@ pub fn encode_texts(
     encoder: &TextEncoder,
     texts: &[&str],
     progress: &mut dyn DatasetProgress,
-) -> Result<Option<Vec<Vec<u32>>>> {
+) -> Result<Option<Tokens>> {
     let mut on_progress = |done, total| progress.texts(Stage::Tokens, done, total);
     let unknown = encoder.unknown_id().unwrap_or(0);
-    let ids = encoder.encode_batch(texts, &mut on_progress)?;
-    Ok(ids.map(|mut ids| {
-        for ids in ids.iter_mut().filter(|ids| ids.is_empty()) {
+    let tokens = encoder.encode_batch(texts, &mut on_progress)?;
+    Ok(tokens.map(|mut tokens| {
+        for ids in tokens.ids.iter_mut().filter(|ids| ids.is_empty()) {
             ids.push(unknown);
         }
-        ids
+        tokens
     }))
 }
 
-/// Token lists as bytes: their number, their lengths, all ids; little-endian.
-fn ids_to_bytes(rows: &[Vec<u32>]) -> Vec<u8> {
-    let tokens: usize = rows.iter().map(Vec::len).sum();
-    let mut bytes = Vec::with_capacity(8 + 4 * (rows.len() + tokens));
+/// Tokens as bytes: the number of texts, the lengths of their lists, the lengths of the texts, all ids; little-endian.
+fn tokens_to_bytes(tokens: &Tokens) -> Vec<u8> {
+    let rows = &tokens.ids;
+    let ids: usize = rows.iter().map(Vec::len).sum();
+    let mut bytes = Vec::with_capacity(8 + 4 * (2 * rows.len() + ids));
     bytes.extend((rows.len() as u64).to_le_bytes());
     let lengths = rows.iter().map(|row| row.len() as u32);
-    for number in lengths.chain(rows.iter().flatten().copied()) {
+    let whole = tokens.readings.iter().map(|reading| reading.tokens as u32);
+    for number in lengths.chain(whole).chain(rows.iter().flatten().copied()) {
         bytes.extend(number.to_le_bytes());
     }
     bytes
 }
 
-/// The inverse of [`ids_to_bytes`].
-fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<Vec<u32>>> {
+/// The inverse of [`tokens_to_bytes`].
+fn tokens_from_bytes(bytes: &[u8], unknown_id: Option<u32>) -> Option<Tokens> {
     let (count, rest) = bytes.split_first_chunk()?;
     let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
     let (numbers, []) = rest.as_chunks() else {
         return None;
     };
-    let (lengths, mut ids) = numbers.split_at_checked(count)?;
-    let mut rows = Vec::with_capacity(count);
-    for length in lengths {
+    let (lengths, rest) = numbers.split_at_checked(count)?;
+    let (whole, mut ids) = rest.split_at_checked(count)?;
+    let mut tokens = Tokens::default();
+    for (length, whole) in lengths.iter().zip(whole) {
         let (row, rest) = ids.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        rows.push(row.iter().map(|id| u32::from_le_bytes(*id)).collect());
+        let row: Vec<u32> = row.iter().map(|id| u32::from_le_bytes(*id)).collect();
+        let whole = u32::from_le_bytes(*whole) as usize;
+        tokens.readings.push(Reading::new(whole, &row, unknown_id));
+        tokens.ids.push(row);
         ids = rest;
     }
-    ids.is_empty().then_some(rows)
+    ids.is_empty().then_some(tokens)
 }
 
 #[cfg(test)]
@@ -186,6 +199,7 @@ mod tests {
         let mut texts = Encoded {
             ids: vec![vec![1, 2, 3, 9, 9, 4, 8, 5, 6, 7, 1], vec![1, 2, 3, 4, 9]],
             labels: vec![1, 0],
+            coverage: Coverage::default(),
         };
         texts.add_sentences(&[9, 8]);
         // "4 8" is too short, and the second text is one sentence.
@@ -194,15 +208,24 @@ mod tests {
     }
 
     #[test]
-    fn token_lists_are_read_as_they_were_written() {
-        let rows = vec![vec![1, u32::MAX, 3], vec![], vec![7]];
-        let bytes = ids_to_bytes(&rows);
-        assert_eq!(ids_from_bytes(&bytes), Some(rows));
-        assert_eq!(ids_from_bytes(&ids_to_bytes(&[])), Some(Vec::new()));
+    fn tokens_are_read_as_they_were_written() {
+        let ids = vec![vec![1, u32::MAX, 3], vec![1], vec![7]];
+        let readings = [(5, &ids[0]), (0, &ids[1]), (1, &ids[2])];
+        let readings = readings.map(|(tokens, ids)| Reading::new(tokens, ids, Some(1)));
+        let readings = readings.to_vec();
+        let tokens = Tokens { ids, readings };
+        let bytes = tokens_to_bytes(&tokens);
+        assert_eq!(tokens_from_bytes(&bytes, Some(1)), Some(tokens));
+        let none = Tokens::default();
+        assert_eq!(tokens_from_bytes(&tokens_to_bytes(&none), None), Some(none));
         for end in 0..bytes.len() {
-            assert_eq!(ids_from_bytes(&bytes[..end]), None, "cut at {end}");
+            assert_eq!(
+                tokens_from_bytes(&bytes[..end], Some(1)),
+                None,
+                "cut at {end}"
+            );
         }
         let longer = [&bytes[..], &[0; 4]].concat();
-        assert_eq!(ids_from_bytes(&longer), None);
+        assert_eq!(tokens_from_bytes(&longer, Some(1)), None);
     }
 }

@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::data::{DownloadProgress, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
-use crate::text::{TextConfig, TextEncoder, TokenKind, Truncate};
-use encoded::ids_through;
+use crate::text::{AutoTokens, TextConfig, TextEncoder, TokenKind, Truncation};
+use encoded::tokens_through;
 use splits::{add_sources, read_labels, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -53,6 +53,8 @@ pub struct Dataset {
     pub labels: Labels,
     /// The tokenizer.
     pub encoder: TextEncoder,
+    /// The kind of its tokens, never [`TokenKind::Auto`].
+    pub tokenizer: TokenKind,
     /// The training split, followed by its sentences if they are used as well.
     pub train: Encoded,
     /// How many of these are whole texts.
@@ -119,7 +121,8 @@ impl Dataset {
         let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
         texts.extend(unlabelled.iter().map(String::as_str));
         let mut reuse = TokenCache::of(cache);
-        let encoder = encoder_of(&mut reuse, &texts, &config.text, progress)?;
+        let text = decided(&texts, &config.text, progress);
+        let encoder = encoder_of(&mut reuse, &texts, &text, progress)?;
         let mut encode =
             |name, split| Encoded::through(&mut reuse, name, split, &labels, &encoder, progress);
         let Some(mut encoded_train) = encode("training tokens", &train)? else {
@@ -130,7 +133,7 @@ impl Dataset {
         };
         let texts: Vec<&str> = unlabelled.iter().map(String::as_str).collect();
         let Some(encoded_unlabelled) =
-            ids_through(&mut reuse, "unlabelled tokens", &texts, &encoder, progress)?
+            tokens_through(&mut reuse, "unlabelled tokens", &texts, &encoder, progress)?
         else {
             return Ok(None);
         };
@@ -144,11 +147,12 @@ impl Dataset {
         Ok(Some(Self {
             labels,
             encoder,
+            tokenizer: text.tokenizer,
             train: encoded_train,
             whole_texts,
             validation: encoded_validation,
             unlabelled_texts: unlabelled,
-            unlabelled: encoded_unlabelled,
+            unlabelled: encoded_unlabelled.ids,
             fingerprints,
             validation_texts,
         }))
@@ -171,6 +175,19 @@ fn sentence_ends(encoder: &TextEncoder) -> Result<Vec<u32>> {
     }
 }
 
+/// The settings with [`TokenKind::Auto`] decided for the training texts; a line says so if they are not split into words.
+fn decided(texts: &[&str], config: &TextConfig, progress: &mut dyn DatasetProgress) -> TextConfig {
+    let mut config = config.clone();
+    if config.tokenizer == TokenKind::Auto {
+        let found = AutoTokens::of(texts);
+        if let Some(line) = found.note() {
+            progress.note(&line);
+        }
+        config.tokenizer = found.kind;
+    }
+    config
+}
+
 /// The tokenizer that `config` requests, trained on the texts.
 fn encoder_of(
     reuse: &mut TokenCache,
@@ -187,7 +204,7 @@ fn encoder_of(
         // Truncation does not affect the vocabulary.
         let settings = TextConfig {
             max_tokens: 0,
-            truncate: Truncate::Head,
+            truncation: Truncation::Head,
             ..config.clone()
         };
         let settings = format!("{settings:?}");

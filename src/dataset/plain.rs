@@ -1,21 +1,23 @@
 //! Texts without classes, for language models.
 
-use super::encoded::{encode_texts, ids_through};
+use super::encoded::{encode_texts, tokens_through};
 use super::fingerprints::of_strings;
 use super::token_cache::TokenCache;
-use super::{DatasetProgress, Fingerprints, encoder_of, source_options};
+use super::{DatasetProgress, Fingerprints, decided, encoder_of, source_options};
 use crate::config::{Config, DataConfig};
 use crate::data::{Source, SourceOptions};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::rng::{Rng, Stream};
-use crate::text::{TextConfig, TextEncoder};
+use crate::text::{TextConfig, TextEncoder, TokenKind};
 
 /// The texts of a source, labelled or not, as token lists.
 #[derive(Debug)]
 pub struct TextDataset {
     /// The tokenizer; it does not truncate texts.
     pub encoder: TextEncoder,
+    /// The kind of its tokens, never [`TokenKind::Auto`].
+    pub tokenizer: TokenKind,
     /// Token ids of the training texts; no text is empty.
     pub train: Vec<Vec<u32>>,
     /// The names of their splits.
@@ -86,11 +88,12 @@ impl TextDataset {
             ..config.text.clone()
         };
         let mut reuse = TokenCache::of(cache);
+        let whole = decided(&texts, &whole, progress);
         let encoder = encoder_of(&mut reuse, &texts, &whole, progress)?;
-        let Some(train) = ids_through(&mut reuse, "tokens", &texts, &encoder, progress)? else {
+        let Some(train) = tokens_through(&mut reuse, "tokens", &texts, &encoder, progress)? else {
             return Ok(None);
         };
-        let Some(validation_ids) = encode_texts(&encoder, &validation, progress)? else {
+        let Some(encoded_validation) = encode_texts(&encoder, &validation, progress)? else {
             return Ok(None);
         };
         reuse.report(progress);
@@ -101,9 +104,10 @@ impl TextDataset {
         fingerprints.add("tokenizer", of_strings([&encoder.to_json()?[..]]));
         Ok(Some(Self {
             encoder,
-            train,
+            tokenizer: whole.tokenizer,
+            train: train.ids,
             splits: splits.into_iter().map(str::to_owned).collect(),
-            validation: validation_ids,
+            validation: encoded_validation.ids,
             fingerprints,
         }))
     }

@@ -7,7 +7,7 @@ use crate::data::Labels;
 use crate::dataset::{DatasetProgress, Stage, encode_texts};
 use crate::error::{Error, Result};
 use crate::models::classifier::BiRnn;
-use crate::text::TextEncoder;
+use crate::text::{TextEncoder, Tokens};
 use candle_core::Device;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -145,12 +145,12 @@ impl Classifier {
         Predictor::predict_proba(self, texts)
     }
 
-    /// The token ids of texts, none of them empty; `None` if `progress` stopped it.
+    /// The tokens of texts, no list empty; `None` if `progress` stopped it.
     pub(super) fn tokenize(
         &self,
         texts: &[&str],
         progress: &mut dyn DatasetProgress,
-    ) -> Result<Option<Vec<Vec<u32>>>> {
+    ) -> Result<Option<Tokens>> {
         encode_texts(&self.0.encoder, texts, progress)
     }
 
@@ -218,10 +218,10 @@ impl Predictor for Classifier {
         texts: &[&str],
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
-        let Some(ids) = self.tokenize(texts, progress)? else {
+        let Some(Tokens { ids, readings }) = self.tokenize(texts, progress)? else {
             return Ok(None);
         };
         let outputs = self.outputs(&ids, progress)?;
-        Ok(outputs.map(|outputs| outputs.into_iter().map(Prediction::new).collect()))
+        Ok(outputs.map(|outputs| Prediction::all(outputs, readings)))
     }
 }

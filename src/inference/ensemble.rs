@@ -6,6 +6,7 @@ use super::predict::{Prediction, Predictor};
 use crate::data::Labels;
 use crate::dataset::DatasetProgress;
 use crate::error::{Error, Result};
+use crate::text::{Reading, Tokens};
 use candle_core::Device;
 use std::path::Path;
 
@@ -121,11 +122,23 @@ impl Predictor for Ensemble {
         texts: &[&str],
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
+        let mut worst: Vec<Reading> = Vec::new();
         let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
-            model.tokenize(texts, progress)
+            let tokens = model.tokenize(texts, progress)?;
+            Ok(tokens.map(|Tokens { ids, readings }| {
+                match worst.is_empty() {
+                    true => worst = readings,
+                    false => {
+                        for (worst, reading) in worst.iter_mut().zip(readings) {
+                            *worst = worst.worse(reading);
+                        }
+                    }
+                }
+                ids
+            }))
         };
         let outputs = self.outputs_of(tokenize, progress)?;
-        Ok(outputs.map(|outputs| outputs.into_iter().map(Prediction::new).collect()))
+        Ok(outputs.map(|outputs| Prediction::all(outputs, worst)))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::dataset::{DatasetProgress, Encoded};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::ops::argmax::argmax;
+use crate::text::Coverage;
 
 /// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Evaluation {
     pub calibration: Calibration,
     /// The predicted class of every text, in order.
     pub classes: Vec<usize>,
+    /// How much of the texts was read; of several models, by the one that cut most texts. Zero for log-probabilities.
+    pub coverage: Coverage,
 }
 
 impl Evaluation {
@@ -46,6 +49,7 @@ impl Evaluation {
             confusion: Confusion::new(classes),
             calibration: Calibration::default(),
             classes: Vec::with_capacity(rows.len()),
+            coverage: Coverage::default(),
         };
         for (row, &label) in rows.iter().zip(labels) {
             let label = label as usize;
@@ -93,10 +97,15 @@ pub fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let known = ensemble.labels();
     let mut labels = Vec::new();
+    let mut coverage = Coverage::default();
     let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
         let data = Encoded::new(split, known, &model.parts().encoder, cache, progress)?;
         Ok(data.map(|data| {
             labels = data.labels;
+            let most = |found: &Coverage| (found.truncated, found.unknown);
+            if most(&data.coverage) >= most(&coverage) {
+                coverage = data.coverage;
+            }
             data.ids
         }))
     };
@@ -119,6 +128,7 @@ pub fn evaluate(
         .collect();
     Ok(Some(Evaluation {
         loss_uncalibrated,
+        coverage,
         ..Evaluation::new(&rows, &labels, known.len())?
     }))
 }

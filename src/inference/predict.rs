@@ -5,6 +5,7 @@ use crate::data::Labels;
 use crate::dataset::DatasetProgress;
 use crate::error::Result;
 use crate::ops::argmax::argmax;
+use crate::text::Reading;
 
 /// The prediction of one or several models for a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,14 +18,25 @@ pub struct Prediction {
     /// The model's output for each class, before temperature and softmax; for several models the logarithms of the
     /// scores.
     pub logits: Vec<f32>,
+    /// How much of the text was read; of several models, by the one that left out most.
+    pub reading: Reading,
 }
 
 impl Prediction {
-    pub(super) fn new(output: Output) -> Self {
+    /// The predictions for texts, from the outputs and what was read of each.
+    pub(super) fn all(outputs: Vec<Output>, readings: Vec<Reading>) -> Vec<Self> {
+        let texts = outputs.into_iter().zip(readings);
+        texts
+            .map(|(output, reading)| Self::new(output, reading))
+            .collect()
+    }
+
+    fn new(output: Output, reading: Reading) -> Self {
         Self {
             class: argmax(&output.log_probabilities),
             scores: output.probabilities(),
             logits: output.logits,
+            reading,
         }
     }
 
@@ -74,7 +86,9 @@ mod tests {
 
     #[test]
     fn scores_are_a_softmax() {
-        let predict = |logits, temperature| Prediction::new(Output::new(logits, temperature));
+        let predict = |logits, temperature| {
+            Prediction::new(Output::new(logits, temperature), Reading::default())
+        };
         let prediction = predict(vec![0.0, 3f32.ln()], 1.0);
         assert_eq!(prediction.class, 1);
         assert!((prediction.score() - 0.75).abs() < 1e-6);

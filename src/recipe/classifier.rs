@@ -1,8 +1,8 @@
 //! The run of a classifier.
 
-use super::notes::grouped;
+use super::notes::{coverage_notes, grouped};
 use super::vectors::learn_table;
-use super::{Monitor, Recipe, Step};
+use super::{Monitor, Recipe, Step, decided};
 use crate::checkpoint::{
     LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
 };
@@ -142,8 +142,9 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let Dataset {
             labels, encoder, ..
         } = &self.dataset;
+        let config = decided(config, &self.dataset.tokenizer);
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
-        RunDirectory::create(folder, config, &file, encoder, self.fingerprints(), force)
+        RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
 
     fn train(
@@ -240,6 +241,9 @@ fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: 
         dataset.labels.names().join(", "),
         grouped(dataset.encoder.vocabulary_size()),
     ));
+    for line in coverage_notes(&dataset.train.coverage, "training texts") {
+        monitor.note(&line);
+    }
 }
 
 fn model(

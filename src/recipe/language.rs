@@ -2,7 +2,7 @@
 
 use super::notes::grouped;
 use super::vectors::learn_table;
-use super::{Monitor, Recipe, Step};
+use super::{Monitor, Recipe, Step, decided};
 use crate::checkpoint::{LanguageFile, RunDirectory, RunKind, Snapshot, check_space};
 use crate::config::{Config, TrainerConfig};
 use crate::dataset::{Fingerprints, TextDataset};
@@ -89,7 +89,8 @@ impl<'a> Recipe<'a> for LanguageRecipe<'a> {
             &self.dataset.encoder,
             LanguageFile::new(self.architecture()),
         );
-        RunDirectory::create(folder, config, &file, encoder, self.fingerprints(), force)
+        let config = decided(config, &self.dataset.tokenizer);
+        RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
 
     fn train(

@@ -22,7 +22,7 @@ mod vectors;
 
 pub use classifier::ClassifierRecipe;
 pub use language::LanguageRecipe;
-pub use notes::grouped;
+pub use notes::{coverage_notes, grouped};
 pub use vectors::learn_noting;
 
 use crate::checkpoint::{RunDirectory, RunKind, Snapshot};
@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::dataset::{DatasetProgress, Fingerprints};
 use crate::error::Result;
 use crate::fs::cache::Cache;
+use crate::text::TokenKind;
 use crate::train::{Observer, Outcome, Sink};
 use candle_core::Device;
 use std::path::Path;
@@ -84,6 +85,15 @@ pub trait Recipe<'a>: Sized {
         from: Option<Snapshot>,
         monitor: &mut dyn Monitor,
     ) -> Result<Outcome>;
+}
+
+/// The config as stored with a run: with the kind of tokens that was decided for its texts, if it was to be found.
+fn decided(config: &Config, tokenizer: &TokenKind) -> Config {
+    let mut config = config.clone();
+    if config.text.tokenizer == TokenKind::Auto {
+        config.text.tokenizer = tokenizer.clone();
+    }
+    config
 }
 
 /// A step of a run.

@@ -12,15 +12,18 @@ pub const MAX_VOCABULARY: usize = 1 << 24;
 
 /// The kind of tokens.
 ///
-/// Written as one string: `"word"`, `"bpe"`, `"character"`, or the path of a `tokenizer.json`
+/// Written as one string: `"auto"`, `"word"`, `"bpe"`, `"character"`, or the path of a `tokenizer.json`
 /// (a string that ends in `.json` or holds a `/` or `\`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum TokenKind {
+    /// Words, or characters if the training texts are in a script without spaces between words
+    /// ([`AutoTokens`](super::AutoTokens)).
+    #[default]
+    Auto,
     /// Words and punctuation marks: the most frequent ones of the training texts. For languages
     /// that put spaces between words.
-    #[default]
     Word,
     /// Subwords, learnt by byte-pair encoding over characters. For any language, and for texts
     /// whose rare words matter.
@@ -36,6 +39,7 @@ impl FromStr for TokenKind {
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
+            "auto" => Ok(Self::Auto),
             "word" => Ok(Self::Word),
             "bpe" => Ok(Self::Bpe),
             "character" => Ok(Self::Character),
@@ -45,7 +49,7 @@ impl FromStr for TokenKind {
             other => Err(Error::config(
                 "text.tokenizer",
                 format!("{other:?} is not a kind of token"),
-                "use \"word\", \"bpe\", \"character\" or the path of a tokenizer.json",
+                "use \"auto\", \"word\", \"bpe\", \"character\" or the path of a tokenizer.json",
             )),
         }
     }
@@ -68,6 +72,7 @@ impl From<TokenKind> for String {
 impl fmt::Display for TokenKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::Word => f.write_str("word"),
             Self::Bpe => f.write_str("bpe"),
             Self::Character => f.write_str("character"),
@@ -77,20 +82,23 @@ impl fmt::Display for TokenKind {
 }
 
 /// Which tokens of a text longer than [`TextConfig::max_tokens`] are kept.
+///
+/// `"both"` was called `"middle"`, which is still read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Truncate {
+pub enum Truncation {
     /// The first ones.
     #[default]
     Head,
     /// The last ones.
     Tail,
     /// Both ends in equal shares; the beginning gets one more if the number is odd.
-    Middle,
+    #[serde(alias = "middle")]
+    Both,
 }
 
-impl Truncate {
+impl Truncation {
     /// Shortens `ids` to at most `max_tokens`; 0 means no limit.
     pub(super) fn apply(self, ids: &mut Vec<u32>, max_tokens: usize) {
         let length = ids.len();
@@ -100,7 +108,7 @@ impl Truncate {
         let front = match self {
             Self::Head => max_tokens,
             Self::Tail => 0,
-            Self::Middle => max_tokens.div_ceil(2),
+            Self::Both => max_tokens.div_ceil(2),
         };
         let back = max_tokens - front;
         ids.copy_within(length - back.., front);
@@ -124,18 +132,19 @@ pub struct TextConfig {
     /// The maximum number of tokens used of one text; 0 means no limit.
     pub max_tokens: usize,
     /// Which tokens of a longer text are kept.
-    pub truncate: Truncate,
+    #[serde(alias = "truncate")]
+    pub truncation: Truncation,
 }
 
 impl Default for TextConfig {
     fn default() -> Self {
         Self {
-            tokenizer: TokenKind::Word,
+            tokenizer: TokenKind::Auto,
             vocabulary_size: 30_000,
             min_frequency: 2,
             lowercase: true,
             max_tokens: 500,
-            truncate: Truncate::Head,
+            truncation: Truncation::Head,
         }
     }
 }
@@ -162,24 +171,24 @@ impl TextConfig {
 mod tests {
     use super::*;
 
-    fn cut(truncate: Truncate, max_tokens: usize) -> Vec<u32> {
+    fn cut(truncation: Truncation, max_tokens: usize) -> Vec<u32> {
         let mut ids = vec![1, 2, 3, 4, 5, 6];
-        truncate.apply(&mut ids, max_tokens);
+        truncation.apply(&mut ids, max_tokens);
         ids
     }
 
     #[test]
     fn truncation_keeps_the_named_end() {
-        assert_eq!(cut(Truncate::Head, 4), [1, 2, 3, 4]);
-        assert_eq!(cut(Truncate::Tail, 4), [3, 4, 5, 6]);
-        assert_eq!(cut(Truncate::Middle, 4), [1, 2, 5, 6]);
-        assert_eq!(cut(Truncate::Middle, 5), [1, 2, 3, 5, 6]);
-        assert_eq!(cut(Truncate::Middle, 1), [1]);
-        assert_eq!(cut(Truncate::Tail, 1), [6]);
-        for truncate in [Truncate::Head, Truncate::Tail, Truncate::Middle] {
-            assert_eq!(cut(truncate, 0), [1, 2, 3, 4, 5, 6]);
-            assert_eq!(cut(truncate, 6), [1, 2, 3, 4, 5, 6]);
-            assert_eq!(cut(truncate, 7), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(cut(Truncation::Head, 4), [1, 2, 3, 4]);
+        assert_eq!(cut(Truncation::Tail, 4), [3, 4, 5, 6]);
+        assert_eq!(cut(Truncation::Both, 4), [1, 2, 5, 6]);
+        assert_eq!(cut(Truncation::Both, 5), [1, 2, 3, 5, 6]);
+        assert_eq!(cut(Truncation::Both, 1), [1]);
+        assert_eq!(cut(Truncation::Tail, 1), [6]);
+        for truncation in [Truncation::Head, Truncation::Tail, Truncation::Both] {
+            assert_eq!(cut(truncation, 0), [1, 2, 3, 4, 5, 6]);
+            assert_eq!(cut(truncation, 6), [1, 2, 3, 4, 5, 6]);
+            assert_eq!(cut(truncation, 7), [1, 2, 3, 4, 5, 6]);
         }
     }
 
@@ -188,7 +197,7 @@ mod tests {
         let text = "tokenizer = \"bpe\"\nmax_tokens = 0\ntruncate = \"middle\"\n";
         let config: TextConfig = toml::from_str(text).unwrap();
         assert_eq!(config.tokenizer, TokenKind::Bpe);
-        assert_eq!(config.truncate, Truncate::Middle);
+        assert_eq!(config.truncation, Truncation::Both);
         assert_eq!((config.max_tokens, config.vocabulary_size), (0, 30_000));
         let again: TextConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(again, config);
@@ -202,8 +211,8 @@ mod tests {
         );
         assert_eq!(
             "words".parse::<TokenKind>().unwrap_err().to_string(),
-            "configuration, text.tokenizer: \"words\" is not a kind of token; use \"word\", \
-             \"bpe\", \"character\" or the path of a tokenizer.json"
+            "configuration, text.tokenizer: \"words\" is not a kind of token; use \"auto\", \
+             \"word\", \"bpe\", \"character\" or the path of a tokenizer.json"
         );
         assert!(toml::from_str::<TextConfig>("vocabulary = 5").is_err());
     }

@@ -28,14 +28,18 @@
 //! file that is not exactly such a tokenizer goes to the crate.
 
 mod config;
+mod coverage;
 mod decode;
 mod file;
 mod pipeline;
+mod scripts;
 mod train;
 mod vocabulary;
 mod words;
 
-pub use config::{MAX_VOCABULARY, TextConfig, TokenKind, Truncate};
+pub use config::{MAX_VOCABULARY, TextConfig, TokenKind, Truncation};
+pub use coverage::{Coverage, Reading, Tokens};
+pub use scripts::AutoTokens;
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;
@@ -86,11 +90,12 @@ pub struct TextEncoder {
     /// The origin of the tokenizer, for error messages.
     origin: PathBuf,
     max_tokens: usize,
-    truncate: Truncate,
+    truncation: Truncation,
 }
 
 impl TextEncoder {
-    /// Learns a vocabulary from `texts`; for [`TokenKind::File`] reads that file instead.
+    /// Learns a vocabulary from `texts`; for [`TokenKind::File`] reads that file instead. [`TokenKind::Auto`] is decided by
+    /// [`AutoTokens`].
     ///
     /// `progress` is called with the number of texts read so far and their total. In BPE training
     /// it covers only the counting of words, not the merges that follow.
@@ -107,11 +112,18 @@ impl TextEncoder {
         if let TokenKind::File(path) = &config.tokenizer {
             return Self::load(path, config);
         }
-        let engine = train::train(texts, config, progress)?;
+        let decided = match config.tokenizer {
+            TokenKind::Auto => &TextConfig {
+                tokenizer: AutoTokens::of(texts).kind,
+                ..config.clone()
+            },
+            _ => config,
+        };
+        let engine = train::train(texts, decided, progress)?;
         Ok(Self::new(engine, Path::new("trained tokenizer"), config))
     }
 
-    /// Reads a `tokenizer.json`. Only `max_tokens` and `truncate` of `config` are used.
+    /// Reads a `tokenizer.json`. Only `max_tokens` and `truncation` of `config` are used.
     ///
     /// The tokenizer's own truncation, padding, post-processor (which adds tokens such as `[CLS]`)
     /// and BPE dropout are left out, here and in [`TextEncoder::to_json`]: encoding is
@@ -121,7 +133,15 @@ impl TextEncoder {
     /// The file cannot be read, or cannot be used as a tokenizer. A file that crashes the
     /// `tokenizers` crate is an error too; the panic hook still prints the panic it causes.
     pub fn load(path: &Path, config: &TextConfig) -> Result<Self> {
-        Self::from_bytes(&file::read(path)?, path, config)
+        Self::from_bytes(&Self::read_file(path)?, path, config)
+    }
+
+    /// The bytes of a `tokenizer.json`, for [`TextEncoder::from_bytes`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+        file::read(path)
     }
 
     /// Reads the bytes of a `tokenizer.json`; `origin` names them in errors. See
@@ -143,7 +163,7 @@ impl TextEncoder {
             engine,
             origin: origin.to_path_buf(),
             max_tokens: config.max_tokens,
-            truncate: config.truncate,
+            truncation: config.truncation,
         }
     }
 
@@ -164,7 +184,7 @@ impl TextEncoder {
     /// # Errors
     /// The tokenizer cannot be written as JSON.
     pub fn description(&self) -> Result<String> {
-        let limit = format!("\n{} {:?}", self.max_tokens, self.truncate);
+        let limit = format!("\n{} {:?}", self.max_tokens, self.truncation);
         Ok(self.to_json()? + &limit)
     }
 
@@ -175,6 +195,14 @@ impl TextEncoder {
     /// # Errors
     /// A tokenizer read from a file fails on this text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.encode_reading(text)?.0)
+    }
+
+    /// The same, with how much of the text that is.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode`].
+    pub fn encode_reading(&self, text: &str) -> Result<(Vec<u32>, Reading)> {
         let mut ids = match &self.engine {
             Engine::Words(words) => words.encode(text),
             Engine::General(parts) => self.guarded("failed on a text", || {
@@ -182,8 +210,10 @@ impl TextEncoder {
                 Ok(encoding.get_ids().to_vec())
             })?,
         };
-        self.truncate.apply(&mut ids, self.max_tokens);
-        Ok(ids)
+        let tokens = ids.len();
+        self.truncation.apply(&mut ids, self.max_tokens);
+        let reading = Reading::new(tokens, &ids, self.unknown_id());
+        Ok((ids, reading))
     }
 
     /// The token ids of every text, in order, computed on all threads.
@@ -197,23 +227,30 @@ impl TextEncoder {
         &self,
         texts: &[&str],
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    ) -> Result<Option<Vec<Vec<u32>>>> {
-        let mut rows = Vec::with_capacity(texts.len());
+    ) -> Result<Option<Tokens>> {
+        let mut tokens = Tokens {
+            ids: Vec::with_capacity(texts.len()),
+            readings: Vec::with_capacity(texts.len()),
+        };
         for chunk in texts.chunks(CHUNK) {
-            match chunk {
+            let encoded = match chunk {
                 // A single text needs no other thread.
-                [text] => rows.push(self.encode(text)?),
+                [text] => vec![self.encode_reading(text)?],
                 _ => {
-                    let encoded: Result<Vec<_>> =
-                        chunk.par_iter().map(|text| self.encode(text)).collect();
-                    rows.extend(encoded?);
+                    let encode = |text: &&str| self.encode_reading(text);
+                    let encoded: Result<Vec<_>> = chunk.par_iter().map(encode).collect();
+                    encoded?
                 }
+            };
+            for (ids, reading) in encoded {
+                tokens.ids.push(ids);
+                tokens.readings.push(reading);
             }
-            if progress(rows.len(), texts.len()).is_break() {
+            if progress(tokens.ids.len(), texts.len()).is_break() {
                 return Ok(None);
             }
         }
-        Ok(Some(rows))
+        Ok(Some(tokens))
     }
 
     /// The number of rows that an embedding needs: the highest id plus one.

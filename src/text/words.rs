@@ -232,18 +232,24 @@ static UNICODE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         (r"[\p{L}\p{M}]", LETTER),
         (r"\p{M}", MARK),
     ] {
-        let parsed = regex_syntax::parse(pattern).map(|parsed| parsed.into_kind());
-        let Ok(HirKind::Class(Class::Unicode(ranges))) = parsed else {
-            unreachable!("{pattern} is a class of characters");
-        };
-        for range in ranges.ranges() {
-            for entry in &mut classes[range.start() as usize..=range.end() as usize] {
+        for (first, last) in class_ranges(pattern) {
+            for entry in &mut classes[first as usize..=last as usize] {
                 *entry |= class;
             }
         }
     }
     classes
 });
+
+/// The first and last characters of the ranges of a class of characters, in order.
+pub(super) fn class_ranges(pattern: &str) -> Vec<(char, char)> {
+    let parsed = regex_syntax::parse(pattern).map(|parsed| parsed.into_kind());
+    let Ok(HirKind::Class(Class::Unicode(class))) = parsed else {
+        unreachable!("{pattern} is a class of characters");
+    };
+    let ranges = class.ranges().iter();
+    ranges.map(|range| (range.start(), range.end())).collect()
+}
 
 #[cfg(test)]
 mod tests {

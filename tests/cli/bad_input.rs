@@ -1,8 +1,8 @@
 //! Bad input is reported in one line that names it.
 
 use super::program::{
-    copied_model, edit, fail, listing, refuse, run, run_with_input, stderr, stdout, succeed, temp,
-    train_arguments, trained,
+    copied_model, edit, fail, hand_made_model, listing, refuse, run, run_with_input, stderr,
+    stdout, succeed, temp, train_arguments, trained,
 };
 use std::fs;
 use std::path::Path;
@@ -121,7 +121,7 @@ fn a_damaged_model_is_named() {
     );
     assert!(message.ends_with("; replace it by an intact copy, or train again"));
 
-    let model = copied_model();
+    let model = hand_made_model();
     edit(
         model.path().join("config.json"),
         "\"num_hiddens\": 8",
@@ -182,7 +182,7 @@ fn a_damaged_model_is_named() {
 #[test]
 fn mismatched_or_non_finite_weights_are_named() {
     use candle_core::{Device, Tensor, safetensors};
-    let model = copied_model();
+    let model = hand_made_model();
     let path = model.path().join("model.safetensors");
     let mut tensors = safetensors::load(&path, &Device::Cpu).unwrap();
     let table = tensors["embedding.weight"].clone();

@@ -30,7 +30,7 @@ fn a_wrong_value_is_one_line() {
         ),
         (
             "text.tokenizer=words",
-            "configuration, text.tokenizer: \"words\" is not a kind of token; use \"word\", \
+            "configuration, text.tokenizer: \"words\" is not a kind of token; use \"auto\", \"word\", \
              \"bpe\", \"character\" or the path of a tokenizer.json",
         ),
         (

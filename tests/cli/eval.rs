@@ -1,7 +1,8 @@
 //! Evaluation: tables, JSON, groups.
 
 use super::program::{
-    copied_model, json_lines, refuse, run, stderr, succeed, temp, temperature, train, trained,
+    TABLE, hand_made_model, json_lines, refuse, run, run_with_input, stderr, succeed, temp,
+    temperature, train, train_arguments, trained,
 };
 use serde_json::Value;
 use std::fs;
@@ -21,12 +22,14 @@ fn eval_json_is_consistent() {
             "accuracy",
             "calibration_error",
             "confusion",
+            "coverage",
             "examples",
             "labels",
             "loss",
             "loss_uncalibrated",
             "macro_f1",
             "seconds",
+            "source",
             "temperature"
         ]
     );
@@ -59,7 +62,7 @@ fn eval_json_is_consistent() {
     let epoch = log.last().unwrap();
     assert_eq!(epoch["validation_accuracy"], report["accuracy"]);
     assert_eq!(epoch["validation_loss"], report["loss_uncalibrated"]);
-    let model = copied_model();
+    let model = hand_made_model();
     let fitted = set_temperature(model.path(), 1.0);
     assert_eq!(report["temperature"], fitted);
     let plain = eval_on_sample(model.path());
@@ -281,4 +284,78 @@ fn eval_reports_groups() {
         &["eval", "--model", "model", "--group-column", "kind"],
     );
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_run_whose_texts_cannot_be_read_again_asks_for_data() {
+    let folder = temp();
+    let path = folder.path();
+    // Trained on standard input: the command that is printed says so.
+    let arguments = train_arguments(&["--data", "-", "--out", "piped"]);
+    let printed = succeed(&run_with_input(path, &arguments, TABLE.as_bytes()));
+    assert!(
+        printed.ends_with("birnn eval --model piped --data FILE\n"),
+        "{printed}"
+    );
+    assert_eq!(
+        refuse(path, &["eval", "--model", "piped"], 2),
+        "piped was validated on standard input, which is not stored: give --data"
+    );
+
+    let table = path.join("table.csv");
+    fs::write(&table, TABLE).unwrap();
+    let printed = train(path, &["--data", "table.csv", "--out", "run"]);
+    assert!(succeed(&printed).ends_with("birnn eval --model run\n"));
+    fs::rename(&table, path.join("tables.csv")).unwrap();
+    let lost = format!("{}, which is not there any more", table.display());
+    assert_eq!(
+        refuse(path, &["eval", "--model", "run"], 2),
+        format!("run was validated on {lost}: give --data")
+    );
+    assert_eq!(
+        refuse(path, &["train", "--resume", "--out", "run"], 2),
+        format!("run was trained on {lost}: put it back to resume the run")
+    );
+    succeed(&run(
+        path,
+        &["eval", "--model", "run", "--data", "tables.csv"],
+    ));
+}
+
+#[test]
+fn a_test_split_without_labels_gives_way_to_the_validation_split() {
+    let folder = temp();
+    let path = folder.path();
+    train(path, &["--data", "sample", "--out", "run"]);
+    let eval = ["eval", "--model", "run", "--data"];
+    let note = "the split test has no labels: the split validation is evaluated instead\n";
+    let rows = "text\tlabel\na good film\tpositive\na bad film\tnegative\n";
+    for (name, test) in [
+        ("no_column", "id\ttext\n1\ta good film\n2\ta bad film\n"),
+        ("empty", "text\tlabel\na good film\t\na bad film\t\n"),
+    ] {
+        let data = path.join(name);
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("train.tsv"), rows).unwrap();
+        fs::write(data.join("dev.tsv"), rows).unwrap();
+        fs::write(data.join("test.tsv"), test).unwrap();
+        let output = run(path, &[&eval[..], &[name, "--json"]].concat());
+        let report: Value = serde_json::from_str(&succeed(&output)).unwrap();
+        assert!(stderr(&output).contains(note), "{}", stderr(&output));
+        assert_eq!(report["source"], format!("{name}/dev.tsv"));
+        assert_eq!(report["examples"], 2);
+        // The split that is asked for is no other.
+        let output = run(path, &[&eval[..], &[name, "--split", "test"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!stderr(&output).contains(note));
+    }
+    // A split in which some rows have labels is one with mistakes.
+    fs::write(
+        path.join("empty/test.tsv"),
+        format!("{rows}another film\t\n"),
+    )
+    .unwrap();
+    let output = run(path, &[&eval[..], &["empty"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!stderr(&output).contains(note));
 }

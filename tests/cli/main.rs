@@ -15,4 +15,6 @@ mod renames;
 #[cfg(unix)]
 mod signals;
 mod sources;
+mod threads;
 mod train;
+mod verify;

@@ -1,7 +1,7 @@
 //! Prediction, and exported models.
 
 use super::program::{
-    copied_model, edit, json_lines, listing, refuse, run, run_with_input, stderr, succeed, temp,
+    edit, hand_made_model, json_lines, listing, refuse, run, run_with_input, stderr, succeed, temp,
     temperature, train, trained,
 };
 use serde_json::Value;
@@ -39,8 +39,7 @@ fn json_predictions_are_complete() {
     let text = succeed(&run(trained(), &arguments));
     for (line, text) in text.lines().zip(texts) {
         let report: Value = serde_json::from_str(line).unwrap();
-        let keys = ["text", "label", "score", "scores", "logits"];
-        assert_eq!(report.as_object().unwrap().len(), keys.len());
+        assert_eq!(report.as_object().unwrap().len(), 8);
         assert_eq!(report["text"], text);
         let scores = report["scores"].as_object().unwrap();
         let sum: f64 = scores.values().map(|score| score.as_f64().unwrap()).sum();
@@ -118,7 +117,7 @@ fn several_models_predict_their_mean() {
         refuse(trained(), &arguments, 2),
         "several models may have been validated on different texts: give --data"
     );
-    let swapped = copied_model();
+    let swapped = hand_made_model();
     let config = swapped.path().join("config.json");
     edit(config.clone(), "\"negative\"", "\"bad\"");
     let swapped = swapped.path().display().to_string();
@@ -287,16 +286,58 @@ fn ten_thousand_lines_keep_their_order() {
 }
 
 #[test]
-fn a_very_long_text_is_predicted() {
+fn a_very_long_text_is_cut_which_is_said() {
     let text = "a lovely film ".repeat(33_334);
-    let output = run_with_input(trained(), &["predict", "--model", "model"], text.as_bytes());
+    let predict = ["predict", "--model", "model"];
+    let output = run_with_input(trained(), &predict, text.as_bytes());
     let line = succeed(&output);
     assert_eq!(line.lines().count(), 1);
+    assert_eq!(
+        stderr(&output),
+        "cut at text.max_tokens: 1 of 1 texts; 500 of all 100,002 tokens are read\n"
+    );
     // Truncated to 500 tokens, which are these.
     let short = "a lovely film ".repeat(167);
-    let short = succeed(&run(trained(), &["predict", "--model", "model", &short]));
+    let whole = &short[..short.len() - "film ".len()];
+    let output = run(trained(), &[&predict[..], &[whole]].concat());
     let score = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join(" ");
-    assert_eq!(score(&line), score(&short));
+    assert_eq!(score(&line), score(&succeed(&output)));
+    assert_eq!(stderr(&output), "");
+
+    let texts = [&text[..14_000], whole, "", "film zyx"];
+    let output = run(trained(), &[&predict[..], &["--json"], &texts].concat());
+    let found: Vec<(u64, bool, u64)> = json_lines(&succeed(&output))
+        .iter()
+        .map(|line| {
+            let (tokens, truncated) = (&line["tokens"], &line["truncated"]);
+            let unknown = &line["unknown_tokens"];
+            (
+                tokens.as_u64().unwrap(),
+                truncated.as_bool().unwrap(),
+                unknown.as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // An empty text is read as an unknown token, which is not one of its own.
+    assert_eq!(
+        found,
+        [
+            (3000, true, 0),
+            (500, false, 0),
+            (0, false, 0),
+            (2, false, 1)
+        ]
+    );
+    assert_eq!(
+        stderr(&output),
+        "cut at text.max_tokens: 1 of 4 texts; 1,002 of all 3,502 tokens are read\n"
+    );
+    let output = run(trained(), &[&predict[..], &["zyx film wvu"]].concat());
+    succeed(&output);
+    assert_eq!(
+        stderr(&output),
+        "not in the vocabulary: 66.7 % of the tokens of the texts (2 of 3)\n"
+    );
 }
 
 #[test]

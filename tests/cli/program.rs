@@ -178,6 +178,16 @@ pub fn copied_model() -> TempDir {
     folder
 }
 
+/// The same without checksums in its `config.json`, as if another program had written it.
+pub fn hand_made_model() -> TempDir {
+    let folder = copied_model();
+    let path = folder.path().join("config.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let (description, _) = text.split_once(",\n  \"checksums\"").unwrap();
+    fs::write(path, format!("{description}\n}}\n")).unwrap();
+    folder
+}
+
 pub fn edit(path: PathBuf, from: &str, to: &str) {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from} in {text}");

@@ -111,6 +111,128 @@ fn a_folder_with_a_run_is_refused_unless_forced() {
 }
 
 #[test]
+fn files_that_are_no_runs_are_never_overwritten() {
+    for name in [
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors",
+        "metrics.jsonl",
+        "checkpoints/7/notes",
+    ] {
+        let folder = temp();
+        let file = folder.path().join("out").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "mine").unwrap();
+        let found = name.split('/').next().unwrap();
+        for force in [&["--force"][..], &[]] {
+            let arguments = train_arguments(&[&["--out", "out"], force].concat());
+            assert_eq!(
+                refuse(folder.path(), &arguments, 1),
+                format!(
+                    "out: the folder holds no run, but files that a run would replace ({found}); choose another --out, as \
+                     --force overwrites nothing but runs"
+                )
+            );
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+    }
+    // Files with other names do not matter, and stay.
+    let folder = temp();
+    fs::create_dir(folder.path().join("out")).unwrap();
+    fs::write(folder.path().join("out/notes.txt"), "mine").unwrap();
+    train(folder.path(), &["--out", "out", "--force"]);
+    train(folder.path(), &["--out", "out", "--force"]);
+    assert_eq!(
+        fs::read(folder.path().join("out/notes.txt")).unwrap(),
+        b"mine"
+    );
+}
+
+#[test]
+fn texts_without_spaces_are_read_by_characters_which_is_said() {
+    let folder = temp();
+    let path = folder.path();
+    let mut table = "text,label\n".to_owned();
+    for number in ["一", "二", "三", "四", "五", "六", "七", "八", "九", "十"] {
+        for (object, opinion, label) in [
+            ("电影", "好看", "pos"),
+            ("电影", "难看", "neg"),
+            ("书", "很好", "pos"),
+        ] {
+            table.push_str(&format!(
+                "我和{number}位朋友觉得这{object}真的{opinion}{number},{label}\n"
+            ));
+        }
+    }
+    fs::write(path.join("zh.csv"), &table).unwrap();
+    let train = |out: &str, more: &[&str]| {
+        let given = [
+            "--set",
+            "text.min_frequency=2",
+            "--data",
+            "zh.csv",
+            "--out",
+            out,
+        ];
+        run(path, &train_arguments(&[&given[..], more].concat()))
+    };
+    let output = train("auto", &[]);
+    succeed(&output);
+    let note = "100 % of the letters are in scripts without spaces between words: text.tokenizer = \"character\"\n";
+    assert!(stderr(&output).starts_with(note), "{}", stderr(&output));
+    let output = train("character", &["--set", "text.tokenizer=character"]);
+    succeed(&output);
+    assert!(!stderr(&output).contains(note));
+    let output = train("word", &["--set", "text.tokenizer=word"]);
+    assert!(
+        stderr(&output).contains("nothing occurs 2 times in the texts"),
+        "{}",
+        stderr(&output)
+    );
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let file = |out: &str| fs::read(path.join(out).join(name)).unwrap();
+        assert!(file("auto") == file("character"), "{name}");
+    }
+    // Stored as decided.
+    let checkpoints = fs::read_dir(path.join("auto/checkpoints")).unwrap();
+    let state = checkpoints
+        .map(|entry| entry.unwrap().path().join("training.json"))
+        .find(|path| path.exists());
+    let state = fs::read_to_string(state.unwrap()).unwrap();
+    assert!(state.contains("\"tokenizer\": \"character\""));
+    let config = succeed(&run(path, &["train", "--data", "zh.csv", "--print-config"]));
+    assert!(config.contains("tokenizer = \"auto\"\n"), "{config}");
+}
+
+#[test]
+fn cut_training_texts_are_said() {
+    let folder = temp();
+    let output = train(
+        folder.path(),
+        &["--out", "run", "--set", "text.max_tokens=5"],
+    );
+    let line =
+        "cut at text.max_tokens: 633 of 640 training texts; 3,192 of all 45,766 tokens are read\n";
+    assert!(stderr(&output).contains(line), "{}", stderr(&output));
+    // The old names of key and value.
+    let old = [
+        "--set",
+        "text.truncate=middle",
+        "--set",
+        "text.max_tokens=5",
+        "--out",
+        "old",
+    ];
+    let output = train(folder.path(), &old);
+    assert!(
+        stderr(&output)
+            .starts_with("configuration, text.truncate: this key is now called text.truncation\n")
+    );
+    let config = fs::read_to_string(folder.path().join("old/config.json")).unwrap();
+    assert!(config.contains("\"truncation\": \"both\""), "{config}");
+}
+
+#[test]
 fn an_out_that_is_not_a_folder_is_refused() {
     let folder = temp();
     fs::write(folder.path().join("file"), "").unwrap();

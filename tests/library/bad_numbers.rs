@@ -89,9 +89,10 @@ fn a_text_without_known_words_is_read_as_unknown_words() {
     let model = SavedClassifier::load(&textbook(), Loading::Mapped, &CPU).unwrap();
     let texts = ["qqq zzz", "", " \t\n", "\u{0}\u{301}"];
     let unknown = model.encoder.unknown_id().unwrap();
-    let ids = encode_texts(&model.encoder, &texts, &mut ())
+    let tokens = encode_texts(&model.encoder, &texts, &mut ())
         .unwrap()
         .unwrap();
+    let ids = tokens.ids;
     assert_eq!(ids[0], [unknown; 2]);
     // A text without tokens is read as one unknown word.
     assert_eq!((&ids[1][..], &ids[2][..]), (&[unknown][..], &[unknown][..]));

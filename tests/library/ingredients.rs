@@ -146,6 +146,7 @@ fn ngrams_are_added_to_the_logits_of_the_network() {
         )
         .unwrap();
     }
+    succeed(folder, &["verify", "--accept", "--model", "network"]);
     let (with, without) = (logits("both"), logits("network"));
     let scores: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
     assert!(scores[1] > 0.1, "superb is good: {scores:?}");

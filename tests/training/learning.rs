@@ -90,6 +90,7 @@ fn the_temperature_is_that_of_the_best_epoch() {
     assert_eq!(directory.file.temperature, None);
     let text = description(folder.path()).replacen('{', "{\"temperature\": 2.5,", 1);
     fs::write(folder.path().join("config.json"), text).unwrap();
+    birnn::checkpoint::accept(folder.path()).unwrap();
     let directory = SavedClassifier::load(folder.path(), Loading::Mapped, &CPU).unwrap();
     assert_eq!(directory.temperature, 2.5);
 }
@@ -185,6 +186,7 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
     let train = Encoded {
         ids: toy.train.ids[..13].to_vec(),
         labels: toy.train.labels[..13].to_vec(),
+        ..Encoded::default()
     };
     let run = |batch_size, accumulate| {
         let folder = tempfile::tempdir().unwrap();

@@ -54,6 +54,7 @@ impl Toy {
                 .map(|(text, _)| encoder.encode(text).unwrap())
                 .collect(),
             labels: rows.iter().map(|(_, label)| *label).collect(),
+            ..Encoded::default()
         };
         let (train, validation) = (encoded(&rows[..30]), encoded(&rows[30..]));
         Self {
