@@ -503,7 +503,7 @@ fn broken_json_lines_are_refused() {
 }
 
 #[test]
-fn fasttext_lines_have_one_label() {
+fn fasttext_lines_may_have_several_labels() {
     let folder = Folder::new();
     folder.file("a.txt", "__label__x\na __label__y\n");
     assert_eq!(
@@ -511,11 +511,9 @@ fn fasttext_lines_have_one_label() {
         [("", "x"), ("a __label__y", "-")]
     );
     folder.file("a.txt", "__label__x a\n__label__x __label__y a\n");
-    assert_eq!(
-        folder.read("a.txt").unwrap_err(),
-        "a.txt, line 2: the line has several labels; keep one: every text belongs to exactly one \
-         class"
-    );
+    let split = folder.read("a.txt").unwrap();
+    assert_eq!(split.records[1].labels, Some(vec!["x".into(), "y".into()]));
+    assert_eq!(split.records[1].text, "a");
 }
 
 #[test]
@@ -597,7 +595,7 @@ fn declared_class_names_are_used_unless_others_are_given() {
         split
             .records
             .into_iter()
-            .map(|record| record.label)
+            .map(|record| record.label().map(str::to_owned))
             .collect()
     };
     assert_eq!(

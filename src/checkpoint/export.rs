@@ -2,7 +2,7 @@
 
 use super::language_directory::LanguageDirectory;
 use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
-use super::model_directory::{temperature_of, weights_to_bytes};
+use super::model_directory::{output_fit_of, weights_to_bytes};
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
 use crate::fs::atomic;
@@ -85,7 +85,7 @@ fn renamed(path: &Path, renames: &[Rename]) -> Result<Vec<u8>> {
         .iter()
         .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
         .collect();
-    weights_to_bytes(&tensors, temperature_of(&WeightFile::open(path)?)?)
+    weights_to_bytes(&tensors, &output_fit_of(&WeightFile::open(path)?)?)
 }
 
 /// A safetensors file with its large matrices in half precision, and other names.
@@ -106,7 +106,7 @@ fn halved(path: &Path, renames: &[Rename]) -> Result<Vec<u8>> {
             })?;
         }
     }
-    weights_to_bytes(&tensors, temperature_of(&weights)?)
+    weights_to_bytes(&tensors, &output_fit_of(&weights)?)
 }
 
 /// A tensor as F16; `None` if one of its numbers is out of range.
@@ -120,6 +120,7 @@ fn in_half_precision(tensor: &Tensor) -> Result<Option<Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::OutputFit;
     use std::collections::BTreeMap;
 
     #[test]
@@ -135,7 +136,11 @@ mod tests {
             (NGRAM_KEYS.to_owned(), zeros(&[40_000, 2])),
         ]);
         let write = |tensors: &BTreeMap<String, Tensor>| {
-            std::fs::write(&path, weights_to_bytes(tensors, None).unwrap()).unwrap();
+            std::fs::write(
+                &path,
+                weights_to_bytes(tensors, &OutputFit::default()).unwrap(),
+            )
+            .unwrap();
         };
         write(&tensors);
         let bytes = halved(&path, &[]).unwrap();

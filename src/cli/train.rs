@@ -4,9 +4,10 @@ use super::Ending;
 use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
+use super::table::joined;
 use birnn::checkpoint::{LanguageDirectory, RunKind};
 use birnn::config::Config;
-use birnn::inference::Classifier;
+use birnn::inference::{Classifier, Predictor};
 use birnn::recipe::{ClassifierRecipe, grouped};
 use birnn::text::TokenKind;
 use std::io::Write;
@@ -87,6 +88,7 @@ fn conclude(finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
         device,
         best_epoch,
         best_accuracy,
+        best_macro_f1,
         ..
     } = finished;
     let (dataset, best_accuracy) = (recipe.dataset(), best_accuracy.unwrap_or_default());
@@ -102,8 +104,15 @@ fn conclude(finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
         .map(|&text| dataset.validation_texts[text].as_str())
         .collect();
     let predictions = classifier.predict(&texts)?;
+    let several = match classifier.thresholds() {
+        Some(_) => format!(
+            " with exactly the right labels, macro F1 {:.2} %",
+            100.0 * best_macro_f1.unwrap_or_default()
+        ),
+        None => String::new(),
+    };
     let mut text = format!(
-        "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)\n",
+        "validation accuracy {:.2} %{several} (epoch {best_epoch}, {} texts)\n",
         100.0 * best_accuracy,
         grouped(dataset.validation.len())
     );
@@ -112,16 +121,23 @@ fn conclude(finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
     }
     let names = dataset.labels.names();
     for ((example_text, prediction), example) in texts.iter().zip(&predictions).zip(&examples) {
-        let label = dataset.validation.labels[*example] as usize;
-        let verdict = match prediction.class == label {
+        let own = dataset.validation.labels.of(*example);
+        let is_right = own
+            .iter()
+            .map(|&class| class as usize)
+            .eq(prediction.classes.iter().copied());
+        let verdict = match is_right {
             true => String::new(),
-            false => format!("   (it is {})", names[label]),
+            false => format!(
+                "   (it is {})",
+                joined(own.iter().map(|&class| &*names[class as usize]))
+            ),
         };
         let words: Vec<&str> = example_text.split_whitespace().collect();
         let short: String = words.join(" ").chars().take(70).collect();
         text.push_str(&format!(
             "  {:<10} {:.2}   {short}{verdict}\n",
-            names[prediction.class],
+            joined(classifier.labels_of(prediction)),
             prediction.score()
         ));
     }

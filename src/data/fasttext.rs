@@ -4,9 +4,9 @@ use super::format::LABEL_PREFIX;
 use super::input::Input;
 use super::rows::Rows;
 use super::{Record, SourceOptions};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Reads one text per line, preceded by its label; a line without a label is unlabelled. Blank
+/// Reads one text per line, preceded by its labels; a line without a label is unlabelled. Blank
 /// lines are skipped.
 pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Record>> {
     let mut lines = input.lines();
@@ -16,18 +16,15 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
         if line.trim().is_empty() {
             continue;
         }
-        let Some((label, text)) = take_label(line) else {
-            rows.push(line.to_owned(), None, None)?;
-            continue;
-        };
-        if take_label(text).is_some() {
-            return Err(Error::data(
-                lines.place(),
-                "the line has several labels",
-                "keep one: every text belongs to exactly one class",
-            ));
+        let (mut text, mut labels) = (line, Vec::new());
+        while let Some((label, rest)) = take_label(text) {
+            labels.push(label);
+            text = rest;
         }
-        rows.push(text.to_owned(), Some(label), None)?;
+        match labels.is_empty() {
+            true => rows.push(text.to_owned(), None, None)?,
+            false => rows.push_list(text.to_owned(), &labels, None)?,
+        }
     }
     rows.finish()
 }

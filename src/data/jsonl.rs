@@ -42,7 +42,7 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
             }
         };
         const WORD: &str = "a string, a number, true, false or null";
-        const LABEL: &str = "a string, a number, true, false, null, or a list of one of them";
+        const LABEL: &str = "a string, a number, true, false, null, or a list of them";
         // Taken first, as it may be the same key as one of the other two.
         let group = match &keys.group {
             Some(key) => match word(object.get(key).cloned().unwrap_or(Value::Null)) {
@@ -68,7 +68,11 @@ pub(super) fn read(input: Input<'_>, options: &SourceOptions) -> Result<Vec<Reco
             },
             None => None,
         };
-        rows.push(text, label.as_deref(), group.as_deref())?;
+        match label {
+            Some(Labels::List(labels)) => rows.push_list(text, &labels, group.as_deref())?,
+            Some(Labels::One(label)) => rows.push(text, Some(&label), group.as_deref())?,
+            None => rows.push(text, None, group.as_deref())?,
+        }
     }
     rows.finish()
 }
@@ -91,13 +95,25 @@ fn word(value: Value) -> std::result::Result<Option<String>, Value> {
     }
 }
 
-/// A label as text; also that of a list of one, as some annotation tools write it.
-fn label_of(value: Value) -> std::result::Result<Option<String>, Value> {
+/// What a row has as its label.
+enum Labels {
+    One(String),
+    List(Vec<String>),
+}
+
+/// A label or a list of labels as text, `None` for null; a value of another type is returned as the error.
+fn label_of(value: Value) -> std::result::Result<Option<Labels>, Value> {
     match value {
-        Value::Array(mut list) if list.len() == 1 && !list[0].is_array() => {
-            word(list.swap_remove(0))
+        Value::Array(list) => {
+            // An empty text means that there is no label.
+            let labels = list
+                .into_iter()
+                .map(|label| Ok(word(label)?.unwrap_or_default()));
+            Ok(Some(Labels::List(
+                labels.collect::<std::result::Result<_, Value>>()?,
+            )))
         }
-        other => word(other),
+        other => Ok(word(other)?.map(Labels::One)),
     }
 }
 

@@ -21,6 +21,7 @@
 //! names, `hub` by querying the server) and hands each file to the reader of its `format`: `table`,
 //! `jsonl` and `fasttext` read an `input`, `parquet` reads a file. All of them collect `rows`.
 
+mod doubts;
 mod fasttext;
 mod folder;
 mod format;
@@ -43,18 +44,23 @@ mod parquet;
 mod rows;
 mod source;
 mod split;
+mod stratify;
 #[cfg(feature = "csv")]
 mod table;
 #[cfg(not(feature = "csv"))]
 #[path = "no_table.rs"]
 mod table;
+mod text_labels;
 
+pub use doubts::{Doubt, doubts};
 pub use format::Format;
 pub use label_map::LabelMap;
+pub(crate) use label_map::listed;
 pub use label_rule::merge_numbers;
 pub use labels::Labels;
 pub use source::{DownloadProgress, HubOptions, Source, SourceOptions, read_rows};
 pub use split::hold_out;
+pub use text_labels::TextLabels;
 
 /// One row of a source, as written there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,12 +134,50 @@ impl<'a> Rows<'a> {
         format!("{}, row {}", self.origin, self.records.len() + 1)
     }
 
-    /// Adds a row. An empty group counts as none.
+    /// Adds a row with one label, or with several where the options name what separates them. An empty group counts as
+    /// none.
     ///
     /// # Errors
     /// The file declares class names and the label is not an index into them, or there are too many rows.
     pub fn push(&mut self, text: String, label: Option<&str>, group: Option<&str>) -> Result<()> {
-        let taken = text.len() + size_of::<Record>();
+        let labels = match (label, self.options.label_separator.as_deref()) {
+            (None, _) => None,
+            (Some(written), None) => self.label(written.trim())?.map(|label| vec![label]),
+            (Some(written), Some(separator)) => {
+                let parts = written.split(separator).map(str::trim);
+                let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+                self.labels(&parts)?
+            }
+        };
+        self.add(text, labels, group)
+    }
+
+    /// Adds a row with a list of labels, which may be empty.
+    ///
+    /// # Errors
+    /// As [`Rows::push`]; one of several labels that means that there is none.
+    pub fn push_list(
+        &mut self,
+        text: String,
+        labels: &[impl AsRef<str>],
+        group: Option<&str>,
+    ) -> Result<()> {
+        let labels: Vec<&str> = labels.iter().map(|label| label.as_ref().trim()).collect();
+        let labels = self.labels(&labels)?;
+        self.add(text, labels, group)
+    }
+
+    fn add(
+        &mut self,
+        text: String,
+        labels: Option<Vec<String>>,
+        group: Option<&str>,
+    ) -> Result<()> {
+        let of_labels = labels.iter().flatten();
+        let of_labels: usize = of_labels
+            .map(|label| label.len() + size_of::<String>())
+            .sum();
+        let taken = text.len() + size_of::<Record>() + of_labels;
         self.left = self.left.checked_sub(taken).ok_or_else(|| {
             Error::data(
                 self.place(),
@@ -147,18 +185,35 @@ impl<'a> Rows<'a> {
                 "split the file into parts",
             )
         })?;
-        let label = match label {
-            Some(written) => self.label(written.trim())?,
-            None => None,
-        };
         let group = group.map(str::trim).filter(|group| !group.is_empty());
         self.records.push(Record {
             text,
-            labels: label.map(|label| vec![label]),
+            labels,
             group: group.map(str::to_owned),
             row: self.records.len() + 1,
         });
         Ok(())
+    }
+
+    /// The different labels of a list, in its order. A list of one label that means that there is none is no list.
+    fn labels(&self, written: &[&str]) -> Result<Option<Vec<String>>> {
+        if let [only] = written {
+            return Ok(self.label(only)?.map(|label| vec![label]));
+        }
+        let mut labels: Vec<String> = Vec::with_capacity(written.len());
+        for written in written {
+            let Some(label) = self.label(written)? else {
+                return Err(Error::data(
+                    self.place(),
+                    format!("{written:?} in the list of labels means that there is no label"),
+                    "take it out of the list, or name a class so with data.label_names",
+                ));
+            };
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+        }
+        Ok(Some(labels))
     }
 
     /// The label as written, or the declared name of the class; `None` where it says that there is no label.
@@ -303,6 +358,39 @@ mod tests {
         };
         let found = labels(Rows::new("x", &options), &["None", "NULL", "?"]);
         assert_eq!(found.unwrap(), named(&[Some("None"), None, None]));
+    }
+
+    #[test]
+    fn several_labels_are_a_list() {
+        let options = SourceOptions {
+            label_separator: Some("|".into()),
+            ..SourceOptions::default()
+        };
+        let mut rows = Rows::new("x", &options);
+        for label in ["a| b|", "", "a", "NaN", "b|a|b"] {
+            rows.push(String::new(), Some(label), None).unwrap();
+        }
+        rows.push_list(String::new(), &["c", "d"], None).unwrap();
+        let none: [&str; 0] = [];
+        rows.push_list(String::new(), &none, None).unwrap();
+        let message = rows
+            .push_list(String::new(), &["a", " "], None)
+            .unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "x, row 8: \"\" in the list of labels means that there is no label; take it out of the list, or name a \
+             class so with data.label_names"
+        );
+        let rows = rows.finish().unwrap();
+        let found: Vec<String> = rows
+            .iter()
+            .map(|row| {
+                row.labels
+                    .as_ref()
+                    .map_or("-".to_owned(), |labels| labels.join("+"))
+            })
+            .collect();
+        assert_eq!(found, ["a+b", "", "a", "-", "b+a", "c+d", ""]);
     }
 
     #[test]

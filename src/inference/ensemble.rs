@@ -10,17 +10,21 @@ use candle_core::Device;
 use std::path::Path;
 
 /// One or more classifiers of the same classes. Each reads texts with its own tokenizer, and its logits are divided by
-/// its own temperature.
+/// its own temperature. With several labels a text, a text has the labels whose mean probability reaches the mean of the
+/// models' thresholds.
 #[derive(Debug, Clone)]
 pub struct Ensemble {
     models: Vec<Classifier>,
     labels: Labels,
+    /// The means of the models' thresholds, if they have any.
+    thresholds: Option<Vec<f64>>,
 }
 
 impl From<Classifier> for Ensemble {
     fn from(model: Classifier) -> Self {
         Self {
             labels: model.labels().clone(),
+            thresholds: model.parts().thresholds.clone(),
             models: vec![model],
         }
     }
@@ -30,7 +34,8 @@ impl Ensemble {
     /// Combines classifiers.
     ///
     /// # Errors
-    /// There are none, or one has other classes than the first, or the same in another order.
+    /// There are none, or one has other classes than the first, or the same in another order, or the first gives one
+    /// class for each text and another one several.
     pub fn new(models: Vec<Classifier>) -> Result<Self> {
         let Some(first) = models.first() else {
             return Err(Error::argument("models", "there are none"));
@@ -48,7 +53,30 @@ impl Ensemble {
                 "only models with the same classes in the same order can be averaged",
             ));
         }
-        Ok(Self { models, labels })
+        let output = |model: &Classifier| model.parts().model.output();
+        if let Some(other) = models.iter().find(|model| output(model) != output(first)) {
+            return Err(Error::model(
+                &other.parts().name,
+                format!(
+                    "its output is {:?}, but that of {} is {:?}",
+                    output(other),
+                    first.parts().name.display(),
+                    output(first)
+                ),
+                "only models of the same model.output can be averaged",
+            ));
+        }
+        let all: Option<Vec<&[f64]>> = models.iter().map(Predictor::thresholds).collect();
+        let thresholds = all.map(|all| {
+            let mean =
+                |class| all.iter().map(|of_model| of_model[class]).sum::<f64>() / all.len() as f64;
+            (0..labels.len()).map(mean).collect()
+        });
+        Ok(Self {
+            models,
+            labels,
+            thresholds,
+        })
     }
 
     /// Loads the folders of models, as [`Classifier::map_dir`] does.
@@ -66,6 +94,7 @@ impl Ensemble {
         Self {
             models: self.models.iter().map(Classifier::without_ngrams).collect(),
             labels: self.labels,
+            thresholds: self.thresholds,
         }
     }
 
@@ -116,6 +145,10 @@ impl Predictor for Ensemble {
         &self.labels
     }
 
+    fn thresholds(&self) -> Option<&[f64]> {
+        self.thresholds.as_deref()
+    }
+
     fn predict_while(
         &self,
         texts: &[&str],
@@ -125,7 +158,8 @@ impl Predictor for Ensemble {
             model.tokenize(texts, progress)
         };
         let outputs = self.outputs_of(tokenize, progress)?;
-        Ok(outputs.map(|outputs| outputs.into_iter().map(Prediction::new).collect()))
+        let predict = |output| Prediction::new(output, self.thresholds());
+        Ok(outputs.map(|outputs| outputs.into_iter().map(predict).collect()))
     }
 }
 

@@ -4,11 +4,14 @@ use super::calibration::{Calibration, log_probabilities};
 use super::classifier::Classifier;
 use super::ensemble::Ensemble;
 use super::metrics::{Confusion, Groups};
+use super::multilabel::MultiLabelEvaluation;
+use super::output::Output;
 use super::predict::Predictor;
-use crate::data::{Labels, Split};
+use crate::data::{Labels, Split, TextLabels};
 use crate::dataset::{DatasetProgress, Encoded};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
+use crate::models::classifier::OutputKind;
 use crate::ops::argmax::argmax;
 
 /// The result of an evaluation.
@@ -80,11 +83,32 @@ impl Evaluation {
     }
 }
 
-/// Evaluates models on the labelled texts of a split, whose tokens are read from the cache if
+/// The outputs of models for the labelled texts of a split, and the classes of the texts.
+fn outputs_of(
+    ensemble: &Ensemble,
+    split: &Split,
+    cache: &Cache,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Option<(Vec<Output>, TextLabels)>> {
+    let (known, several) = (ensemble.labels(), ensemble.thresholds().is_some());
+    let mut labels = TextLabels::default();
+    let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
+        let encoder = &model.parts().encoder;
+        let data = Encoded::new(split, (known, several), encoder, cache, progress)?;
+        Ok(data.map(|data| {
+            labels = data.labels;
+            data.ids
+        }))
+    };
+    let outputs = ensemble.outputs_of(tokenize, progress)?;
+    Ok(outputs.map(|outputs| (outputs, labels)))
+}
+
+/// Evaluates models of one class a text on the labelled texts of a split, whose tokens are read from the cache if
 /// possible. `None` if `progress` stopped it.
 ///
 /// # Errors
-/// A row without a known label, or a text on which a tokenizer fails.
+/// Models for several labels a text, a row without a known label, or a text on which a tokenizer fails.
 pub fn evaluate(
     ensemble: &Ensemble,
     split: &Split,
@@ -92,16 +116,12 @@ pub fn evaluate(
     progress: &mut dyn DatasetProgress,
 ) -> Result<Option<Evaluation>> {
     let known = ensemble.labels();
-    let mut labels = Vec::new();
-    let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
-        let data = Encoded::new(split, known, &model.parts().encoder, cache, progress)?;
-        Ok(data.map(|data| {
-            labels = data.labels;
-            data.ids
-        }))
-    };
-    let Some(outputs) = ensemble.outputs_of(tokenize, progress)? else {
+    let Some((outputs, labels)) = outputs_of(ensemble, split, cache, progress)? else {
         return Ok(None);
+    };
+    let TextLabels::One(labels) = labels else {
+        let problem = "they give several labels a text: use evaluate_labels";
+        return Err(Error::argument("models", problem));
     };
     let loss_uncalibrated = match ensemble.models() {
         [_] => {
@@ -120,6 +140,39 @@ pub fn evaluate(
     Ok(Some(Evaluation {
         loss_uncalibrated,
         ..Evaluation::new(&rows, &labels, known.len())?
+    }))
+}
+
+/// Evaluates models for several labels a text, as [`evaluate`] does models of one class a text. `None` if `progress`
+/// stopped it.
+///
+/// # Errors
+/// Models of one class a text, a row without known labels, or a text on which a tokenizer fails.
+pub fn evaluate_labels(
+    ensemble: &Ensemble,
+    split: &Split,
+    cache: &Cache,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Option<MultiLabelEvaluation>> {
+    let Some(thresholds) = ensemble.thresholds() else {
+        let problem = "they give one class for each text: use evaluate";
+        return Err(Error::argument("models", problem));
+    };
+    let Some((outputs, labels)) = outputs_of(ensemble, split, cache, progress)? else {
+        return Ok(None);
+    };
+    let loss_uncalibrated = match ensemble.models() {
+        [_] => {
+            let plain =
+                |output: &Output| Output::new(output.logits.clone(), 1.0, OutputKind::Sigmoid);
+            let plain: Vec<Output> = outputs.iter().map(plain).collect();
+            Some(MultiLabelEvaluation::new(&plain, &labels, thresholds)?.loss)
+        }
+        _ => None,
+    };
+    Ok(Some(MultiLabelEvaluation {
+        loss_uncalibrated,
+        ..MultiLabelEvaluation::new(&outputs, &labels, thresholds)?
     }))
 }
 

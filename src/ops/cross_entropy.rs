@@ -31,7 +31,28 @@ pub enum Targets<'a> {
 /// # Errors
 /// A label outside the classes, or mismatched shapes.
 pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Tensor> {
-    let op = CrossEntropy::new(logits, targets, smoothing)?;
+    mean_over_texts(logits, CrossEntropy::new(logits, targets, smoothing)?)
+}
+
+/// [`cross_entropy`] as the weighted mean over the texts, each of which weighs as much as its class: the sum of weights
+/// times losses, divided by the sum of the weights (PyTorch's `CrossEntropyLoss(weight=...)`). Weights are above 0.
+///
+/// # Errors
+/// As [`cross_entropy`]; a weight for each class is missing.
+pub fn weighted_cross_entropy(
+    logits: &Tensor,
+    labels: &[u32],
+    smoothing: f64,
+    class_weights: &[f64],
+) -> Result<Tensor> {
+    let op = CrossEntropy::new(logits, Targets::Labels(labels), smoothing)?;
+    mean_over_texts(
+        logits,
+        op.weighted(Targets::Labels(labels), Some(class_weights))?,
+    )
+}
+
+fn mean_over_texts(logits: &Tensor, op: CrossEntropy) -> Result<Tensor> {
     if !logits.device().is_cpu() || logits.dtype() != DType::F32 {
         return cross_entropy_with_tensors(logits, &op);
     }
@@ -51,8 +72,12 @@ fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tens
     // A class without a share costs nothing, also one that is masked by a logit of minus infinity.
     let has_share = targets.ne(0.0)?;
     let costs = (log_probabilities * targets)?;
-    let costs = has_share.where_cond(&costs, &costs.zeros_like()?)?;
-    Ok((costs.sum_all()? / -(batch as f64))?)
+    let mut costs = has_share.where_cond(&costs, &costs.zeros_like()?)?;
+    if let Some(weights) = &op.row_weights {
+        let weights = Tensor::from_slice(weights, (batch, 1), logits.device())?;
+        costs = costs.broadcast_mul(&weights.to_dtype(logits.dtype())?)?;
+    }
+    Ok((costs.sum_all()? / -op.divisor(batch))?)
 }
 
 /// Whether a text has a target: its class probabilities are not all 0.
@@ -66,10 +91,12 @@ struct CrossEntropy {
     /// The target probabilities after smoothing, [B, classes].
     targets: Vec<f64>,
     classes: usize,
+    /// The weight of each text, if they are not all 1.
+    row_weights: Option<Vec<f64>>,
 }
 
-/// The mean loss of [`cross_entropy_to`] for logits on the CPU, and the gradient of `factor` times it with respect to
-/// the logits, without a graph.
+/// The mean loss of [`cross_entropy_to`], or with class weights of [`weighted_cross_entropy`], for logits on the CPU,
+/// and the gradient of `factor` times it with respect to the logits, without a graph.
 ///
 /// # Errors
 /// A label outside the classes, or mismatched shapes.
@@ -77,9 +104,10 @@ pub(crate) fn cross_entropy_gradient(
     logits: &Tensor,
     targets: Targets,
     smoothing: f64,
+    class_weights: Option<&[f64]>,
     factor: f64,
 ) -> Result<(f32, Tensor)> {
-    let op = CrossEntropy::new(logits, targets, smoothing)?;
+    let op = CrossEntropy::new(logits, targets, smoothing)?.weighted(targets, class_weights)?;
     let (mean, gradient) = read(&logits.contiguous()?, |logits| {
         Ok((op.mean(logits), op.gradient(logits, factor)))
     })?;
@@ -133,7 +161,50 @@ impl CrossEntropy {
         Ok(Self {
             targets: dense,
             classes,
+            row_weights: None,
         })
+    }
+
+    /// The same with texts that weigh as much as their classes. Soft labels have no class that could weigh.
+    fn weighted(mut self, targets: Targets, class_weights: Option<&[f64]>) -> Result<Self> {
+        let Some(class_weights) = class_weights else {
+            return Ok(self);
+        };
+        let Targets::Labels(labels) = targets else {
+            return Err(Error::argument(
+                "class weights",
+                "the targets are soft labels",
+            ));
+        };
+        if class_weights.len() != self.classes {
+            let problem = format!(
+                "{} of them for {} classes",
+                class_weights.len(),
+                self.classes
+            );
+            return Err(Error::argument("class weights", problem));
+        }
+        self.row_weights = Some(
+            labels
+                .iter()
+                .map(|&label| class_weights[label as usize])
+                .collect(),
+        );
+        Ok(self)
+    }
+
+    /// What the sum of the losses is divided by for their mean.
+    fn divisor(&self, batch: usize) -> f64 {
+        match &self.row_weights {
+            Some(weights) => weights.iter().sum(),
+            None => batch as f64,
+        }
+    }
+
+    fn row_weight(&self, row: usize) -> f64 {
+        self.row_weights
+            .as_ref()
+            .map_or(1.0, |weights| weights[row])
     }
 
     /// The mean loss over the rows of logits [B, classes].
@@ -148,19 +219,20 @@ impl CrossEntropy {
                 true => 0.0,
                 false => target * ((highest - f64::from(logit)) + log_sum),
             };
-            sum += logits.iter().zip(targets).map(cost).sum::<f64>();
+            sum += self.row_weight(batch) * logits.iter().zip(targets).map(cost).sum::<f64>();
             batch += 1;
         }
-        (sum / f64::from(batch)) as f32
+        (sum / self.divisor(batch)) as f32
     }
 
     /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities minus target, or 0 for
     /// rows without a target.
     fn gradient(&self, logits: &[f32], factor: f64) -> Vec<f32> {
         let batch = self.targets.len() / self.classes.max(1);
-        let factor = factor / batch as f64;
+        let factor = factor / self.divisor(batch);
         let mut gradient = Vec::with_capacity(logits.len());
-        for (logits, targets) in self.rows(logits) {
+        for (row, (logits, targets)) in self.rows(logits).enumerate() {
+            let factor = factor * self.row_weight(row);
             let (highest, log_sum) = log_sum_exp(logits);
             let known: f64 = targets.iter().sum();
             gradient.extend(logits.iter().zip(targets).map(|(&logit, target)| {
@@ -328,15 +400,68 @@ mod tests {
         let logits = normal_tensor(3, &[2, 3]);
         let targets = [0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
         let (loss, gradient) =
-            cross_entropy_gradient(&logits, Targets::Probabilities(&targets), 0.1, 1.0).unwrap();
+            cross_entropy_gradient(&logits, Targets::Probabilities(&targets), 0.1, None, 1.0)
+                .unwrap();
         let gradient = gradient.to_vec2::<f32>().unwrap();
         assert_eq!(gradient[0], [0.0; 3]);
         let known = logits.narrow(0, 1, 1).unwrap();
-        let (alone, alone_gradient) =
-            cross_entropy_gradient(&known, Targets::Probabilities(&targets[3..]), 0.1, 0.5)
-                .unwrap();
+        let (alone, alone_gradient) = cross_entropy_gradient(
+            &known,
+            Targets::Probabilities(&targets[3..]),
+            0.1,
+            None,
+            0.5,
+        )
+        .unwrap();
         assert!((loss - alone / 2.0).abs() < 1e-6);
         assert_eq!(gradient[1..], alone_gradient.to_vec2::<f32>().unwrap());
+    }
+
+    #[test]
+    fn a_class_of_weight_two_is_its_texts_twice() {
+        let logits = Var::from_tensor(&normal_tensor(5, &[3, 3])).unwrap();
+        let labels = [2, 0, 1];
+        let twice = logits.index_select(&Tensor::new(&[0u32, 1, 2, 2], &Device::Cpu).unwrap(), 0);
+        let twice = cross_entropy(&twice.unwrap(), &[2, 0, 1, 1], 0.1).unwrap();
+        let weights = [1.0, 2.0, 1.0];
+        let once = weighted_cross_entropy(&logits, &labels, 0.1, &weights).unwrap();
+        let gradient = |loss: &Tensor| loss.backward().unwrap().remove(&logits).unwrap();
+        let (mean, fast) = cross_entropy_gradient(
+            &logits.detach(),
+            Targets::Labels(&labels),
+            0.1,
+            Some(&weights),
+            1.0,
+        )
+        .unwrap();
+        let op = CrossEntropy::new(&logits, Targets::Labels(&labels), 0.1).unwrap();
+        let op = op
+            .weighted(Targets::Labels(&labels), Some(&weights))
+            .unwrap();
+        let slow = cross_entropy_with_tensors(&logits, &op).unwrap();
+        let expected = gradient(&twice);
+        for found in [gradient(&once), gradient(&slow), fast] {
+            let error = (found - &expected)
+                .unwrap()
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap();
+            assert!(error.to_scalar::<f32>().unwrap() < 1e-6);
+        }
+        let expected = twice.to_scalar::<f32>().unwrap();
+        assert!((mean - expected).abs() < 1e-6);
+        assert!((once.to_scalar::<f32>().unwrap() - expected).abs() < 1e-6);
+        let message = weighted_cross_entropy(&logits, &labels, 0.1, &[1.0])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(message, "class weights: 1 of them for 3 classes");
+        let soft = Targets::Probabilities(&[0.5; 9]);
+        let error = cross_entropy_gradient(&logits.detach(), soft, 0.0, Some(&weights), 1.0);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "class weights: the targets are soft labels"
+        );
     }
 
     #[test]

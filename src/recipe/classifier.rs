@@ -7,11 +7,12 @@ use crate::checkpoint::{
     LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
 };
 use crate::config::{Config, TrainerConfig};
+use crate::data::{TextLabels, listed};
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::inference::{Classifier, ClassifierParts, Ensemble, Predictor};
-use crate::models::classifier::{BiRnn, EMBEDDING};
+use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
 use crate::models::ngrams::fit;
 use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
@@ -90,7 +91,8 @@ impl<'a> ClassifierRecipe<'a> {
             model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
             encoder: self.dataset.encoder,
             labels: self.dataset.labels,
-            temperature: best.temperature.unwrap_or(1.0),
+            temperature: best.output_fit.temperature.unwrap_or(1.0),
+            thresholds: best.output_fit.thresholds,
         })
     }
 }
@@ -160,7 +162,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             labelled: &self.dataset.train,
             unlabelled: self.soft_labels.as_ref(),
         };
-        let task = ClassifierTask::new(
+        let mut task = ClassifierTask::new(
             self.config,
             model,
             texts,
@@ -168,12 +170,56 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             self.dataset.labels.len(),
             self.dataset.encoder.unknown_id().unwrap_or(0),
         )?;
+        if let Some(weights) = class_weights(self.config, &self.dataset)? {
+            task = task.with_class_weights(&weights)?;
+        }
         let mut trainer = Trainer::new(task, TrainerConfig::classifier(self.config));
         if let Some(snapshot) = from {
             trainer = trainer.resume(snapshot)?;
         }
-        trainer.run(sink, monitor)
+        let outcome = trainer.run(sink, monitor)?;
+        if let Outcome::Finished { missed_classes, .. } = &outcome {
+            describe_missed(missed_classes, &self.dataset, self.config, monitor);
+        }
+        Ok(outcome)
     }
+}
+
+/// The weight of each class in the loss, if the config asks for weights.
+fn class_weights(config: &Config, dataset: &Dataset) -> Result<Option<Vec<f64>>> {
+    let Some(weights) = &config.train.class_weights else {
+        return Ok(None);
+    };
+    let (labels, texts) = (&dataset.labels, dataset.whole_texts);
+    let counts = dataset.train.labels.counts(texts, labels.len());
+    weights
+        .of_classes(labels, &counts, texts, config.model.output)
+        .map(Some)
+}
+
+/// Notes the classes that the best epoch never recognises.
+fn describe_missed(missed: &[u32], dataset: &Dataset, config: &Config, monitor: &mut dyn Monitor) {
+    let names = dataset.labels.names();
+    let missed: Vec<&str> = missed
+        .iter()
+        .map(|&class| names[class as usize].as_str())
+        .collect();
+    let what = match &missed[..] {
+        [] => return,
+        [name] => {
+            format!("no validation text of the class {name:?} is recognised (its recall is 0)")
+        }
+        several => format!(
+            "no validation text of {} classes is recognised (their recall is 0): {}",
+            several.len(),
+            listed(several)
+        ),
+    };
+    let remedy = match config.train.class_weights {
+        None => "; train.class_weights = \"balanced\" gives rare classes more weight",
+        Some(_) => "",
+    };
+    monitor.note(&format!("{what}{remedy}"));
 }
 
 /// [`Error::Stopped`] if the monitor requests it.
@@ -237,9 +283,28 @@ fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: 
         grouped(dataset.train.len()),
         grouped(tokens),
         grouped(dataset.validation.len()),
-        dataset.labels.names().join(", "),
+        class_list(dataset),
         grouped(dataset.encoder.vocabulary_size()),
     ));
+}
+
+/// The names of the classes, at most twenty, and how many of them a text has if it may have several.
+fn class_list(dataset: &Dataset) -> String {
+    const MOST: usize = 20;
+    let names = dataset.labels.names();
+    let mut list = names[..names.len().min(MOST)].join(", ");
+    if names.len() > MOST {
+        list.push_str(&format!(", {} more", names.len() - MOST));
+    }
+    if let TextLabels::Several(_) = dataset.train.labels {
+        let counts = dataset
+            .train
+            .labels
+            .counts(dataset.whole_texts, names.len());
+        let mean = counts.iter().sum::<u64>() as f64 / dataset.whole_texts.max(1) as f64;
+        list.push_str(&format!(" ({mean:.2} a text)"));
+    }
+    list
 }
 
 fn model(
@@ -307,6 +372,13 @@ fn teachers(
             "set data.label_names",
         ));
     }
+    if teachers.thresholds().is_some() != (config.model.output == OutputKind::Sigmoid) {
+        return Err(Error::config(
+            "train.teachers",
+            "the teachers and model.output differ in whether a text has one class or several",
+            "set model.output to that of the teachers",
+        ));
+    }
     let predictions = teachers.predict_while(&texts, monitor)?;
     let predictions = predictions.ok_or(Error::Stopped)?;
     let probabilities = predictions.into_iter().flat_map(|found| found.scores);
@@ -331,7 +403,8 @@ fn ngrams(
     monitor.note("fitting n-grams");
     // The n-grams of a sentence are already in its text.
     let whole = ..dataset.whole_texts;
-    let texts = (&dataset.train.ids[whole], &dataset.train.labels[whole]);
+    let texts = (&dataset.train.ids[whole], &dataset.train.labels);
+    let weights = class_weights(config, dataset)?;
     // Classes are fitted in parallel, and each checks for a stop request.
     let monitor = Mutex::new(monitor);
     let keep_going = || {
@@ -344,6 +417,7 @@ fn ngrams(
         config.seed,
         texts,
         dataset.labels.len(),
+        weights.as_deref(),
         &keep_going,
     );
     set_ngrams(parameters, &fitted.ok_or(Error::Stopped)?)

@@ -5,6 +5,7 @@
 //! [`pages`].
 
 mod delta;
+mod lists;
 mod pages;
 mod thrift;
 
@@ -49,7 +50,9 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     let metadata = read_metadata(&file).map_err(fail)?;
     let file = Arc::new(file);
     let schema = metadata.file_metadata().schema_descr();
-    let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
+    let names: Vec<String> = (0..schema.num_columns())
+        .map(|column| lists::name(schema, column))
+        .collect();
     let columns = Columns::find(&names, options, origin)?;
 
     let text_column = schema.column(columns.text);
@@ -63,10 +66,14 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
     }
     let label_column = columns.label.map(|column| schema.column(column));
     let mut class_names = None;
-    if let Some(column) = &label_column {
-        check_flat(column, origin)?;
+    let mut list = None;
+    if let (Some(column), Some(index)) = (&label_column, columns.label) {
+        list = lists::List::of(schema, index);
+        if list.is_none() {
+            check_flat(column, origin)?;
+        }
         if matches!(column.physical_type(), Type::INT32 | Type::INT64) {
-            class_names = declared_classes(metadata.file_metadata(), column.name());
+            class_names = declared_classes(metadata.file_metadata(), &names[index]);
         }
     }
 
@@ -86,16 +93,23 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         if most > MAX_ROWS {
             return Err(damaged(origin, &format!("a row group of {declared} rows")));
         }
-        let column = |column| open_column(&file, group, column, most).map_err(fail);
+        let column = |column| open_column(&file, group, column, most, most).map_err(fail);
         let texts = match column(columns.text)? {
             ColumnReader::ByteArrayColumnReader(reader) => {
                 values(reader, &text_column).map_err(fail)?
             }
             _ => return Err(damaged(origin, "the text column changes its type")),
         };
-        let labels = match (columns.label, &label_column) {
-            (Some(index), Some(label)) => words(column(index)?, label, "label", origin)?,
-            _ => vec![None; texts.len()],
+        let labels = match (columns.label, &label_column, list) {
+            (Some(index), Some(label), Some(list)) => {
+                let elements = most.saturating_mul(lists::MAX_ELEMENTS).min(MAX_ROWS);
+                let reader = open_column(&file, group, index, most, elements).map_err(fail)?;
+                Labels::Lists(list.read(reader, label, origin)?)
+            }
+            (Some(index), Some(label), None) => {
+                Labels::Words(words(column(index)?, label, "label", origin)?)
+            }
+            _ => Labels::Words(vec![None; texts.len()]),
         };
         let groups = match &group_column {
             Some((index, group)) => words(column(*index)?, group, "group", origin)?,
@@ -109,14 +123,36 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
             let problem = format!("a row group declares {declared} rows but holds {found}");
             return Err(damaged(origin, &problem));
         }
-        for ((text, label), group) in texts.into_iter().zip(labels).zip(groups) {
+        for (row, (text, group)) in texts.into_iter().zip(groups).enumerate() {
             let text = text
                 .ok_or_else(|| Error::data(rows.place(), "the text is null", "remove the row"))?;
             let text = std::str::from_utf8(text.data()).map_err(|_| not_utf8(rows.place()))?;
-            rows.push(text.to_owned(), label.as_deref(), group.as_deref())?;
+            let (text, group) = (text.to_owned(), group.as_deref());
+            match &labels {
+                Labels::Words(labels) => rows.push(text, labels[row].as_deref(), group)?,
+                Labels::Lists(labels) => match &labels[row] {
+                    Some(labels) => rows.push_list(text, labels, group)?,
+                    None => rows.push(text, None, group)?,
+                },
+            }
         }
     }
     rows.finish()
+}
+
+/// The label column of a row group.
+enum Labels {
+    Words(Vec<Option<String>>),
+    Lists(Vec<Option<Vec<String>>>),
+}
+
+impl Labels {
+    fn len(&self) -> usize {
+        match self {
+            Self::Words(labels) => labels.len(),
+            Self::Lists(labels) => labels.len(),
+        }
+    }
 }
 
 /// Reads and checks the footer.
@@ -142,15 +178,16 @@ fn find_footer(file: &File) -> std::result::Result<Option<impl BufRead>, Parquet
     }
 }
 
-/// Opens a column of a row group that declares `rows` rows.
+/// Opens a column of a row group that declares `rows` rows; its pages may hold `values` values.
 fn open_column(
     file: &Arc<File>,
     group: &RowGroupMetaData,
     column: usize,
     rows: usize,
+    values: usize,
 ) -> std::result::Result<ColumnReader, ParquetError> {
     let metadata = group.column(column);
-    let pages = Pages::new(file, metadata, rows)?;
+    let pages = Pages::new(file, metadata, rows, values)?;
     Ok(get_column_reader(
         metadata.column_descr_ptr(),
         Box::new(pages),
@@ -254,7 +291,12 @@ fn declared_classes(metadata: &FileMetaData, column: &str) -> Option<Vec<String>
     let entries = metadata.key_value_metadata()?;
     let entry = entries.iter().find(|entry| entry.key == "huggingface")?;
     let json: Value = serde_json::from_str(entry.value.as_deref()?).ok()?;
-    let names = json["info"]["features"][column]["names"].as_array()?;
+    let feature = &json["info"]["features"][column];
+    // Of a column of lists, in two versions of the library.
+    let places = [feature, &feature["feature"], &feature[0]];
+    let names = places
+        .into_iter()
+        .find_map(|feature| feature["names"].as_array())?;
     names
         .iter()
         .map(|name| name.as_str().map(str::to_owned))
