@@ -488,7 +488,7 @@ fn broken_json_lines_are_refused() {
         "the value of \"label\" is an object; it must be",
     );
     fails_after(
-        "{\"text\":\"\",\"label\":[1,2]}",
+        "{\"text\":\"\",\"label\":[1,[2]]}",
         "the value of \"label\" is a list; it must be",
     );
     fails(

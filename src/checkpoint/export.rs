@@ -1,8 +1,9 @@
 //! Copies of models for distribution: the three files without the run, optionally at half the size.
 
 use super::language_directory::LanguageDirectory;
+use super::model_directory::weights_to_bytes;
 use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
-use super::model_directory::{output_fit_of, weights_to_bytes};
+use super::output_fit::output_fit_of;
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
 use crate::fs::atomic;

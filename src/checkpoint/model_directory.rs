@@ -5,7 +5,9 @@
 //! file.
 
 use super::bytes::Bytes;
-use super::output_fit::{OutputFit, check_temperature, check_thresholds};
+use super::output_fit::{
+    OutputFit, check_temperature, check_thresholds, output_fit_of, thresholds,
+};
 use super::tensors::{check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::data::Labels;
@@ -35,9 +37,6 @@ const FORMAT_VERSION: u32 = 1;
 
 /// The temperature that leaves logits unchanged.
 const NO_TEMPERATURE: f64 = 1.0;
-
-/// The threshold of a class to which none was fitted.
-const EVEN: f64 = 0.5;
 
 /// The content of `config.json`. Only `labels` is required; everything else has the defaults of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -363,43 +362,6 @@ fn parse_model_file(bytes: &[u8], path: &Path) -> Result<ModelFile> {
         problem.map_err(|problem| broken(format!("thresholds: {problem}")))?;
     }
     Ok(file)
-}
-
-/// What is stored with the weights.
-pub(super) fn output_fit_of(weights: &WeightFile) -> Result<OutputFit> {
-    OutputFit::from_metadata(|key| weights.metadata(key))
-        .map_err(|problem| wrong_metadata(weights, &problem))
-}
-
-fn wrong_metadata(weights: &WeightFile, problem: &str) -> Error {
-    Error::model(
-        weights.path(),
-        format!("its metadata, {problem}"),
-        "replace it by an intact copy, or train again",
-    )
-}
-
-/// The threshold of each class, if texts may have several.
-fn thresholds(
-    file: &ModelFile,
-    stored: Option<Vec<f64>>,
-    weights: &WeightFile,
-) -> Result<Option<Vec<f64>>> {
-    if file.model.output == OutputKind::Softmax {
-        return Ok(None);
-    }
-    if file.thresholds.is_some() {
-        return Ok(file.thresholds.clone());
-    }
-    let classes = file.labels.len();
-    let thresholds = stored.unwrap_or_else(|| vec![EVEN; classes]);
-    match thresholds.len() == classes {
-        true => Ok(Some(thresholds)),
-        false => {
-            let problem = format!("{} thresholds for {classes} classes", thresholds.len());
-            Err(wrong_metadata(weights, &problem))
-        }
-    }
 }
 
 /// Checks that the weights match the architecture, the classes and the tokenizer, and are finite.

@@ -1,5 +1,9 @@
 //! What is fitted to a model's output on the validation split.
 
+use super::model_directory::ModelFile;
+use super::weights::WeightFile;
+use crate::error::{Error, Result};
+use crate::models::classifier::OutputKind;
 use serde::{Deserialize, Serialize};
 
 /// What is fitted to a classifier's output on the validation split. It belongs to the weights and changes with them, so
@@ -27,6 +31,9 @@ impl From<Option<f64>> for OutputFit {
         }
     }
 }
+
+/// The threshold of a class to which none was fitted.
+const EVEN: f64 = 0.5;
 
 /// The keys of the metadata: of a temperature alone, and of a whole [`OutputFit`] as JSON. There is never more than one
 /// entry, as their order would not always be the same.
@@ -91,6 +98,43 @@ pub(super) fn check_thresholds(thresholds: &[f64]) -> std::result::Result<(), St
     {
         Some(threshold) => Err(format!("{threshold} is not a probability")),
         None => Ok(()),
+    }
+}
+
+/// What is stored with the weights.
+pub(super) fn output_fit_of(weights: &WeightFile) -> Result<OutputFit> {
+    OutputFit::from_metadata(|key| weights.metadata(key))
+        .map_err(|problem| wrong_metadata(weights, &problem))
+}
+
+fn wrong_metadata(weights: &WeightFile, problem: &str) -> Error {
+    Error::model(
+        weights.path(),
+        format!("its metadata, {problem}"),
+        "replace it by an intact copy, or train again",
+    )
+}
+
+/// The threshold of each class, if texts may have several.
+pub(super) fn thresholds(
+    file: &ModelFile,
+    stored: Option<Vec<f64>>,
+    weights: &WeightFile,
+) -> Result<Option<Vec<f64>>> {
+    if file.model.output == OutputKind::Softmax {
+        return Ok(None);
+    }
+    if file.thresholds.is_some() {
+        return Ok(file.thresholds.clone());
+    }
+    let classes = file.labels.len();
+    let thresholds = stored.unwrap_or_else(|| vec![EVEN; classes]);
+    match thresholds.len() == classes {
+        true => Ok(Some(thresholds)),
+        false => {
+            let problem = format!("{} thresholds for {classes} classes", thresholds.len());
+            Err(wrong_metadata(weights, &problem))
+        }
     }
 }
 

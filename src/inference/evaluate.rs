@@ -11,7 +11,6 @@ use crate::data::{Labels, Split, TextLabels};
 use crate::dataset::{DatasetProgress, Encoded};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
-use crate::models::classifier::OutputKind;
 use crate::ops::argmax::argmax;
 
 /// The result of an evaluation.
@@ -163,10 +162,9 @@ pub fn evaluate_labels(
     };
     let loss_uncalibrated = match ensemble.models() {
         [_] => {
-            let plain =
-                |output: &Output| Output::new(output.logits.clone(), 1.0, OutputKind::Sigmoid);
-            let plain: Vec<Output> = outputs.iter().map(plain).collect();
-            Some(MultiLabelEvaluation::new(&plain, &labels, thresholds)?.loss)
+            let logits: Vec<Vec<f32>> =
+                outputs.iter().map(|output| output.logits.clone()).collect();
+            Some(MultiLabelEvaluation::of_logits(&logits, 1.0, &labels, thresholds)?.loss)
         }
         _ => None,
     };

@@ -27,6 +27,5 @@ pub use ensemble::Ensemble;
 pub use evaluate::{Evaluation, evaluate, evaluate_labels};
 pub use metrics::{ClassScores, Confusion, Group, Groups};
 pub use multilabel::{LabelCounts, MultiLabelEvaluation};
-pub(crate) use output::Output;
 pub use predict::{Prediction, Predictor};
 pub use thresholds::fit_thresholds;

@@ -5,6 +5,7 @@ use super::output::Output;
 use super::thresholds::classes_over;
 use crate::data::{Labels, Split, TextLabels};
 use crate::error::{Error, Result};
+use crate::models::classifier::OutputKind;
 
 /// The numbers of labels of which [`MultiLabelEvaluation::precision_at`] is reported.
 const AT: [usize; 3] = [1, 3, 5];
@@ -50,6 +51,23 @@ impl LabelCounts {
 }
 
 impl MultiLabelEvaluation {
+    /// The result for logits `[texts][classes]`, divided by the temperature, of texts with these labels, by the
+    /// thresholds `[classes]`.
+    ///
+    /// # Errors
+    /// Labels that do not match the logits.
+    pub fn of_logits(
+        logits: &[Vec<f32>],
+        temperature: f64,
+        labels: &TextLabels,
+        thresholds: &[f64],
+    ) -> Result<Self> {
+        let logits = logits.iter().cloned();
+        let output = |row| Output::new(row, temperature, OutputKind::Sigmoid);
+        let outputs: Vec<Output> = logits.map(output).collect();
+        Self::new(&outputs, labels, thresholds)
+    }
+
     /// The result for outputs of texts with these labels.
     ///
     /// # Errors
@@ -164,7 +182,6 @@ impl MultiLabelEvaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::classifier::OutputKind;
 
     #[test]
     fn worked_out_by_hand() {

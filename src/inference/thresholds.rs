@@ -1,27 +1,38 @@
 //! The thresholds of classes where a text may have several.
 
 use crate::data::TextLabels;
+use crate::ops::binary_cross_entropy::log_sigmoid;
 
 /// The threshold of a class that has nothing to fit one to.
 const EVEN: f64 = 0.5;
 
 /// For each class, the probability from which on texts belong to it, so that its F1 on these texts is the highest. The
-/// probabilities are `[texts][classes]`.
+/// probabilities are the sigmoids of the logits `[texts][classes]` divided by the temperature.
 ///
 /// A threshold lies in the middle between two neighbouring probabilities, so that rounding does not matter. Of several
 /// with the same F1, it is the one nearest to 0.5; 0.5 for a class that no text has, and for numbers that are not
 /// finite.
-pub fn fit_thresholds(probabilities: &[Vec<f64>], labels: &TextLabels, classes: usize) -> Vec<f64> {
-    (0..classes)
-        .map(|class| fit_class(probabilities, labels, class))
-        .collect()
+pub fn fit_thresholds(
+    logits: &[Vec<f32>],
+    temperature: f64,
+    labels: &TextLabels,
+    classes: usize,
+) -> Vec<f64> {
+    // As when predicting, so that the same text is on the same side.
+    let probability = |logit: f32| log_sigmoid(f64::from(logit) / temperature).exp();
+    let of_class = |class: usize| {
+        let rows = logits.iter().enumerate().take(labels.len());
+        let texts = rows.filter_map(|(text, row)| {
+            let logit = row.get(class)?;
+            Some((probability(*logit), labels.has(text, class)))
+        });
+        fit_class(texts.collect())
+    };
+    (0..classes).map(of_class).collect()
 }
 
-fn fit_class(probabilities: &[Vec<f64>], labels: &TextLabels, class: usize) -> f64 {
-    let texts = probabilities.iter().enumerate();
-    let mut texts: Vec<(f64, bool)> = texts
-        .map(|(text, row)| (row[class], labels.has(text, class)))
-        .collect();
+/// The threshold for the probabilities of texts, and whether they have the label.
+fn fit_class(mut texts: Vec<(f64, bool)>) -> f64 {
     let support = texts.iter().filter(|(_, has)| *has).count();
     if support == 0
         || texts
@@ -67,12 +78,7 @@ mod tests {
     use super::*;
 
     fn fit(texts: &[(f64, bool)]) -> f64 {
-        let rows: Vec<Vec<f64>> = texts
-            .iter()
-            .map(|(probability, _)| vec![*probability])
-            .collect();
-        let sets = texts.iter().map(|(_, has)| vec![0u32; usize::from(*has)]);
-        fit_thresholds(&rows, &TextLabels::Several(sets.collect()), 1)[0]
+        fit_class(texts.to_vec())
     }
 
     #[test]
@@ -92,7 +98,13 @@ mod tests {
     fn nothing_to_fit_is_even() {
         assert_eq!(fit(&[(0.9, false)]), 0.5);
         assert_eq!(fit(&[(f64::NAN, true), (0.1, true)]), 0.5);
-        assert_eq!(fit_thresholds(&[], &TextLabels::default(), 2), [0.5, 0.5]);
+        assert_eq!(
+            fit_thresholds(&[], 1.0, &TextLabels::default(), 2),
+            [0.5, 0.5]
+        );
+        let labels = TextLabels::Several(vec![vec![0], vec![]]);
+        let found = fit_thresholds(&[vec![2.0 * 3f32.ln()], vec![0.0]], 2.0, &labels, 1);
+        assert!((found[0] - 0.625).abs() < 1e-7);
     }
 
     #[test]

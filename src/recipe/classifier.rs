@@ -1,5 +1,6 @@
 //! The run of a classifier.
 
+use super::classes::{class_list, class_weights, describe_missed};
 use super::notes::grouped;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step};
@@ -7,7 +8,6 @@ use crate::checkpoint::{
     LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
 };
 use crate::config::{Config, TrainerConfig};
-use crate::data::{TextLabels, listed};
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
@@ -185,43 +185,6 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
     }
 }
 
-/// The weight of each class in the loss, if the config asks for weights.
-fn class_weights(config: &Config, dataset: &Dataset) -> Result<Option<Vec<f64>>> {
-    let Some(weights) = &config.train.class_weights else {
-        return Ok(None);
-    };
-    let (labels, texts) = (&dataset.labels, dataset.whole_texts);
-    let counts = dataset.train.labels.counts(texts, labels.len());
-    weights
-        .of_classes(labels, &counts, texts, config.model.output)
-        .map(Some)
-}
-
-/// Notes the classes that the best epoch never recognises.
-fn describe_missed(missed: &[u32], dataset: &Dataset, config: &Config, monitor: &mut dyn Monitor) {
-    let names = dataset.labels.names();
-    let missed: Vec<&str> = missed
-        .iter()
-        .map(|&class| names[class as usize].as_str())
-        .collect();
-    let what = match &missed[..] {
-        [] => return,
-        [name] => {
-            format!("no validation text of the class {name:?} is recognised (its recall is 0)")
-        }
-        several => format!(
-            "no validation text of {} classes is recognised (their recall is 0): {}",
-            several.len(),
-            listed(several)
-        ),
-    };
-    let remedy = match config.train.class_weights {
-        None => "; train.class_weights = \"balanced\" gives rare classes more weight",
-        Some(_) => "",
-    };
-    monitor.note(&format!("{what}{remedy}"));
-}
-
 /// [`Error::Stopped`] if the monitor requests it.
 fn check_stop(monitor: &mut dyn Monitor) -> Result<()> {
     match monitor.stop() {
@@ -286,25 +249,6 @@ fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: 
         class_list(dataset),
         grouped(dataset.encoder.vocabulary_size()),
     ));
-}
-
-/// The names of the classes, at most twenty, and how many of them a text has if it may have several.
-fn class_list(dataset: &Dataset) -> String {
-    const MOST: usize = 20;
-    let names = dataset.labels.names();
-    let mut list = names[..names.len().min(MOST)].join(", ");
-    if names.len() > MOST {
-        list.push_str(&format!(", {} more", names.len() - MOST));
-    }
-    if let TextLabels::Several(_) = dataset.train.labels {
-        let counts = dataset
-            .train
-            .labels
-            .counts(dataset.whole_texts, names.len());
-        let mean = counts.iter().sum::<u64>() as f64 / dataset.whole_texts.max(1) as f64;
-        list.push_str(&format!(" ({mean:.2} a text)"));
-    }
-    list
 }
 
 fn model(

@@ -26,8 +26,8 @@ use crate::dataset::Encoded;
 use crate::device::upload::Uploader;
 use crate::error::{Error, Result};
 use crate::inference::{
-    Evaluation, MultiLabelEvaluation, Output, fit_sigmoid_temperature, fit_temperature,
-    fit_thresholds, log_probabilities,
+    Evaluation, MultiLabelEvaluation, fit_sigmoid_temperature, fit_temperature, fit_thresholds,
+    log_probabilities,
 };
 use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
 use crate::optim::{Gradients, LearningRates, Weights};
@@ -148,28 +148,13 @@ fn validated_sets(
     labels: &TextLabels,
     classes: usize,
 ) -> Result<Validation> {
-    let outputs = |temperature| -> Vec<Output> {
-        let logits = logits.iter().cloned();
-        logits
-            .map(|row| Output::new(row, temperature, OutputKind::Sigmoid))
-            .collect()
-    };
     let temperature = fit_sigmoid_temperature(&logits, labels);
-    let calibrated = outputs(temperature);
-    let probabilities: Vec<Vec<f64>> = calibrated
-        .iter()
-        .map(|output| {
-            output
-                .log_probabilities
-                .iter()
-                .map(|value| value.exp())
-                .collect()
-        })
-        .collect();
-    let thresholds = fit_thresholds(&probabilities, labels, classes);
-    let found = MultiLabelEvaluation::new(&calibrated, labels, &thresholds)?;
+    let thresholds = fit_thresholds(&logits, temperature, labels, classes);
+    let evaluate =
+        |temperature| MultiLabelEvaluation::of_logits(&logits, temperature, labels, &thresholds);
+    let found = evaluate(temperature)?;
     Ok(Validation {
-        loss: MultiLabelEvaluation::new(&outputs(1.0), labels, &thresholds)?.loss,
+        loss: evaluate(1.0)?.loss,
         accuracy: Some(found.accuracy().unwrap_or_default()),
         macro_f1: Some(found.macro_f1().unwrap_or_default()),
         missed_classes: found.missed(),
