@@ -39,7 +39,8 @@ pub struct TrainConfig {
     pub clip_norm: f64,
     /// Decay of the moving average of the weights that is evaluated and saved; 0 for no averaging.
     pub ema_decay: f64,
-    /// Label smoothing of the training loss.
+    /// Label smoothing `s` of the training loss: each target is blended with an even share of all classes; with several
+    /// labels a text, a target `t` becomes `(1 - s) t + s / 2`.
     pub label_smoothing: f64,
     /// The weights of the classes in the loss: `balanced`, or a table such as `{ positive = 2.0 }` in which the others
     /// are 1 (see [`ClassWeights`]).

@@ -100,7 +100,7 @@ impl fmt::Display for Doubt {
                         listed(names)
                     )?,
                 }
-                f.write_str(" (train.class_weights = \"balanced\" gives rare classes more weight)")
+                f.write_str(" (train.class_weights gives rare classes more weight)")
             }
             Self::NoClass { rows, of } => {
                 write!(
@@ -218,8 +218,7 @@ mod tests {
         assert_eq!(
             about(&repeated(&[("a", 96), ("b", 4)])),
             [
-                "the class \"b\" has under 5 % of the rows (train.class_weights = \"balanced\" gives rare classes more \
-              weight)"
+                "the class \"b\" has under 5 % of the rows (train.class_weights gives rare classes more weight)"
             ]
         );
         assert_eq!(

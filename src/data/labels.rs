@@ -5,6 +5,7 @@ use super::text_labels::TextLabels;
 use super::{Example, Record, Split};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Up to this many different real numbers are taken for classes, such as ratings in half stars.
 const MOST_REAL_CLASSES: usize = 20;
@@ -94,9 +95,10 @@ impl Labels {
                     [label] => label,
                     labels => return Err(not_one(record, labels, split)),
                 };
+                let class = self.class_of(label);
                 Ok(Example {
                     text: record.text.clone(),
-                    label: self.class_in(label, record, split)?,
+                    label: class.ok_or_else(|| self.unknown_label(label, record, split))?,
                 })
             })
             .collect()
@@ -107,10 +109,14 @@ impl Labels {
     /// # Errors
     /// A row whose labels are not known, or with a label that is not the name of a class; the error names the row.
     pub fn encode_sets(&self, split: &Split) -> Result<Vec<Vec<u32>>> {
+        let index: HashMap<&str, u32> = self.0.iter().map(String::as_str).zip(0..).collect();
         let classes = |record: &Record| -> Result<Vec<u32>> {
             let labels = labels_of(record, split)?.iter();
-            let classes = labels.map(|label| Ok(self.class_in(label, record, split)? as u32));
-            let mut classes = classes.collect::<Result<Vec<_>>>()?;
+            let class = |label: &String| match index.get(label.as_str()) {
+                Some(class) => Ok(*class),
+                None => Err(self.unknown_label(label, record, split)),
+            };
+            let mut classes = labels.map(class).collect::<Result<Vec<_>>>()?;
             classes.sort_unstable();
             classes.dedup();
             Ok(classes)
@@ -132,18 +138,15 @@ impl Labels {
         ))
     }
 
-    /// The class of a label of a row.
-    fn class_in(&self, label: &str, record: &Record, split: &Split) -> Result<usize> {
-        self.class_of(label).ok_or_else(|| {
-            Error::data(
-                place(record, split),
-                format!(
-                    "the label {label:?} is not one of the classes {}",
-                    listed(&self.0)
-                ),
-                "correct the row or the label column",
-            )
-        })
+    fn unknown_label(&self, label: &str, record: &Record, split: &Split) -> Error {
+        Error::data(
+            place(record, split),
+            format!(
+                "the label {label:?} is not one of the classes {}",
+                listed(&self.0)
+            ),
+            "correct the row or the label column",
+        )
     }
 }
 

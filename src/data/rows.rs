@@ -1,5 +1,7 @@
 //! Finds the text, label and group columns, and interprets labels.
 
+use std::collections::HashSet;
+
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result, one_line};
 
@@ -200,7 +202,8 @@ impl<'a> Rows<'a> {
         if let [only] = written {
             return Ok(self.label(only)?.map(|label| vec![label]));
         }
-        let mut labels: Vec<String> = Vec::with_capacity(written.len());
+        let mut labels = Vec::new();
+        let mut seen = HashSet::new();
         for written in written {
             let Some(label) = self.label(written)? else {
                 return Err(Error::data(
@@ -209,7 +212,7 @@ impl<'a> Rows<'a> {
                     "take it out of the list, or name a class so with data.label_names",
                 ));
             };
-            if !labels.contains(&label) {
+            if seen.insert(label.clone()) {
                 labels.push(label);
             }
         }

@@ -28,7 +28,8 @@ pub(super) fn class_weights(config: &Config, dataset: &Dataset) -> Result<Option
 pub(super) fn class_list(dataset: &Dataset) -> String {
     const MOST: usize = 20;
     let names = dataset.labels.names();
-    let mut list = names[..names.len().min(MOST)].join(", ");
+    let shown: Vec<String> = names.iter().take(MOST).map(|name| short(name)).collect();
+    let mut list = shown.join(", ");
     if names.len() > MOST {
         list.push_str(&format!(", {} more", names.len() - MOST));
     }
@@ -40,6 +41,15 @@ pub(super) fn class_list(dataset: &Dataset) -> String {
     list
 }
 
+/// A name, or the beginning of one that is a sentence.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 40;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// Notes the classes of which the best epoch recognises no validation text.
 pub(super) fn describe_missed(
     missed: &[u32],
@@ -48,10 +58,8 @@ pub(super) fn describe_missed(
     monitor: &mut dyn Monitor,
 ) {
     let all = dataset.labels.names();
-    let names: Vec<&str> = missed
-        .iter()
-        .map(|&class| all[class as usize].as_str())
-        .collect();
+    let names = missed.iter().map(|&class| short(&all[class as usize]));
+    let names: Vec<String> = names.collect();
     let what = match &names[..] {
         [] => return,
         [name] => {
@@ -70,7 +78,7 @@ pub(super) fn describe_missed(
         .iter()
         .any(|&class| (counts[class as usize] as f64) < mean);
     let remedy = match config.train.class_weights {
-        None if is_rare => "; train.class_weights = \"balanced\" gives rare classes more weight",
+        None if is_rare => "; --set train.class_weights=balanced gives rare classes more weight",
         _ => "",
     };
     monitor.note(&format!("{what}{remedy}"));

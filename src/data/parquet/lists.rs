@@ -6,13 +6,17 @@ use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
 use ::parquet::schema::types::{ColumnDescriptor, SchemaDescriptor, Type};
 
-use super::{BATCH, damaged};
+use super::{BATCH, MAX_ROWS, damaged};
 use crate::data::input::not_utf8;
 use crate::error::{Error, Result};
 
-/// The maximum number of elements in the lists of a row group, on average: repeated numbers take next to no bytes in a
-/// file.
-pub(super) const MAX_ELEMENTS: usize = 1000;
+/// The maximum number of elements in the lists of a row group of `rows` rows: repeated numbers take next to no bytes in
+/// a file, so their number must be bounded by something else.
+pub(super) fn max_elements(rows: usize) -> usize {
+    const A_ROW: usize = 1000;
+    const FEW_ROWS: usize = 1 << 16;
+    rows.saturating_mul(A_ROW).clamp(FEW_ROWS, MAX_ROWS)
+}
 
 /// A column of lists; every row has a list, or null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +174,7 @@ mod tests {
     use ::parquet::schema::parser::parse_message_type;
 
     use super::super::{Record, SourceOptions, read};
+    use crate::error::Result;
 
     /// Rows of a column of lists: with these levels and values.
     struct Lists<'a> {
@@ -181,7 +186,7 @@ mod tests {
     }
 
     /// The rows of a file with these lists; each text is a number.
-    fn rows(rows: usize, lists: &Lists, properties: WriterProperties) -> Vec<Record> {
+    fn rows(rows: usize, lists: &Lists, properties: WriterProperties) -> Result<Vec<Record>> {
         let schema = format!(
             "message rows {{ required binary text (UTF8); {} }}",
             lists.schema
@@ -220,7 +225,7 @@ mod tests {
         writer.close().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        read(file, "x", &SourceOptions::default()).unwrap()
+        read(file, "x", &SourceOptions::default())
     }
 
     fn labels(records: &[Record]) -> Vec<String> {
@@ -245,7 +250,7 @@ mod tests {
         let properties = || WriterProperties::builder().build();
         // The last one is a list of null alone.
         assert_eq!(
-            labels(&rows(5, &three, properties())),
+            labels(&rows(5, &three, properties()).unwrap()),
             ["a+b", "", "-", "c", "-"]
         );
         let two = Lists {
@@ -255,7 +260,10 @@ mod tests {
             words: &[],
             numbers: &[7, 3, -1],
         };
-        assert_eq!(labels(&rows(3, &two, properties())), ["7+3+-1", "", "-"]);
+        assert_eq!(
+            labels(&rows(3, &two, properties()).unwrap()),
+            ["7+3+-1", "", "-"]
+        );
         let one = Lists {
             schema: "repeated int64 label;",
             defined: &[1, 0, 1, 1],
@@ -263,7 +271,10 @@ mod tests {
             numbers: &[5, 6, 6],
             words: &[],
         };
-        assert_eq!(labels(&rows(3, &one, properties())), ["5", "", "6"]);
+        assert_eq!(
+            labels(&rows(3, &one, properties()).unwrap()),
+            ["5", "", "6"]
+        );
     }
 
     #[test]
@@ -302,10 +313,33 @@ mod tests {
                 .set_data_page_row_count_limit(300)
                 .set_write_batch_size(64);
             assert_eq!(
-                labels(&rows(count as usize, &lists, properties.build())),
+                labels(&rows(count as usize, &lists, properties.build()).unwrap()),
                 expected
             );
         }
+    }
+
+    /// A few bytes can stand for any number of elements.
+    #[test]
+    fn endless_lists_are_refused() {
+        let list = |elements: usize| {
+            let (defined, mut repeated) = (vec![1; elements], vec![1; elements]);
+            repeated[0] = 0;
+            let lists = Lists {
+                schema: "repeated int64 label;",
+                defined: &defined,
+                repeated: &repeated,
+                words: &[],
+                numbers: &vec![7; elements],
+            };
+            rows(1, &lists, WriterProperties::builder().build())
+        };
+        assert_eq!(labels(&list(1 << 16).unwrap()), ["7"]);
+        let message = list((1 << 16) + 1).unwrap_err().to_string();
+        assert!(
+            message.contains("lists have too many elements for their rows"),
+            "{message}"
+        );
     }
 
     #[test]

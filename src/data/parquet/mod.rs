@@ -102,7 +102,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<Vec<Re
         };
         let labels = match (columns.label, &label_column, list) {
             (Some(index), Some(label), Some(list)) => {
-                let elements = most.saturating_mul(lists::MAX_ELEMENTS).min(MAX_ROWS);
+                let elements = lists::max_elements(most);
                 let reader = open_column(&file, group, index, most, elements).map_err(fail)?;
                 Labels::Lists(list.read(reader, label, origin)?)
             }

@@ -27,6 +27,8 @@ pub(super) struct Pages {
     /// How many sequences of levels precede the values: of repetition in lists, and of definition where values may be
     /// null.
     level_sequences: usize,
+    /// Whether the values are elements of lists.
+    repeats: bool,
 }
 
 impl Pages {
@@ -58,6 +60,7 @@ impl Pages {
                 .into_iter()
                 .filter(|level| *level > 0)
                 .count(),
+            repeats: column.max_rep_level() > 0,
         })
     }
 
@@ -100,6 +103,7 @@ impl Pages {
         }
         match self.values.checked_sub(count) {
             Some(left) => self.values = left,
+            None if self.repeats => return wrong("lists have too many elements for their rows"),
             None => return wrong("a column has more values than there are rows"),
         }
         let sequences = match page.encoding() {

@@ -74,8 +74,7 @@ impl Learner {
         })
     }
 
-    /// The same with a weight above 0 for each class (see [`ClassWeights`](crate::config::ClassWeights)), which only
-    /// their ratios matter for.
+    /// The same with a weight above 0 for each class; see [`ClassWeights`](crate::config::ClassWeights).
     #[must_use]
     pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
         self.objective.class_weights = Some(weights);
