@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::label_map;
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result, one_line};
 
@@ -239,7 +240,8 @@ impl<'a> Rows<'a> {
             None => Err(Error::data(
                 self.place(),
                 format!(
-                    "the label {written:?} is not an index into the class names that the file declares, {names:?}"
+                    "the label {written:?} is not an index into the class names that the file declares, {}",
+                    label_map::listed(names)
                 ),
                 "correct the row, or give the class names with data.label_names",
             )),
@@ -409,7 +411,7 @@ mod tests {
                 message,
                 format!(
                     "x, row 2: the label {wrong:?} is not an index into the class names that the file declares, \
-                     [\"neg\", \"pos\"]; correct the row, or give the class names with data.label_names"
+                     \"neg\", \"pos\"; correct the row, or give the class names with data.label_names"
                 )
             );
         }

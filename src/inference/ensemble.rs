@@ -3,7 +3,7 @@
 use super::classifier::Classifier;
 use super::output::Output;
 use super::predict::{Prediction, Predictor};
-use crate::data::Labels;
+use crate::data::{Labels, listed};
 use crate::dataset::DatasetProgress;
 use crate::error::{Error, Result};
 use candle_core::Device;
@@ -45,10 +45,10 @@ impl Ensemble {
             return Err(Error::model(
                 &other.parts().name,
                 format!(
-                    "the classes are {:?}, but those of {} are {:?}",
-                    other.labels().names(),
+                    "the classes are {}, but those of {} are {}",
+                    listed(other.labels().names()),
                     first.parts().name.display(),
-                    labels.names()
+                    listed(labels.names())
                 ),
                 "only models with the same classes in the same order can be averaged",
             ));

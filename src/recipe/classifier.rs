@@ -8,6 +8,7 @@ use crate::checkpoint::{
     LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
 };
 use crate::config::{Config, TrainerConfig};
+use crate::data::listed;
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
@@ -310,8 +311,8 @@ fn teachers(
             "train.teachers",
             format!(
                 "the teachers' classes are {}, but those of the texts are {}",
-                teachers.labels().names().join(", "),
-                dataset.labels.names().join(", ")
+                listed(teachers.labels().names()),
+                listed(dataset.labels.names())
             ),
             "set data.label_names",
         ));
