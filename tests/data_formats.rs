@@ -488,7 +488,7 @@ fn broken_json_lines_are_refused() {
         "the value of \"label\" is an object; it must be",
     );
     fails_after(
-        "{\"text\":\"\",\"label\":[1,2]}",
+        "{\"text\":\"\",\"label\":[1,[2]]}",
         "the value of \"label\" is a list; it must be",
     );
     fails(
@@ -503,7 +503,7 @@ fn broken_json_lines_are_refused() {
 }
 
 #[test]
-fn fasttext_lines_have_one_label() {
+fn fasttext_lines_may_have_several_labels() {
     let folder = Folder::new();
     folder.file("a.txt", "__label__x\na __label__y\n");
     assert_eq!(
@@ -511,11 +511,9 @@ fn fasttext_lines_have_one_label() {
         [("", "x"), ("a __label__y", "-")]
     );
     folder.file("a.txt", "__label__x a\n__label__x __label__y a\n");
-    assert_eq!(
-        folder.read("a.txt").unwrap_err(),
-        "a.txt, line 2: the line has several labels; keep one: every text belongs to exactly one \
-         class"
-    );
+    let split = folder.read("a.txt").unwrap();
+    assert_eq!(split.records[1].labels, Some(vec!["x".into(), "y".into()]));
+    assert_eq!(split.records[1].text, "a");
 }
 
 #[test]

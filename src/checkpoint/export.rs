@@ -3,7 +3,8 @@
 use super::checksums::{config_json, with_checksum};
 use super::language_directory::{LanguageDirectory, parse_language_file};
 use super::model_directory::{CONFIG, Loading, SavedClassifier, TOKENIZER, WEIGHTS};
-use super::model_directory::{read, temperature_of, weights_to_bytes};
+use super::model_directory::{read, weights_to_bytes};
+use super::output_fit::output_fit_of;
 use super::weights::WeightFile;
 use crate::error::{Error, Result};
 use crate::fs::atomic;
@@ -82,7 +83,7 @@ fn renamed(path: &Path, renames: &[Rename]) -> Result<Vec<u8>> {
         .iter()
         .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
         .collect();
-    weights_to_bytes(&tensors, temperature_of(&WeightFile::open(path)?)?)
+    weights_to_bytes(&tensors, &output_fit_of(&WeightFile::open(path)?)?)
 }
 
 /// A safetensors file with its large matrices in half precision, and other names.
@@ -103,7 +104,7 @@ fn halved(path: &Path, renames: &[Rename]) -> Result<Vec<u8>> {
             })?;
         }
     }
-    weights_to_bytes(&tensors, temperature_of(&weights)?)
+    weights_to_bytes(&tensors, &output_fit_of(&weights)?)
 }
 
 /// A tensor as F16; `None` if one of its numbers is out of range.
@@ -117,6 +118,7 @@ fn in_half_precision(tensor: &Tensor) -> Result<Option<Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::OutputFit;
     use std::collections::BTreeMap;
 
     #[test]
@@ -132,7 +134,11 @@ mod tests {
             (NGRAM_KEYS.to_owned(), zeros(&[40_000, 2])),
         ]);
         let write = |tensors: &BTreeMap<String, Tensor>| {
-            std::fs::write(&path, weights_to_bytes(tensors, None).unwrap()).unwrap();
+            std::fs::write(
+                &path,
+                weights_to_bytes(tensors, &OutputFit::default()).unwrap(),
+            )
+            .unwrap();
         };
         write(&tensors);
         let bytes = halved(&path, &[]).unwrap();

@@ -1,16 +1,20 @@
 //! A model on disk: `config.json`, `tokenizer.json` and `model.safetensors`.
 //!
-//! The first two are written once. All are checked against their checksums ([`checksums`](super::checksums)). The temperature belongs to the weights and changes with them, so it is stored in the
-//! metadata of their file: a reader always gets both from the same epoch, even while a run replaces the file.
+//! The first two are written once. The temperature and the thresholds belong to the weights and change with them, so they
+//! are stored in the metadata of their file: a reader always gets all from the same epoch, even while a run replaces the
+//! file. All three are checked against their checksums ([`checksums`](super::checksums)).
 
 use super::bytes::Bytes;
 use super::checksums::{Recorded, check_files, config_json, with_checksum};
+use super::output_fit::{
+    OutputFit, check_temperature, check_thresholds, output_fit_of, thresholds,
+};
 use super::tensors::{check_tensors, wrong};
 use super::weights::WeightFile;
 use crate::data::Labels;
 use crate::error::{Error, Result, plain_words};
 use crate::fs::atomic;
-use crate::models::classifier::{BiRnn, EMBEDDING, ModelConfig};
+use crate::models::classifier::{BiRnn, EMBEDDING, ModelConfig, OutputKind};
 use crate::ops::embedding::EmbeddingTable;
 use crate::parameters::{ExpectedShape, Rename, known, to_safetensors};
 use crate::text::{TextConfig, TextEncoder, Truncation};
@@ -35,9 +39,6 @@ const FORMAT_VERSION: u32 = 1;
 /// The temperature that leaves logits unchanged.
 const NO_TEMPERATURE: f64 = 1.0;
 
-/// The key of the temperature in the metadata of the weights.
-const TEMPERATURE: &str = "temperature";
-
 /// The content of `config.json`. Only `labels` is required; everything else has the defaults of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +56,10 @@ pub struct ModelFile {
     /// weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
+    /// With several labels a text (`model.output` is `sigmoid`), the probability of each class from which on a text
+    /// belongs to it; these override the thresholds that are stored with the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Vec<f64>>,
     /// The classes, by number.
     pub labels: Labels,
 }
@@ -105,6 +110,7 @@ impl ModelFile {
             model,
             text: TextLimits::of(text),
             temperature: None,
+            thresholds: None,
             labels,
         }
     }
@@ -119,6 +125,9 @@ pub struct SavedClassifier {
     pub file: ModelFile,
     /// The divisor of the logits before the softmax: that of `config.json`, else that of the weights, else 1.
     pub temperature: f64,
+    /// With several labels a text, the threshold of each class: that of `config.json`, else that of the weights, else
+    /// 0.5. `None` for a model of one class a text.
+    pub thresholds: Option<Vec<f64>>,
     /// The tokenizer.
     pub encoder: TextEncoder,
     /// The model, with constant parameters.
@@ -206,10 +215,12 @@ impl SavedClassifier {
         let tokenizer_path = path.join(TOKENIZER);
         let encoder = TextEncoder::from_bytes(tokenizer, &tokenizer_path, &file.text.config())?;
         check_weights(weights, &file, &encoder)?;
-        let temperature = match file.temperature {
-            Some(temperature) => temperature,
-            None => temperature_of(weights)?.unwrap_or(NO_TEMPERATURE),
-        };
+        let stored = output_fit_of(weights)?;
+        let temperature = file
+            .temperature
+            .or(stored.temperature)
+            .unwrap_or(NO_TEMPERATURE);
+        let thresholds = thresholds(&file, stored.thresholds, weights)?;
         let embedding = embedding(weights, &file, device)?;
         let others = weights.names().filter(|name| *name != EMBEDDING);
         let others: Vec<(String, Tensor)> = others
@@ -224,6 +235,7 @@ impl SavedClassifier {
             path: path.to_path_buf(),
             file,
             temperature,
+            thresholds,
             encoder,
             model,
         })
@@ -237,20 +249,22 @@ impl SavedClassifier {
         write_description(path, file, encoder)
     }
 
-    /// Writes `model.safetensors`: the weights and the temperature fitted to them. The same input always gives the same
-    /// bytes.
+    /// Writes `model.safetensors`: the weights and what was fitted to their output, such as a temperature. The same input
+    /// always gives the same bytes.
     ///
     /// # Errors
-    /// A temperature that is not a number above 0, or a file that cannot be written; the file is then either the new or
-    /// the previous one.
+    /// A temperature that is not a number above 0, a threshold that is not a probability, or a file that cannot be
+    /// written; the file is then either the new or the previous one.
     pub fn write_weights(
         path: &Path,
         tensors: &BTreeMap<String, Tensor>,
-        temperature: f64,
+        output_fit: impl Into<OutputFit>,
     ) -> Result<()> {
-        check_temperature(temperature)
-            .map_err(|problem| Error::argument("temperature", problem))?;
-        let bytes = weights_to_bytes(tensors, Some(temperature))?;
+        let output_fit = output_fit.into();
+        output_fit
+            .check()
+            .map_err(|problem| Error::argument("temperature or thresholds", problem))?;
+        let bytes = weights_to_bytes(tensors, &output_fit)?;
         atomic::write_file(&path.join(WEIGHTS), &bytes)
     }
 }
@@ -347,32 +361,18 @@ pub(super) fn parse_model_file(bytes: &[u8], path: &Path) -> Result<(ModelFile, 
         check_temperature(temperature)
             .map_err(|problem| broken(format!("temperature: {problem}")))?;
     }
-    Ok((file, recorded))
-}
-
-fn check_temperature(temperature: f64) -> std::result::Result<(), String> {
-    match temperature.is_finite() && temperature > 0.0 {
-        true => Ok(()),
-        false => Err(format!("{temperature} is not a number above 0")),
+    if let Some(thresholds) = &file.thresholds {
+        let (given, classes) = (thresholds.len(), file.labels.len());
+        let problem = match file.model.output {
+            OutputKind::Softmax => Err("there are none unless model.output is sigmoid".to_owned()),
+            OutputKind::Sigmoid if given != classes => {
+                Err(format!("{given} of them for {classes} classes"))
+            }
+            OutputKind::Sigmoid => check_thresholds(thresholds),
+        };
+        problem.map_err(|problem| broken(format!("thresholds: {problem}")))?;
     }
-}
-
-/// The temperature that is stored with the weights.
-pub(super) fn temperature_of(weights: &WeightFile) -> Result<Option<f64>> {
-    let Some(written) = weights.metadata(TEMPERATURE) else {
-        return Ok(None);
-    };
-    let read = match written.parse() {
-        Ok(temperature) => check_temperature(temperature).map(|()| temperature),
-        Err(_) => Err(format!("{written:?} is not a number")),
-    };
-    read.map(Some).map_err(|problem| {
-        Error::model(
-            weights.path(),
-            format!("its metadata, temperature: {problem}"),
-            "replace it by an intact copy, or train again",
-        )
-    })
+    Ok((file, recorded))
 }
 
 /// Checks that the weights match the architecture, the classes and the tokenizer, and are finite.
@@ -427,12 +427,13 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::argument("value", format!("cannot be written as JSON: {error}")))
 }
 
-/// Weights and their temperature as the bytes of a safetensors file, with its checksum.
+/// Weights and what was fitted to their output as the bytes of a safetensors file, with its checksum.
 pub(super) fn weights_to_bytes(
     tensors: &BTreeMap<String, Tensor>,
-    temperature: Option<f64>,
+    output_fit: &OutputFit,
 ) -> Result<Vec<u8>> {
-    // The shortest text that is read back as the same number.
-    let metadata = temperature.map(|value| (TEMPERATURE.to_owned(), value.to_string()));
-    with_checksum(Path::new(WEIGHTS), to_safetensors(tensors, metadata)?)
+    with_checksum(
+        Path::new(WEIGHTS),
+        to_safetensors(tensors, output_fit.to_metadata())?,
+    )
 }

@@ -21,6 +21,7 @@ use super::model_directory::to_json;
 use super::model_directory::{
     CONFIG, ModelFile, TOKENIZER, WEIGHTS, weights_to_bytes, write_description,
 };
+use super::output_fit::OutputFit;
 use super::state::{FORMAT_VERSION, RunKind, STATE, Snapshot, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::config::Config;
@@ -284,16 +285,16 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Saves the weights of the best epoch and, for a classifier, the temperature fitted to them.
+    /// Saves the weights of the best epoch and, for a classifier, what was fitted to their output.
     ///
     /// # Errors
     /// The file cannot be written; it is then either the new or the previous one.
     pub fn save_best(
         &self,
         tensors: &BTreeMap<String, Tensor>,
-        temperature: Option<f64>,
+        output_fit: impl Into<OutputFit>,
     ) -> Result<()> {
-        let bytes = weights_to_bytes(tensors, temperature)?;
+        let bytes = weights_to_bytes(tensors, &output_fit.into())?;
         atomic::write_file(&self.path.join(WEIGHTS), &bytes)
     }
 

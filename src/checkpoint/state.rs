@@ -1,6 +1,6 @@
 //! The state of a run, as stored in a checkpoint.
 
-use crate::config::Config;
+use crate::config::{Config, Metric};
 use crate::dataset::Fingerprints;
 use crate::error::{Error, Result, one_line, plain_words};
 use candle_core::Tensor;
@@ -87,6 +87,12 @@ pub struct RunState {
     /// For a classifier, the best validation accuracy.
     #[serde(default)]
     pub best_accuracy: Option<f64>,
+    /// For a classifier, the mean F1 of the classes in the best epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_macro_f1: Option<f64>,
+    /// For a classifier, the classes of which the best epoch recognised no validation text (a recall of 0).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed_classes: Vec<u32>,
     /// The validation loss of the best epoch.
     pub best_loss: Option<f64>,
     /// The best epoch, from 1.
@@ -109,15 +115,23 @@ impl RunState {
         self.epoch_examples.max(1) as f64
     }
 
-    /// Whether a validation result is better than the best one so far: by accuracy, if it has one, then by loss.
-    pub(crate) fn is_better(&self, accuracy: Option<f64>, loss: f64) -> bool {
-        match self.best_loss {
-            None => true,
-            Some(best_loss) => {
-                accuracy > self.best_accuracy
-                    || (accuracy == self.best_accuracy && loss < best_loss)
-            }
-        }
+    /// Whether a validation result is better than the best one so far: by the metric, then by loss.
+    pub(crate) fn is_better(
+        &self,
+        metric: Metric,
+        accuracy: Option<f64>,
+        macro_f1: Option<f64>,
+        loss: f64,
+    ) -> bool {
+        let Some(best_loss) = self.best_loss else {
+            return true;
+        };
+        let (score, best) = match metric {
+            Metric::Accuracy => (accuracy, self.best_accuracy),
+            Metric::MacroF1 => (macro_f1, self.best_macro_f1),
+            Metric::Loss => (None, None),
+        };
+        score > best || (score == best && loss < best_loss)
     }
 }
 
@@ -187,22 +201,31 @@ mod tests {
     }
 
     #[test]
-    fn accuracy_comes_before_loss() {
+    fn the_metric_comes_before_the_loss() {
         let state = RunState {
             best_accuracy: Some(0.9),
+            best_macro_f1: Some(0.5),
             best_loss: Some(0.3),
             ..RunState::default()
         };
-        assert!(state.is_better(Some(0.91), 9.0));
-        assert!(state.is_better(Some(0.9), 0.29));
-        assert!(!state.is_better(Some(0.9), 0.3));
-        assert!(!state.is_better(Some(0.89), 0.1));
-        // A language model has no accuracy.
+        let is_better =
+            |accuracy, loss| state.is_better(Metric::Accuracy, Some(accuracy), Some(0.7), loss);
+        assert!(is_better(0.91, 9.0));
+        assert!(is_better(0.9, 0.29));
+        assert!(!is_better(0.9, 0.3));
+        assert!(!is_better(0.89, 0.1));
+        let is_better = |f1, loss| state.is_better(Metric::MacroF1, Some(0.1), Some(f1), loss);
+        assert!(is_better(0.51, 9.0) && is_better(0.5, 0.2));
+        assert!(!is_better(0.5, 0.3) && !is_better(0.4, 0.1));
+        assert!(state.is_better(Metric::Loss, Some(0.1), Some(0.1), 0.2));
+        assert!(!state.is_better(Metric::Loss, Some(1.0), Some(1.0), 0.3));
+        // A language model has nothing but its loss.
         let state = RunState {
             best_loss: Some(0.3),
             ..RunState::default()
         };
-        assert!(state.is_better(None, 0.2) && !state.is_better(None, 0.3));
-        assert!(RunState::default().is_better(None, 9.0));
+        let is_better = |loss| state.is_better(Metric::Loss, None, None, loss);
+        assert!(is_better(0.2) && !is_better(0.3));
+        assert!(RunState::default().is_better(Metric::Loss, None, None, 9.0));
     }
 }

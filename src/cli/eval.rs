@@ -1,6 +1,7 @@
 //! `birnn eval`: evaluation of a model on labelled texts.
 
 use super::device;
+use super::eval_labels;
 use super::progress::Terminal;
 use super::renames::RenameArguments;
 use super::source::{DataArguments, lost_source};
@@ -12,7 +13,7 @@ use birnn::config::{Config, DataConfig};
 use birnn::data::{DownloadProgress, LabelMap, Source, SourceOptions, Split};
 use birnn::dataset::{read_splits, source_options};
 use birnn::device::AUTO;
-use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate};
+use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate, evaluate_labels};
 use birnn::recipe::coverage_notes;
 use birnn::text::Coverage;
 use serde::Serialize;
@@ -86,6 +87,8 @@ struct Report<'a> {
     source: &'a str,
     /// How much of the texts was read.
     coverage: Coverage,
+    /// The number of rows that were left out.
+    skipped: usize,
     seconds: f64,
 }
 
@@ -121,19 +124,78 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     if let Some(note) = labels.read(&mut split, &map)? {
         terminal.note(&note);
     }
-    let evaluation = evaluate(&model, &split, &arguments.data.cache(), &mut terminal)?;
-    let evaluation = evaluation.context("the evaluation was stopped")?;
-    let groups = evaluation.groups(&split, labels);
-    let seconds = started.elapsed().as_secs_f64();
-    for line in coverage_notes(&evaluation.coverage, "texts") {
-        terminal.note(&line);
-    }
-    let text = match arguments.json {
-        true => json(&evaluation, &model, &groups, &split, seconds)?,
-        false => plain(&evaluation, &model, &groups, &split, seconds),
+    let (cache, stopped) = (arguments.data.cache(), "the evaluation was stopped");
+    let text = match model.thresholds() {
+        None => {
+            let evaluation = evaluate(&model, &split, &cache, &mut terminal)?.context(stopped)?;
+            let groups = evaluation.groups(&split, labels);
+            note_coverage(&evaluation.coverage, &mut terminal);
+            let seconds = started.elapsed().as_secs_f64();
+            match arguments.json {
+                true => json(&evaluation, &model, &groups, &split, seconds)?,
+                false => plain(&evaluation, &model, &groups, &split, seconds),
+            }
+        }
+        Some(_) => {
+            let evaluation = evaluate_labels(&model, &split, &cache, &mut terminal)?;
+            let evaluation = evaluation.context(stopped)?;
+            let groups = evaluation.groups(&split, labels);
+            note_coverage(&evaluation.coverage, &mut terminal);
+            let report = eval_labels::Report::new(&evaluation, &model, temperature_of(&model));
+            let seconds = started.elapsed().as_secs_f64();
+            match arguments.json {
+                true => several_json(report, &groups, &split, &evaluation.coverage, seconds)?,
+                false => {
+                    let loss = loss(evaluation.loss, evaluation.loss_uncalibrated, &model);
+                    let texts = evaluation.texts;
+                    let first = format!("{}: {texts} texts in {seconds:.1} s\n", split.origin);
+                    first + &report.lines(&loss) + &group_table(&groups)
+                }
+            }
+        }
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Ending::Done)
+}
+
+/// Says how much of the texts was not read.
+fn note_coverage(coverage: &Coverage, terminal: &mut Terminal) {
+    for line in coverage_notes(coverage, "texts") {
+        terminal.note(&line);
+    }
+}
+
+/// The object that `--json` prints for a model of several labels a text.
+fn several_json(
+    report: eval_labels::Report,
+    groups: &Groups,
+    split: &Split,
+    coverage: &Coverage,
+    seconds: f64,
+) -> anyhow::Result<String> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        report: eval_labels::Report<'a>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<GroupReport<'a>>,
+        /// Where the texts come from.
+        source: &'a str,
+        /// How much of the texts was read.
+        coverage: Coverage,
+        /// The number of rows that were left out.
+        skipped: usize,
+        seconds: f64,
+    }
+    let whole = Whole {
+        report,
+        groups: groups.iter().map(GroupReport::new).collect(),
+        source: &split.origin,
+        coverage: *coverage,
+        skipped: split.skipped.len(),
+        seconds,
+    };
+    Ok(serde_json::to_string(&whole)? + "\n")
 }
 
 /// The split, and where it comes from.
@@ -236,14 +298,14 @@ fn temperature_of(model: &Ensemble) -> Option<f64> {
 }
 
 /// The loss, and with which temperature it is.
-fn loss(evaluation: &Evaluation, model: &Ensemble) -> String {
-    let of = match (evaluation.loss_uncalibrated, temperature_of(model)) {
+fn loss(loss: f64, uncalibrated: Option<f64>, model: &Ensemble) -> String {
+    let of = match (uncalibrated, temperature_of(model)) {
         (Some(uncalibrated), Some(temperature)) => {
             format!("temperature {temperature}; uncalibrated {uncalibrated:.4}")
         }
         _ => "each model at its temperature".to_owned(),
     };
-    format!("loss {:.4} ({of})", evaluation.loss)
+    format!("loss {loss:.4} ({of})")
 }
 
 fn json(
@@ -267,6 +329,7 @@ fn json(
         groups: groups.iter().map(GroupReport::new).collect(),
         source: &split.origin,
         coverage: evaluation.coverage,
+        skipped: split.skipped.len(),
         seconds,
     };
     Ok(serde_json::to_string(&report)? + "\n")
@@ -292,25 +355,29 @@ fn plain(
             scores.support.to_string(),
         ]);
     }
-    let mut text = format!(
+    let text = format!(
         "{}: {} texts in {seconds:.1} s\naccuracy {} %   {}   macro F1 {} %   \
          calibration error {} %\n\n{}",
         split.origin,
         confusion.total(),
         percent(confusion.accuracy()),
-        loss(evaluation, model),
+        loss(evaluation.loss, evaluation.loss_uncalibrated, model),
         percent(confusion.macro_f1()),
         percent(evaluation.calibration.error()),
         table(&rows)
     );
-    if !groups.is_empty() {
-        let mut rows = vec![["group", "accuracy %", "texts"].map(str::to_owned).to_vec()];
-        rows.extend(groups.iter().map(|group| {
-            let (accuracy, texts) = (percent(group.accuracy()), group.texts.to_string());
-            vec![group.name.clone(), accuracy, texts]
-        }));
-        text.push('\n');
-        text.push_str(&table(&rows));
+    text + &group_table(groups)
+}
+
+/// A table of groups below the one of classes; empty if there are none.
+fn group_table(groups: &Groups) -> String {
+    if groups.is_empty() {
+        return String::new();
     }
-    text
+    let mut rows = vec![["group", "accuracy %", "texts"].map(str::to_owned).to_vec()];
+    rows.extend(groups.iter().map(|group| {
+        let (accuracy, texts) = (percent(group.accuracy()), group.texts.to_string());
+        vec![group.name.clone(), accuracy, texts]
+    }));
+    "\n".to_owned() + &table(&rows)
 }

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod device;
 mod eval;
+mod eval_labels;
 mod export;
 mod format;
 mod generate;

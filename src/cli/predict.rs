@@ -3,8 +3,11 @@
 use super::device;
 use super::progress::Terminal;
 use super::renames::RenameArguments;
+use super::source::label_pair;
+use super::table::joined;
 use super::{Ending, Usage, pretrained};
 use anyhow::Context;
+use birnn::data::LabelMap;
 use birnn::device::AUTO;
 use birnn::inference::{Prediction, Predictor};
 use birnn::recipe::coverage_notes;
@@ -17,12 +20,14 @@ use std::path::PathBuf;
 /// Predict the class of texts: one line each, with class, probability and text.
 ///
 /// Texts are arguments, or the lines of --file or of standard input. An argument with several lines
-/// is printed as one line.
+/// is printed as one line. Of a model for several labels a text, all labels are printed whose probability reaches their
+/// threshold, separated by commas, with their probabilities; `(none)` if there are none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn predict \"Not bad at all!\" \"I want my money back.\"\n  \
     birnn predict --model runs/sample --file reviews.txt\n  \
     echo \"What a film.\" | birnn predict --model runs/sample --json\n  \
+    birnn predict --label-map negative=bad,positive=good \"Not bad at all!\"\n  \
     birnn predict --model runs/imdb --model runs/imdb-2 \"Two models are better than one.\"\n  \
     birnn predict --model my-model --rename lstm.=encoder. --rename fc.=decoder. \"Names of my own.\"")]
 pub(super) struct Arguments {
@@ -38,6 +43,9 @@ pub(super) struct Arguments {
     /// A file with one text per line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// Other names for the classes of the model: negative=bad,positive=good.
+    #[arg(long, value_name = "CLASS=NAME,...", value_delimiter = ',', value_parser = label_pair)]
+    label_map: Vec<(String, String)>,
     /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
@@ -52,7 +60,11 @@ pub(super) struct Arguments {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     text: &'a str,
+    /// The most probable class.
     label: &'a str,
+    /// All predicted labels; absent if each text has one class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<&'a str>>,
     score: f32,
     scores: Scores<'a>,
     logits: &'a [f32],
@@ -81,7 +93,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut input = Input::open(arguments)?;
     let device = device::open(&arguments.device)?;
     let model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
-    let names = model.labels().names();
+    let map = LabelMap::new(arguments.label_map.iter().cloned())?;
+    let labels = map.rename(model.labels())?;
+    let names = labels.names();
+    let several = model.thresholds().is_some();
     let mut terminal = Terminal::new(None);
     let mut coverage = Coverage::default();
     let mut output = BufWriter::new(std::io::stdout().lock());
@@ -95,11 +110,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         for (text, prediction) in texts.iter().zip(predictions.iter().flatten()) {
             coverage.add(prediction.reading);
             match arguments.json {
-                true => write_json(&mut output, text, prediction, names)?,
+                true => write_json(&mut output, text, prediction, (names, several))?,
                 false => {
-                    let (label, score) = (&names[prediction.class], prediction.score());
+                    let classes = prediction.classes.iter();
+                    let label = joined(classes.clone().map(|&class| names[class].as_str()));
+                    let scores = classes.map(|&class| format!("{:.4}", prediction.scores[class]));
+                    let scores: Vec<String> = scores.collect();
                     let text = text.replace(['\n', '\r'], " ");
-                    writeln!(output, "{label}\t{score:.4}\t{text}")?;
+                    writeln!(output, "{label}\t{}\t{text}", scores.join(","))?;
                 }
             }
         }
@@ -115,11 +133,15 @@ fn write_json(
     output: &mut impl Write,
     text: &str,
     prediction: &Prediction,
-    names: &[String],
+    (names, several): (&[String], bool),
 ) -> anyhow::Result<()> {
     let report = Report {
         text,
         label: &names[prediction.class],
+        labels: several.then(|| {
+            let classes = prediction.classes.iter();
+            classes.map(|&class| names[class].as_str()).collect()
+        }),
         score: prediction.score(),
         scores: Scores(names, &prediction.scores),
         logits: &prediction.logits,

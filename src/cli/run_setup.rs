@@ -29,7 +29,7 @@ pub(super) struct RunArguments {
     pub(super) out: Option<PathBuf>,
     /// Resume the run in --out, with the same result as if it had not been interrupted.
     #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
-        "text_column", "label_column", "label_map", "print_config"])]
+        "text_column", "label_column", "label_map", "label_separator", "print_config"])]
     pub(super) resume: bool,
     /// Overwrite an existing run in --out.
     #[arg(long)]
@@ -57,10 +57,11 @@ pub(super) struct Finished<R> {
     /// Its folder.
     pub(super) out: PathBuf,
     pub(super) device: Device,
-    /// The best epoch, from 1, its loss and, of a classifier, its accuracy.
+    /// The best epoch, from 1, its loss and, of a classifier, its accuracy and macro F1.
     pub(super) best_epoch: u64,
     pub(super) best_loss: f64,
     pub(super) best_accuracy: Option<f64>,
+    pub(super) best_macro_f1: Option<f64>,
 }
 
 /// What became of a run.
@@ -150,7 +151,9 @@ impl RunArguments {
                 best_epoch,
                 best_loss,
                 best_accuracy,
+                best_macro_f1,
                 early,
+                ..
             } => {
                 if early {
                     terminal.print("no improvement for several epochs: training stops early");
@@ -162,6 +165,7 @@ impl RunArguments {
                     best_epoch,
                     best_loss,
                     best_accuracy,
+                    best_macro_f1,
                 }))
             }
         }

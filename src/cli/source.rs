@@ -21,6 +21,14 @@ pub(super) struct DataArguments {
     /// Labels as written in the data, and the classes that they stand for: neg=negative,pos=positive.
     #[arg(long, help_heading = "Data", value_name = "LABEL=CLASS,...", value_delimiter = ',', value_parser = label_pair)]
     pub(super) label_map: Vec<(String, String)>,
+    /// What separates the labels of a text in one column, where a text may have several: --label-separator "|".
+    #[arg(
+        long,
+        help_heading = "Data",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
+    pub(super) label_separator: Option<String>,
     /// Neither read nor write the cache of vocabularies and tokens, which is in the folder given by BIRNN_CACHE (empty:
     /// no cache), or else in the system's cache folder (on Linux ~/.cache/birnn).
     #[arg(long, help_heading = "Data")]
@@ -51,11 +59,14 @@ impl DataArguments {
             config.label_column = Some(column.clone());
         }
         config.label_map.extend(self.label_map.iter().cloned());
+        if let Some(separator) = &self.label_separator {
+            config.label_separator = Some(separator.clone());
+        }
     }
 }
 
 /// `neg=negative` in two.
-fn label_pair(pair: &str) -> Result<(String, String), String> {
+pub(super) fn label_pair(pair: &str) -> Result<(String, String), String> {
     match pair.split_once('=') {
         Some((label, class)) if !class.trim().is_empty() => {
             Ok((label.trim().to_owned(), class.trim().to_owned()))

@@ -29,6 +29,15 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Labels of a text, separated by commas; `(none)` if there are none.
+pub(super) fn joined<'a>(labels: impl Iterator<Item = &'a str>) -> String {
+    let labels: Vec<&str> = labels.collect();
+    match labels.is_empty() {
+        true => "(none)".to_owned(),
+        false => labels.join(","),
+    }
+}
+
 /// A share as a percentage, or a dash if it is undefined.
 pub(super) fn percent(share: Option<f64>) -> String {
     match share {
@@ -50,5 +59,7 @@ mod tests {
         assert_eq!(table(&rows), "class    n\na      100\n");
         assert_eq!(percent(Some(0.5)), "50.00");
         assert_eq!(percent(None), "-");
+        assert_eq!(joined(["a", "b"].into_iter()), "a,b");
+        assert_eq!(joined([].into_iter()), "(none)");
     }
 }

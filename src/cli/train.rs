@@ -5,9 +5,10 @@ use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
 use super::source::reads_stdin;
+use super::table::joined;
 use birnn::checkpoint::{LanguageDirectory, RunKind};
 use birnn::config::Config;
-use birnn::inference::Classifier;
+use birnn::inference::{Classifier, Predictor};
 use birnn::recipe::{ClassifierRecipe, grouped};
 use birnn::text::TokenKind;
 use std::io::Write;
@@ -92,6 +93,7 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
         device,
         best_epoch,
         best_accuracy,
+        best_macro_f1,
         ..
     } = finished;
     let (dataset, best_accuracy) = (recipe.dataset(), best_accuracy.unwrap_or_default());
@@ -107,8 +109,15 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
         .map(|&text| dataset.validation_texts[text].as_str())
         .collect();
     let predictions = classifier.predict(&texts)?;
+    let several = match classifier.thresholds() {
+        Some(_) => format!(
+            " with exactly the right labels, macro F1 {:.2} %",
+            100.0 * best_macro_f1.unwrap_or_default()
+        ),
+        None => String::new(),
+    };
     let mut text = format!(
-        "validation accuracy {:.2} % (epoch {best_epoch}, {} texts)\n",
+        "validation accuracy {:.2} %{several} (epoch {best_epoch}, {} texts)\n",
         100.0 * best_accuracy,
         grouped(dataset.validation.len())
     );
@@ -117,16 +126,23 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
     }
     let names = dataset.labels.names();
     for ((example_text, prediction), example) in texts.iter().zip(&predictions).zip(&examples) {
-        let label = dataset.validation.labels[*example] as usize;
-        let verdict = match prediction.class == label {
+        let own = dataset.validation.labels.of(*example);
+        let is_right = own
+            .iter()
+            .map(|&class| class as usize)
+            .eq(prediction.classes.iter().copied());
+        let verdict = match is_right {
             true => String::new(),
-            false => format!("   (it is {})", names[label]),
+            false => format!(
+                "   (it is {})",
+                joined(own.iter().map(|&class| &*names[class as usize]))
+            ),
         };
         let words: Vec<&str> = example_text.split_whitespace().collect();
         let short: String = words.join(" ").chars().take(70).collect();
         text.push_str(&format!(
             "  {:<10} {:.2}   {short}{verdict}\n",
-            names[prediction.class],
+            joined(classifier.labels_of(prediction)),
             prediction.score()
         ));
     }

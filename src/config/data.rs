@@ -37,6 +37,9 @@ pub struct DataConfig {
     pub label_map: BTreeMap<String, String>,
     /// A label that means that there is none, such as `-1`; always empty labels, `NaN`, `NULL`, `None` and `N/A`.
     pub unlabelled: Option<String>,
+    /// What separates the labels of a text in one column, such as `|` or `,`, where a text may have several (with
+    /// `model.output = "sigmoid"`); an empty column is then a text of no class.
+    pub label_separator: Option<String>,
     /// The subset ("configuration") of a hub data set that has several.
     pub subset: Option<String>,
     /// A branch, tag or commit of a hub data set.
@@ -74,6 +77,7 @@ impl Default for DataConfig {
             label_names: None,
             label_map: BTreeMap::new(),
             unlabelled: None,
+            label_separator: None,
             subset: None,
             revision: None,
             train_split: "train".into(),
@@ -105,6 +109,13 @@ impl DataConfig {
         LabelMap::new(self.label_map.clone())?;
         self.delimiter.as_deref().map(delimiter_of).transpose()?;
         self.encoding.as_deref().map(encoding_exists).transpose()?;
+        if self.label_separator.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::config(
+                "data.label_separator",
+                "the text is empty",
+                "give the characters between two labels, such as \"|\", or leave the key out",
+            ));
+        }
         match (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0 {
             true => Ok(()),
             false => Err(Error::config(

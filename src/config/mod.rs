@@ -6,23 +6,27 @@
 //! can be used for a run. A `Config` that a program makes is checked by whatever uses it, or at once
 //! by [`Config::validate`].
 
+mod class_weights;
 mod data;
 #[cfg(feature = "toml")]
 mod file;
 #[cfg(feature = "toml")]
 mod keys;
+mod metric;
 mod pretrain;
 mod range;
 mod train;
 mod trainer;
 
+pub use class_weights::ClassWeights;
 pub use data::DataConfig;
+pub use metric::Metric;
 pub use pretrain::PretrainConfig;
 pub use train::TrainConfig;
 pub use trainer::TrainerConfig;
 
 use crate::error::{Error, Result};
-use crate::models::classifier::ModelConfig;
+use crate::models::classifier::{ModelConfig, OutputKind};
 use crate::text::TextConfig;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +65,32 @@ impl Config {
                 "train.teachers",
                 "there are no unlabelled texts for the teachers",
                 "set data.unlabelled_split to an unlabelled split",
+            ));
+        }
+        let is_sigmoid = self.model.output == OutputKind::Sigmoid;
+        if is_sigmoid && train.virtual_adversarial_weight > 0.0 {
+            return Err(Error::config(
+                "train.virtual_adversarial_weight",
+                "virtual adversarial training compares the probabilities of classes that exclude each other, but with \
+                 model.output = \"sigmoid\" a text may have several",
+                "set it to 0, or use train.adversarial_weight",
+            ));
+        }
+        let unlabelled = [
+            (!train.teachers.is_empty(), "train.teachers"),
+            (
+                train.virtual_adversarial_weight > 0.0,
+                "train.virtual_adversarial_weight",
+            ),
+        ];
+        if let (Some(_), Some((_, key))) = (
+            &train.class_weights,
+            unlabelled.iter().find(|(is_on, _)| *is_on),
+        ) {
+            return Err(Error::config(
+                "train.class_weights",
+                format!("the texts of {key} have no class that could be weighted"),
+                format!("leave out train.class_weights or {key}"),
             ));
         }
         Ok(())

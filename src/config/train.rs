@@ -1,6 +1,7 @@
 //! How a model is trained.
 
 use super::range::{self, above_zero, finite, from_zero, in_single_precision, positive, share};
+use super::{ClassWeights, Metric};
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
@@ -38,8 +39,12 @@ pub struct TrainConfig {
     pub clip_norm: f64,
     /// Decay of the moving average of the weights that is evaluated and saved; 0 for no averaging.
     pub ema_decay: f64,
-    /// Label smoothing of the training loss.
+    /// Label smoothing `s` of the training loss: each target is blended with an even share of all classes; with several
+    /// labels a text, a target `t` becomes `(1 - s) t + s / 2`.
     pub label_smoothing: f64,
+    /// The weights of the classes in the loss: `balanced`, or a table such as `{ positive = 2.0 }` in which the others
+    /// are 1 (see [`ClassWeights`]).
+    pub class_weights: Option<ClassWeights>,
     /// Probability with which a token of a training text is replaced by the unknown token.
     pub word_dropout: f64,
     /// Weight of the loss on adversarially perturbed texts, relative to the loss on the texts themselves (Miyato, Dai
@@ -83,7 +88,11 @@ pub struct TrainConfig {
     pub vector_epochs: u64,
     /// Whether the embeddings keep their initial values.
     pub freeze_embeddings: bool,
-    /// Training stops after this many epochs without a better validation accuracy; 0 disables early stopping.
+    /// What makes an epoch the best one: `accuracy`, `macro_f1` or `loss` on the validation split; of two equal ones
+    /// the one with the lower loss.
+    pub metric: Metric,
+    /// Training stops after this many epochs that are not better than the best one before, by `train.metric`; 0
+    /// disables early stopping.
     pub patience: u64,
     /// The precision of matrix products on an NVIDIA GPU: `f32`, `tf32` with 10 instead of 23 mantissa bits, or `bf16`
     /// with 7 (see [`Precision`]). Weights, and everything on other devices, are always f32.
@@ -117,6 +126,7 @@ impl Default for TrainConfig {
             clip_norm: 1.0,
             ema_decay: 0.0,
             label_smoothing: 0.0,
+            class_weights: None,
             word_dropout: 0.0,
             adversarial_weight: 0.0,
             virtual_adversarial_weight: 0.0,
@@ -132,6 +142,7 @@ impl Default for TrainConfig {
             vectors: None,
             vector_epochs: 0,
             freeze_embeddings: false,
+            metric: Metric::default(),
             patience: 0,
             precision: Precision::F32,
             log_every: 20,
@@ -194,6 +205,9 @@ impl TrainConfig {
                 positive("log_every", self.log_every),
             ],
         )?;
+        if let Some(weights) = &self.class_weights {
+            weights.validate()?;
+        }
         if self.init_from.is_some() && (self.vector_epochs > 0 || self.vectors.is_some()) {
             return Err(Error::config(
                 "train.init_from",

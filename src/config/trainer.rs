@@ -1,7 +1,7 @@
 //! The settings of the training loop, for any kind of model.
 
 use super::range::{self, above_zero, from_zero, positive, share};
-use super::{Config, PretrainConfig, TrainConfig};
+use super::{Config, Metric, PretrainConfig, TrainConfig};
 use crate::batch::Batching;
 use crate::error::Result;
 use crate::optim::Schedule;
@@ -23,6 +23,8 @@ pub struct TrainerConfig {
     pub schedule: Schedule,
     /// The maximum gradient norm; 0 disables clipping.
     pub clip_norm: f64,
+    /// What makes an epoch the best one; a language model has only the loss.
+    pub metric: Metric,
     /// Training stops after this many epochs without improvement; 0 disables early stopping.
     pub patience: u64,
     /// Number of steps between log lines.
@@ -46,6 +48,7 @@ impl TrainerConfig {
             accumulate: train.accumulate,
             schedule: train.schedule(0),
             clip_norm: train.clip_norm,
+            metric: train.metric,
             patience: train.patience,
             log_every: train.log_every,
             checkpoint_every: train.checkpoint_every,
@@ -85,6 +88,7 @@ impl TrainerConfig {
             accumulate: 1,
             schedule: pretrain.schedule(0),
             clip_norm: pretrain.clip_norm,
+            metric: Metric::Loss,
             patience: 0,
             log_every: pretrain.log_every,
             checkpoint_every: pretrain.checkpoint_every,

@@ -1,7 +1,7 @@
 //! Labels that a user says the classes of.
 
-use super::Split;
 use super::labels::different_labels;
+use super::{Labels, Split};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -36,6 +36,32 @@ impl LabelMap {
         self.0.get(label).map(String::as_str)
     }
 
+    /// Renames the classes of a model for its output; the others keep their names.
+    ///
+    /// # Errors
+    /// A label of the map that is not a class, or two classes that would have one name.
+    pub fn rename(&self, labels: &Labels) -> Result<Labels> {
+        if let Some(label) = self.0.keys().find(|label| labels.class_of(label).is_none()) {
+            return Err(Error::config(
+                "data.label_map",
+                format!("{label:?} is not a class"),
+                format!("the classes are {}", listed(labels.names())),
+            ));
+        }
+        let names = labels
+            .names()
+            .iter()
+            .map(|name| self.get(name).unwrap_or(name).to_owned());
+        let names: Vec<String> = names.collect();
+        Labels::new(names).map_err(|_| {
+            Error::config(
+                "data.label_map",
+                "two classes would have one name",
+                format!("give each a name of its own: {}", map_of(labels.names())),
+            )
+        })
+    }
+
     /// Renames the labels of a split that is trained on.
     ///
     /// # Errors
@@ -65,7 +91,7 @@ impl LabelMap {
 }
 
 /// Names in quotes, at most twenty.
-pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     const MOST: usize = 20;
     let quoted = names.iter().take(MOST);
     let mut list: Vec<String> = quoted.map(|name| format!("{:?}", name.as_ref())).collect();
@@ -84,4 +110,35 @@ pub(super) fn map_of<S: AsRef<str>>(labels: &[S]) -> String {
         .collect();
     let more = if labels.len() > SHOWN { ",..." } else { "" };
     format!("--label-map {}{more}", pairs.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_renamed_for_output() {
+        let labels = Labels::new(vec!["negative".into(), "positive".into()]).unwrap();
+        let rename = |pairs: &[(&str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+            LabelMap::new(pairs).unwrap().rename(&labels)
+        };
+        assert_eq!(
+            rename(&[("negative", "bad")]).unwrap().names(),
+            ["bad", "positive"]
+        );
+        let swapped = rename(&[("negative", "positive"), ("positive", "negative")]);
+        assert_eq!(swapped.unwrap().names(), ["positive", "negative"]);
+        assert_eq!(
+            rename(&[("neg", "bad")]).unwrap_err().to_string(),
+            "configuration, data.label_map: \"neg\" is not a class; the classes are \"negative\", \"positive\""
+        );
+        assert_eq!(
+            rename(&[("negative", "positive")]).unwrap_err().to_string(),
+            "configuration, data.label_map: two classes would have one name; give each a name of its own: --label-map \
+             negative=CLASS,positive=CLASS"
+        );
+    }
 }

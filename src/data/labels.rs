@@ -1,9 +1,11 @@
 //! Label names and class numbers.
 
 use super::label_map::listed;
-use super::{Example, Split};
+use super::text_labels::TextLabels;
+use super::{Example, Record, Split};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Up to this many different real numbers are taken for classes, such as ratings in half stars.
 const MOST_REAL_CLASSES: usize = 20;
@@ -80,45 +82,128 @@ impl Labels {
         self.0.iter().position(|other| other == name)
     }
 
-    /// Converts labelled rows to examples.
+    /// Converts rows with one label to examples.
     ///
     /// # Errors
-    /// A row without a label, or with one that is not the name of a class; the error names the row.
+    /// A row without a label, with several, or with one that is not the name of a class; the error names the row.
     pub fn encode(&self, split: &Split) -> Result<Vec<Example>> {
         split
             .records
             .iter()
             .map(|record| {
-                let place = || format!("{}, row {}", split.origin, record.row);
-                let label = record.label().ok_or_else(|| {
-                    let without = split.records.iter().filter(|row| row.labels.is_none());
-                    let more = match without.count() {
-                        1 => String::new(),
-                        count => format!(", nor have {} others", count - 1),
-                    };
-                    Error::data(
-                        place(),
-                        format!("the row has no label{more}"),
-                        "add one or remove the row; training and evaluation need labels",
-                    )
-                })?;
-                let class = self.class_of(label).ok_or_else(|| {
-                    Error::data(
-                        place(),
-                        format!(
-                            "the label {label:?} is not one of the classes {}",
-                            listed(&self.0)
-                        ),
-                        "correct the row or the label column",
-                    )
-                })?;
+                let label = match labels_of(record, split)? {
+                    [label] => label,
+                    labels => return Err(not_one(record, labels, split)),
+                };
+                let class = self.class_of(label);
                 Ok(Example {
                     text: record.text.clone(),
-                    label: class,
+                    label: class.ok_or_else(|| self.unknown_label(label, record, split))?,
                 })
             })
             .collect()
     }
+
+    /// The classes of each row, in ascending order: none, one or several.
+    ///
+    /// # Errors
+    /// A row whose labels are not known, or with a label that is not the name of a class; the error names the row.
+    pub fn encode_sets(&self, split: &Split) -> Result<Vec<Vec<u32>>> {
+        let index: HashMap<&str, u32> = self.0.iter().map(String::as_str).zip(0..).collect();
+        let classes = |record: &Record| -> Result<Vec<u32>> {
+            let labels = labels_of(record, split)?.iter();
+            let class = |label: &String| match index.get(label.as_str()) {
+                Some(class) => Ok(*class),
+                None => Err(self.unknown_label(label, record, split)),
+            };
+            let mut classes = labels.map(class).collect::<Result<Vec<_>>>()?;
+            classes.sort_unstable();
+            classes.dedup();
+            Ok(classes)
+        };
+        split.records.iter().map(classes).collect()
+    }
+
+    /// The classes of the rows: one for each text or, with `several`, any number.
+    ///
+    /// # Errors
+    /// Those of [`Labels::encode`] or [`Labels::encode_sets`].
+    pub fn encode_texts(&self, split: &Split, several: bool) -> Result<TextLabels> {
+        if several {
+            return self.encode_sets(split).map(TextLabels::Several);
+        }
+        let examples = self.encode(split)?.into_iter();
+        Ok(TextLabels::One(
+            examples.map(|example| example.label as u32).collect(),
+        ))
+    }
+
+    fn unknown_label(&self, label: &str, record: &Record, split: &Split) -> Error {
+        Error::data(
+            place(record, split),
+            format!(
+                "the label {label:?} is not one of the classes {}",
+                listed(&self.0)
+            ),
+            "correct the row or the label column",
+        )
+    }
+}
+
+fn place(record: &Record, split: &Split) -> String {
+    format!("{}, row {}", split.origin, record.row)
+}
+
+/// The labels of a row; an error about all rows without one if it has none.
+fn labels_of<'a>(record: &'a Record, split: &Split) -> Result<&'a [String]> {
+    record.labels.as_deref().ok_or_else(|| {
+        let without = split.records.iter().filter(|row| row.labels.is_none());
+        let others: Vec<usize> = without
+            .map(|row| row.row)
+            .filter(|row| *row != record.row)
+            .collect();
+        let more = match others.len() {
+            0 => String::new(),
+            1 => format!(", nor has row {}", others[0]),
+            count => format!(", nor have {count} others (rows {})", row_list(&others)),
+        };
+        Error::data(
+            place(record, split),
+            format!("the row has no label{more}"),
+            "add one or remove the row; training and evaluation need labels",
+        )
+    })
+}
+
+/// The error about a row whose list of labels is empty or has several where each text has one class.
+fn not_one(record: &Record, labels: &[String], split: &Split) -> Error {
+    let several = "train with --set model.output=sigmoid";
+    match labels.is_empty() {
+        true => Error::data(
+            place(record, split),
+            "the row's list of labels is empty, but each text has one class",
+            format!("add a label; or, if texts may have none or several, {several}"),
+        ),
+        false => Error::data(
+            place(record, split),
+            format!(
+                "the row has {} labels, {}, but each text has one class",
+                labels.len(),
+                listed(labels)
+            ),
+            format!("keep one; or, if texts may have several, {several}"),
+        ),
+    }
+}
+
+/// Row numbers, at most twenty.
+pub(super) fn row_list(rows: &[usize]) -> String {
+    const MOST: usize = 20;
+    let mut list: Vec<String> = rows.iter().take(MOST).map(usize::to_string).collect();
+    if rows.len() > MOST {
+        list.push("...".to_owned());
+    }
+    list.join(", ")
 }
 
 /// The different labels of a split as written, in alphabetical order.
@@ -236,5 +321,36 @@ mod tests {
         let message = |rows: &[Option<&str>]| labels.encode(&split(rows)).unwrap_err().to_string();
         assert!(message(&[Some("a"), None]).starts_with("rows, row 2: the row has no label"));
         assert!(message(&[Some("c")]).starts_with("rows, row 1: the label \"c\" is not one of"));
+        let two = message(&[Some("a"), None, Some("b"), None]);
+        assert!(
+            two.starts_with("rows, row 2: the row has no label, nor has row 4;"),
+            "{two}"
+        );
+        let many = message(&[None; 30]);
+        let shown = "nor have 29 others (rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, ...)";
+        assert!(many.contains(shown), "{many}");
+    }
+
+    #[test]
+    fn several_labels_are_sets_or_an_error() {
+        let labels = Labels::new(vec!["a".into(), "b".into()]).unwrap();
+        let mut split = split(&[Some("b"), Some("a"), Some("a")]);
+        split.records[1].labels = Some(vec!["b".into(), "a".into()]);
+        assert_eq!(
+            labels.encode(&split).unwrap_err().to_string(),
+            "rows, row 2: the row has 2 labels, \"b\", \"a\", but each text has one class; keep one; or, if texts \
+             may have several, train with --set model.output=sigmoid"
+        );
+        split.records[2].labels = Some(Vec::new());
+        assert_eq!(
+            labels.encode_sets(&split).unwrap(),
+            [vec![1], vec![0, 1], vec![]]
+        );
+        split.records[1].labels = Some(vec!["b".into()]);
+        let message = labels.encode(&split).unwrap_err().to_string();
+        assert!(
+            message.starts_with("rows, row 3: the row's list of labels is empty"),
+            "{message}"
+        );
     }
 }

@@ -28,6 +28,7 @@ mod arrow;
 #[path = "no_arrow.rs"]
 mod arrow;
 mod bytes;
+mod doubts;
 mod files;
 mod folder;
 mod format;
@@ -56,15 +57,19 @@ mod row_io;
 mod rows;
 mod source;
 mod split;
+mod stratify;
 #[cfg(feature = "csv")]
 mod table;
 #[cfg(not(feature = "csv"))]
 #[path = "no_table.rs"]
 mod table;
+mod text_labels;
 
 pub(crate) use bytes::encoding_exists;
+pub use doubts::{Doubt, doubts};
 pub use format::Format;
 pub use label_map::LabelMap;
+pub(crate) use label_map::listed;
 pub use label_rule::merge_numbers;
 pub use labels::Labels;
 pub(crate) use options::delimiter_of;
@@ -74,6 +79,7 @@ pub use quote::Quote;
 pub use row_io::{AddedColumn, AddedValues, Portion, RowReader, RowShape, RowWriter, free_names};
 pub use source::{DownloadProgress, Source, read_rows};
 pub use split::hold_out;
+pub use text_labels::TextLabels;
 
 /// One row of a source, as written there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub struct SourceOptions {
     pub label_names: Option<Vec<String>>,
     /// One more label that means that there is none.
     pub unlabelled_label: Option<String>,
+    /// What separates the labels of a text that is written as one string, if a text may have several.
+    pub label_separator: Option<String>,
     /// The column that gives the kind of each text. By default `phenomenon`, if it exists. An empty
     /// value means no group.
     pub group_column: Option<String>,

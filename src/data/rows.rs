@@ -1,7 +1,9 @@
 //! Finds the text, label and group columns, and interprets labels.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
+use super::label_map;
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result, one_line};
 
@@ -280,7 +282,8 @@ impl<'a> Rows<'a> {
         records.flat_map(|record| record.labels.iter().flatten().map(String::as_str))
     }
 
-    /// Adds a row. An empty group counts as none. A byte order mark is no part of the text or the label.
+    /// Adds a row, with several labels if it has a list or the options name what separates them. An empty group counts as
+    /// none. A byte order mark is no part of the text or the label.
     ///
     /// # Errors
     /// The file declares class names and the label is not an index into them, or there are too many rows.
@@ -290,7 +293,15 @@ impl<'a> Rows<'a> {
         labels: impl Into<Written<'l>>,
         group: Option<&str>,
     ) -> Result<()> {
-        let taken = text.len() + size_of::<Record>();
+        let labels = match self.labels_of(labels.into()) {
+            Ok(labels) => labels,
+            Err(error) => return self.bad(error),
+        };
+        let of_labels = labels.iter().flatten();
+        let of_labels: usize = of_labels
+            .map(|label| label.len() + size_of::<String>())
+            .sum();
+        let taken = text.len() + size_of::<Record>() + of_labels;
         self.left = self.left.checked_sub(taken).ok_or_else(|| {
             Error::data(
                 self.place(),
@@ -298,10 +309,6 @@ impl<'a> Rows<'a> {
                 "split the file into parts",
             )
         })?;
-        let labels = match self.labels_of(labels.into()) {
-            Ok(labels) => labels,
-            Err(error) => return self.bad(error),
-        };
         if labels.is_none() && self.options.skip_bad_rows && !self.options.unlabelled {
             let error = Error::data(self.place(), "the row has no label", "add one");
             return self.bad(error);
@@ -317,19 +324,40 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The labels of a row; `None` where none is given, or where the only one says that there is none.
+    /// The different labels of a row, in their order; `None` where none is given, or where the only one says that there is
+    /// none.
     fn labels_of(&self, written: Written) -> Result<Option<Vec<String>>> {
-        let label = |written: &str| self.label(without_marks(written.into()).trim());
-        match written {
-            Written::None => Ok(None),
-            Written::One(written) => Ok(label(written)?.map(|label| vec![label])),
-            Written::List([written]) => Ok(label(written)?.map(|label| vec![label])),
-            Written::List(list) => {
-                let labels: Result<Vec<Option<String>>> =
-                    list.iter().map(|written| label(written)).collect();
-                Ok(Some(labels?.into_iter().flatten().collect()))
+        let written: Vec<Cow<str>> = match written {
+            Written::None => return Ok(None),
+            Written::One(written) => match self.options.label_separator.as_deref() {
+                None => vec![written.into()],
+                Some(separator) => written
+                    .split(separator)
+                    .filter(|part| !part.trim().is_empty())
+                    .map(Cow::Borrowed)
+                    .collect(),
+            },
+            Written::List(list) => list.iter().map(|written| written.as_str().into()).collect(),
+        };
+        let label = |written: &Cow<str>| self.label(without_marks(Cow::Borrowed(written)).trim());
+        if let [only] = &written[..] {
+            return Ok(label(only)?.map(|label| vec![label]));
+        }
+        let mut labels = Vec::new();
+        let mut seen = HashSet::new();
+        for written in &written {
+            let Some(label) = label(written)? else {
+                return Err(Error::data(
+                    self.place(),
+                    format!("{written:?} in the list of labels means that there is no label"),
+                    "take it out of the list, or name a class so with data.label_names",
+                ));
+            };
+            if seen.insert(label.clone()) {
+                labels.push(label);
             }
         }
+        Ok(Some(labels))
     }
 
     /// The label as written, or the declared name of the class; `None` where it says that there is no label.
@@ -352,7 +380,8 @@ impl<'a> Rows<'a> {
             None => Err(Error::data(
                 self.place(),
                 format!(
-                    "the label {written:?} is not an index into the class names that the file declares, {names:?}"
+                    "the label {written:?} is not an index into the class names that the file declares, {}",
+                    label_map::listed(names)
                 ),
                 "correct the row, or give the class names with data.label_names",
             )),
@@ -499,6 +528,47 @@ mod tests {
     }
 
     #[test]
+    fn several_labels_are_a_list() {
+        let options = SourceOptions {
+            label_separator: Some("|".into()),
+            ..SourceOptions::default()
+        };
+        let mut rows = Rows::new("x", &options);
+        for label in ["a| b|", "", "a", "NaN", "b|a|b"] {
+            rows.push(String::new(), Some(label), None).unwrap();
+        }
+        let list = |labels: &[&str]| {
+            labels
+                .iter()
+                .map(|&label| label.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for labels in [&["c", "d"][..], &[]] {
+            rows.push(String::new(), Written::List(&list(labels)), None)
+                .unwrap();
+        }
+        let message = rows
+            .push(String::new(), Written::List(&list(&["a", " "])), None)
+            .unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "x, row 8: \"\" in the list of labels means that there is no label; take it out of the list, or name a \
+             class so with data.label_names"
+        );
+        let rows = rows.finish().unwrap();
+        let found: Vec<String> = rows
+            .records
+            .iter()
+            .map(|row| {
+                row.labels
+                    .as_ref()
+                    .map_or("-".to_owned(), |labels| labels.join("+"))
+            })
+            .collect();
+        assert_eq!(found, ["a+b", "", "a", "-", "b+a", "c+d", ""]);
+    }
+
+    #[test]
     fn declared_names_are_used_by_index() {
         let names = ["neg".to_owned(), "pos".to_owned()];
         let options = SourceOptions::default();
@@ -511,7 +581,7 @@ mod tests {
                 message,
                 format!(
                     "x, row 2: the label {wrong:?} is not an index into the class names that the file declares, \
-                     [\"neg\", \"pos\"]; correct the row, or give the class names with data.label_names"
+                     \"neg\", \"pos\"; correct the row, or give the class names with data.label_names"
                 )
             );
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::labels::{different_labels, refuse_real_numbers};
+use super::stratify;
 use super::{Record, Split};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
@@ -10,8 +11,9 @@ use crate::rng::{Rng, Stream};
 /// Splits validation rows off `train`; returns the rest of `train` and the validation split.
 ///
 /// The same `fraction` of each class goes to validation, rounded, but at least one row, and at
-/// least one row stays: a class with a single row stays in `train` and is not validated. Rows
-/// without a label stay in `train`. The choice of rows depends only on `seed` and the labels. Both
+/// least one row stays: a class with a single row stays in `train` and is not validated. Where texts
+/// have several labels, the shares are as near to that as their combinations allow, and every class
+/// keeps a row in `train`. Rows without a label stay in `train`. The choice of rows depends only on `seed` and the labels. Both
 /// parts keep the order and the row numbers of the source.
 ///
 /// # Errors
@@ -24,21 +26,16 @@ pub fn hold_out(mut train: Split, fraction: f64, seed: u64) -> Result<(Split, Sp
             format!("{fraction} is not between 0 and 1"),
         ));
     }
-    let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, record) in train.records.iter().enumerate() {
-        if let Some(label) = record.label() {
-            classes.entry(label).or_default().push(index);
-        }
-    }
-    let mut held_out = vec![false; train.records.len()];
-    for (class, (_, mut rows)) in classes.into_iter().enumerate() {
-        let count = (rows.len() as f64 * fraction).round() as usize;
-        let count = count.max(1).min(rows.len() - 1);
-        Rng::new(seed, Stream::Split, 0, class as u64).shuffle(&mut rows);
-        for &row in &rows[..count] {
-            held_out[row] = true;
-        }
-    }
+    let has_one = |record: &Record| {
+        record
+            .labels
+            .as_ref()
+            .is_none_or(|labels| labels.len() == 1)
+    };
+    let held_out = match train.records.iter().all(has_one) {
+        true => by_class(&train, fraction, seed),
+        false => stratify::held_out(&train, fraction, seed),
+    };
     if !held_out.contains(&true) {
         // Of measurements, hardly any two are the same.
         refuse_real_numbers(&train.origin, &different_labels(&train))?;
@@ -63,6 +60,26 @@ pub fn hold_out(mut train: Split, fraction: f64, seed: u64) -> Result<(Split, Sp
         ..train
     };
     Ok((train, validation))
+}
+
+/// Which rows to hold out where no text has several labels.
+fn by_class(train: &Split, fraction: f64, seed: u64) -> Vec<bool> {
+    let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, record) in train.records.iter().enumerate() {
+        if let Some(label) = record.label() {
+            classes.entry(label).or_default().push(index);
+        }
+    }
+    let mut held_out = vec![false; train.records.len()];
+    for (class, (_, mut rows)) in classes.into_iter().enumerate() {
+        let count = (rows.len() as f64 * fraction).round() as usize;
+        let count = count.max(1).min(rows.len() - 1);
+        Rng::new(seed, Stream::Split, 0, class as u64).shuffle(&mut rows);
+        for &row in &rows[..count] {
+            held_out[row] = true;
+        }
+    }
+    held_out
 }
 
 #[cfg(test)]

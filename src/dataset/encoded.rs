@@ -2,7 +2,7 @@
 
 use super::token_cache::TokenCache;
 use super::{DatasetProgress, Stage};
-use crate::data::{Labels, Split};
+use crate::data::{Labels, Split, TextLabels};
 use crate::error::Result;
 use crate::fs::cache::{Cache, Key};
 use crate::text::{Coverage, Reading, TextEncoder, Tokens};
@@ -12,8 +12,8 @@ use crate::text::{Coverage, Reading, TextEncoder, Tokens};
 pub struct Encoded {
     /// Token ids of each text; no text is empty.
     pub ids: Vec<Vec<u32>>,
-    /// The class of each text.
-    pub labels: Vec<u32>,
+    /// The classes of the texts: one for each, or any number.
+    pub labels: TextLabels,
     /// How much of the texts these ids are; sentences that were added do not count.
     pub coverage: Coverage,
 }
@@ -37,19 +37,27 @@ impl Encoded {
         self.ids.iter().map(Vec::len).collect()
     }
 
-    /// Tokenises a split, or reads its tokens from the cache. `None` if `progress` stopped it.
+    /// Tokenises a split, or reads its tokens from the cache. `None` if `progress` stopped it. Each text has one class or,
+    /// with `several`, any number.
     ///
     /// # Errors
     /// A row without a known label, or a text on which the tokenizer fails.
     pub fn new(
         split: &Split,
-        labels: &Labels,
+        (labels, several): (&Labels, bool),
         encoder: &TextEncoder,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let mut reuse = TokenCache::of(cache);
-        let encoded = Self::through(&mut reuse, "tokens", split, labels, encoder, progress)?;
+        let encoded = Self::through(
+            &mut reuse,
+            "tokens",
+            split,
+            (labels, several),
+            encoder,
+            progress,
+        )?;
         reuse.report(progress);
         Ok(encoded)
     }
@@ -59,19 +67,13 @@ impl Encoded {
         reuse: &mut TokenCache,
         name: &'static str,
         split: &Split,
-        labels: &Labels,
+        (labels, several): (&Labels, bool),
         encoder: &TextEncoder,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let examples = labels.encode(split)?;
-        let texts: Vec<&str> = examples
-            .iter()
-            .map(|example| example.text.as_str())
-            .collect();
-        let labels = examples
-            .iter()
-            .map(|example| example.label as u32)
-            .collect();
+        let labels = labels.encode_texts(split, several)?;
+        let texts = split.records.iter();
+        let texts: Vec<&str> = texts.map(|record| record.text.as_str()).collect();
         let tokens = tokens_through(reuse, name, &texts, encoder, progress)?;
         Ok(tokens.map(|tokens| Self {
             ids: tokens.ids,
@@ -92,8 +94,7 @@ impl Encoded {
                 .map(<[u32]>::to_vec)
                 .collect();
             if sentences.len() > 1 {
-                let label = self.labels[text];
-                self.labels.extend(sentences.iter().map(|_| label));
+                self.labels.repeat(text, sentences.len());
                 self.ids.extend(sentences);
             }
         }
@@ -198,13 +199,13 @@ mod tests {
         // 9 and 8 end sentences.
         let mut texts = Encoded {
             ids: vec![vec![1, 2, 3, 9, 9, 4, 8, 5, 6, 7, 1], vec![1, 2, 3, 4, 9]],
-            labels: vec![1, 0],
+            labels: vec![1, 0].into(),
             coverage: Coverage::default(),
         };
         texts.add_sentences(&[9, 8]);
         // "4 8" is too short, and the second text is one sentence.
         assert_eq!(texts.ids[2..], [vec![1, 2, 3, 9, 9], vec![5, 6, 7, 1]]);
-        assert_eq!(texts.labels, [1, 0, 1, 1]);
+        assert_eq!(texts.labels, vec![1, 0, 1, 1].into());
     }
 
     #[test]

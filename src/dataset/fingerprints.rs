@@ -1,6 +1,6 @@
 //! Hashes of the inputs of a run: whether two runs have the same inputs, and which ones differ.
 
-use crate::data::{Labels, Split};
+use crate::data::{Labels, Record, Split};
 use crate::error::Result;
 use crate::text::TextEncoder;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,7 @@ impl Fingerprints {
         let mut all = Self::default();
         for (name, split) in [("training texts", train), ("validation texts", validation)] {
             let rows = split.records.iter();
-            let rows = rows.flat_map(|row| [&row.text[..], row.label().unwrap_or("")]);
-            all.add(name, of_strings(rows));
+            all.add(name, of_strings(rows.flat_map(strings_of)));
         }
         if !unlabelled.is_empty() {
             let texts = unlabelled.iter().map(String::as_str);
@@ -59,6 +58,16 @@ impl Fingerprints {
         names.sort_unstable();
         names
     }
+}
+
+/// The text of a row, then its labels; an empty text for no known label.
+fn strings_of(row: &Record) -> Vec<&str> {
+    let mut strings = vec![row.text.as_str()];
+    match &row.labels {
+        None => strings.push(""),
+        Some(labels) => strings.extend(labels.iter().map(String::as_str)),
+    }
+    strings
 }
 
 /// A SHA-256 over strings and their boundaries, in hexadecimal.

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::data::{DownloadProgress, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
+use crate::models::classifier::OutputKind;
 use crate::text::{AutoTokens, TextConfig, TextEncoder, TokenKind, Truncation};
 use encoded::tokens_through;
 use splits::{add_sources, read_labels, read_unlabelled};
@@ -117,14 +118,17 @@ impl Dataset {
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let labels = read_labels(&config.data, &mut train, &mut validation, progress)?;
+        let labels = read_labels(config, &mut train, &mut validation, progress)?;
+        let several = config.model.output == OutputKind::Sigmoid;
         let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
         texts.extend(unlabelled.iter().map(String::as_str));
         let mut reuse = TokenCache::of(cache);
         let text = decided(&texts, &config.text, progress);
         let encoder = encoder_of(&mut reuse, &texts, &text, progress)?;
-        let mut encode =
-            |name, split| Encoded::through(&mut reuse, name, split, &labels, &encoder, progress);
+        let mut encode = |name, split| {
+            let labels = (&labels, several);
+            Encoded::through(&mut reuse, name, split, labels, &encoder, progress)
+        };
         let Some(mut encoded_train) = encode("training tokens", &train)? else {
             return Ok(None);
         };

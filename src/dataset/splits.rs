@@ -2,9 +2,11 @@
 
 use super::DatasetProgress;
 use crate::config::{Config, DataConfig};
-use crate::data::delimiter_of;
-use crate::data::{LabelMap, Labels, Source, SourceOptions, Split, hold_out, merge_numbers};
+use crate::data::{
+    LabelMap, Labels, Source, SourceOptions, Split, delimiter_of, doubts, hold_out, merge_numbers,
+};
 use crate::error::{Error, Result};
+use crate::models::classifier::OutputKind;
 
 /// The source options that a config specifies.
 ///
@@ -23,6 +25,7 @@ pub fn source_options(config: &DataConfig) -> Result<SourceOptions> {
         label_column: config.label_column.clone(),
         label_names: config.label_names.clone(),
         unlabelled_label: config.unlabelled.clone(),
+        label_separator: config.label_separator.clone(),
         subset: config.subset.clone(),
         ..SourceOptions::default()
     };
@@ -88,6 +91,7 @@ pub(super) fn add_sources(
         let options = DataConfig {
             label_names: config.data.label_names.clone(),
             unlabelled: config.data.unlabelled.clone(),
+            label_separator: config.data.label_separator.clone(),
             skip_bad_rows: config.data.skip_bad_rows,
             ..DataConfig::default()
         };
@@ -112,18 +116,18 @@ pub(super) fn read_unlabelled(
     Ok(split.records.into_iter().map(|row| row.text).collect())
 }
 
-/// The classes of a run; the labels of both splits become their names.
+/// The classes of a run; the labels of both splits become their names. What is doubtful about them is noted.
 ///
 /// # Errors
 /// Labels that are no classes, or a class without a training row.
 pub(super) fn read_labels(
-    config: &DataConfig,
+    config: &Config,
     train: &mut Split,
     validation: &mut Split,
     progress: &mut dyn DatasetProgress,
 ) -> Result<Labels> {
-    let map = LabelMap::new(config.label_map.clone())?;
-    let (labels, note) = match &config.label_names {
+    let map = LabelMap::new(config.data.label_map.clone())?;
+    let (labels, note) = match &config.data.label_names {
         Some(names) => {
             let labels = Labels::new(names.clone())?;
             let note = labels.read(train, &map)?;
@@ -135,21 +139,22 @@ pub(super) fn read_labels(
             (Labels::of_split(train)?, note)
         }
     };
-    check_classes(train, &labels)?;
+    check_classes(train, &labels, config.model.output)?;
     let of_validation = labels.read(validation, &map)?;
     for note in [note, of_validation].into_iter().flatten() {
         progress.note(&note);
+    }
+    for doubt in doubts(train, &labels) {
+        progress.note(&format!("{}: {doubt}", train.origin));
     }
     Ok(labels)
 }
 
 /// Checks that every class has a training row.
-fn check_classes(train: &Split, labels: &Labels) -> Result<()> {
-    let mut seen = vec![false; labels.len()];
-    for example in labels.encode(train)? {
-        seen[example.label] = true;
-    }
-    match seen.iter().position(|seen| !seen) {
+fn check_classes(train: &Split, labels: &Labels, output: OutputKind) -> Result<()> {
+    let encoded = labels.encode_texts(train, output == OutputKind::Sigmoid)?;
+    let counts = encoded.counts(encoded.len(), labels.len());
+    match counts.iter().position(|&count| count == 0) {
         Some(class) => Err(Error::data(
             &train.origin,
             format!("no row has the label {:?}", labels.names()[class]),

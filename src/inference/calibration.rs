@@ -4,6 +4,8 @@
 //! texts that were not used for training, corrects most of that and does not change the predicted
 //! classes (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
+use crate::data::TextLabels;
+
 /// The lowest and the highest temperature that can be fitted.
 const BOUNDS: (f64, f64) = (0.05, 20.0);
 
@@ -47,12 +49,43 @@ pub fn fit_temperature(logits: &[Vec<f32>], labels: &[u32]) -> f64 {
     if all_right || !all_finite {
         return 1.0;
     }
-    // The likelihood is a convex function of the inverse temperature: its slope has one zero.
-    let slope = |log_temperature: f64| -> f64 {
-        let temperature = log_temperature.exp();
+    minimum(|temperature| {
         let slopes = rows.iter().map(|&(row, own)| slope(row, own, temperature));
         slopes.sum()
-    };
+    })
+}
+
+/// The same where a text may have several classes, by the likelihood of the sigmoids of the logits.
+///
+/// 1 if there is nothing to fit: no texts, or no logit on the wrong side.
+pub fn fit_sigmoid_temperature(logits: &[Vec<f32>], labels: &TextLabels) -> f64 {
+    let rows = logits.iter().enumerate().take(labels.len());
+    let pairs: Vec<(f64, bool)> = rows
+        .flat_map(|(text, row)| {
+            let classes = row.iter().enumerate();
+            classes.map(move |(class, &logit)| (f64::from(logit), labels.has(text, class)))
+        })
+        .collect();
+    let all_right = pairs.iter().all(|(logit, has)| match has {
+        true => *logit >= 0.0,
+        false => *logit <= 0.0,
+    });
+    if all_right || pairs.iter().any(|(logit, _)| !logit.is_finite()) {
+        return 1.0;
+    }
+    minimum(|temperature| {
+        let slopes = pairs.iter().map(|&(logit, has)| {
+            let probability = 1.0 / (1.0 + (-logit / temperature).exp());
+            (probability - f64::from(u8::from(has))) * logit
+        });
+        slopes.sum()
+    })
+}
+
+/// The temperature at which a negative log-likelihood is lowest, by its derivative with respect to the inverse
+/// temperature at a temperature. It is a convex function of the inverse temperature: its slope has one zero.
+fn minimum(slope: impl Fn(f64) -> f64) -> f64 {
+    let slope = |log_temperature: f64| slope(log_temperature.exp());
     let (mut low, mut high) = (BOUNDS.0.ln(), BOUNDS.1.ln());
     for _ in 0..HALVINGS {
         let middle = (low + high) / 2.0;
@@ -154,6 +187,24 @@ mod tests {
         };
         let best = fit_temperature(&logits, &labels);
         assert!(loss(best) < loss(best - 0.001) && loss(best) < loss(best + 0.001));
+    }
+
+    #[test]
+    fn the_temperature_of_sigmoids_reproduces_the_shares() {
+        // Three of four texts have the first class, whose probability at temperature 2 is 3/4; none has the second.
+        let logits = vec![vec![2.0 * 3f32.ln(), 0.0]; 4];
+        let several = |sets: [&[u32]; 4]| TextLabels::Several(sets.map(<[u32]>::to_vec).to_vec());
+        assert_eq!(
+            fit_sigmoid_temperature(&logits, &several([&[0], &[0], &[], &[0]])),
+            2.0
+        );
+        let right = several([&[0], &[0, 1], &[0], &[0]]);
+        assert_eq!(fit_sigmoid_temperature(&logits, &right), 1.0);
+        assert_eq!(fit_sigmoid_temperature(&[], &TextLabels::default()), 1.0);
+        assert_eq!(
+            fit_sigmoid_temperature(&[vec![f32::NAN]], &vec![0].into()),
+            1.0
+        );
     }
 
     #[test]

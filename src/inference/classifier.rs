@@ -6,7 +6,7 @@ use crate::checkpoint::{Loading, SavedClassifier};
 use crate::data::Labels;
 use crate::dataset::{DatasetProgress, Stage, encode_texts};
 use crate::error::{Error, Result};
-use crate::models::classifier::BiRnn;
+use crate::models::classifier::{BiRnn, OutputKind};
 use crate::text::{TextEncoder, Tokens};
 use candle_core::Device;
 use std::borrow::Cow;
@@ -44,6 +44,9 @@ pub struct ClassifierParts {
     pub labels: Labels,
     /// The divisor of the logits before the softmax, above 0.
     pub temperature: f64,
+    /// With several labels a text, the probability of each class from which on a text has it; `None` where each text has
+    /// one class.
+    pub thresholds: Option<Vec<f64>>,
 }
 
 impl Classifier {
@@ -83,7 +86,8 @@ impl Classifier {
     /// Assembles a classifier.
     ///
     /// # Errors
-    /// Mismatched parts: a different number of classes or tokens, or a temperature that is not a number above 0.
+    /// Mismatched parts: a different number of classes, tokens or thresholds, thresholds where each text has one class or
+    /// none where it may have several, or a temperature that is not a number above 0.
     pub fn from_parts(parts: ClassifierParts) -> Result<Self> {
         let (classes, labels) = (parts.model.classes(), parts.labels.len());
         if classes != labels {
@@ -101,6 +105,13 @@ impl Classifier {
         if !(parts.temperature.is_finite() && parts.temperature > 0.0) {
             let problem = format!("{} is not a number above 0", parts.temperature);
             return Err(Error::argument("temperature", problem));
+        }
+        let thresholds = parts.thresholds.as_ref().map(Vec::len);
+        let expected = (parts.model.output() == OutputKind::Sigmoid).then_some(classes);
+        if thresholds != expected {
+            let (given, needed) = (thresholds.unwrap_or(0), expected.unwrap_or(0));
+            let problem = format!("{given} of them, but the model needs {needed}");
+            return Err(Error::argument("thresholds", problem));
         }
         Ok(Self(Arc::new(parts)))
     }
@@ -124,9 +135,18 @@ impl Classifier {
         &self.0.labels
     }
 
-    /// The name of the predicted class.
+    /// The name of the most probable class.
     pub fn label(&self, prediction: &Prediction) -> &str {
         &self.0.labels.names()[prediction.class]
+    }
+
+    /// The names of the predicted classes: of one or, of a model for several labels a text, of any number.
+    pub fn labels_of<'a>(&'a self, prediction: &'a Prediction) -> impl Iterator<Item = &'a str> {
+        let names = self.0.labels.names();
+        prediction
+            .classes
+            .iter()
+            .map(|&class| names[class].as_str())
     }
 
     /// The class of each text, in order. An empty text is read as one unknown token.
@@ -165,12 +185,11 @@ impl Classifier {
             return Ok(None);
         };
         self.check_finite(&rows, ids)?;
-        let outputs = rows.into_iter();
-        Ok(Some(
-            outputs
-                .map(|row| Output::new(row, self.0.temperature))
-                .collect(),
-        ))
+        let (temperature, kind) = (self.0.temperature, self.0.model.output());
+        let outputs = rows
+            .into_iter()
+            .map(|row| Output::new(row, temperature, kind));
+        Ok(Some(outputs.collect()))
     }
 
     /// Refuses logits that do not give probabilities: with large finite weights, sums can overflow.
@@ -204,6 +223,7 @@ impl From<SavedClassifier> for Classifier {
             model: saved.model,
             labels: saved.file.labels,
             temperature: saved.temperature,
+            thresholds: saved.thresholds,
         }))
     }
 }
@@ -211,6 +231,10 @@ impl From<SavedClassifier> for Classifier {
 impl Predictor for Classifier {
     fn labels(&self) -> &Labels {
         &self.0.labels
+    }
+
+    fn thresholds(&self) -> Option<&[f64]> {
+        self.0.thresholds.as_deref()
     }
 
     fn predict_while(
@@ -222,6 +246,7 @@ impl Predictor for Classifier {
             return Ok(None);
         };
         let outputs = self.outputs(&ids, progress)?;
-        Ok(outputs.map(|outputs| Prediction::all(outputs, readings)))
+        let thresholds = self.thresholds();
+        Ok(outputs.map(|outputs| Prediction::all(outputs, readings, thresholds)))
     }
 }

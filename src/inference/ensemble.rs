@@ -3,7 +3,7 @@
 use super::classifier::Classifier;
 use super::output::Output;
 use super::predict::{Prediction, Predictor};
-use crate::data::Labels;
+use crate::data::{Labels, listed};
 use crate::dataset::DatasetProgress;
 use crate::error::{Error, Result};
 use crate::text::{Reading, Tokens};
@@ -11,17 +11,21 @@ use candle_core::Device;
 use std::path::Path;
 
 /// One or more classifiers of the same classes. Each reads texts with its own tokenizer, and its logits are divided by
-/// its own temperature.
+/// its own temperature. With several labels a text, a text has the labels whose mean probability reaches the mean of the
+/// models' thresholds.
 #[derive(Debug, Clone)]
 pub struct Ensemble {
     models: Vec<Classifier>,
     labels: Labels,
+    /// The means of the models' thresholds, if they have any.
+    thresholds: Option<Vec<f64>>,
 }
 
 impl From<Classifier> for Ensemble {
     fn from(model: Classifier) -> Self {
         Self {
             labels: model.labels().clone(),
+            thresholds: model.parts().thresholds.clone(),
             models: vec![model],
         }
     }
@@ -31,7 +35,8 @@ impl Ensemble {
     /// Combines classifiers.
     ///
     /// # Errors
-    /// There are none, or one has other classes than the first, or the same in another order.
+    /// There are none, or one has other classes than the first, or the same in another order, or the first gives one
+    /// class for each text and another one several.
     pub fn new(models: Vec<Classifier>) -> Result<Self> {
         let Some(first) = models.first() else {
             return Err(Error::argument("models", "there are none"));
@@ -41,15 +46,38 @@ impl Ensemble {
             return Err(Error::model(
                 &other.parts().name,
                 format!(
-                    "the classes are {:?}, but those of {} are {:?}",
-                    other.labels().names(),
+                    "the classes are {}, but those of {} are {}",
+                    listed(other.labels().names()),
                     first.parts().name.display(),
-                    labels.names()
+                    listed(labels.names())
                 ),
                 "only models with the same classes in the same order can be averaged",
             ));
         }
-        Ok(Self { models, labels })
+        let output = |model: &Classifier| model.parts().model.output();
+        if let Some(other) = models.iter().find(|model| output(model) != output(first)) {
+            return Err(Error::model(
+                &other.parts().name,
+                format!(
+                    "its output is {:?}, but that of {} is {:?}",
+                    output(other),
+                    first.parts().name.display(),
+                    output(first)
+                ),
+                "only models of the same model.output can be averaged",
+            ));
+        }
+        let all: Option<Vec<&[f64]>> = models.iter().map(Predictor::thresholds).collect();
+        let thresholds = all.map(|all| {
+            let mean =
+                |class| all.iter().map(|of_model| of_model[class]).sum::<f64>() / all.len() as f64;
+            (0..labels.len()).map(mean).collect()
+        });
+        Ok(Self {
+            models,
+            labels,
+            thresholds,
+        })
     }
 
     /// Loads the folders of models, as [`Classifier::map_dir`] does.
@@ -67,6 +95,7 @@ impl Ensemble {
         Self {
             models: self.models.iter().map(Classifier::without_ngrams).collect(),
             labels: self.labels,
+            thresholds: self.thresholds,
         }
     }
 
@@ -117,6 +146,10 @@ impl Predictor for Ensemble {
         &self.labels
     }
 
+    fn thresholds(&self) -> Option<&[f64]> {
+        self.thresholds.as_deref()
+    }
+
     fn predict_while(
         &self,
         texts: &[&str],
@@ -138,7 +171,8 @@ impl Predictor for Ensemble {
             }))
         };
         let outputs = self.outputs_of(tokenize, progress)?;
-        Ok(outputs.map(|outputs| Prediction::all(outputs, worst)))
+        let thresholds = self.thresholds();
+        Ok(outputs.map(|outputs| Prediction::all(outputs, worst, thresholds)))
     }
 }
 

@@ -4,8 +4,10 @@ use super::calibration::{Calibration, log_probabilities};
 use super::classifier::Classifier;
 use super::ensemble::Ensemble;
 use super::metrics::{Confusion, Groups};
+use super::multilabel::MultiLabelEvaluation;
+use super::output::Output;
 use super::predict::Predictor;
-use crate::data::{Labels, Split};
+use crate::data::{Labels, Split, TextLabels};
 use crate::dataset::{DatasetProgress, Encoded};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
@@ -84,22 +86,19 @@ impl Evaluation {
     }
 }
 
-/// Evaluates models on the labelled texts of a split, whose tokens are read from the cache if
-/// possible. `None` if `progress` stopped it.
-///
-/// # Errors
-/// A row without a known label, or a text on which a tokenizer fails.
-pub fn evaluate(
+/// The outputs of models for the labelled texts of a split, and the classes of the texts.
+fn outputs_of(
     ensemble: &Ensemble,
     split: &Split,
     cache: &Cache,
     progress: &mut dyn DatasetProgress,
-) -> Result<Option<Evaluation>> {
-    let known = ensemble.labels();
-    let mut labels = Vec::new();
+) -> Result<Option<(Vec<Output>, TextLabels, Coverage)>> {
+    let (known, several) = (ensemble.labels(), ensemble.thresholds().is_some());
+    let mut labels = TextLabels::default();
     let mut coverage = Coverage::default();
     let tokenize = |model: &Classifier, progress: &mut dyn DatasetProgress| {
-        let data = Encoded::new(split, known, &model.parts().encoder, cache, progress)?;
+        let encoder = &model.parts().encoder;
+        let data = Encoded::new(split, (known, several), encoder, cache, progress)?;
         Ok(data.map(|data| {
             labels = data.labels;
             let most = |found: &Coverage| (found.truncated, found.unknown);
@@ -109,8 +108,28 @@ pub fn evaluate(
             data.ids
         }))
     };
-    let Some(outputs) = ensemble.outputs_of(tokenize, progress)? else {
+    let outputs = ensemble.outputs_of(tokenize, progress)?;
+    Ok(outputs.map(|outputs| (outputs, labels, coverage)))
+}
+
+/// Evaluates models of one class a text on the labelled texts of a split, whose tokens are read from the cache if
+/// possible. `None` if `progress` stopped it.
+///
+/// # Errors
+/// Models for several labels a text, a row without a known label, or a text on which a tokenizer fails.
+pub fn evaluate(
+    ensemble: &Ensemble,
+    split: &Split,
+    cache: &Cache,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Option<Evaluation>> {
+    let known = ensemble.labels();
+    let Some((outputs, labels, coverage)) = outputs_of(ensemble, split, cache, progress)? else {
         return Ok(None);
+    };
+    let TextLabels::One(labels) = labels else {
+        let problem = "they give several labels a text: use evaluate_labels";
+        return Err(Error::argument("models", problem));
     };
     let loss_uncalibrated = match ensemble.models() {
         [_] => {
@@ -130,6 +149,39 @@ pub fn evaluate(
         loss_uncalibrated,
         coverage,
         ..Evaluation::new(&rows, &labels, known.len())?
+    }))
+}
+
+/// Evaluates models for several labels a text, as [`evaluate`] does models of one class a text. `None` if `progress`
+/// stopped it.
+///
+/// # Errors
+/// Models of one class a text, a row without known labels, or a text on which a tokenizer fails.
+pub fn evaluate_labels(
+    ensemble: &Ensemble,
+    split: &Split,
+    cache: &Cache,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Option<MultiLabelEvaluation>> {
+    let Some(thresholds) = ensemble.thresholds() else {
+        let problem = "they give one class for each text: use evaluate";
+        return Err(Error::argument("models", problem));
+    };
+    let Some((outputs, labels, coverage)) = outputs_of(ensemble, split, cache, progress)? else {
+        return Ok(None);
+    };
+    let loss_uncalibrated = match ensemble.models() {
+        [_] => {
+            let logits: Vec<Vec<f32>> =
+                outputs.iter().map(|output| output.logits.clone()).collect();
+            Some(MultiLabelEvaluation::of_logits(&logits, 1.0, &labels, thresholds)?.loss)
+        }
+        _ => None,
+    };
+    Ok(Some(MultiLabelEvaluation {
+        loss_uncalibrated,
+        coverage,
+        ..MultiLabelEvaluation::new(&outputs, &labels, thresholds)?
     }))
 }
 

@@ -29,6 +29,17 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+impl ClassScores {
+    pub(super) fn new(correct: u64, predicted: u64, support: u64) -> Self {
+        Self {
+            precision: ratio(correct, predicted),
+            recall: ratio(correct, support),
+            f1: ratio(2 * correct, support + predicted),
+            support,
+        }
+    }
+}
+
 impl Confusion {
     /// No texts yet.
     pub fn new(classes: usize) -> Self {
@@ -67,12 +78,16 @@ impl Confusion {
         let correct = self.counts[class][class];
         let support = self.counts[class].iter().sum();
         let predicted = self.counts.iter().map(|row| row[class]).sum();
-        ClassScores {
-            precision: ratio(correct, predicted),
-            recall: ratio(correct, support),
-            f1: ratio(2 * correct, support + predicted),
-            support,
-        }
+        ClassScores::new(correct, predicted, support)
+    }
+
+    /// The classes that occur, but were recognised in no text.
+    pub(crate) fn missed(&self) -> Vec<u32> {
+        let classes = (0..self.counts.len()).filter(|&class| {
+            let scores = self.class(class);
+            scores.support > 0 && scores.recall == Some(0.0)
+        });
+        classes.map(|class| class as u32).collect()
     }
 
     /// Mean F1 of the classes that occur or are predicted.
@@ -174,6 +189,9 @@ mod tests {
         // The third class neither occurs nor is predicted.
         assert_eq!(confusion.class(2).f1, None);
         assert_eq!(confusion.macro_f1(), Some((2. / 3. + 0.5) / 2.));
+        assert!(confusion.missed().is_empty());
+        confusion.add(2, 0);
+        assert_eq!(confusion.missed(), [2]);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! | `predict` | the class of each text: [`Predictor`] |
 //! | `ensemble` | the mean of several models |
 //! | `evaluate` | a model on labelled texts |
+//! | `multilabel` | the same where a text may have several labels |
+//! | `thresholds` | from which probability on a text has a label |
 //! | `metrics` | confusion, F1, accuracy by group |
 //! | `calibration` | the temperature, and the calibration error |
 
@@ -14,12 +16,16 @@ mod classifier;
 mod ensemble;
 mod evaluate;
 mod metrics;
+mod multilabel;
 mod output;
 mod predict;
+mod thresholds;
 
-pub use calibration::{Calibration, fit_temperature, log_probabilities};
+pub use calibration::{Calibration, fit_sigmoid_temperature, fit_temperature, log_probabilities};
 pub use classifier::{Classifier, ClassifierParts};
 pub use ensemble::Ensemble;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_labels};
 pub use metrics::{ClassScores, Confusion, Group, Groups};
+pub use multilabel::{LabelCounts, MultiLabelEvaluation};
 pub use predict::{Prediction, Predictor};
+pub use thresholds::fit_thresholds;

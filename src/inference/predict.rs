@@ -1,6 +1,7 @@
 //! Predicted classes of texts.
 
 use super::output::Output;
+use super::thresholds::classes_over;
 use crate::data::Labels;
 use crate::dataset::DatasetProgress;
 use crate::error::Result;
@@ -13,9 +14,12 @@ use crate::text::Reading;
 pub struct Prediction {
     /// The class with the highest probability.
     pub class: usize,
+    /// The predicted classes, in ascending order: that one or, of a model for several labels a text, all whose probability
+    /// reaches their threshold; these may be none.
+    pub classes: Vec<usize>,
     /// The probability of each class.
     pub scores: Vec<f32>,
-    /// The model's output for each class, before temperature and softmax; for several models the logarithms of the
+    /// The model's output for each class, before temperature and softmax or sigmoid; for several models the logarithms of the
     /// scores.
     pub logits: Vec<f32>,
     /// How much of the text was read; of several models, by the one that left out most.
@@ -24,16 +28,26 @@ pub struct Prediction {
 
 impl Prediction {
     /// The predictions for texts, from the outputs and what was read of each.
-    pub(super) fn all(outputs: Vec<Output>, readings: Vec<Reading>) -> Vec<Self> {
+    pub(super) fn all(
+        outputs: Vec<Output>,
+        readings: Vec<Reading>,
+        thresholds: Option<&[f64]>,
+    ) -> Vec<Self> {
         let texts = outputs.into_iter().zip(readings);
         texts
-            .map(|(output, reading)| Self::new(output, reading))
+            .map(|(output, reading)| Self::new(output, reading, thresholds))
             .collect()
     }
 
-    fn new(output: Output, reading: Reading) -> Self {
+    fn new(output: Output, reading: Reading, thresholds: Option<&[f64]>) -> Self {
+        let class = argmax(&output.log_probabilities);
+        let probabilities = output.log_probabilities.iter().map(|value| value.exp());
         Self {
-            class: argmax(&output.log_probabilities),
+            class,
+            classes: match thresholds {
+                Some(thresholds) => classes_over(probabilities, thresholds),
+                None => vec![class],
+            },
             scores: output.probabilities(),
             logits: output.logits,
             reading,
@@ -50,6 +64,10 @@ impl Prediction {
 pub trait Predictor: Send + Sync {
     /// The classes.
     fn labels(&self) -> &Labels;
+
+    /// Of a model for several labels a text, the probability of each class from which on a text has it; `None` where
+    /// each text has one class.
+    fn thresholds(&self) -> Option<&[f64]>;
 
     /// The class of each text, in order; `None` if `progress` stopped it. An empty text is read as one unknown token.
     ///
@@ -83,14 +101,16 @@ pub trait Predictor: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::classifier::OutputKind;
 
     #[test]
     fn scores_are_a_softmax() {
         let predict = |logits, temperature| {
-            Prediction::new(Output::new(logits, temperature), Reading::default())
+            let output = Output::new(logits, temperature, OutputKind::Softmax);
+            Prediction::new(output, Reading::default(), None)
         };
         let prediction = predict(vec![0.0, 3f32.ln()], 1.0);
-        assert_eq!(prediction.class, 1);
+        assert_eq!((prediction.class, &prediction.classes[..]), (1, &[1][..]));
         assert!((prediction.score() - 0.75).abs() < 1e-6);
         assert_eq!(prediction.logits, [0.0, 3f32.ln()]);
         let cooler = predict(vec![0.0, 3f32.ln()], 0.5);
@@ -98,5 +118,20 @@ mod tests {
         assert_eq!(cooler.logits, prediction.logits);
         let extreme = predict(vec![1e30, -1e30], 1.0);
         assert_eq!(extreme.scores, [1.0, 0.0]);
+    }
+
+    #[test]
+    fn all_classes_over_their_thresholds_are_predicted() {
+        let predict = |logits, thresholds: &[f64]| {
+            let output = Output::new(logits, 1.0, OutputKind::Sigmoid);
+            Prediction::new(output, Some(thresholds))
+        };
+        let prediction = predict(vec![0.0, 3f32.ln(), -3f32.ln()], &[0.4, 0.5, 0.3]);
+        assert_eq!(
+            (prediction.class, &prediction.classes[..]),
+            (1, &[0, 1][..])
+        );
+        assert!((prediction.scores[2] - 0.25).abs() < 1e-6);
+        assert!(predict(vec![0.0, -1.0], &[0.6, 0.6]).classes.is_empty());
     }
 }

@@ -7,9 +7,11 @@
 //! | [`dropout`] | elements set to zero, by a counter-based mask |
 //! | [`pooling`] | one vector per sequence from the outputs of all steps |
 //! | [`argmax`] | the most probable class |
-//! | [`cross_entropy`] | the loss of logits, and its gradient |
+//! | [`cross_entropy`] | the loss of logits of one class a text, and its gradient |
+//! | [`binary_cross_entropy`] | the same for any number of classes a text |
 
 pub mod argmax;
+pub mod binary_cross_entropy;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;

@@ -1,5 +1,6 @@
 //! The run of a classifier.
 
+use super::classes::{class_list, class_weights, describe_missed};
 use super::notes::{coverage_notes, grouped};
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step, decided};
@@ -7,11 +8,12 @@ use crate::checkpoint::{
     LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
 };
 use crate::config::{Config, TrainerConfig};
+use crate::data::listed;
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::inference::{Classifier, ClassifierParts, Ensemble, Predictor};
-use crate::models::classifier::{BiRnn, EMBEDDING};
+use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
 use crate::models::ngrams::fit;
 use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
@@ -90,7 +92,8 @@ impl<'a> ClassifierRecipe<'a> {
             model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
             encoder: self.dataset.encoder,
             labels: self.dataset.labels,
-            temperature: best.temperature.unwrap_or(1.0),
+            temperature: best.output_fit.temperature.unwrap_or(1.0),
+            thresholds: best.output_fit.thresholds,
         })
     }
 }
@@ -161,7 +164,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             labelled: &self.dataset.train,
             unlabelled: self.soft_labels.as_ref(),
         };
-        let task = ClassifierTask::new(
+        let mut task = ClassifierTask::new(
             self.config,
             model,
             texts,
@@ -169,11 +172,18 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             self.dataset.labels.len(),
             self.dataset.encoder.unknown_id().unwrap_or(0),
         )?;
+        if let Some(weights) = class_weights(self.config, &self.dataset)? {
+            task = task.with_class_weights(&weights)?;
+        }
         let mut trainer = Trainer::new(task, TrainerConfig::classifier(self.config));
         if let Some(snapshot) = from {
             trainer = trainer.resume(snapshot)?;
         }
-        trainer.run(sink, monitor)
+        let outcome = trainer.run(sink, monitor)?;
+        if let Outcome::Finished { missed_classes, .. } = &outcome {
+            describe_missed(missed_classes, &self.dataset, self.config, monitor);
+        }
+        Ok(outcome)
     }
 }
 
@@ -238,7 +248,7 @@ fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: 
         grouped(dataset.train.len()),
         grouped(tokens),
         grouped(dataset.validation.len()),
-        dataset.labels.names().join(", "),
+        class_list(dataset),
         grouped(dataset.encoder.vocabulary_size()),
     ));
     for line in coverage_notes(&dataset.train.coverage, "training texts") {
@@ -305,10 +315,17 @@ fn teachers(
             "train.teachers",
             format!(
                 "the teachers' classes are {}, but those of the texts are {}",
-                teachers.labels().names().join(", "),
-                dataset.labels.names().join(", ")
+                listed(teachers.labels().names()),
+                listed(dataset.labels.names())
             ),
             "set data.label_names",
+        ));
+    }
+    if teachers.thresholds().is_some() != (config.model.output == OutputKind::Sigmoid) {
+        return Err(Error::config(
+            "train.teachers",
+            "the teachers and model.output differ in whether a text has one class or several",
+            "set model.output to that of the teachers",
         ));
     }
     let predictions = teachers.predict_while(&texts, monitor)?;
@@ -335,7 +352,8 @@ fn ngrams(
     monitor.note("fitting n-grams");
     // The n-grams of a sentence are already in its text.
     let whole = ..dataset.whole_texts;
-    let texts = (&dataset.train.ids[whole], &dataset.train.labels[whole]);
+    let texts = (&dataset.train.ids[whole], &dataset.train.labels);
+    let weights = class_weights(config, dataset)?;
     // Classes are fitted in parallel, and each checks for a stop request.
     let monitor = Mutex::new(monitor);
     let keep_going = || {
@@ -348,6 +366,7 @@ fn ngrams(
         config.seed,
         texts,
         dataset.labels.len(),
+        weights.as_deref(),
         &keep_going,
     );
     set_ngrams(parameters, &fitted.ok_or(Error::Stopped)?)

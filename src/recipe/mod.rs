@@ -15,6 +15,7 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
+mod classes;
 mod classifier;
 mod language;
 mod notes;

@@ -7,6 +7,8 @@ use crate::batch::Batch;
 use crate::config::Config;
 use crate::error::Result;
 use crate::models::classifier::BiRnn;
+use crate::models::classifier::OutputKind;
+use crate::ops::binary_cross_entropy::binary_cross_entropy;
 use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::dropout::Phase;
 use crate::optim::Gradient;
@@ -216,28 +218,14 @@ impl Walk {
         (model, parameters): (BiRnn, Parameters),
         texts: &[&[u32]],
     ) -> Result<()> {
-        let labels = vec![0; texts.len()];
         let phase = Phase::Training { seed: 0, step: 0 };
         let batch = Batch::new(texts)?;
         let logits = model.forward_with_hook(&batch, phase, &mut |stage, tensor| {
             let (name, described) = symbols::stage(&config.model, stage);
             self.add(Part::Training, name, tensor, described);
         })?;
-        let labels_tensor = Tensor::new(labels.as_slice(), &Device::Cpu)?;
-        let shape = vec![Symbol::Batch.into()];
-        let why = "the class of each text";
-        self.add(
-            Part::Training,
-            "labels",
-            &labels_tensor,
-            (shape, why.to_owned()),
-        );
-        let loss = cross_entropy(&logits, &labels, config.train.label_smoothing)?;
-        let why = "mean cross-entropy over the texts: one number";
-        self.add(Part::Training, "loss", &loss, (Vec::new(), why.to_owned()));
-
+        let step = self.loss(config, &logits, texts)?;
         let mut learner = Learner::new(&config.train, 0, (model, parameters))?;
-        let step = LabelledBatch::new(texts, &labels, 0)?;
         let (gradients, _) = learner.gradients(&[step])?;
         let mut all: Vec<_> = gradients.iter().collect();
         all.sort_by_key(|(name, _)| symbols::sort_key(name));
@@ -269,6 +257,48 @@ impl Walk {
             self.add(Part::Training, name, tensor, (shape, why));
         }
         Ok(())
+    }
+
+    /// The labels and the loss of a step, whose batch is returned.
+    fn loss(
+        &mut self,
+        config: &Config,
+        logits: &Tensor,
+        texts: &[&[u32]],
+    ) -> Result<LabelledBatch> {
+        let smoothing = config.train.label_smoothing;
+        let (shape, classes) = (vec![Symbol::Batch.into()], logits.dim(1)?);
+        let (labels, loss, step) = match config.model.output {
+            OutputKind::Softmax => {
+                let labels = vec![0u32; texts.len()];
+                let tensor = Tensor::new(labels.as_slice(), &Device::Cpu)?;
+                let loss = cross_entropy(logits, &labels, smoothing)?;
+                let step = LabelledBatch::new(texts, &labels, 0)?;
+                let labels = (tensor, (shape, "the class of each text".to_owned()));
+                (
+                    labels,
+                    (loss, "mean cross-entropy over the texts: one number"),
+                    step,
+                )
+            }
+            OutputKind::Sigmoid => {
+                let targets = vec![0f32; texts.len() * classes];
+                let tensor = Tensor::from_slice(&targets, (texts.len(), classes), &Device::Cpu)?;
+                let loss = binary_cross_entropy(logits, &targets, smoothing, None)?;
+                let step = LabelledBatch::with_targets(texts, &targets, 0)?;
+                let shape = [shape, vec![Symbol::Classes.into()]].concat();
+                let labels = (
+                    tensor,
+                    (shape, "1 for the classes of each text, else 0".to_owned()),
+                );
+                let why = "mean binary cross-entropy over texts and classes: one number";
+                (labels, (loss, why), step)
+            }
+        };
+        self.add(Part::Training, "labels", &labels.0, labels.1);
+        let (loss, why) = loss;
+        self.add(Part::Training, "loss", &loss, (Vec::new(), why.to_owned()));
+        Ok(step)
     }
 }
 

@@ -55,6 +55,9 @@ pub struct EpochReport {
     /// For a classifier, the validation accuracy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// For a classifier, the mean F1 of its classes on the validation split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_macro_f1: Option<f64>,
     /// For a language model, the mean validation loss of each direction, in nats per token; its exponential is the
     /// perplexity.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,6 +100,10 @@ pub enum Outcome {
         best_loss: f64,
         /// For a classifier, its validation accuracy.
         best_accuracy: Option<f64>,
+        /// For a classifier, the mean F1 of its classes on the validation split.
+        best_macro_f1: Option<f64>,
+        /// For a classifier, the classes of which it recognises no validation text: their recall is 0.
+        missed_classes: Vec<u32>,
         /// Whether early stopping (`train.patience`) ended the run.
         early: bool,
     },

@@ -1,7 +1,7 @@
 //! Storage of the results of a run: in a folder, or only in memory.
 
 use super::report::Event;
-use crate::checkpoint::{RunDirectory, Snapshot};
+use crate::checkpoint::{OutputFit, RunDirectory, Snapshot};
 use crate::error::Result;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub trait Sink: Send {
     /// It cannot be written; the previous states are then still there.
     fn save_state(&mut self, snapshot: &Snapshot) -> Result<()>;
 
-    /// Saves the weights of the best epoch so far and, for a classifier, the temperature fitted to them. The tensors
+    /// Saves the weights of the best epoch so far and, for a classifier, what was fitted to their output. The tensors
     /// share memory with the model, which the next step changes.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ pub trait Sink: Send {
     fn save_best(
         &mut self,
         weights: &BTreeMap<String, Tensor>,
-        temperature: Option<f64>,
+        output_fit: &OutputFit,
     ) -> Result<()>;
 
     /// The folder with the last good state, if there is one.
@@ -48,9 +48,9 @@ impl Sink for RunDirectory {
     fn save_best(
         &mut self,
         weights: &BTreeMap<String, Tensor>,
-        temperature: Option<f64>,
+        output_fit: &OutputFit,
     ) -> Result<()> {
-        Self::save_best(self, weights, temperature)
+        Self::save_best(self, weights, output_fit.clone())
     }
 
     fn folder(&self) -> Option<&Path> {
@@ -70,8 +70,8 @@ pub struct BestWeights {
     /// The values, by the parameter's name within the model: without the prefix under which a program may have built
     /// it.
     pub weights: BTreeMap<String, Tensor>,
-    /// For a classifier, the temperature fitted to them.
-    pub temperature: Option<f64>,
+    /// For a classifier, what was fitted to their output.
+    pub output_fit: OutputFit,
 }
 
 impl InMemory {
@@ -93,14 +93,14 @@ impl Sink for InMemory {
     fn save_best(
         &mut self,
         weights: &BTreeMap<String, Tensor>,
-        temperature: Option<f64>,
+        output_fit: &OutputFit,
     ) -> Result<()> {
         let copies = weights
             .iter()
             .map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)));
         self.best = Some(BestWeights {
             weights: copies.collect::<Result<_>>()?,
-            temperature,
+            output_fit: output_fit.clone(),
         });
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The interface between the training loop and a model.
 
+use crate::checkpoint::OutputFit;
 use crate::error::Result;
 use crate::optim::{Gradients, Weights};
 use candle_core::Tensor;
@@ -91,8 +92,12 @@ pub struct Validation {
     pub accuracy: Option<f64>,
     /// For a language model, the mean loss of each direction, in nats per token.
     pub direction_losses: Vec<f64>,
-    /// For a classifier, the temperature fitted to its logits.
-    pub temperature: Option<f64>,
+    /// For a classifier, the mean F1 of its classes.
+    pub macro_f1: Option<f64>,
+    /// For a classifier, the classes of which no text was recognised, though there are some.
+    pub missed_classes: Vec<u32>,
+    /// For a classifier, what was fitted to its output.
+    pub output_fit: OutputFit,
     /// The values that were evaluated, by the parameter's name within the model: without the prefix under which a
     /// program may have built it.
     pub weights: BTreeMap<String, Tensor>,

@@ -231,15 +231,22 @@ impl<T: Task> Trainer<T> {
             return Ok(EpochEnd::Interrupted(self.state.step));
         };
         check_finite("validation loss", validation.loss, self.state.step)?;
-        let best = self.state.is_better(validation.accuracy, validation.loss);
+        let best = self.state.is_better(
+            self.config.metric,
+            validation.accuracy,
+            validation.macro_f1,
+            validation.loss,
+        );
         let state = &mut self.state;
         state.epoch += 1;
         if best {
             state.best_accuracy = validation.accuracy;
+            state.best_macro_f1 = validation.macro_f1;
+            state.missed_classes = validation.missed_classes;
             state.best_loss = Some(validation.loss);
             state.best_epoch = state.epoch;
             ends.sink
-                .save_best(&validation.weights, validation.temperature)?;
+                .save_best(&validation.weights, &validation.output_fit)?;
         }
         let report = EpochReport {
             epoch: state.epoch,
@@ -248,6 +255,7 @@ impl<T: Task> Trainer<T> {
             accuracy: validation.accuracy.map(|_| state.accuracy()),
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
+            validation_macro_f1: validation.macro_f1,
             validation_losses: validation.direction_losses,
             best,
             seconds: ends.clock.seconds(),
@@ -284,6 +292,8 @@ impl<T: Task> Trainer<T> {
             best_epoch: self.state.best_epoch,
             best_loss: self.state.best_loss.unwrap_or_default(),
             best_accuracy: self.state.best_accuracy,
+            best_macro_f1: self.state.best_macro_f1,
+            missed_classes: self.state.missed_classes.clone(),
             early,
         }
     }

@@ -12,6 +12,7 @@ mod labels;
 mod pipes;
 mod predict;
 mod renames;
+mod several_labels;
 #[cfg(unix)]
 mod signals;
 mod sources;

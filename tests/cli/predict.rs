@@ -125,8 +125,8 @@ fn several_models_predict_their_mean() {
     assert_eq!(
         refuse(trained(), &arguments, 1),
         format!(
-            "{swapped}: the classes are [\"bad\", \"positive\"], but those of model are \
-             [\"negative\", \"positive\"]; only models with the same classes in the same order can \
+            "{swapped}: the classes are \"bad\", \"positive\", but those of model are \
+             \"negative\", \"positive\"; only models with the same classes in the same order can \
              be averaged"
         )
     );

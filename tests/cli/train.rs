@@ -48,7 +48,9 @@ fn training_prints_the_result_and_leaves_a_run() {
     assert_eq!(progress[1], "9,218 parameters");
     assert!(progress[2].starts_with("epoch 1: training loss 0."));
     assert!(progress[2].contains(" (best); "));
-    assert_eq!(progress.len(), 3, "{progress:?}");
+    // After so little training, one class is never predicted.
+    let missed = "no validation text of the class \"positive\" is recognised (its recall is 0)";
+    assert_eq!(progress[3..], [missed]);
 }
 
 #[test]

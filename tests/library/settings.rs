@@ -145,7 +145,7 @@ fn no_float_below_the_config_is_taken_out_of_range() {
     };
     let encoded = Encoded {
         ids: vec![vec![1, 2], vec![3]],
-        labels: vec![0, 1],
+        labels: vec![0, 1].into(),
         ..Encoded::default()
     };
     let mut settings = Config::default();

@@ -4,6 +4,7 @@ use super::support;
 use super::toy::{CPU, Toy, WEIGHTS, Watch, description, last, plain, tensors, weights};
 use birnn::checkpoint::{Loading, Resumed, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::TrainerConfig;
+use birnn::data::TextLabels;
 use birnn::dataset::{Encoded, Fingerprints};
 use birnn::models::classifier::EMBEDDING;
 use birnn::optim::Ema;
@@ -83,7 +84,10 @@ fn the_temperature_is_that_of_the_best_epoch() {
         .model
         .logits(&toy.validation.ids, &mut on_progress);
     let logits = logits.unwrap().unwrap();
-    let fitted = birnn::inference::fit_temperature(&logits, &toy.validation.labels);
+    let TextLabels::One(labels) = &toy.validation.labels else {
+        panic!("one class a text");
+    };
+    let fitted = birnn::inference::fit_temperature(&logits, labels);
     assert_eq!(directory.temperature, fitted);
     assert_ne!(fitted, 1.0);
     // The temperature in the description would take precedence.
@@ -185,7 +189,7 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
     // 13 texts in all: a batch of 8 and one of 5 make the same step as one of 13.
     let train = Encoded {
         ids: toy.train.ids[..13].to_vec(),
-        labels: toy.train.labels[..13].to_vec(),
+        labels: (0..13).map(|text| toy.train.labels.of(text)[0]).collect(),
         ..Encoded::default()
     };
     let run = |batch_size, accumulate| {
@@ -215,9 +219,10 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
 fn patience_ends_a_run_early() {
     let mut toy = Toy::new();
     // The more the model learns, the more validation texts it misclassifies.
-    for label in &mut toy.validation.labels {
-        *label = 1 - *label;
-    }
+    let labels = &toy.validation.labels;
+    toy.validation.labels = (0..labels.len())
+        .map(|text| 1 - labels.of(text)[0])
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let mut config = plain();
     config.train.epochs = 20;

@@ -11,3 +11,4 @@ mod learning;
 mod not_finite;
 mod prefixes;
 mod resuming;
+mod several_labels;

@@ -266,8 +266,11 @@ fn labels_of(value: Value) -> std::result::Result<Option<Vec<String>>, Value> {
     let is_word = |value: &Value| !value.is_array() && !value.is_object();
     match value {
         Value::Array(list) if list.iter().all(is_word) => {
-            let words: std::result::Result<Vec<_>, Value> = list.into_iter().map(word).collect();
-            Ok(Some(words?.into_iter().flatten().collect()))
+            // An empty text means that there is no label.
+            let words = list
+                .into_iter()
+                .map(|label| Ok(word(label)?.unwrap_or_default()));
+            words.collect::<std::result::Result<_, Value>>().map(Some)
         }
         other => Ok(word(other)?.map(|word| vec![word])),
     }

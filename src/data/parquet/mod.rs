@@ -5,6 +5,7 @@
 //! [`pages`].
 
 mod delta;
+mod lists;
 mod pages;
 mod thrift;
 mod whole;
@@ -48,7 +49,9 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
     let metadata = read_metadata(&file).map_err(fail)?;
     let file = Arc::new(file);
     let schema = metadata.file_metadata().schema_descr();
-    let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
+    let names: Vec<String> = (0..schema.num_columns())
+        .map(|column| lists::name(schema, column))
+        .collect();
     let columns = Columns::find(&names, options, origin)?;
 
     let text_columns: Vec<_> = columns
@@ -68,10 +71,14 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
     }
     let label_column = columns.label.map(|column| schema.column(column));
     let mut class_names = None;
-    if let Some(column) = &label_column {
-        check_flat(column, origin)?;
+    let mut list = None;
+    if let (Some(column), Some(index)) = (&label_column, columns.label) {
+        list = lists::List::of(schema, index);
+        if list.is_none() {
+            check_flat(column, origin)?;
+        }
         if matches!(column.physical_type(), Type::INT32 | Type::INT64) {
-            class_names = declared_classes(metadata.file_metadata(), column.name());
+            class_names = declared_classes(metadata.file_metadata(), &names[index]);
         }
     }
 
@@ -91,7 +98,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
         if most > MAX_ROWS {
             return Err(damaged(origin, &format!("a row group of {declared} rows")));
         }
-        let column = |column| open_column(&file, group, column, most).map_err(fail);
+        let column = |column| open_column(&file, group, column, most, most).map_err(fail);
         let mut texts = Vec::new();
         for (index, text) in &text_columns {
             texts.push(match column(*index)? {
@@ -102,9 +109,16 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
             });
         }
         let found = texts[0].len();
-        let labels = match (columns.label, &label_column) {
-            (Some(index), Some(label)) => words(column(index)?, label, "label", origin)?,
-            _ => vec![None; found],
+        let labels = match (columns.label, &label_column, list) {
+            (Some(index), Some(label), Some(list)) => {
+                let elements = lists::max_elements(most);
+                let reader = open_column(&file, group, index, most, elements).map_err(fail)?;
+                Labels::Lists(list.read(reader, label, origin)?)
+            }
+            (Some(index), Some(label), None) => {
+                Labels::Words(words(column(index)?, label, "label", origin)?)
+            }
+            _ => Labels::Words(vec![None; found]),
         };
         let groups = match &group_column {
             Some((index, group)) => words(column(*index)?, group, "group", origin)?,
@@ -121,23 +135,53 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
             let problem = format!("a row group declares {declared} rows but holds {found}");
             return Err(damaged(origin, &problem));
         }
-        for (row, (label, group)) in labels.into_iter().zip(groups).enumerate() {
+        for (row, group) in groups.into_iter().enumerate() {
             let present = texts.iter().filter_map(|column| column[row].as_ref());
             let present: std::result::Result<Vec<&str>, &[u8]> = present
                 .map(|text| std::str::from_utf8(text.data()).map_err(|_| text.data()))
                 .collect();
-            match present.as_deref() {
-                Ok([]) => rows.bad(Error::data(
+            let text = match present.as_deref() {
+                Ok([]) => Err(Error::data(
                     rows.place(),
                     "the text is null",
                     "remove the row",
-                ))?,
-                Ok(texts) => rows.push(texts.join(" "), label.as_deref(), group.as_deref())?,
-                Err(bytes) => rows.bad(not_utf8(rows.place(), bytes))?,
+                )),
+                Ok(texts) => Ok(texts.join(" ")),
+                Err(bytes) => Err(not_utf8(rows.place(), bytes)),
+            };
+            let text = match text {
+                Ok(text) => text,
+                Err(error) => {
+                    rows.bad(error)?;
+                    continue;
+                }
+            };
+            match &labels {
+                Labels::Words(labels) => {
+                    rows.push(text, labels[row].as_deref(), group.as_deref())?
+                }
+                Labels::Lists(labels) => {
+                    rows.push(text, labels[row].as_deref(), group.as_deref())?
+                }
             }
         }
     }
     rows.finish()
+}
+
+/// The label column of a row group.
+enum Labels {
+    Words(Vec<Option<String>>),
+    Lists(Vec<Option<Vec<String>>>),
+}
+
+impl Labels {
+    fn len(&self) -> usize {
+        match self {
+            Self::Words(labels) => labels.len(),
+            Self::Lists(labels) => labels.len(),
+        }
+    }
 }
 
 /// Reads and checks the footer.
@@ -163,15 +207,16 @@ fn find_footer(file: &File) -> std::result::Result<Option<impl BufRead>, Parquet
     }
 }
 
-/// Opens a column of a row group that declares `rows` rows.
+/// Opens a column of a row group that declares `rows` rows; its pages may hold `values` values.
 fn open_column(
     file: &Arc<File>,
     group: &RowGroupMetaData,
     column: usize,
     rows: usize,
+    values: usize,
 ) -> std::result::Result<ColumnReader, ParquetError> {
     let metadata = group.column(column);
-    let pages = Pages::new(file, metadata, rows)?;
+    let pages = Pages::new(file, metadata, rows, values)?;
     Ok(get_column_reader(
         metadata.column_descr_ptr(),
         Box::new(pages),

@@ -22,19 +22,22 @@ pub(super) struct Pages {
     left: u64,
     /// The maximum number of bytes into which a byte of the file can expand.
     growth: u64,
-    /// How many values the remaining pages may hold.
-    rows: usize,
-    may_be_null: bool,
-    is_nested: bool,
+    /// How many values the remaining pages may hold; that of a plain column is the number of rows.
+    values: usize,
+    /// How many sequences of levels precede the values: of repetition in lists, and of definition where values may be
+    /// null.
+    level_sequences: usize,
+    /// Whether the values are elements of lists.
+    repeats: bool,
 }
 
 impl Pages {
-    /// The pages of the column described by `metadata`, in a row group of `rows` rows; of a nested column, `rows` is the
-    /// largest number of values.
+    /// The pages of the column described by `metadata`, in a row group of `rows` rows, with at most `values` values.
     pub(super) fn new(
         file: &Arc<File>,
         metadata: &ColumnChunkMetaData,
         rows: usize,
+        values: usize,
     ) -> Result<Self> {
         let start = metadata.dictionary_page_offset();
         let start = u64::try_from(start.unwrap_or(metadata.data_page_offset()));
@@ -45,15 +48,19 @@ impl Pages {
         if offset.checked_add(left).is_none_or(|end| end > file.len()) {
             return wrong("a column does not lie within the file");
         }
+        let column = metadata.column_descr();
         Ok(Self {
             pages: SerializedPageReader::new(Arc::clone(file), metadata, rows, None)?,
             file: Arc::clone(file),
             offset,
             left,
             growth: growth(metadata.compression()),
-            rows,
-            may_be_null: metadata.column_descr().max_def_level() > 0,
-            is_nested: metadata.column_descr().max_rep_level() > 0,
+            values,
+            level_sequences: [column.max_rep_level(), column.max_def_level()]
+                .into_iter()
+                .filter(|level| *level > 0)
+                .count(),
+            repeats: column.max_rep_level() > 0,
         })
     }
 
@@ -94,8 +101,9 @@ impl Pages {
                 false => wrong("a dictionary has more entries than its bytes can hold"),
             };
         }
-        match self.rows.checked_sub(count) {
-            Some(left) => self.rows = left,
+        match self.values.checked_sub(count) {
+            Some(left) => self.values = left,
+            None if self.repeats => return wrong("lists have too many elements for their rows"),
             None => return wrong("a column has more values than there are rows"),
         }
         let sequences = match page.encoding() {
@@ -105,11 +113,7 @@ impl Pages {
             Encoding::DELTA_BYTE_ARRAY => 2,
             _ => return Ok(()),
         };
-        // Nested columns of texts are read only as a whole, and their levels are of several kinds.
-        if self.is_nested {
-            return Ok(());
-        }
-        let mut rest = values(page, self.may_be_null);
+        let mut rest = values(page, self.level_sequences);
         for _ in 0..sequences {
             rest = rest.and_then(|bytes| delta::after(bytes, count));
         }
@@ -120,8 +124,8 @@ impl Pages {
     }
 }
 
-/// The bytes of a data page after the levels that mark null values.
-fn values(page: &Page, may_be_null: bool) -> Option<&[u8]> {
+/// The bytes of a data page after its sequences of levels.
+fn values(page: &Page, level_sequences: usize) -> Option<&[u8]> {
     let bytes: &[u8] = page.buffer();
     let levels = match page {
         Page::DataPageV2 {
@@ -129,15 +133,20 @@ fn values(page: &Page, may_be_null: bool) -> Option<&[u8]> {
             rep_levels_byte_len,
             ..
         } => (*def_levels_byte_len as usize).checked_add(*rep_levels_byte_len as usize)?,
-        _ if !may_be_null => 0,
+        _ if level_sequences == 0 => 0,
         Page::DataPage {
             def_level_encoding: Encoding::RLE,
             ..
         } => {
-            let length = u32::from_le_bytes(*bytes.first_chunk()?);
-            4_usize.checked_add(length as usize)?
+            let mut levels = 0_usize;
+            for _ in 0..level_sequences {
+                let length = u32::from_le_bytes(*bytes.get(levels..)?.first_chunk()?);
+                levels = levels.checked_add(4)?.checked_add(length as usize)?;
+            }
+            levels
         }
-        // One bit each.
+        // One bit each; of lists, whose levels take more, no writer has done that for ten years.
+        _ if level_sequences > 1 => return None,
         _ => page.num_values().div_ceil(8) as usize,
     };
     bytes.get(levels..)
@@ -178,12 +187,15 @@ impl PageReader for Pages {
         Ok(page)
     }
 
-    /// Used only for nested columns and for skipping.
+    /// For lists: whether the next page begins with another row. Where only the row itself could tell, the answer is no,
+    /// and the reader looks at it.
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        Ok(self.left == 0)
+    }
+
+    /// Used only for skipping.
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        match self.is_nested {
-            true => self.pages.peek_next_page(),
-            false => wrong("pages are read one after the other"),
-        }
+        wrong("pages are read one after the other")
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
@@ -214,12 +226,12 @@ mod tests {
     fn values_follow_the_definition_levels() {
         let bytes = [2, 0, 0, 0, 7, 7, 1];
         let rle = page(Encoding::RLE, &bytes);
-        assert_eq!(values(&rle, false), Some(bytes.as_slice()));
-        assert_eq!(values(&rle, true), Some([1].as_slice()));
+        assert_eq!(values(&rle, 0), Some(bytes.as_slice()));
+        assert_eq!(values(&rle, 1), Some([1].as_slice()));
         // Nine bits in two bytes.
         #[expect(deprecated)]
         let packed = page(Encoding::BIT_PACKED, &bytes);
-        assert_eq!(values(&packed, true), Some(&bytes[2..]));
+        assert_eq!(values(&packed, 1), Some(&bytes[2..]));
         let version_2 = Page::DataPageV2 {
             buf: bytes.to_vec().into(),
             num_values: 9,
@@ -231,9 +243,9 @@ mod tests {
             is_compressed: false,
             statistics: None,
         };
-        assert_eq!(values(&version_2, true), Some(&bytes[3..]));
+        assert_eq!(values(&version_2, 1), Some(&bytes[3..]));
         for bytes in [&[0xff; 4][..], &[0; 3], &[3, 0, 0, 0, 7, 7]] {
-            assert_eq!(values(&page(Encoding::RLE, bytes), true), None);
+            assert_eq!(values(&page(Encoding::RLE, bytes), 1), None);
         }
     }
 }

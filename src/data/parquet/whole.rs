@@ -14,6 +14,7 @@ use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
+use super::lists::max_elements;
 use super::pages::Pages;
 use super::{MAX_ROWS, damaged, read_metadata};
 use crate::error::Result;
@@ -130,8 +131,9 @@ impl RowGroups for Group {
     fn column_chunks(&self, column: usize) -> ParquetResult<Box<dyn PageIterator>> {
         let chunk = self.metadata.row_group(self.group).column(column);
         let is_nested = chunk.column_descr().max_rep_level() > 0;
-        let most = if is_nested { MAX_ROWS } else { self.num_rows() };
-        let pages = Pages::new(&self.file, chunk, most)?;
+        let rows = self.num_rows();
+        let values = if is_nested { max_elements(rows) } else { rows };
+        let pages = Pages::new(&self.file, chunk, rows, values)?;
         Ok(Box::new(Chunk(Some(Box::new(pages)))))
     }
 

@@ -3,10 +3,12 @@
 mod decoder;
 mod forward_train;
 mod names;
+mod output;
 mod texts;
 
 pub use forward_train::BiRnnActivations;
 pub(crate) use names::Names;
+pub use output::OutputKind;
 
 use crate::batch::Batch;
 use crate::batch::packing::Packing;
@@ -47,6 +49,8 @@ pub struct ModelConfig {
     pub encoder_dropout: f64,
     /// Dropout before the decoder.
     pub dropout: f64,
+    /// What becomes of the logits: `softmax` for one class a text, `sigmoid` for any number of classes a text.
+    pub output: OutputKind,
     /// An n-gram head whose scores are added to the logits.
     pub ngrams: NgramConfig,
 }
@@ -65,6 +69,7 @@ impl Default for ModelConfig {
             embedding_dropout: 0.0,
             encoder_dropout: 0.0,
             dropout: 0.0,
+            output: OutputKind::default(),
             ngrams: NgramConfig::default(),
         }
     }
@@ -145,6 +150,7 @@ pub struct BiRnn {
     pooling: Vec<Pooling>,
     embedding_dropout: Dropout,
     dropout: Dropout,
+    output: OutputKind,
     ngrams: Option<Ngrams>,
 }
 
@@ -257,6 +263,7 @@ impl BiRnn {
             embedding_dropout: Dropout::new(config.embedding_dropout, EMBEDDING_DROPOUT)?
                 .within(&scope),
             dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?.within(&scope),
+            output: config.output,
             ngrams,
         })
     }
@@ -269,6 +276,11 @@ impl BiRnn {
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.decoder.weight().dims()[0]
+    }
+
+    /// What becomes of the logits.
+    pub fn output(&self) -> OutputKind {
+        self.output
     }
 
     /// The same model, prepared for prediction with constant weights; see [`Recurrent::prepared`].

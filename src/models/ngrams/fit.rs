@@ -3,6 +3,7 @@
 use super::NgramConfig;
 use super::index::Index;
 use super::logistic::Problem;
+use crate::data::TextLabels;
 use rayon::prelude::*;
 
 /// A fitted n-gram head.
@@ -20,7 +21,11 @@ const SMOOTHING: f32 = 1.0;
 /// Fits the table to texts, given as token ids and labels: one-versus-rest logistic regression for each class, on
 /// n-grams weighted by the log-ratio of their frequencies (Wang and Manning 2012, "Baselines and Bigrams"). `cost` is
 /// the factor of the losses, relative to a penalty of half the squared norm of the weights. The scores of a class are
-/// half the log-odds, so that with two classes the difference of their scores is the log-odds.
+/// half the log-odds, so that with two classes the difference of their scores is the log-odds. Where a text may have
+/// several classes, each class has a score of its own, the log-odds.
+///
+/// A text counts as much as its class weighs, as if it occurred so often; where it may have several classes, as much as
+/// the class weighs in whose regression it belongs to the class.
 ///
 /// `seed` determines the order in which texts are visited. `None` if `keep_going`, which is called before each pass
 /// over the texts, returns false.
@@ -28,24 +33,36 @@ pub fn fit(
     config: NgramConfig,
     cost: f64,
     seed: u64,
-    (ids, labels): (&[Vec<u32>], &[u32]),
+    (ids, labels): (&[Vec<u32>], &TextLabels),
     classes: usize,
+    class_weights: Option<&[f64]>,
     keep_going: &(dyn Fn() -> bool + Sync),
 ) -> Option<NgramFit> {
     let index = Index::of_texts(ids, config.order, config.features);
     let rows = |ids: &Vec<u32>| index.rows(ids, config.order);
     let features: Vec<Vec<u32>> = ids.par_iter().map(rows).collect();
+    let is_one = matches!(labels, TextLabels::One(_));
     // With two classes the second one's scores are the negated scores of the first.
-    let fitted = if classes == 2 { 1 } else { classes };
+    let are_opposite = is_one && classes == 2;
+    let fitted = if are_opposite { 1 } else { classes };
     let fit_class = |class: usize| {
-        let is_class = |&label: &u32| label as usize == class;
-        let positive: Vec<bool> = labels.iter().map(is_class).collect();
-        let factors = log_ratios(&features, &positive, config.features);
+        let positive: Vec<bool> = (0..ids.len()).map(|text| labels.has(text, class)).collect();
+        let text_weights: Option<Vec<f64>> = class_weights.map(|weights| {
+            let weight = |text: usize| match labels.of(text) {
+                [own] if is_one => weights[*own as usize],
+                _ if positive[text] => weights[class],
+                _ => 1.0,
+            };
+            (0..ids.len()).map(weight).collect()
+        });
+        let text_weights = text_weights.as_deref();
+        let factors = log_ratios(&features, &positive, text_weights, config.features);
         let problem = Problem {
             features: &features,
             positive: &positive,
             factors: &factors,
             cost,
+            text_weights,
         };
         problem.solve(seed, keep_going)
     };
@@ -54,9 +71,9 @@ pub fn fit(
     let mut weights = vec![0.0; config.features * classes];
     for (row, scores) in weights.chunks_exact_mut(classes).enumerate() {
         for (score, fit) in scores.iter_mut().zip(&fits) {
-            *score = fit[row] / 2.0;
+            *score = if is_one { fit[row] / 2.0 } else { fit[row] };
         }
-        if classes == 2 {
+        if are_opposite {
             scores[1] = -scores[0];
         }
     }
@@ -67,12 +84,18 @@ pub fn fit(
 }
 
 /// For each n-gram, the logarithm of its frequency in the class divided by that in the other texts.
-fn log_ratios(features: &[Vec<u32>], positive: &[bool], number: usize) -> Vec<f32> {
+fn log_ratios(
+    features: &[Vec<u32>],
+    positive: &[bool],
+    text_weights: Option<&[f64]>,
+    number: usize,
+) -> Vec<f32> {
     // Inside and outside the class.
     let mut counts = vec![[SMOOTHING; 2]; number];
-    for (rows, &positive) in features.iter().zip(positive) {
+    for (text, (rows, &positive)) in features.iter().zip(positive).enumerate() {
+        let weight = text_weights.map_or(1.0, |weights| weights[text] as f32);
         for &row in rows {
-            counts[row as usize][usize::from(!positive)] += 1.0;
+            counts[row as usize][usize::from(!positive)] += weight;
         }
     }
     let mut sums = [0f64; 2];
@@ -100,6 +123,7 @@ mod tests {
     fn texts(classes: u32, seed: u64) -> Encoded {
         let mut rng = Rng::new(seed, Stream::Ngrams, 1, 1);
         let mut texts = Encoded::default();
+        let mut labels = Vec::new();
         for text in 0..240 {
             let label = text % classes;
             let mut ids: Vec<u32> = (0..10).map(|_| 20 + rng.below(30) as u32).collect();
@@ -118,8 +142,9 @@ mod tests {
                 }
             }
             texts.ids.push(ids);
-            texts.labels.push(label);
+            labels.push(label);
         }
+        texts.labels = labels.into();
         texts
     }
 
@@ -130,8 +155,8 @@ mod tests {
             features: FEATURES,
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let texts = (&texts.ids[..], &texts.labels[..]);
-        let fit = || fit(config, 0.1, 1, texts, classes as usize, &|| true).unwrap();
+        let texts = (&texts.ids[..], &texts.labels);
+        let fit = || fit(config, 0.1, 1, texts, classes as usize, None, &|| true).unwrap();
         pool.unwrap().install(fit)
     }
 
@@ -150,8 +175,8 @@ mod tests {
         let ngrams = Ngrams::new(config, &keys, &table).unwrap();
         let texts = texts(classes as u32, 6);
         let scores = ngrams.scores(&texts.ids).unwrap();
-        let rows = scores.chunks_exact(classes).zip(&texts.labels);
-        let correct = rows.filter(|(scores, label)| argmax(scores) == **label as usize);
+        let rows = scores.chunks_exact(classes).enumerate();
+        let correct = rows.filter(|(text, scores)| texts.labels.has(*text, argmax(scores)));
         correct.count() as f64 / texts.len() as f64
     }
 
@@ -167,6 +192,66 @@ mod tests {
     #[test]
     fn threads_change_nothing() {
         assert_eq!(fitted(2, 3, 1), fitted(2, 3, 3));
+    }
+
+    /// The fit of texts in which each n-gram has a row, on one thread.
+    fn of(ids: &[Vec<u32>], labels: &TextLabels, weights: Option<&[f64]>) -> NgramFit {
+        let config = NgramConfig {
+            order: 1,
+            features: 64,
+        };
+        fit(config, 0.1, 1, (ids, labels), 2, weights, &|| true).unwrap()
+    }
+
+    #[test]
+    fn a_class_of_weight_two_is_its_texts_twice() {
+        let ids: Vec<Vec<u32>> = (0..30)
+            .map(|text| vec![text % 7, 10 + text % 4, 20 + text % 3])
+            .collect();
+        let labels: Vec<u32> = (0..30).map(|text| u32::from(text % 5 == 0)).collect();
+        let mut twice = (ids.clone(), labels.clone());
+        for (ids, _) in ids.iter().zip(&labels).filter(|(_, label)| **label == 1) {
+            twice.0.push(ids.clone());
+            twice.1.push(1);
+        }
+        let twice = of(&twice.0, &twice.1.into(), None);
+        let weighted = of(&ids, &labels.into(), Some(&[1.0, 2.0]));
+        // Rows are in the order of the keys, whatever the number of texts; iteration ends at a tolerance.
+        assert_eq!(weighted.keys, twice.keys);
+        for (found, expected) in weighted.weights.iter().zip(&twice.weights) {
+            assert!((found - expected).abs() < 0.01, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn several_classes_have_scores_of_their_own() {
+        let ids: Vec<Vec<u32>> = (0..40)
+            .map(|text| vec![text % 2, 10 + text / 2 % 2])
+            .collect();
+        let sets: Vec<Vec<u32>> = ids
+            .iter()
+            .map(|ids| {
+                [(ids[0] == 1, 0), (ids[1] == 11, 1)]
+                    .into_iter()
+                    .filter(|(has, _)| *has)
+                    .map(|(_, class)| class)
+                    .collect()
+            })
+            .collect();
+        let fit = of(&ids, &TextLabels::Several(sets.clone()), None);
+        let config = NgramConfig {
+            order: 1,
+            features: 64,
+        };
+        let tensor = |values: &[f32]| Tensor::from_slice(values, (64, 2), &Device::Cpu).unwrap();
+        let ngrams = Ngrams::new(config, &tensor(&fit.keys), &tensor(&fit.weights)).unwrap();
+        let scores = ngrams.scores(&ids).unwrap();
+        for (scores, set) in scores.chunks_exact(2).zip(sets) {
+            let found: Vec<u32> = (0..2)
+                .filter(|&class| scores[class as usize] > 0.0)
+                .collect();
+            assert_eq!(found, set);
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) struct Problem<'a> {
     pub(super) factors: &'a [f32],
     /// The factor of the losses; the penalty is half the squared norm of the weights.
     pub(super) cost: f64,
+    /// The factor of the loss of each text, if they are not all 1.
+    pub(super) text_weights: Option<&'a [f64]>,
 }
 
 /// The maximum number of passes over the texts.
@@ -30,7 +32,7 @@ struct Entry {
 
 impl Problem<'_> {
     /// The weights, times their factors, that minimise
-    /// `|w|^2 / 2 + cost * sum over texts of log(1 + exp(-y * w * x))`.
+    /// `|w|^2 / 2 + cost * sum over texts of weight * log(1 + exp(-y * w * x))`.
     ///
     /// Each step solves the dual problem exactly for the multiplier of one text (Yu, Huang and Lin
     /// 2011, "Dual coordinate descent methods for logistic regression and maximum entropy
@@ -69,9 +71,10 @@ impl Problem<'_> {
                 let rows = self.features[text].as_slice();
                 let margin = sign * dot(&table, rows);
                 let old = multipliers[text];
-                let new = optimum(old, margin, squares[text], self.cost);
+                let weight = self.text_weights.map_or(1.0, |weights| weights[text]);
+                let new = optimum(old, margin, squares[text], self.cost * weight);
                 multipliers[text] = new;
-                largest = largest.max((new - old).abs());
+                largest = largest.max((new - old).abs() / weight);
                 let change = flushed((sign * (new - old)) as f32);
                 if change == 0.0 {
                     continue;
@@ -141,23 +144,25 @@ mod tests {
         let positive = [true, true, false, false, true, false];
         let factors = [1.0, -0.5, 2.0, 0.7];
         let cost = 0.8;
+        let text_weights = [1.0, 2.0, 1.0, 0.5, 1.0, 1.0];
         let problem = Problem {
             features: &features,
             positive: &positive,
             factors: &factors,
             cost,
+            text_weights: Some(&text_weights),
         };
         let products = problem.solve(1, &|| true).unwrap();
         for (feature, &factor) in factors.iter().enumerate() {
             let mut gradient = f64::from(products[feature] / factor);
-            for (rows, &positive) in features.iter().zip(&positive) {
+            for ((rows, &positive), weight) in features.iter().zip(&positive).zip(text_weights) {
                 if !rows.contains(&(feature as u32)) {
                     continue;
                 }
                 let sign = if positive { 1.0 } else { -1.0 };
                 let score: f32 = rows.iter().map(|&row| products[row as usize]).sum();
                 let wrong = 1.0 / (1.0 + (sign * f64::from(score)).exp());
-                gradient -= cost * wrong * sign * f64::from(factor);
+                gradient -= cost * weight * wrong * sign * f64::from(factor);
             }
             assert!(gradient.abs() < 2e-2, "feature {feature}: {gradient}");
         }

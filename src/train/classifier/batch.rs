@@ -16,9 +16,10 @@ use crate::train::Collator;
 pub struct LabelledBatch {
     pub(super) batch: Batch,
     /// The label of each text, or the most probable class of its soft labels, in the batch's sorted
-    /// order.
+    /// order; empty if texts may have several.
     pub(super) labels: Vec<u32>,
-    /// If a text has no label, the soft labels [B, classes], in sorted order; empty otherwise.
+    /// If a text has no label, or may have several, the probability of each class [B, classes], in sorted order; empty
+    /// otherwise.
     pub(super) probabilities: Vec<f32>,
     pub(super) rows: UsedRows,
     /// A number unique to this forward pass within the run.
@@ -43,6 +44,31 @@ impl LabelledBatch {
         Ok(Self {
             labels: order.iter().map(|&row| labels[row]).collect(),
             probabilities: Vec::new(),
+            rows: UsedRows::new(batch.packed_ids()),
+            batch,
+            pass,
+        })
+    }
+
+    /// The token lists of some texts, none of them empty, which may have several classes each: with the probability of
+    /// each class for each text, [texts, classes], row after row.
+    ///
+    /// # Errors
+    /// No lists, an empty one, or a wrong number of probabilities.
+    pub fn with_targets(sequences: &[&[u32]], targets: &[f32], pass: u64) -> Result<Self> {
+        let batch = Batch::new(sequences)?;
+        let classes = targets.len() / sequences.len();
+        if classes == 0 || targets.len() != classes * sequences.len() {
+            let problem = format!("{} of them for {} texts", targets.len(), sequences.len());
+            return Err(Error::argument("targets", problem));
+        }
+        let order = batch.packing().sorted_indices();
+        let rows = order
+            .iter()
+            .map(|&row| &targets[row * classes..(row + 1) * classes]);
+        Ok(Self {
+            labels: Vec::new(),
+            probabilities: rows.flatten().copied().collect(),
             rows: UsedRows::new(batch.packed_ids()),
             batch,
             pass,
@@ -111,25 +137,9 @@ impl Collator for ClassifierCollator<'_> {
 
 impl ClassifierCollator<'_> {
     fn batch(&self, texts: &[usize], pass: u64) -> Result<LabelledBatch> {
-        let labels: Option<Vec<u32>> = texts.iter().map(|&text| self.texts.label(text)).collect();
-        if let Some(labels) = labels {
-            return self.labelled(texts, &labels, pass);
-        }
-        let rows: Vec<Vec<f32>> = texts
-            .iter()
-            .map(|&text| self.texts.probabilities(text, self.classes))
-            .collect();
-        let labels: Vec<u32> = rows.iter().map(|row| argmax(row) as u32).collect();
-        let mut batch = self.labelled(texts, &labels, pass)?;
-        let order = batch.batch.packing().sorted_indices();
-        batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();
-        Ok(batch)
-    }
-
-    fn labelled(&self, texts: &[usize], labels: &[u32], pass: u64) -> Result<LabelledBatch> {
         let sequences: Vec<&[u32]> = texts.iter().map(|&text| self.texts.ids(text)).collect();
         if self.word_dropout == 0.0 {
-            return LabelledBatch::new(&sequences, labels, pass);
+            return self.labelled(&sequences, texts, pass);
         }
         let dropped: Vec<Vec<u32>> = sequences
             .into_iter()
@@ -137,7 +147,27 @@ impl ClassifierCollator<'_> {
             .map(|(row, ids)| self.with_word_dropout(ids, pass, row as u64))
             .collect();
         let sequences: Vec<&[u32]> = dropped.iter().map(Vec::as_slice).collect();
-        LabelledBatch::new(&sequences, labels, pass)
+        self.labelled(&sequences, texts, pass)
+    }
+
+    /// The batch of these token lists, with the targets of the texts.
+    fn labelled(&self, sequences: &[&[u32]], texts: &[usize], pass: u64) -> Result<LabelledBatch> {
+        let labels: Option<Vec<u32>> = texts.iter().map(|&text| self.texts.label(text)).collect();
+        if let Some(labels) = labels {
+            return LabelledBatch::new(sequences, &labels, pass);
+        }
+        let rows: Vec<Vec<f32>> = texts
+            .iter()
+            .map(|&text| self.texts.probabilities(text, self.classes))
+            .collect();
+        if self.texts.may_have_several() {
+            return LabelledBatch::with_targets(sequences, &rows.concat(), pass);
+        }
+        let labels: Vec<u32> = rows.iter().map(|row| argmax(row) as u32).collect();
+        let mut batch = LabelledBatch::new(sequences, &labels, pass)?;
+        let order = batch.batch.packing().sorted_indices();
+        batch.probabilities = order.iter().flat_map(|&row| rows[row].clone()).collect();
+        Ok(batch)
     }
 
     /// A text with some tokens replaced by the unknown token.

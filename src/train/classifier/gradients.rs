@@ -5,8 +5,9 @@ use super::batch::LabelledBatch;
 use super::learner::Learner;
 use crate::error::Result;
 use crate::models::classifier::BiRnnActivations;
+use crate::models::classifier::OutputKind;
 use crate::ops::argmax::argmax_rows;
-use crate::ops::cross_entropy::{Targets, cross_entropy_gradient};
+use crate::ops::cross_entropy::Targets;
 use crate::ops::dropout::Phase;
 use crate::optim::{Gradient, Gradients};
 use crate::rnn::ParameterGradients;
@@ -20,20 +21,26 @@ struct GradientSums {
 }
 
 impl Learner {
-    /// The gradients of the mean loss over the texts of all batches.
+    /// The gradients of the mean loss over the texts of all batches, weighted by their classes if these have weights.
     ///
     /// # Errors
     /// A token id or label that the model does not have, or a failing tensor operation.
     pub fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, StepMetrics)> {
-        let texts: usize = batches.iter().map(LabelledBatch::len).sum();
+        let weight_of =
+            |batch: &LabelledBatch| self.objective.batch_weight(batch.targets(), batch.len());
+        let total: f64 = batches.iter().map(weight_of).sum();
         let mut metrics = StepMetrics::default();
         let mut correct = 0;
         let mut gradients = Gradients::default();
         for batch in batches {
-            let weight = batch.len() as f64 / texts as f64;
-            let (batch_gradients, loss, logits) = self.gradients_of_batch(batch, weight)?;
+            let weight = weight_of(batch);
+            let (batch_gradients, loss, logits) = self.gradients_of_batch(batch, weight / total)?;
             gradients.add(batch_gradients)?;
-            metrics.loss += loss * batch.len() as f64;
+            metrics.loss += loss * weight;
+            if self.objective.output == OutputKind::Sigmoid {
+                metrics.examples += batch.len() as u64;
+                correct += exactly_right(&logits, &batch.probabilities)?;
+            }
             for (class, label) in argmax_rows(&logits)?.into_iter().zip(batch.known_labels()) {
                 if let Some(label) = label {
                     metrics.examples += 1;
@@ -58,7 +65,9 @@ impl Learner {
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
         // The logits are needed on the CPU anyway; this way it waits for the pass only once.
         let logits = on_cpu(pass.logits())?;
-        let (loss, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
+        let (loss, d_logits) = self
+            .objective
+            .gradient(&logits, targets, smoothing, weight)?;
         let d_logits = like(&d_logits, &embedded)?;
         let adversarial = self.adversarial;
         let embedded_wanted = adversarial.weight > 0.0 || !self.freeze_embeddings;
@@ -83,7 +92,7 @@ impl Learner {
             let pass = self
                 .model
                 .forward_train_perturbed(&batch.batch, phase, Some(&probe))?;
-            let d_logits = logits_gradient(&pass, targets, 0.0, 1.0)?;
+            let d_logits = self.logits_gradient(&pass, targets, 0.0, 1.0)?;
             if let (Some(gradient), _) = pass.backward(&d_logits, true)? {
                 let change = change_along(&gradient, adversarial.size)?;
                 let weight = weight * adversarial.virtual_weight;
@@ -118,7 +127,7 @@ impl Learner {
         let pass = self
             .model
             .forward_train_perturbed(&batch.batch, phase, Some(change))?;
-        let d_logits = logits_gradient(&pass, targets, smoothing, weight)?;
+        let d_logits = self.logits_gradient(&pass, targets, smoothing, weight)?;
         let (embedded, parameters) = pass.backward(&d_logits, !self.freeze_embeddings)?;
         for ((_, sum), (_, more)) in sums.parameters.iter_mut().zip(parameters) {
             *sum = (&*sum + more)?;
@@ -136,18 +145,36 @@ impl Learner {
             step: batch.pass,
         }
     }
+
+    /// The gradient of `weight` times the loss of a pass with respect to its logits.
+    fn logits_gradient(
+        &self,
+        pass: &BiRnnActivations,
+        targets: Targets,
+        smoothing: f64,
+        weight: f64,
+    ) -> Result<Tensor> {
+        let logits = on_cpu(pass.logits())?;
+        let (_, d_logits) = self
+            .objective
+            .gradient(&logits, targets, smoothing, weight)?;
+        like(&d_logits, pass.logits())
+    }
 }
 
-/// The gradient of `weight` times the loss of a pass with respect to its logits.
-fn logits_gradient(
-    pass: &BiRnnActivations,
-    targets: Targets,
-    smoothing: f64,
-    weight: f64,
-) -> Result<Tensor> {
-    let logits = on_cpu(pass.logits())?;
-    let (_, d_logits) = cross_entropy_gradient(&logits, targets, smoothing, weight)?;
-    like(&d_logits, pass.logits())
+/// The number of texts whose logits [B, classes] are on the right side of 0 for all classes.
+fn exactly_right(logits: &Tensor, targets: &[f32]) -> Result<u64> {
+    let logits: Vec<Vec<f32>> = logits.to_vec2()?;
+    let classes = logits.first().map_or(1, Vec::len).max(1);
+    let is_right = |(row, targets): &(&Vec<f32>, &[f32])| {
+        let mut pairs = row.iter().zip(*targets);
+        pairs.all(|(logit, target)| (*logit > 0.0) == (*target > 0.5))
+    };
+    Ok(logits
+        .iter()
+        .zip(targets.chunks_exact(classes))
+        .filter(is_right)
+        .count() as u64)
 }
 
 /// A tensor on the CPU, in single precision.

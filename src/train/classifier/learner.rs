@@ -1,9 +1,10 @@
 //! A classifier, its optimizer, and one step.
 
 use super::adversarial::Adversarial;
+use super::objective::Objective;
 use crate::config::TrainConfig;
-use crate::error::Result;
-use crate::models::classifier::{BiRnn, Names};
+use crate::error::{Error, Result};
+use crate::models::classifier::{BiRnn, Names, OutputKind};
 use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
 use crate::optim::{Ema, Gradients, LearningRates, Weights};
 use crate::parameters::Parameters;
@@ -17,6 +18,7 @@ pub struct Learner {
     pub(super) weights: Weights,
     pub(super) names: Names,
     pub(super) seed: u64,
+    pub(super) objective: Objective,
     pub(super) label_smoothing: f64,
     pub(super) freeze_embeddings: bool,
     pub(super) adversarial: Adversarial,
@@ -27,14 +29,19 @@ impl Learner {
     /// and beside other models.
     ///
     /// # Errors
-    /// A setting out of range, a model whose tensors are not among the parameters, or a failing allocation on the
-    /// device.
+    /// A setting out of range, virtual adversarial training of a model for several labels a text, a model whose tensors
+    /// are not among the parameters, or a failing allocation on the device.
     pub fn new(
         settings: &TrainConfig,
         seed: u64,
         (model, parameters): (BiRnn, Parameters),
     ) -> Result<Self> {
         settings.validate()?;
+        let output = model.output();
+        if output == OutputKind::Sigmoid && settings.virtual_adversarial_weight > 0.0 {
+            let problem = "not 0, but the model is for several labels a text";
+            return Err(Error::argument("virtual_adversarial_weight", problem));
+        }
         let names = model.names_in(&parameters)?;
         let averages = match settings.ema_decay {
             0.0 => None,
@@ -53,6 +60,10 @@ impl Learner {
             ),
             names,
             seed,
+            objective: Objective {
+                output,
+                class_weights: None,
+            },
             label_smoothing: settings.label_smoothing,
             freeze_embeddings: settings.freeze_embeddings,
             adversarial: Adversarial {
@@ -61,6 +72,13 @@ impl Learner {
                 size: settings.adversarial_size,
             },
         })
+    }
+
+    /// The same with a weight above 0 for each class; see [`ClassWeights`](crate::config::ClassWeights).
+    #[must_use]
+    pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
+        self.objective.class_weights = Some(weights);
+        self
     }
 
     /// The parameters and the optimizer's state.

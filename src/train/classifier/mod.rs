@@ -6,6 +6,7 @@ mod gradients;
 mod groups;
 mod initial;
 mod learner;
+mod objective;
 #[cfg(test)]
 mod oracle;
 mod texts;
@@ -18,12 +19,17 @@ pub use texts::{SoftLabels, TrainingTexts};
 pub use transfer::init_from_language_model;
 
 use super::task::{StepMetrics, Task, Validation};
+use crate::checkpoint::OutputFit;
 use crate::config::Config;
+use crate::data::TextLabels;
 use crate::dataset::Encoded;
 use crate::device::upload::Uploader;
 use crate::error::{Error, Result};
-use crate::inference::{Evaluation, fit_temperature, log_probabilities};
-use crate::models::classifier::{BiRnn, EMBEDDING};
+use crate::inference::{
+    Evaluation, MultiLabelEvaluation, fit_sigmoid_temperature, fit_temperature, fit_thresholds,
+    log_probabilities,
+};
+use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
 use crate::optim::{Gradients, LearningRates, Weights};
 use crate::parameters::{Parameters, builder};
 use groups::ParamGroups;
@@ -59,6 +65,18 @@ impl<'a> ClassifierTask<'a> {
         if texts.labelled.is_empty() || validation.is_empty() {
             return Err(Error::argument("train, validation", "a split has no texts"));
         }
+        let several = model.0.output() == OutputKind::Sigmoid;
+        for labels in [&texts.labelled.labels, &validation.labels] {
+            if matches!(labels, TextLabels::Several(_)) != several {
+                let problem = match several {
+                    true => {
+                        "the model is for several labels a text, but the texts have one class each"
+                    }
+                    false => "texts may have several labels, but the model gives one class",
+                };
+                return Err(Error::argument("train, validation", problem));
+            }
+        }
         Ok(Self {
             config,
             texts,
@@ -68,6 +86,84 @@ impl<'a> ClassifierTask<'a> {
             learner: Learner::new(&config.train, config.seed, model)?,
         })
     }
+
+    /// The same with a weight above 0 for each class, as `train.class_weights` asks for.
+    ///
+    /// # Errors
+    /// A wrong number of weights.
+    pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self> {
+        if weights.len() != self.classes {
+            let problem = format!("{} of them for {} classes", weights.len(), self.classes);
+            return Err(Error::argument("class weights", problem));
+        }
+        let mut scale = 1.0;
+        if let TextLabels::One(labels) = &self.texts.labelled.labels {
+            // A text weighs 1 in the mean, so that the reported sums of losses are those of as many texts. For the
+            // gradients, which are of weighted means, only ratios matter.
+            let sum: f64 = labels.iter().map(|&label| weights[label as usize]).sum();
+            scale = labels.len() as f64 / sum;
+        }
+        let weights = weights.iter().map(|weight| weight * scale).collect();
+        self.learner = self.learner.with_class_weights(weights);
+        Ok(self)
+    }
+
+    /// The result for the logits of the validation texts, without the weights.
+    fn validated(&self, logits: Vec<Vec<f32>>) -> Result<Validation> {
+        let validation = Validation {
+            loss: 0.0,
+            accuracy: None,
+            macro_f1: None,
+            missed_classes: Vec::new(),
+            direction_losses: Vec::new(),
+            output_fit: OutputFit::default(),
+            weights: Default::default(),
+        };
+        let labels = match &self.validation.labels {
+            TextLabels::One(labels) => labels,
+            several => return validated_sets(validation, logits, several, self.classes),
+        };
+        let rows: Vec<Vec<f64>> = logits
+            .iter()
+            .map(|row| log_probabilities(row, 1.0))
+            .collect();
+        let Evaluation {
+            loss, confusion, ..
+        } = Evaluation::new(&rows, labels, self.classes)?;
+        Ok(Validation {
+            loss,
+            accuracy: Some(confusion.accuracy().unwrap_or_default()),
+            macro_f1: Some(confusion.macro_f1().unwrap_or_default()),
+            missed_classes: confusion.missed(),
+            output_fit: fit_temperature(&logits, labels).into(),
+            ..validation
+        })
+    }
+}
+
+/// The result where a text may have several classes: with the temperature and the thresholds that are fitted to it.
+fn validated_sets(
+    validation: Validation,
+    logits: Vec<Vec<f32>>,
+    labels: &TextLabels,
+    classes: usize,
+) -> Result<Validation> {
+    let temperature = fit_sigmoid_temperature(&logits, labels);
+    let thresholds = fit_thresholds(&logits, temperature, labels, classes);
+    let evaluate =
+        |temperature| MultiLabelEvaluation::of_logits(&logits, temperature, labels, &thresholds);
+    let found = evaluate(temperature)?;
+    Ok(Validation {
+        loss: evaluate(1.0)?.loss,
+        accuracy: Some(found.accuracy().unwrap_or_default()),
+        macro_f1: Some(found.macro_f1().unwrap_or_default()),
+        missed_classes: found.missed(),
+        output_fit: OutputFit {
+            temperature: Some(temperature),
+            thresholds: Some(thresholds),
+        },
+        ..validation
+    })
 }
 
 impl<'a> Task for ClassifierTask<'a> {
@@ -79,6 +175,13 @@ impl<'a> Task for ClassifierTask<'a> {
     }
 
     fn collator(&self) -> Result<ClassifierCollator<'a>> {
+        // At the beginning of every run: a setting that a program forgets to resolve has no effect in silence otherwise.
+        if self.config.train.class_weights.is_some()
+            && self.learner.objective.class_weights.is_none()
+        {
+            let problem = "they are set, but ClassifierTask::with_class_weights was not called";
+            return Err(Error::argument("train.class_weights", problem));
+        }
         Ok(ClassifierCollator {
             texts: self.texts,
             classes: self.classes,
@@ -125,20 +228,9 @@ impl<'a> Task for ClassifierTask<'a> {
         let Some(logits) = model.logits(&self.validation.ids, on_progress)? else {
             return Ok(None);
         };
-        let rows: Vec<Vec<f64>> = logits
-            .iter()
-            .map(|row| log_probabilities(row, 1.0))
-            .collect();
-        let labels = &self.validation.labels;
-        let Evaluation {
-            loss, confusion, ..
-        } = Evaluation::new(&rows, labels, self.classes)?;
         Ok(Some(Validation {
-            loss,
-            accuracy: Some(confusion.accuracy().unwrap_or_default()),
-            direction_losses: Vec::new(),
-            temperature: Some(fit_temperature(&logits, labels)),
             weights,
+            ..self.validated(logits)?
         }))
     }
 }

@@ -5,7 +5,9 @@ use super::gradients::probabilities_of;
 use super::{LabelledBatch, Learner};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ops::cross_entropy::{Targets, cross_entropy_to};
+use crate::models::classifier::OutputKind;
+use crate::ops::binary_cross_entropy::binary_cross_entropy;
+use crate::ops::cross_entropy::{Targets, cross_entropy_to, weighted_cross_entropy};
 use crate::ops::pooling::Pooling;
 use crate::optim::{Gradient, Gradients, RowTable};
 use crate::rnn::kernels::CellType;
@@ -31,12 +33,24 @@ impl Learner {
         };
         let embedded = self.model.drop_embedded(&embedded, phase)?;
         let encode = |embedded: &Tensor| self.model.encode(embedded, packing, phase);
+        let of_logits = |logits: &Tensor, targets, smoothing| {
+            let weights = self.objective.class_weights.as_deref();
+            match (self.objective.output, targets, weights) {
+                (OutputKind::Sigmoid, Targets::Probabilities(targets), weights) => {
+                    binary_cross_entropy(logits, targets, smoothing, weights)
+                }
+                (_, Targets::Labels(labels), Some(weights)) => {
+                    weighted_cross_entropy(logits, labels, smoothing, weights)
+                }
+                _ => cross_entropy_to(logits, targets, smoothing),
+            }
+        };
         let loss_of = |embedded: &Tensor, targets, smoothing| {
-            cross_entropy_to(&encode(embedded)?, targets, smoothing)
+            of_logits(&encode(embedded)?, targets, smoothing)
         };
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
         let logits = encode(&embedded)?;
-        let loss = cross_entropy_to(&logits, targets, smoothing)?;
+        let loss = of_logits(&logits, targets, smoothing)?;
         let mut total = loss.clone();
         let constant = embedded.detach();
         // The perturbation computed from the loss's gradient after the perturbation `from`.
@@ -133,6 +147,74 @@ fn gradients_without_a_graph_are_those_of_the_graph() {
             ..learner
         };
         assert_same(&by_tensors, &batch);
+    }
+}
+
+/// A small learner with label smoothing, adversarial examples and dropouts.
+fn small_learner(output: OutputKind) -> Learner {
+    let mut config = Config::default();
+    (config.model.embedding_size, config.model.num_hiddens) = (5, 3);
+    config.model.embedding_dropout = 0.3;
+    config.model.dropout = 0.2;
+    config.model.output = output;
+    config.train.label_smoothing = 0.1;
+    config.train.adversarial_weight = 0.7;
+    config.train.adversarial_size = 0.3;
+    let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();
+    Learner::new(&config.train, 3, model).unwrap()
+}
+
+const TEXTS: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
+
+#[test]
+fn gradients_for_several_labels_and_class_weights_are_those_of_the_graph() {
+    let targets = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 1.0, 1.0, 0.0, 0.0];
+    let several = LabelledBatch::with_targets(&TEXTS, &targets, 11).unwrap();
+    let learner = small_learner(OutputKind::Sigmoid);
+    assert_same(&learner, &several);
+    assert_same(&learner.with_class_weights(vec![1.0, 2.0, 0.5]), &several);
+    let one = LabelledBatch::new(&TEXTS, &[0, 2, 1, 1], 11).unwrap();
+    let learner = small_learner(OutputKind::Softmax).with_class_weights(vec![1.0, 2.0, 0.5]);
+    assert_same(&learner, &one);
+    assert!(
+        small_learner(OutputKind::Sigmoid)
+            .gradients(&[one])
+            .is_err()
+    );
+}
+
+/// A class of weight 2 against the training set with its texts twice, over all batches of a step.
+#[test]
+fn a_class_of_weight_two_is_its_texts_twice() {
+    let without_dropout = |output| {
+        let mut config = Config::default();
+        (config.model.embedding_size, config.model.num_hiddens) = (5, 3);
+        config.model.output = output;
+        config.train.label_smoothing = 0.1;
+        config.train.adversarial_weight = 0.7;
+        let model = initial_model(&config, 10, 3, None, &Device::Cpu).unwrap();
+        Learner::new(&config.train, 3, model).unwrap()
+    };
+    let batch = |texts: &[usize], pass| {
+        let labels: Vec<u32> = texts.iter().map(|&text| [0, 1, 2, 1][text]).collect();
+        let texts: Vec<&[u32]> = texts.iter().map(|&text| TEXTS[text]).collect();
+        LabelledBatch::new(&texts, &labels, pass).unwrap()
+    };
+    let plain = without_dropout(OutputKind::Softmax);
+    let (twice, metrics) = plain.gradients(&[batch(&[0, 1, 1, 2, 3, 3], 0)]).unwrap();
+    let weighted = without_dropout(OutputKind::Softmax).with_class_weights(vec![1.0, 2.0, 1.0]);
+    for batches in [
+        vec![batch(&[0, 1, 2, 3], 0)],
+        vec![batch(&[0, 2], 0), batch(&[1, 3], 1)],
+    ] {
+        let (found, of_weighted) = weighted.gradients(&batches).unwrap();
+        assert!((of_weighted.loss - metrics.loss).abs() < 1e-6);
+        for ((name, found), (_, twice)) in found.iter().zip(twice.iter()) {
+            let values = |gradient: &Gradient| match gradient {
+                Gradient::Dense(values) | Gradient::Rows { values, .. } => values.clone(),
+            };
+            assert!(difference(&values(found), &values(twice)) < 1e-6, "{name}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The texts for training a classifier.
 
+use crate::data::TextLabels;
 use crate::dataset::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -81,9 +82,17 @@ impl<'a> TrainingTexts<'a> {
         }
     }
 
-    /// The label of a text; `None` for an unlabelled one.
+    /// Whether a text may have several classes, or none.
+    pub(super) fn may_have_several(&self) -> bool {
+        matches!(self.labelled.labels, TextLabels::Several(_))
+    }
+
+    /// The only class of a text; `None` for an unlabelled one, and where texts may have several.
     pub(super) fn label(&self, text: usize) -> Option<u32> {
-        self.labelled.labels.get(text).copied()
+        match &self.labelled.labels {
+            TextLabels::One(classes) => classes.get(text).copied(),
+            TextLabels::Several(_) => None,
+        }
     }
 
     /// The probability of each class for a text.
@@ -95,9 +104,10 @@ impl<'a> TrainingTexts<'a> {
                 probabilities.copy_from_slice(&unlabelled.probabilities[from..from + classes]);
             }
             _ => {
-                let label = self.labelled.labels[text] as usize;
-                if let Some(probability) = probabilities.get_mut(label) {
-                    *probability = 1.0;
+                for &class in self.labelled.labels.of(text) {
+                    if let Some(probability) = probabilities.get_mut(class as usize) {
+                        *probability = 1.0;
+                    }
                 }
             }
         }

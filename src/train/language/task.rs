@@ -4,6 +4,7 @@ use super::batch::{Softmax, TextBatch};
 use super::candidates::Unigrams;
 use super::initial::initial_language_model;
 use super::learner::{LanguageLearner, LanguageTraining};
+use crate::checkpoint::OutputFit;
 use crate::config::Config;
 use crate::dataset::TextDataset;
 use crate::device::upload::Uploader;
@@ -139,7 +140,9 @@ impl<'a> Task for LanguageTask<'a> {
             direction_losses: (0..config.directions())
                 .map(|direction| loss.of_direction(direction))
                 .collect(),
-            temperature: None,
+            macro_f1: None,
+            missed_classes: Vec::new(),
+            output_fit: OutputFit::default(),
             weights: parameters.tensors(),
         }))
     }

@@ -31,7 +31,28 @@ pub enum Targets<'a> {
 /// # Errors
 /// A label outside the classes, or mismatched shapes.
 pub fn cross_entropy_to(logits: &Tensor, targets: Targets, smoothing: f64) -> Result<Tensor> {
-    let op = CrossEntropy::new(logits, targets, smoothing)?;
+    mean_over_texts(logits, CrossEntropy::new(logits, targets, smoothing)?)
+}
+
+/// [`cross_entropy`] as the weighted mean over the texts, each of which weighs as much as its class: the sum of weights
+/// times losses, divided by the sum of the weights (PyTorch's `CrossEntropyLoss(weight=...)`). Weights are above 0.
+///
+/// # Errors
+/// As [`cross_entropy`]; a weight for each class is missing.
+pub fn weighted_cross_entropy(
+    logits: &Tensor,
+    labels: &[u32],
+    smoothing: f64,
+    class_weights: &[f64],
+) -> Result<Tensor> {
+    let op = CrossEntropy::new(logits, Targets::Labels(labels), smoothing)?;
+    mean_over_texts(
+        logits,
+        op.weighted(Targets::Labels(labels), Some(class_weights))?,
+    )
+}
+
+fn mean_over_texts(logits: &Tensor, op: CrossEntropy) -> Result<Tensor> {
     if !logits.device().is_cpu() || logits.dtype() != DType::F32 {
         return cross_entropy_with_tensors(logits, &op);
     }
@@ -51,8 +72,12 @@ fn cross_entropy_with_tensors(logits: &Tensor, op: &CrossEntropy) -> Result<Tens
     // A class without a share costs nothing, also one that is masked by a logit of minus infinity.
     let has_share = targets.ne(0.0)?;
     let costs = (log_probabilities * targets)?;
-    let costs = has_share.where_cond(&costs, &costs.zeros_like()?)?;
-    Ok((costs.sum_all()? / -(batch as f64))?)
+    let mut costs = has_share.where_cond(&costs, &costs.zeros_like()?)?;
+    if let Some(weights) = &op.row_weights {
+        let weights = Tensor::from_slice(weights, (batch, 1), logits.device())?;
+        costs = costs.broadcast_mul(&weights.to_dtype(logits.dtype())?)?;
+    }
+    Ok((costs.sum_all()? / -op.divisor(batch))?)
 }
 
 /// Whether a text has a target: its class probabilities are not all 0.
@@ -66,10 +91,12 @@ struct CrossEntropy {
     /// The target probabilities after smoothing, [B, classes].
     targets: Vec<f64>,
     classes: usize,
+    /// The weight of each text, if they are not all 1.
+    row_weights: Option<Vec<f64>>,
 }
 
-/// The mean loss of [`cross_entropy_to`] for logits on the CPU, and the gradient of `factor` times it with respect to
-/// the logits, without a graph.
+/// The mean loss of [`cross_entropy_to`], or with class weights of [`weighted_cross_entropy`], for logits on the CPU,
+/// and the gradient of `factor` times it with respect to the logits, without a graph.
 ///
 /// # Errors
 /// A label outside the classes, or mismatched shapes.
@@ -77,9 +104,10 @@ pub(crate) fn cross_entropy_gradient(
     logits: &Tensor,
     targets: Targets,
     smoothing: f64,
+    class_weights: Option<&[f64]>,
     factor: f64,
 ) -> Result<(f32, Tensor)> {
-    let op = CrossEntropy::new(logits, targets, smoothing)?;
+    let op = CrossEntropy::new(logits, targets, smoothing)?.weighted(targets, class_weights)?;
     let (mean, gradient) = read(&logits.contiguous()?, |logits| {
         Ok((op.mean(logits), op.gradient(logits, factor)))
     })?;
@@ -133,7 +161,50 @@ impl CrossEntropy {
         Ok(Self {
             targets: dense,
             classes,
+            row_weights: None,
         })
+    }
+
+    /// The same with texts that weigh as much as their classes. Soft labels have no class that could weigh.
+    fn weighted(mut self, targets: Targets, class_weights: Option<&[f64]>) -> Result<Self> {
+        let Some(class_weights) = class_weights else {
+            return Ok(self);
+        };
+        let Targets::Labels(labels) = targets else {
+            return Err(Error::argument(
+                "class weights",
+                "the targets are soft labels",
+            ));
+        };
+        if class_weights.len() != self.classes {
+            let problem = format!(
+                "{} of them for {} classes",
+                class_weights.len(),
+                self.classes
+            );
+            return Err(Error::argument("class weights", problem));
+        }
+        self.row_weights = Some(
+            labels
+                .iter()
+                .map(|&label| class_weights[label as usize])
+                .collect(),
+        );
+        Ok(self)
+    }
+
+    /// What the sum of the losses is divided by for their mean.
+    fn divisor(&self, batch: usize) -> f64 {
+        match &self.row_weights {
+            Some(weights) => weights.iter().sum(),
+            None => batch as f64,
+        }
+    }
+
+    fn row_weight(&self, row: usize) -> f64 {
+        self.row_weights
+            .as_ref()
+            .map_or(1.0, |weights| weights[row])
     }
 
     /// The mean loss over the rows of logits [B, classes].
@@ -148,19 +219,20 @@ impl CrossEntropy {
                 true => 0.0,
                 false => target * ((highest - f64::from(logit)) + log_sum),
             };
-            sum += logits.iter().zip(targets).map(cost).sum::<f64>();
+            sum += self.row_weight(batch) * logits.iter().zip(targets).map(cost).sum::<f64>();
             batch += 1;
         }
-        (sum / f64::from(batch)) as f32
+        (sum / self.divisor(batch)) as f32
     }
 
     /// The gradient of the mean loss with respect to the logits, times `factor`: probabilities minus target, or 0 for
     /// rows without a target.
     fn gradient(&self, logits: &[f32], factor: f64) -> Vec<f32> {
         let batch = self.targets.len() / self.classes.max(1);
-        let factor = factor / batch as f64;
+        let factor = factor / self.divisor(batch);
         let mut gradient = Vec::with_capacity(logits.len());
-        for (logits, targets) in self.rows(logits) {
+        for (row, (logits, targets)) in self.rows(logits).enumerate() {
+            let factor = factor * self.row_weight(row);
             let (highest, log_sum) = log_sum_exp(logits);
             let known: f64 = targets.iter().sum();
             gradient.extend(logits.iter().zip(targets).map(|(&logit, target)| {
@@ -215,134 +287,4 @@ impl CustomOp1 for CrossEntropy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::normal_tensor;
-    use candle_core::{Device, Var};
-
-    fn loss(logits: &[[f32; 3]], labels: &[u32], smoothing: f64) -> Result<f32> {
-        let flat: Vec<f32> = logits.concat();
-        let logits = Tensor::from_vec(flat, (logits.len(), 3), &Device::Cpu)?;
-        Ok(cross_entropy(&logits, labels, smoothing)?.to_scalar()?)
-    }
-
-    #[test]
-    fn worked_out_by_hand() {
-        // softmax(0, ln 2, 0) = 1/4, 1/2, 1/4.
-        let logits = [[0., 2f32.ln(), 0.], [0., 0., 0.]];
-        let expected = (2f32.ln() + 3f32.ln()) / 2.;
-        assert!((loss(&logits, &[1, 0], 0.0).unwrap() - expected).abs() < 1e-6);
-        let smooth = 0.7 * 2f32.ln() + 0.1 * (4f32.ln() + 2f32.ln() + 4f32.ln());
-        assert!((loss(&logits[..1], &[1], 0.3).unwrap() - smooth).abs() < 1e-6);
-    }
-
-    #[test]
-    fn extreme_logits_stay_finite() {
-        assert_eq!(loss(&[[1e30, -1e30, 0.]], &[0], 0.0).unwrap(), 0.0);
-        assert!(loss(&[[-1e30, 1e30, 0.]], &[0], 0.0).unwrap() > 1e30);
-    }
-
-    /// A class that is masked by minus infinity, as PyTorch has it: ln(1 + exp(-1.4)).
-    #[test]
-    fn a_masked_class_costs_nothing() {
-        let minus = f32::NEG_INFINITY;
-        let found = loss(&[[2.4, minus, 1.0]], &[0], 0.0).unwrap();
-        assert!((found - 0.220_417).abs() < 1e-5, "{found}");
-        assert_eq!(
-            loss(&[[2.4, minus, 1.0]], &[1], 0.0).unwrap(),
-            f32::INFINITY
-        );
-        let double = Tensor::new(&[[2.4f64, minus.into(), 1.0]], &Device::Cpu).unwrap();
-        let by_tensors = cross_entropy(&double, &[0], 0.0).unwrap();
-        assert!((by_tensors.to_scalar::<f64>().unwrap() - 0.220_417).abs() < 1e-5);
-        let logits = Var::new(&[[2.4f32, minus, 1.0]], &Device::Cpu).unwrap();
-        let gradient = cross_entropy(&logits, &[0], 0.0)
-            .unwrap()
-            .backward()
-            .unwrap();
-        let gradient: Vec<Vec<f32>> = gradient.get(&logits).unwrap().to_vec2().unwrap();
-        for (found, expected) in gradient[0].iter().zip([-0.197_816, 0.0, 0.197_816]) {
-            assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
-        }
-    }
-
-    #[test]
-    fn smoothing_that_is_no_share_is_refused() {
-        for smoothing in [2.0, -0.1, f64::NAN] {
-            let message = loss(&[[0.0; 3]], &[0], smoothing).unwrap_err().to_string();
-            assert_eq!(
-                message,
-                format!("smoothing: {smoothing} is not a share in [0, 1]")
-            );
-        }
-    }
-
-    #[test]
-    fn the_gradient_is_probabilities_minus_target() {
-        let logits = Var::new(&[[0f32, 2f32.ln(), 0.]], &Device::Cpu).unwrap();
-        let loss = cross_entropy(&logits, &[2], 0.0).unwrap();
-        let gradient = loss.backward().unwrap();
-        let gradient: Vec<Vec<f32>> = gradient.get(&logits).unwrap().to_vec2().unwrap();
-        for (actual, expected) in gradient[0].iter().zip([0.25, 0.5, -0.75]) {
-            assert!((actual - expected).abs() < 1e-6);
-        }
-    }
-
-    #[test]
-    fn agrees_with_the_reference_implementation() {
-        let logits = Var::from_tensor(&(normal_tensor(1, &[5, 4]) * 3.0).unwrap()).unwrap();
-        let labels = [3, 0, 1, 1, 2];
-        for smoothing in [0.0, 0.2] {
-            let fast = cross_entropy(&logits, &labels, smoothing).unwrap();
-            let op = CrossEntropy::new(&logits, Targets::Labels(&labels), smoothing).unwrap();
-            let slow = cross_entropy_with_tensors(&logits, &op).unwrap();
-            let close = |a: &Tensor, b: &Tensor| {
-                assert_eq!(a.dims(), b.dims());
-                let error = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-                assert!(error.max(0).unwrap().to_scalar::<f32>().unwrap() < 1e-6);
-            };
-            close(&fast, &slow);
-            let gradient = |loss: &Tensor| {
-                let mut store = (loss * 0.7).unwrap().backward().unwrap();
-                store.remove(&logits).unwrap()
-            };
-            close(&gradient(&fast), &gradient(&slow));
-        }
-    }
-
-    #[test]
-    fn probabilities_blend_the_losses_of_the_labels() {
-        let logits = normal_tensor(3, &[1, 3]);
-        let of = |targets| {
-            let loss = cross_entropy_to(&logits, targets, 0.1).unwrap();
-            loss.to_scalar::<f32>().unwrap()
-        };
-        let blend = 0.25 * of(Targets::Labels(&[0])) + 0.75 * of(Targets::Labels(&[2]));
-        assert!((of(Targets::Probabilities(&[0.25, 0.0, 0.75])) - blend).abs() < 1e-6);
-        let error = cross_entropy_to(&logits, Targets::Probabilities(&[1.0]), 0.0);
-        assert!(error.is_err());
-    }
-
-    #[test]
-    fn a_text_without_a_target_adds_no_loss() {
-        let logits = normal_tensor(3, &[2, 3]);
-        let targets = [0.0, 0.0, 0.0, 0.5, 0.25, 0.25];
-        let (loss, gradient) =
-            cross_entropy_gradient(&logits, Targets::Probabilities(&targets), 0.1, 1.0).unwrap();
-        let gradient = gradient.to_vec2::<f32>().unwrap();
-        assert_eq!(gradient[0], [0.0; 3]);
-        let known = logits.narrow(0, 1, 1).unwrap();
-        let (alone, alone_gradient) =
-            cross_entropy_gradient(&known, Targets::Probabilities(&targets[3..]), 0.1, 0.5)
-                .unwrap();
-        assert!((loss - alone / 2.0).abs() < 1e-6);
-        assert_eq!(gradient[1..], alone_gradient.to_vec2::<f32>().unwrap());
-    }
-
-    #[test]
-    fn labels_outside_the_classes_are_refused() {
-        let message = loss(&[[0.; 3]], &[3], 0.0).unwrap_err().to_string();
-        assert_eq!(message, "labels: class 3, but there are 3");
-        assert!(loss(&[[0.; 3]], &[0, 1], 0.0).is_err());
-    }
-}
+mod tests;
