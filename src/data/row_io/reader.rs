@@ -79,10 +79,7 @@ impl<'a> RowReader<'a> {
         let mut reader = Self {
             shape: RowShape {
                 format,
-                columns: vec!["text".to_owned()],
-                dialect: None,
-                #[cfg(feature = "parquet")]
-                schema: None,
+                ..RowShape::of_texts()
             },
             columns: Columns {
                 text: vec![0],
@@ -204,7 +201,7 @@ impl<'a> RowReader<'a> {
                         batches.origin(),
                     )?);
                 }
-                Kept::Batch(batch)
+                Kept::Batches(vec![batch])
             }
             Rows::Table(table) => {
                 let mut rows = Vec::new();
