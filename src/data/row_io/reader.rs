@@ -332,7 +332,14 @@ fn text_of(
     let fields = Fields::parse(object).map_err(|problem| not_an_object(place, &problem))?;
     let mut texts = Vec::new();
     for &column in &columns.text {
-        match fields.value(&names[column]) {
+        let unreadable = |problem: String| {
+            let problem = format!(
+                "the value of {:?} cannot be read ({problem})",
+                names[column]
+            );
+            Error::data(place, problem, "correct it")
+        };
+        match fields.value(&names[column]).map_err(unreadable)? {
             Some(serde_json::Value::String(text)) => texts.push(text),
             Some(serde_json::Value::Null) | None => {}
             Some(other) => {

@@ -114,8 +114,8 @@ fn csv_failed(error: csv::Error) -> Error {
 /// A value of an object in a table: a string without quotes, nothing for null, all others as they are written.
 pub(super) fn plain(raw: &str) -> Cow<'_, str> {
     match value(raw) {
-        serde_json::Value::String(text) => text.into(),
-        serde_json::Value::Null => "".into(),
+        Ok(serde_json::Value::String(text)) => text.into(),
+        Ok(serde_json::Value::Null) => "".into(),
         _ => raw.into(),
     }
 }

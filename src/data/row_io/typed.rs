@@ -312,9 +312,10 @@ impl Spool {
                         self.names.len() - 1
                     }
                 };
-                let found = fields
-                    .value(key)
-                    .map_or(Kind::Unknown, |value| Kind::of(&value));
+                let found = match fields.value(key) {
+                    Ok(value) => value.map_or(Kind::Unknown, |value| Kind::of(&value)),
+                    Err(_) => Kind::Mixed,
+                };
                 self.kinds[column] = self.kinds[column].with(found);
             }
             let line = on_one_line(object);
@@ -423,7 +424,7 @@ fn typed_column(objects: &[String], name: &str, kind: Kind) -> Result<ArrayRef> 
                 .map(str::to_owned),
         );
     }
-    let values = || raw.iter().map(|raw| raw.as_deref().map(value));
+    let values = || raw.iter().map(|raw| value(raw.as_deref()?).ok());
     Ok(match kind {
         Kind::Bool => Arc::new(BooleanArray::from_iter(
             values().map(|value| value?.as_bool()),
