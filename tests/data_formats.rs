@@ -333,8 +333,8 @@ fn broken_tables_are_refused() {
     fails(
         "a.csv",
         b"label,text\n1,\"two\nlines\"\n0,\"open\n1,more\n",
-        "a.csv, row 2 (line 4): a quote is never closed: the field continues to the end \
-         of the file; close the quote, or put",
+        "a.csv, line 4: a quote is never closed: the field continues to the end of the file; if quotes mean nothing in \
+         this file, give --quote none (key data.quote); otherwise close the quote, or put",
     );
     folder.file("a.csv", "label,text\n1,\"two\nlines\"\r\n");
     assert_eq!(
@@ -344,8 +344,7 @@ fn broken_tables_are_refused() {
     fails(
         "a.tsv",
         b"label\ttext\n1\tfine\n0\t\"quoted\n1\tmore\n0\tend\"\n",
-        "a.tsv, row 2 (line 3): a quoted field spans a tab and the end of the line; close \
-         the quote, or put the field in quotes and double those inside",
+        "a.tsv, line 3: a quote opens a field of 3 lines, each of which could be a row; if quotes mean nothing",
     );
 }
 

@@ -27,6 +27,8 @@ pub struct RowShape {
     pub format: Format,
     /// The names of the columns; of JSON objects the keys of the first one.
     pub columns: Vec<String>,
+    /// The first of the columns that hold the texts.
+    text: usize,
     dialect: Option<Dialect>,
     #[cfg(feature = "parquet")]
     schema: Option<arrow_schema::SchemaRef>,
@@ -92,12 +94,18 @@ impl Portion {
 }
 
 impl RowShape {
+    /// The name of the column with the texts; of several the first one.
+    pub fn text_column(&self) -> &str {
+        &self.columns[self.text]
+    }
+
     /// That of texts that are in no file.
     #[must_use]
     pub fn of_texts() -> Self {
         Self {
             format: Format::Lines,
             columns: vec!["text".to_owned()],
+            text: 0,
             dialect: None,
             #[cfg(feature = "parquet")]
             schema: None,

@@ -123,6 +123,7 @@ impl<'a> RowReader<'a> {
                 reader.rows = Rows::Lines(input.lines());
             }
         }
+        reader.shape.text = reader.columns.text.first().copied().unwrap_or(0);
         Ok(reader)
     }
 
@@ -194,12 +195,8 @@ impl<'a> RowReader<'a> {
                     return Ok(None);
                 };
                 for row in 0..batch.num_rows() {
-                    texts.push(super::batches::text(
-                        &batch,
-                        &self.columns,
-                        row,
-                        batches.origin(),
-                    )?);
+                    let text = super::batches::text(&batch, &self.columns, row, batches.origin())?;
+                    texts.push(text.map(plain));
                 }
                 Kept::Batches(vec![batch])
             }
