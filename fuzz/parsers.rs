@@ -178,7 +178,7 @@ fn kept(format: Option<Format>, outputs: &'static [Format]) -> Work {
             }
             let options = SourceOptions {
                 format: Some(output),
-                no_header: shape.columns.first().is_some_and(|name| name == "1"),
+                no_header: !shape.has_header(),
                 text_column: Some(shape.text_column().to_owned()),
                 ..SourceOptions::default()
             };

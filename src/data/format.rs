@@ -109,12 +109,11 @@ impl FileName<'_> {
     #[cfg(any(feature = "csv", test))]
     pub fn is_extension(&self, extension: &str) -> bool {
         let mut entries = FORMATS.iter().filter(|(format, ..)| *format == self.format);
-        let known = entries.any(|(_, _, known)| {
+        entries.any(|(_, _, known)| {
             known
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(extension))
-        });
-        known
+        })
     }
 }
 

@@ -99,6 +99,7 @@ impl Columns {
 
     /// The text of a row, whose fields `field` gives: those of several columns joined by spaces; `None` if all of them
     /// are missing.
+    #[cfg(feature = "csv")]
     pub fn text_of<'a>(&self, field: impl Fn(usize) -> Option<Cow<'a, str>>) -> Option<String> {
         match self.text[..] {
             [column] => field(column).map(Cow::into_owned),
@@ -144,7 +145,6 @@ fn is_alike(column: &str, name: &str) -> bool {
 }
 
 /// Whether a column of this name would be read as the text.
-#[cfg(any(feature = "csv", test))]
 pub(super) fn is_text_column(name: &str, options: &SourceOptions) -> bool {
     match &options.text_column {
         Some(named) => is_alike(name, named) || named.split(',').any(|named| is_alike(name, named)),
@@ -153,7 +153,6 @@ pub(super) fn is_text_column(name: &str, options: &SourceOptions) -> bool {
 }
 
 /// Whether a column of this name would be read as the text or the label, or has one of their usual names.
-#[cfg(any(feature = "csv", test))]
 pub(super) fn is_column(name: &str, options: &SourceOptions) -> bool {
     let is_named =
         |named: &Option<String>| named.as_deref().is_some_and(|named| is_alike(name, named));

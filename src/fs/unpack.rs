@@ -33,6 +33,7 @@ const BZIP2_BLOCKS: [&[u8]; 2] = [
 ];
 
 /// The memory that a decoder may take for what has been read last.
+#[cfg(feature = "archives")]
 const MAX_WINDOW: u32 = 1 << 30;
 
 impl Compression {

@@ -57,6 +57,9 @@ pub(super) fn decoded<'a>(
 
 /// The encoding that bytes which are not UTF-8 are probably in.
 pub(super) fn probable(bytes: &[u8]) -> &'static str {
+    if bytes.is_empty() {
+        return encoding_rs::WINDOWS_1252.name();
+    }
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
     let guess = detector.guess(Some(b"com"), chardetng::Utf8Detection::Deny);

@@ -158,6 +158,7 @@ impl<'a> Input<'a> {
             input: self,
             buffer: Vec::new(),
             number: 0,
+            encodings: Encodings::default(),
         }
     }
 
@@ -173,7 +174,6 @@ impl<'a> Input<'a> {
     }
 
     /// The reader and the name.
-    #[cfg(any(feature = "csv", test))]
     pub fn into_parts(self) -> (Box<dyn BufRead + 'a>, String) {
         (self.reader, self.origin)
     }
@@ -246,6 +246,7 @@ pub(super) struct Lines<'a> {
     input: Input<'a>,
     buffer: Vec<u8>,
     number: usize,
+    encodings: Encodings,
 }
 
 impl Lines<'_> {
@@ -278,7 +279,7 @@ impl Lines<'_> {
             Ok(line) => Next::Row(line),
             Err(_) => {
                 let place = format!("{}, line {}", self.input.origin, self.number);
-                Next::Bad(not_utf8(place, line))
+                Next::Bad(self.encodings.not_utf8(place, line))
             }
         })
     }
@@ -291,6 +292,21 @@ impl Lines<'_> {
     /// The name of the input.
     pub fn origin(&self) -> &str {
         &self.input.origin
+    }
+}
+
+/// Errors for rows that are not UTF-8. Only for the first one the encoding is guessed, which takes a while: if there are
+/// more, rows are left out, and only counted.
+#[derive(Debug, Default)]
+pub(super) struct Encodings {
+    is_guessed: bool,
+}
+
+impl Encodings {
+    pub fn not_utf8(&mut self, place: impl Into<String>, bytes: &[u8]) -> Error {
+        let bytes = if self.is_guessed { &[] } else { bytes };
+        self.is_guessed = true;
+        not_utf8(place, bytes)
     }
 }
 

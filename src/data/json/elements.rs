@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use crate::data::bytes::{Input, Next, fail, not_utf8};
+use crate::data::bytes::{Encodings, Input, Next, fail};
 use crate::error::{Error, Result};
 
 /// The longest object that is read.
@@ -20,6 +20,7 @@ pub(in crate::data) struct Elements<'a> {
     began: usize,
     /// What is open around the objects.
     around: Around,
+    encodings: Encodings,
 }
 
 /// What is around the objects.
@@ -59,6 +60,7 @@ impl<'a> Elements<'a> {
             line: 1,
             began: 1,
             around: Around::Unknown,
+            encodings: Encodings::default(),
         };
         match document {
             Document::Objects => {}
@@ -159,7 +161,10 @@ impl<'a> Elements<'a> {
         self.take()?;
         Ok(match std::str::from_utf8(&self.object) {
             Ok(object) => Next::Row(object.into()),
-            Err(_) => Next::Bad(not_utf8(self.place(), &self.object)),
+            Err(_) => {
+                let place = self.place();
+                Next::Bad(self.encodings.not_utf8(place, &self.object))
+            }
         })
     }
 

@@ -3,7 +3,9 @@
 mod elements;
 mod fields;
 
-pub(super) use fields::{Fields, value};
+pub(super) use fields::Fields;
+#[cfg(feature = "csv")]
+pub(super) use fields::value;
 
 use std::borrow::Cow;
 

@@ -29,7 +29,7 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use self::pages::Pages;
 use super::SourceOptions;
-use super::bytes::not_utf8;
+use super::bytes::{Encodings, not_utf8};
 use super::rows::{self, Columns, Rows};
 use crate::error::{Error, Result};
 
@@ -92,6 +92,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
     }
 
     let mut rows = Rows::new(origin, options).with_declared(class_names.as_deref());
+    let mut encodings = Encodings::default();
     for group in metadata.row_groups() {
         let declared = group.num_rows();
         let most = usize::try_from(declared).unwrap_or(usize::MAX);
@@ -147,7 +148,7 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
                     "remove the row",
                 )),
                 Ok(texts) => Ok(texts.join(" ")),
-                Err(bytes) => Err(not_utf8(rows.place(), bytes)),
+                Err(bytes) => Err(encodings.not_utf8(rows.place(), bytes)),
             };
             let text = match text {
                 Ok(text) => text,

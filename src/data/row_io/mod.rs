@@ -94,6 +94,11 @@ impl Portion {
 }
 
 impl RowShape {
+    /// Whether the file names its columns; otherwise they are called by their numbers.
+    pub fn has_header(&self) -> bool {
+        self.dialect.is_none_or(|dialect| dialect.has_header)
+    }
+
     /// The name of the column with the texts; of several the first one.
     pub fn text_column(&self) -> &str {
         &self.columns[self.text]

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub struct RowWriter<'a>(Inner<'a>);
 
 enum Inner<'a> {
-    Table(TableWriter<'a>),
+    Table(Box<TableWriter<'a>>),
     Objects(ObjectWriter<'a>),
     #[cfg(feature = "parquet")]
     Typed(Box<TypedWriter<'a>>),
@@ -83,7 +83,7 @@ impl<'a> RowWriter<'a> {
                     .dialect
                     .filter(|_| shape.format == format)
                     .unwrap_or(usual);
-                Inner::Table(TableWriter::new(out, dialect, shape, added)?)
+                Inner::Table(Box::new(TableWriter::new(out, dialect, shape, added)?))
             }
             Format::Json | Format::Jsonl => {
                 Inner::Objects(ObjectWriter::new(out, format == Format::Json, shape))

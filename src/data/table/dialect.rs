@@ -172,7 +172,7 @@ fn pair<'a>(
         fewer_first => usize::from(fewer_first.is_gt()),
     };
     let is_label = again[label] && values[label].len() <= MAX_LABELS;
-    (rows > 0 && (sure || is_label) || sure).then_some(Pair {
+    (sure || rows > 0 && is_label).then_some(Pair {
         text: 1 - label,
         label,
     })

@@ -10,7 +10,7 @@ use csv::{ByteRecord, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 
 use self::dialect::{Dialect, delimiter_name};
 use self::quotes::{Fault, Quotes, Suspect};
-use super::bytes::{Input, Next, fail, not_utf8};
+use super::bytes::{Encodings, Input, Next, fail, not_utf8};
 use super::rows::{Columns, Read, Rows, is_column};
 use super::{Format, Quote, SourceOptions, row_io};
 use crate::error::{Error, Result};
@@ -28,6 +28,7 @@ pub(in crate::data) struct Table<'a> {
     record: StringRecord,
     rows: usize,
     repeated_headers: usize,
+    encodings: Encodings,
 }
 
 impl<'a> Table<'a> {
@@ -87,6 +88,7 @@ impl<'a> Table<'a> {
             record: StringRecord::new(),
             rows: 0,
             repeated_headers: 0,
+            encodings: Encodings::default(),
         })
     }
 
@@ -161,7 +163,10 @@ impl<'a> Table<'a> {
             }
             Err(error) => {
                 self.bytes = error.into_byte_record();
-                Ok(Next::Bad(not_utf8(self.place(), self.bytes.as_slice())))
+                let place = self.place();
+                Ok(Next::Bad(
+                    self.encodings.not_utf8(place, self.bytes.as_slice()),
+                ))
             }
         }
     }
