@@ -1,11 +1,11 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
-use super::Ending;
 use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
-use super::source::reads_stdin;
-use super::table::joined;
+use super::source::{TestArguments, reads_stdin, training_sources};
+use super::table::{joined, percent};
+use super::{Ending, Usage};
 use birnn::checkpoint::{LanguageDirectory, RunKind};
 use birnn::config::Config;
 use birnn::inference::{Classifier, Predictor};
@@ -18,11 +18,13 @@ use std::path::PathBuf;
 ///
 /// The folder --out receives the best epoch's model (config.json, tokenizer.json, model.safetensors), the log
 /// (metrics.jsonl) and a checkpoint for resuming. Ctrl-C saves and prints how to resume; a second one ends at once.
+/// With --test the finished model is evaluated once on those texts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn train\n  \
     birnn train --config imdb --data imdb --out runs/imdb\n  \
     birnn train --data reviews.csv --label-column stars --set train.epochs=5\n  \
+    birnn train --data train.csv --validation dev.csv --test test.csv\n  \
     birnn train --resume --out runs/imdb\n  \
     birnn train --config imdb-pretrained --data imdb --init-from runs/imdb-language\n  \
     birnn train --config d2l --set model.num_hiddens=64 --print-config")]
@@ -35,6 +37,8 @@ pub(super) struct Arguments {
     /// layers.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     init_from: Option<PathBuf>,
+    #[command(flatten)]
+    test: TestArguments,
     #[command(flatten)]
     run: RunArguments,
 }
@@ -53,6 +57,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
 
 /// The config of the run: that of the interrupted run, or from the file and the command line.
 fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
+    if arguments.run.resume && arguments.test.is_given() {
+        let problem = "--test cannot be used with --resume, as a run keeps its sources: use birnn eval --data";
+        return Err(Usage(problem.to_owned()).into());
+    }
     if let Some(config) = arguments.run.resumed_config(RunKind::Classifier)? {
         return Ok(config);
     }
@@ -72,7 +80,8 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         overrides.push(("train.init_from".into(), toml_string(&text)));
     }
     let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
-    arguments.run.data.apply(&mut config.data);
+    arguments.run.apply(&mut config.data);
+    arguments.test.apply(&mut config.data);
     if let Some(language) = &config.train.init_from {
         // The vocabulary must be identical, as the rows of the embedding table are the language model's.
         config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(language));
@@ -94,6 +103,7 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
         best_epoch,
         best_accuracy,
         best_macro_f1,
+        test,
         ..
     } = finished;
     let (dataset, best_accuracy) = (recipe.dataset(), best_accuracy.unwrap_or_default());
@@ -121,6 +131,15 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
         100.0 * best_accuracy,
         grouped(dataset.validation.len())
     );
+    if let Some(test) = test {
+        text.push_str(&format!(
+            "test accuracy {} %, macro F1 {} % ({}, {} texts)\n",
+            percent(test.accuracy),
+            percent(test.macro_f1),
+            test.source,
+            grouped(test.texts)
+        ));
+    }
     if !predictions.is_empty() {
         text.push_str("\nsome validation texts:\n");
     }
@@ -148,7 +167,7 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
     }
     let (program, out) = (program(), quoted(out));
     // Standard input cannot be read again.
-    let data = match reads_stdin(&config.data) {
+    let data = match reads_stdin(training_sources(&config.data)) {
         true => " --data FILE",
         false => "",
     };

@@ -2,10 +2,11 @@
 
 use super::encoded::{encode_texts, tokens_through};
 use super::fingerprints::of_strings;
+use super::splits::TEST;
 use super::token_cache::TokenCache;
 use super::{DatasetProgress, Fingerprints, decided, encoder_of, source_options};
 use crate::config::{Config, DataConfig};
-use crate::data::{Source, SourceOptions};
+use crate::data::{Source, SourceOptions, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::rng::{Rng, Stream};
@@ -28,12 +29,9 @@ pub struct TextDataset {
     pub fingerprints: Fingerprints,
 }
 
-/// The split that is never used for training.
-const TEST: &str = "test";
-
 impl TextDataset {
     /// Reads the splits of a config's source (all except the validation split and `test` for training), trains or loads
-    /// the tokenizer and tokenises whole texts. If there is no validation split, a share of `data.validation_fraction`
+    /// the tokenizer and tokenises whole texts. If there is neither a validation split nor a validation source, a share of `data.validation_fraction`
     /// of the texts is held out. `None` if `progress` stopped it.
     ///
     /// # Errors
@@ -74,12 +72,19 @@ impl TextDataset {
         }
         let apart = source.has_split(&data.validation_split)
             && !splits.contains(&data.validation_split.as_str());
-        let validation: Vec<String> = match apart {
-            true => {
-                let split = source.split(&data.validation_split, progress)?;
-                split.records.into_iter().map(|row| row.text).collect()
-            }
-            false => hold_out(&mut texts, data.validation_fraction, config.seed),
+        let split = match &data.validation_source {
+            Some(other) => Some(read_unlabelled(
+                other,
+                &data.validation_split,
+                data,
+                progress,
+            )?),
+            None if apart => Some(source.split(&data.validation_split, progress)?),
+            None => None,
+        };
+        let validation: Vec<String> = match split {
+            Some(split) => split.records.into_iter().map(|row| row.text).collect(),
+            None => hold_out(&mut texts, data.validation_fraction, config.seed),
         };
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let validation: Vec<&str> = validation.iter().map(String::as_str).collect();
@@ -111,6 +116,26 @@ impl TextDataset {
             fingerprints,
         }))
     }
+}
+
+/// The split of this name of another source, or its only split.
+fn read_unlabelled(
+    source: &str,
+    split: &str,
+    data: &DataConfig,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Split> {
+    let options = SourceOptions {
+        unlabelled: true,
+        ..source_options(data)?
+    };
+    let source = Source::open(source, options)?;
+    let names: Vec<&str> = source.split_names().collect();
+    let name = match names[..] {
+        [only] => only,
+        _ => split,
+    };
+    source.split(name, progress)
 }
 
 /// The texts of the training split of a further source.
