@@ -74,7 +74,7 @@ fn check_compares_the_files_of_a_run() {
             "kind": "in_training",
             "count": 1,
             "rows": [{"split": "test", "row": 1}],
-            "message": "test: 1 of 2 texts is in train as well, which new texts are not (row 1)",
+            "message": "test: 1 of 2 texts is in train as well, so its accuracy says less about new texts (row 1)",
         }])
     );
     assert_eq!(report["sure_of_another"], Value::Null);
@@ -148,7 +148,7 @@ fn train_says_the_two_most_serious_findings() {
     assert_eq!(
         lines[..2],
         [
-            "validation: 1 of 2 texts is in train as well, which new texts are not (row 1)",
+            "validation: 1 of 2 texts is in train as well, so its accuracy says less about new texts (row 1)",
             "1 text has different labels in 2 rows, such as \"a good film\": pos and neg (rows 11, 12)",
         ],
         "{lines:?}"

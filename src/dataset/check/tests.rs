@@ -50,7 +50,9 @@ fn texts_of_two_splits_are_the_same_but_for_white_space_and_case() {
     ]);
     assert_eq!(
         lines(&found),
-        ["test: 2 of 4 texts are in train as well, which new texts are not (rows 1, 3)"]
+        [
+            "test: 2 of 4 texts are in train as well, so its accuracy says less about new texts (rows 1, 3)"
+        ]
     );
     assert_eq!(found.findings[0].kind, FindingKind::InTraining);
     assert_eq!(found.splits[1].texts.in_training, 2);

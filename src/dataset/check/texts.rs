@@ -227,7 +227,10 @@ fn shared(parts: &[Part<'_>], texts: &[Text], counts: &mut [TextCounts]) -> Vec<
             }
             let is_measured = first.is_training && is_labelled(second.split);
             let (kind, so) = match is_measured {
-                true => (FindingKind::InTraining, ", which new texts are not"),
+                true => (
+                    FindingKind::InTraining,
+                    ", so its accuracy says less about new texts",
+                ),
                 false => (FindingKind::BetweenSplits, ""),
             };
             let all = counted(second.split.records.len(), "text");
