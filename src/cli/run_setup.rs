@@ -155,9 +155,9 @@ impl RunArguments {
             .train(&mut run, snapshot, &mut terminal)
             .map_err(|error| resume.failed(error))?;
         terminal.clear();
-        match outcome {
+        let (best_epoch, best_loss, best_accuracy, best_macro_f1) = match outcome {
             Outcome::Interrupted { step } => {
-                Ok(Run::Ended(resume.interrupted(step, &terminal, &interrupt)))
+                return Ok(Run::Ended(resume.interrupted(step, &terminal, &interrupt)));
             }
             Outcome::Finished {
                 best_epoch,
@@ -170,25 +170,23 @@ impl RunArguments {
                 if early {
                     terminal.print("no improvement for several epochs: training stops early");
                 }
-                let test = match recipe.test(&mut run, &cache, &device, &mut terminal) {
-                    Err(birnn::Error::Stopped) => {
-                        terminal.clear();
-                        return Ok(Run::Ended(test_stopped(&out, &interrupt)));
-                    }
-                    test => test?,
-                };
-                terminal.clear();
-                Ok(Run::Finished(Finished {
-                    recipe,
-                    out,
-                    device,
-                    best_epoch,
-                    best_loss,
-                    best_accuracy,
-                    best_macro_f1,
-                    test,
-                }))
+                (best_epoch, best_loss, best_accuracy, best_macro_f1)
             }
+        };
+        let test = recipe.test(&mut run, &cache, &device, &mut terminal);
+        terminal.clear();
+        match test {
+            Err(birnn::Error::Stopped) => Ok(Run::Ended(test_stopped(&out, &interrupt))),
+            test => Ok(Run::Finished(Finished {
+                test: test?,
+                recipe,
+                out,
+                device,
+                best_epoch,
+                best_loss,
+                best_accuracy,
+                best_macro_f1,
+            })),
         }
     }
 

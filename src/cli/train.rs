@@ -94,19 +94,47 @@ fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
+/// The lines about the validation split and the test source; of a model of `several` labels a text with macro F1.
+fn results(finished: &Finished<ClassifierRecipe>, several: bool) -> String {
+    let macro_f1 = match several {
+        true => format!(
+            " with exactly the right labels, macro F1 {:.2} %",
+            100.0 * finished.best_macro_f1.unwrap_or_default()
+        ),
+        false => String::new(),
+    };
+    let mut text = format!(
+        "validation accuracy {:.2} %{macro_f1} (epoch {}, {} texts)\n",
+        100.0 * finished.best_accuracy.unwrap_or_default(),
+        finished.best_epoch,
+        grouped(finished.recipe.dataset().validation.len())
+    );
+    if let Some(test) = &finished.test {
+        let exactly = if several {
+            " with exactly the right labels"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "test accuracy {} %{exactly}, macro F1 {} % ({}, {} texts)\n",
+            percent(test.accuracy),
+            percent(test.macro_f1),
+            test.source,
+            grouped(test.texts)
+        ));
+    }
+    text
+}
+
 /// The result, some examples, and the next steps.
 fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
     let Finished {
         recipe,
         out,
         device,
-        best_epoch,
-        best_accuracy,
-        best_macro_f1,
-        test,
         ..
     } = finished;
-    let (dataset, best_accuracy) = (recipe.dataset(), best_accuracy.unwrap_or_default());
+    let dataset = recipe.dataset();
     let classifier = Classifier::map_dir(out, device)?;
     // The shortest validation texts with a few words, which fit on a line.
     let mut examples: Vec<usize> = (0..dataset.validation.len())
@@ -119,27 +147,7 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
         .map(|&text| dataset.validation_texts[text].as_str())
         .collect();
     let predictions = classifier.predict(&texts)?;
-    let several = match classifier.thresholds() {
-        Some(_) => format!(
-            " with exactly the right labels, macro F1 {:.2} %",
-            100.0 * best_macro_f1.unwrap_or_default()
-        ),
-        None => String::new(),
-    };
-    let mut text = format!(
-        "validation accuracy {:.2} %{several} (epoch {best_epoch}, {} texts)\n",
-        100.0 * best_accuracy,
-        grouped(dataset.validation.len())
-    );
-    if let Some(test) = test {
-        text.push_str(&format!(
-            "test accuracy {} %, macro F1 {} % ({}, {} texts)\n",
-            percent(test.accuracy),
-            percent(test.macro_f1),
-            test.source,
-            grouped(test.texts)
-        ));
-    }
+    let mut text = results(finished, classifier.thresholds().is_some());
     if !predictions.is_empty() {
         text.push_str("\nsome validation texts:\n");
     }

@@ -5,7 +5,7 @@ use super::fingerprints::of_strings;
 use super::splits::TEST;
 use super::token_cache::TokenCache;
 use super::{DatasetProgress, Fingerprints, decided, encoder_of, source_options};
-use crate::config::{Config, DataConfig};
+use crate::config::Config;
 use crate::data::{Source, SourceOptions, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
@@ -64,26 +64,19 @@ impl TextDataset {
         }
         let mut texts = Vec::new();
         for name in &splits {
-            let split = source.split(name, progress)?;
-            texts.extend(split.records.into_iter().map(|row| row.text));
+            texts.extend(texts_of(source.split(name, progress)?));
         }
         for name in &data.additional_sources {
-            texts.extend(read_additional(name, data, progress)?);
+            // Their columns have the usual names.
+            let options = SourceOptions::default();
+            texts.extend(read_other(name, &data.train_split, options, progress)?);
         }
         let apart = source.has_split(&data.validation_split)
             && !splits.contains(&data.validation_split.as_str());
-        let split = match &data.validation_source {
-            Some(other) => Some(read_unlabelled(
-                other,
-                &data.validation_split,
-                data,
-                progress,
-            )?),
-            None if apart => Some(source.split(&data.validation_split, progress)?),
-            None => None,
-        };
-        let validation: Vec<String> = match split {
-            Some(split) => split.records.into_iter().map(|row| row.text).collect(),
+        let name = &data.validation_split;
+        let validation = match &data.validation_source {
+            Some(other) => read_other(other, name, source_options(data)?, progress)?,
+            None if apart => texts_of(source.split(name, progress)?),
             None => hold_out(&mut texts, data.validation_fraction, config.seed),
         };
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -118,16 +111,16 @@ impl TextDataset {
     }
 }
 
-/// The split of this name of another source, or its only split.
-fn read_unlabelled(
+/// The texts of the split of this name of another source, or of its only split.
+fn read_other(
     source: &str,
     split: &str,
-    data: &DataConfig,
+    options: SourceOptions,
     progress: &mut dyn DatasetProgress,
-) -> Result<Split> {
+) -> Result<Vec<String>> {
     let options = SourceOptions {
         unlabelled: true,
-        ..source_options(data)?
+        ..options
     };
     let source = Source::open(source, options)?;
     let names: Vec<&str> = source.split_names().collect();
@@ -135,27 +128,11 @@ fn read_unlabelled(
         [only] => only,
         _ => split,
     };
-    source.split(name, progress)
+    source.split(name, progress).map(texts_of)
 }
 
-/// The texts of the training split of a further source.
-fn read_additional(
-    name: &str,
-    data: &DataConfig,
-    progress: &mut dyn DatasetProgress,
-) -> Result<Vec<String>> {
-    let options = SourceOptions {
-        unlabelled: true,
-        ..SourceOptions::default()
-    };
-    let source = Source::open(name, options)?;
-    let names: Vec<&str> = source.split_names().collect();
-    let split = match names[..] {
-        [only] => only,
-        _ => data.train_split.as_str(),
-    };
-    let split = source.split(split, progress)?;
-    Ok(split.records.into_iter().map(|row| row.text).collect())
+fn texts_of(split: Split) -> Vec<String> {
+    split.records.into_iter().map(|row| row.text).collect()
 }
 
 /// Removes a random share of the texts and returns it; at least one if there are two.

@@ -370,3 +370,31 @@ fn a_file_for_wrong_rows_is_checked_before_any_work() {
         "--errors ./data.csv: texts are read from this file; give another one"
     );
 }
+
+#[test]
+fn a_language_model_is_validated_on_another_file() {
+    let folder = written(&[("data.csv", TABLE), ("dev.csv", TEST)]);
+    let path = folder.path();
+    let small = [
+        "pretrain",
+        "--data",
+        "data.csv",
+        "--validation",
+        "dev.csv",
+        "--set",
+        "pretrain.epochs=1",
+        "--set",
+        "model.num_hiddens=8",
+        "--set",
+        "model.embedding_size=8",
+        "--set",
+        "text.min_frequency=1",
+        "--out",
+        "language",
+    ];
+    let output = run(path, &small);
+    succeed(&output);
+    // All ten rows are trained on: none is held out.
+    let about = "data.csv: 10 texts to train on (48 tokens; train), 2 to validate;";
+    assert!(stderr(&output).contains(about), "{}", stderr(&output));
+}
