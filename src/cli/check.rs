@@ -1,12 +1,11 @@
 //! `birnn check`: what is in data, before anything is trained on it.
 
 use super::device;
-use super::interrupt::Interrupt;
-use super::note;
 use super::progress::Terminal;
 use super::source::{DataArguments, TestArguments, ValidationArguments};
 use super::table::{joined, percent, table};
 use super::{Ending, pretrained};
+use anyhow::Context;
 use birnn::config::Config;
 use birnn::data::{DownloadProgress, LabelMap};
 use birnn::dataset::check::{Check, Lengths, SplitSummary, read_all_splits};
@@ -85,8 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     arguments.data.apply(&mut config.data);
     arguments.validation.apply(&mut config.data);
     arguments.test.apply(&mut config.data);
-    let interrupt = Interrupt::install()?;
-    let mut terminal = Terminal::new(Some(interrupt.clone()));
+    let mut terminal = Terminal::new(None);
     // Before the data, which may be long to read.
     let model = match &arguments.model {
         Some(folder) => {
@@ -104,10 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             let map = LabelMap::new([])?;
             let found = check_with_model(&mut check, &mut splits, model, &map, &mut terminal)?;
             terminal.clear();
-            let Some(found) = found else {
-                note("interrupted");
-                return Ok(Ending::Signal(interrupt.code().unwrap_or(130)));
-            };
+            let found = found.context("the check was stopped")?;
             Some(found)
         }
     };

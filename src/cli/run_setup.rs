@@ -11,7 +11,7 @@ use super::source::{
     DataArguments, ValidationArguments, all_sources, lost_source, reads_stdin, stored_source,
 };
 use super::{Ending, Usage};
-use birnn::checkpoint::{RunDirectory, RunKind};
+use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
 use birnn::config::{Config, DataConfig};
 use birnn::device::{AUTO, Precision, set_precision};
 use birnn::recipe::Recipe;
@@ -127,24 +127,7 @@ impl RunArguments {
             Err(birnn::Error::Stopped) => return Ok(Run::Ended(stopped_early(&interrupt))),
             recipe => recipe?,
         };
-        let (mut run, snapshot) = match self.resume {
-            true => {
-                let data = recipe.fingerprints();
-                let resumed = RunDirectory::resume(&out, R::KIND, data, &device)?;
-                for problem in &resumed.skipped {
-                    note(&format!("skipped a damaged checkpoint: {problem}"));
-                }
-                if !resumed.skipped.is_empty() {
-                    let step = resumed.snapshot.state.step;
-                    note(&format!("resuming from step {step}"));
-                }
-                (resumed.run, Some(resumed.snapshot))
-            }
-            false => {
-                let stored = stored_config(config)?;
-                (recipe.create_run(&out, &stored, self.force)?, None)
-            }
-        };
+        let (mut run, snapshot) = self.open_run(&recipe, config, &out, &device)?;
         let resume = Resume::new(
             R::KIND.command(),
             &out,
@@ -188,6 +171,29 @@ impl RunArguments {
                 best_macro_f1,
             })),
         }
+    }
+
+    /// The run in its folder and, of a resumed one, the state to go on from.
+    fn open_run<'a, R: Recipe<'a>>(
+        &self,
+        recipe: &R,
+        config: &Config,
+        out: &Path,
+        device: &Device,
+    ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
+        if !self.resume {
+            let stored = stored_config(config)?;
+            return Ok((recipe.create_run(out, &stored, self.force)?, None));
+        }
+        let resumed = RunDirectory::resume(out, R::KIND, recipe.fingerprints(), device)?;
+        for problem in &resumed.skipped {
+            note(&format!("skipped a damaged checkpoint: {problem}"));
+        }
+        if !resumed.skipped.is_empty() {
+            let step = resumed.snapshot.state.step;
+            note(&format!("resuming from step {step}"));
+        }
+        Ok((resumed.run, Some(resumed.snapshot)))
     }
 
     /// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free

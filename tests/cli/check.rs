@@ -344,7 +344,19 @@ fn wrong_rows_of_several_labels_have_lists() {
     let table = fs::read_to_string(path.join("wrong.csv")).unwrap();
     assert_eq!(table.lines().count(), rows.len() + 1);
     json(path, &[&arguments[..], &["wrong.parquet"]].concat());
-    assert!(path.join("wrong.parquet").exists());
+    // The lists are read again as labels.
+    let again = ["eval", "--model", "run", "--data", "wrong.parquet"];
+    assert_eq!(json(path, &again)["accuracy"], 0.0);
+    let checked = json(path, &["check", "--data", "wrong.txt", "--model", "run"]);
+    assert_eq!(checked["splits"][0]["classes"][0]["rows"], 2);
+    assert_eq!(checked["splits"][0]["coverage"]["unknown"], 3);
+    let kinds = checked["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| &finding["kind"]);
+    let kinds: Vec<&Value> = kinds.collect();
+    assert_eq!(kinds, ["contradictions", "repeated", "unknown_tokens"]);
 }
 
 #[test]
