@@ -1,20 +1,22 @@
 //! `birnn eval`: evaluation of a model on labelled texts.
 
 use super::device;
+use super::eval_errors::{ErrorsFile, LabelStyle};
 use super::eval_labels;
+use super::eval_split::Request;
 use super::progress::Terminal;
 use super::renames::RenameArguments;
-use super::source::{DataArguments, lost_source};
+use super::source::{DataArguments, all_sources};
 use super::table::{percent, table};
-use super::{Ending, Usage, pretrained};
+use super::{Ending, pretrained};
 use anyhow::Context;
-use birnn::checkpoint::{RunDirectory, RunKind};
-use birnn::config::{Config, DataConfig};
-use birnn::data::{DownloadProgress, LabelMap, Source, SourceOptions, Split};
-use birnn::dataset::{read_splits, source_options};
+use birnn::config::DataConfig;
+use birnn::data::{DownloadProgress, LabelMap, Split};
 use birnn::device::AUTO;
-use birnn::inference::{Ensemble, Evaluation, Group, Groups, Predictor, evaluate, evaluate_labels};
-use birnn::recipe::coverage_notes;
+use birnn::inference::{
+    Ensemble, Evaluation, Group, Groups, Predictor, WrongRow, evaluate, evaluate_labels,
+};
+use birnn::recipe::{coverage_notes, grouped};
 use birnn::text::Coverage;
 use serde::Serialize;
 use std::io::Write;
@@ -23,14 +25,15 @@ use std::time::Instant;
 
 /// Evaluate a model on labelled texts.
 ///
-/// Without --data, the texts are the validation split of the run that produced the model. With it,
-/// the split is `test` if there is one, else `validation`, else the only one. If the texts have a
-/// column with their kind, the accuracy of each kind is printed below the table.
+/// Without --data, the texts are those of the run that produced the model: its validation split, or with --split another
+/// one, such as the texts of its --test. With --data, the split is `test` if there is one, else `validation`, else the
+/// only one. If the texts have a column with their kind, the accuracy of each kind is printed below the table.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn eval --model runs/sample\n  \
     birnn eval --data reviews.csv\n  \
     birnn eval --model runs/imdb --data imdb --split test\n  \
+    birnn eval --model runs/reviews --split test --errors wrong.csv\n  \
     birnn eval --model runs/imdb --data reviews.csv --text-column review --json\n  \
     birnn eval --data reviews.csv --label-map bad=negative,good=positive\n  \
     birnn eval --model runs/imdb --data challenge.tsv --group-column kind\n  \
@@ -46,11 +49,15 @@ pub(super) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
     /// The split to evaluate on.
-    #[arg(long, value_name = "NAME", requires = "data")]
+    #[arg(long, value_name = "NAME")]
     split: Option<String>,
     /// The column with the kinds of texts [default: phenomenon, if it exists].
     #[arg(long, value_name = "NAME", requires = "data")]
     group_column: Option<String>,
+    /// Write the rows that the model gets wrong, those it is surest of first: row number, text, label, predicted label
+    /// and the probability of the latter; as CSV, TSV, JSON lines or Parquet by the ending of the name.
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
     /// Leave out the n-gram head, if the model has one.
     #[arg(long)]
     network_alone: bool,
@@ -112,6 +119,8 @@ impl<'a> GroupReport<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
+    let errors = arguments.errors.as_deref().map(ErrorsFile::new);
+    let errors = errors.transpose()?;
     let device = device::open(&arguments.device)?;
     let mut model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
     if arguments.network_alone {
@@ -119,8 +128,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     }
     let labels = model.labels();
     let mut terminal = Terminal::new(None);
-    let (mut split, config) = read_split(arguments, &mut terminal)?;
-    let map = LabelMap::new(config.label_map)?;
+    let request = Request {
+        models: &arguments.model,
+        data: &arguments.data,
+        split: arguments.split.as_deref(),
+        group_column: arguments.group_column.as_deref(),
+    };
+    let (mut split, config) = request.read(&mut terminal)?;
+    if let Some(errors) = &errors {
+        errors.check_sources(all_sources(&config))?;
+    }
+    let map = LabelMap::new(config.label_map.clone())?;
     if let Some(note) = labels.read(&mut split, &map)? {
         terminal.note(&note);
     }
@@ -130,6 +148,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             let evaluation = evaluate(&model, &split, &cache, &mut terminal)?.context(stopped)?;
             let groups = evaluation.groups(&split, labels);
             note_coverage(&evaluation.coverage, &mut terminal);
+            if let Some(errors) = &errors {
+                let wrong = evaluation.wrong_rows(&split, labels);
+                write_errors(errors, &wrong, (&split, false), &config, &mut terminal)?;
+            }
             let seconds = started.elapsed().as_secs_f64();
             match arguments.json {
                 true => json(&evaluation, &model, &groups, &split, seconds)?,
@@ -141,6 +163,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             let evaluation = evaluation.context(stopped)?;
             let groups = evaluation.groups(&split, labels);
             note_coverage(&evaluation.coverage, &mut terminal);
+            if let Some(errors) = &errors {
+                let wrong = evaluation.wrong_rows(&split, labels);
+                write_errors(errors, &wrong, (&split, true), &config, &mut terminal)?;
+            }
             let report = eval_labels::Report::new(&evaluation, &model, temperature_of(&model));
             let seconds = started.elapsed().as_secs_f64();
             match arguments.json {
@@ -156,6 +182,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Ending::Done)
+}
+
+/// Writes the wrong rows of a split, where a text may have several labels or not, and says how many there are.
+fn write_errors(
+    errors: &ErrorsFile,
+    wrong: &[WrongRow],
+    (split, several): (&Split, bool),
+    config: &DataConfig,
+    terminal: &mut Terminal,
+) -> anyhow::Result<()> {
+    let separator = config.label_separator.as_deref().unwrap_or(",");
+    errors.write(wrong, LabelStyle { several, separator })?;
+    terminal.note(&format!(
+        "{}: {} of {} rows are wrong",
+        errors.path().display(),
+        grouped(wrong.len()),
+        grouped(split.records.len())
+    ));
+    Ok(())
 }
 
 /// Says how much of the texts was not read.
@@ -196,97 +241,6 @@ fn several_json(
         seconds,
     };
     Ok(serde_json::to_string(&whole)? + "\n")
-}
-
-/// The split, and where it comes from.
-fn read_split(
-    arguments: &Arguments,
-    terminal: &mut Terminal,
-) -> anyhow::Result<(Split, DataConfig)> {
-    if arguments.data.source().is_none() {
-        let unknown = |problem: &str| Usage(format!("{problem}: give --data"));
-        let model = match &arguments.model[..] {
-            [model] => model,
-            [] => {
-                let model = "the model that is part of this program";
-                let problem = format!("{model} does not record on which texts it was validated");
-                return Err(unknown(&problem).into());
-            }
-            _ => {
-                let problem = "several models may have been validated on different texts";
-                return Err(unknown(problem).into());
-            }
-        };
-        let mut config = RunDirectory::config_of(model, RunKind::Classifier).map_err(|_| {
-            unknown(&format!(
-                "{} does not record on which texts it was validated",
-                model.display()
-            ))
-        })?;
-        if let Some(lost) = lost_source(&config.data) {
-            let problem = format!("{} was validated on {lost}", model.display());
-            return Err(unknown(&problem).into());
-        }
-        let validation = read_splits(&config, terminal)?.1;
-        arguments.data.apply(&mut config.data);
-        return Ok((validation, config.data));
-    }
-    let mut config = Config::default().data;
-    arguments.data.apply(&mut config);
-    let options = SourceOptions {
-        group_column: arguments.group_column.clone(),
-        ..source_options(&config)?
-    };
-    let source = Source::open(&config.source, options)?;
-    let names: Vec<&str> = source.split_names().collect();
-    let preferred = [TEST, VALIDATION];
-    let name = match (&arguments.split, &names[..]) {
-        (Some(name), _) => name.as_str(),
-        (None, [only]) => only,
-        (None, _) => match preferred.into_iter().find(|name| source.has_split(name)) {
-            Some(name) => name,
-            None => {
-                let message = format!("choose a split with --split: {}", names.join(", "));
-                return Err(Usage(message).into());
-            }
-        },
-    };
-    let read = source.split(name, terminal);
-    let is_fallback = arguments.split.is_none() && name == TEST && source.has_split(VALIDATION);
-    if is_fallback && has_no_labels(&read, &config, terminal) {
-        terminal.note("the split test has no labels: the split validation is evaluated instead");
-        return Ok((source.split(VALIDATION, terminal)?, config));
-    }
-    Ok((read?, config))
-}
-
-/// The split that is evaluated if there is one, and the one after it.
-const TEST: &str = "test";
-const VALIDATION: &str = "validation";
-
-/// Whether the split `test` holds texts, but none with a label: it was read without any, or can only be read as unlabelled
-/// texts.
-fn has_no_labels(
-    read: &birnn::Result<Split>,
-    config: &DataConfig,
-    terminal: &mut Terminal,
-) -> bool {
-    match read {
-        Ok(split) => split.records.iter().all(|record| record.labels.is_none()),
-        Err(birnn::Error::Data { .. }) => {
-            let Ok(options) = source_options(config) else {
-                return false;
-            };
-            let options = SourceOptions {
-                unlabelled: true,
-                ..options
-            };
-            Source::open(&config.source, options)
-                .and_then(|source| source.split(TEST, terminal))
-                .is_ok()
-        }
-        Err(_) => false,
-    }
 }
 
 /// The temperature of a single model.

@@ -4,11 +4,14 @@
 //! usage, 101 a bug, 130 interrupted, 143 terminated.
 
 mod bench;
+mod check;
 mod completions;
 mod config;
 mod device;
 mod eval;
+mod eval_errors;
 mod eval_labels;
+mod eval_split;
 mod export;
 mod format;
 mod generate;
@@ -55,6 +58,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Train(train::Arguments),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
@@ -108,6 +112,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         _ => threads::start()?,
     }
     match command {
+        Command::Check(arguments) => check::run(&arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),

@@ -52,7 +52,7 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
     }
     let overrides = arguments.run.overrides();
     let mut config = read_config(arguments.config.as_deref(), "language", &overrides)?;
-    arguments.run.data.apply(&mut config.data);
+    arguments.run.apply(&mut config.data);
     Ok(config)
 }
 

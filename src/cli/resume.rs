@@ -58,3 +58,13 @@ pub(super) fn stopped_early(interrupt: &Interrupt) -> Ending {
     note("interrupted before the first step: nothing to save");
     Ending::Signal(interrupt.code().unwrap_or(130))
 }
+
+/// Prints that a finished run was interrupted while it was tested, and how to test it.
+pub(super) fn test_stopped(out: &Path, interrupt: &Interrupt) -> Ending {
+    note(&format!(
+        "interrupted after the training, whose model is saved. Evaluate it with:\n  {} eval --model {} --split test",
+        program(),
+        quoted(out)
+    ));
+    Ending::Signal(interrupt.code().unwrap_or(130))
+}

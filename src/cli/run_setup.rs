@@ -5,16 +5,18 @@ use super::device;
 use super::interrupt::Interrupt;
 use super::note;
 use super::progress::Terminal;
-use super::resume::{Resume, stopped_early};
+use super::resume::{Resume, stopped_early, test_stopped};
 use super::shell::free_path;
-use super::source::{DataArguments, lost_source, reads_stdin, stored_source};
+use super::source::{
+    DataArguments, ValidationArguments, all_sources, lost_source, reads_stdin, stored_source,
+};
 use super::{Ending, Usage};
-use birnn::checkpoint::{RunDirectory, RunKind};
-use birnn::config::Config;
+use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
+use birnn::config::{Config, DataConfig};
 use birnn::device::{AUTO, Precision, set_precision};
 use birnn::recipe::Recipe;
 use birnn::text::TokenKind;
-use birnn::train::Outcome;
+use birnn::train::{Outcome, TestReport};
 use candle_core::Device;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -23,13 +25,15 @@ use std::path::{Path, PathBuf};
 pub(super) struct RunArguments {
     #[command(flatten)]
     pub(super) data: DataArguments,
+    #[command(flatten)]
+    validation: ValidationArguments,
     /// The folder of the run [default: runs/NAME, or runs/NAME-language for a language model, where NAME is the name of
     /// the data].
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Resume the run in --out, with the same result as if it had not been interrupted.
     #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
-        "text_column", "label_column", "label_map", "label_separator", "print_config"])]
+        "text_column", "label_column", "label_map", "label_separator", "validation", "print_config"])]
     pub(super) resume: bool,
     /// Overwrite an existing run in --out.
     #[arg(long)]
@@ -62,6 +66,8 @@ pub(super) struct Finished<R> {
     pub(super) best_loss: f64,
     pub(super) best_accuracy: Option<f64>,
     pub(super) best_macro_f1: Option<f64>,
+    /// Of a classifier, the result on the test source if there is one.
+    pub(super) test: Option<TestReport>,
 }
 
 /// What became of a run.
@@ -87,6 +93,12 @@ impl RunArguments {
             overrides.push(("seed".into(), seed.to_string()));
         }
         overrides
+    }
+
+    /// Applies the options about the texts to a config.
+    pub(super) fn apply(&self, config: &mut DataConfig) {
+        self.data.apply(config);
+        self.validation.apply(config);
     }
 
     /// Prints the config, or takes all steps of the run.
@@ -115,37 +127,20 @@ impl RunArguments {
             Err(birnn::Error::Stopped) => return Ok(Run::Ended(stopped_early(&interrupt))),
             recipe => recipe?,
         };
-        let (mut run, snapshot) = match self.resume {
-            true => {
-                let data = recipe.fingerprints();
-                let resumed = RunDirectory::resume(&out, R::KIND, data, &device)?;
-                for problem in &resumed.skipped {
-                    note(&format!("skipped a damaged checkpoint: {problem}"));
-                }
-                if !resumed.skipped.is_empty() {
-                    let step = resumed.snapshot.state.step;
-                    note(&format!("resuming from step {step}"));
-                }
-                (resumed.run, Some(resumed.snapshot))
-            }
-            false => {
-                let stored = stored_config(config)?;
-                (recipe.create_run(&out, &stored, self.force)?, None)
-            }
-        };
+        let (mut run, snapshot) = self.open_run(&recipe, config, &out, &device)?;
         let resume = Resume::new(
             R::KIND.command(),
             &out,
             &self.device,
-            reads_stdin(&config.data),
+            reads_stdin(all_sources(&config.data)),
         );
         let outcome = recipe
             .train(&mut run, snapshot, &mut terminal)
             .map_err(|error| resume.failed(error))?;
         terminal.clear();
-        match outcome {
+        let (best_epoch, best_loss, best_accuracy, best_macro_f1) = match outcome {
             Outcome::Interrupted { step } => {
-                Ok(Run::Ended(resume.interrupted(step, &terminal, &interrupt)))
+                return Ok(Run::Ended(resume.interrupted(step, &terminal, &interrupt)));
             }
             Outcome::Finished {
                 best_epoch,
@@ -158,17 +153,47 @@ impl RunArguments {
                 if early {
                     terminal.print("no improvement for several epochs: training stops early");
                 }
-                Ok(Run::Finished(Finished {
-                    recipe,
-                    out,
-                    device,
-                    best_epoch,
-                    best_loss,
-                    best_accuracy,
-                    best_macro_f1,
-                }))
+                (best_epoch, best_loss, best_accuracy, best_macro_f1)
             }
+        };
+        let test = recipe.test(&mut run, &cache, &device, &mut terminal);
+        terminal.clear();
+        match test {
+            Err(birnn::Error::Stopped) => Ok(Run::Ended(test_stopped(&out, &interrupt))),
+            test => Ok(Run::Finished(Finished {
+                test: test?,
+                recipe,
+                out,
+                device,
+                best_epoch,
+                best_loss,
+                best_accuracy,
+                best_macro_f1,
+            })),
         }
+    }
+
+    /// The run in its folder and, of a resumed one, the state to go on from.
+    fn open_run<'a, R: Recipe<'a>>(
+        &self,
+        recipe: &R,
+        config: &Config,
+        out: &Path,
+        device: &Device,
+    ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
+        if !self.resume {
+            let stored = stored_config(config)?;
+            return Ok((recipe.create_run(out, &stored, self.force)?, None));
+        }
+        let resumed = RunDirectory::resume(out, R::KIND, recipe.fingerprints(), device)?;
+        for problem in &resumed.skipped {
+            note(&format!("skipped a damaged checkpoint: {problem}"));
+        }
+        if !resumed.skipped.is_empty() {
+            let step = resumed.snapshot.state.step;
+            note(&format!("resuming from step {step}"));
+        }
+        Ok((resumed.run, Some(resumed.snapshot)))
     }
 
     /// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free
@@ -194,12 +219,12 @@ impl RunArguments {
 
 /// Checks that the texts of a run that is to be resumed can be read again.
 fn check_sources(config: &Config, out: &Path) -> anyhow::Result<()> {
-    let stdin = reads_stdin(&config.data);
+    let stdin = reads_stdin(all_sources(&config.data));
     // The same texts may come through a pipe again.
     if stdin && !std::io::stdin().is_terminal() {
         return Ok(());
     }
-    let Some(lost) = lost_source(&config.data) else {
+    let Some(lost) = lost_source(all_sources(&config.data)) else {
         return Ok(());
     };
     let remedy = match stdin {

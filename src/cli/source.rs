@@ -75,17 +75,59 @@ pub(super) fn label_pair(pair: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The option for validation texts that are not a split of --data.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct ValidationArguments {
+    /// Texts to validate on, any source as for --data, instead of those of --data or a share of its training texts.
+    #[arg(long, help_heading = "Data", value_name = "SOURCE", num_args = 1..)]
+    validation: Vec<String>,
+}
+
+impl ValidationArguments {
+    /// Applies the option to a config.
+    pub(super) fn apply(&self, config: &mut DataConfig) {
+        set_source(&mut config.validation_source, &self.validation);
+    }
+}
+
+/// The option for test texts.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct TestArguments {
+    /// Texts that are neither trained nor validated on, any source as for --data.
+    #[arg(long, help_heading = "Data", value_name = "SOURCE", num_args = 1..)]
+    test: Vec<String>,
+}
+
+impl TestArguments {
+    /// Whether the option is given.
+    pub(super) fn is_given(&self) -> bool {
+        !self.test.is_empty()
+    }
+
+    /// Applies the option to a config.
+    pub(super) fn apply(&self, config: &mut DataConfig) {
+        set_source(&mut config.test_source, &self.test);
+    }
+}
+
+/// Several files are a list.
+fn set_source(source: &mut Option<String>, given: &[String]) {
+    if !given.is_empty() {
+        *source = Some(given.join(","));
+    }
+}
+
 /// Standard input as a source.
 const STDIN: &str = "-";
 
-/// Whether a run has read standard input, which is not stored with it.
-pub(super) fn reads_stdin(data: &DataConfig) -> bool {
-    sources(data).any(|source| source == STDIN)
+/// Whether one of the sources is standard input, which is not stored with a run.
+pub(super) fn reads_stdin<'a>(mut sources: impl Iterator<Item = &'a str>) -> bool {
+    sources.any(|source| source == STDIN)
 }
 
-/// Why the sources of a run cannot be read again, if one of them is standard input, or a file or folder that is not
-/// there any more.
-pub(super) fn lost_source(data: &DataConfig) -> Option<String> {
+/// Why sources of a run cannot be read again, if one of them is standard input, or a file or folder that is not there any
+/// more.
+pub(super) fn lost_source<'a>(sources: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     // Stored with absolute paths; anything else is the name of a data set, or a pattern.
     let is_gone = |path: &&str| {
         let is_pattern = path.contains(['*', '?', '[']);
@@ -95,20 +137,26 @@ pub(super) fn lost_source(data: &DataConfig) -> Option<String> {
         true => Vec::new(),
         false => source.split(',').map(str::to_owned).collect(),
     };
-    match reads_stdin(data) {
+    match reads_stdin(sources.clone()) {
         true => Some("standard input, which is not stored".to_owned()),
-        false => sources(data)
+        false => sources
             .flat_map(files)
             .find(|path| is_gone(&path.as_str()))
             .map(|path| format!("{path}, which is not there any more")),
     }
 }
 
-fn sources(data: &DataConfig) -> impl Iterator<Item = &str> {
+/// The sources of the texts that a run is trained and validated on.
+pub(super) fn training_sources(data: &DataConfig) -> impl Iterator<Item = &str> + Clone {
     std::iter::once(&data.source)
         .chain(&data.additional_sources)
         .chain(&data.validation_source)
         .map(String::as_str)
+}
+
+/// The sources of all texts of a run.
+pub(super) fn all_sources(data: &DataConfig) -> impl Iterator<Item = &str> + Clone {
+    training_sources(data).chain(data.test_source.as_deref())
 }
 
 /// Sources as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.

@@ -1,11 +1,11 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
-use super::Ending;
 use super::config::read_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
-use super::source::reads_stdin;
-use super::table::joined;
+use super::source::{TestArguments, reads_stdin, training_sources};
+use super::table::{joined, percent};
+use super::{Ending, Usage};
 use birnn::checkpoint::{LanguageDirectory, RunKind};
 use birnn::config::Config;
 use birnn::inference::{Classifier, Predictor};
@@ -18,11 +18,13 @@ use std::path::PathBuf;
 ///
 /// The folder --out receives the best epoch's model (config.json, tokenizer.json, model.safetensors), the log
 /// (metrics.jsonl) and a checkpoint for resuming. Ctrl-C saves and prints how to resume; a second one ends at once.
+/// With --test the finished model is evaluated once on those texts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn train\n  \
     birnn train --config imdb --data imdb --out runs/imdb\n  \
     birnn train --data reviews.csv --label-column stars --set train.epochs=5\n  \
+    birnn train --data train.csv --validation dev.csv --test test.csv\n  \
     birnn train --resume --out runs/imdb\n  \
     birnn train --config imdb-pretrained --data imdb --init-from runs/imdb-language\n  \
     birnn train --config d2l --set model.num_hiddens=64 --print-config")]
@@ -35,6 +37,8 @@ pub(super) struct Arguments {
     /// layers.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     init_from: Option<PathBuf>,
+    #[command(flatten)]
+    test: TestArguments,
     #[command(flatten)]
     run: RunArguments,
 }
@@ -53,6 +57,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
 
 /// The config of the run: that of the interrupted run, or from the file and the command line.
 fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
+    if arguments.run.resume && arguments.test.is_given() {
+        let problem = "--test cannot be used with --resume, as a run keeps its sources: use birnn eval --data";
+        return Err(Usage(problem.to_owned()).into());
+    }
     if let Some(config) = arguments.run.resumed_config(RunKind::Classifier)? {
         return Ok(config);
     }
@@ -72,7 +80,8 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         overrides.push(("train.init_from".into(), toml_string(&text)));
     }
     let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
-    arguments.run.data.apply(&mut config.data);
+    arguments.run.apply(&mut config.data);
+    arguments.test.apply(&mut config.data);
     if let Some(language) = &config.train.init_from {
         // The vocabulary must be identical, as the rows of the embedding table are the language model's.
         config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(language));
@@ -85,18 +94,47 @@ fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
+/// The lines about the validation split and the test source; of a model of `several` labels a text with macro F1.
+fn results(finished: &Finished<ClassifierRecipe>, several: bool) -> String {
+    let macro_f1 = match several {
+        true => format!(
+            " with exactly the right labels, macro F1 {:.2} %",
+            100.0 * finished.best_macro_f1.unwrap_or_default()
+        ),
+        false => String::new(),
+    };
+    let mut text = format!(
+        "validation accuracy {:.2} %{macro_f1} (epoch {}, {} texts)\n",
+        100.0 * finished.best_accuracy.unwrap_or_default(),
+        finished.best_epoch,
+        grouped(finished.recipe.dataset().validation.len())
+    );
+    if let Some(test) = &finished.test {
+        let exactly = if several {
+            " with exactly the right labels"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "test accuracy {} %{exactly}, macro F1 {} % ({}, {} texts)\n",
+            percent(test.accuracy),
+            percent(test.macro_f1),
+            test.source,
+            grouped(test.texts)
+        ));
+    }
+    text
+}
+
 /// The result, some examples, and the next steps.
 fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::Result<()> {
     let Finished {
         recipe,
         out,
         device,
-        best_epoch,
-        best_accuracy,
-        best_macro_f1,
         ..
     } = finished;
-    let (dataset, best_accuracy) = (recipe.dataset(), best_accuracy.unwrap_or_default());
+    let dataset = recipe.dataset();
     let classifier = Classifier::map_dir(out, device)?;
     // The shortest validation texts with a few words, which fit on a line.
     let mut examples: Vec<usize> = (0..dataset.validation.len())
@@ -109,18 +147,7 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
         .map(|&text| dataset.validation_texts[text].as_str())
         .collect();
     let predictions = classifier.predict(&texts)?;
-    let several = match classifier.thresholds() {
-        Some(_) => format!(
-            " with exactly the right labels, macro F1 {:.2} %",
-            100.0 * best_macro_f1.unwrap_or_default()
-        ),
-        None => String::new(),
-    };
-    let mut text = format!(
-        "validation accuracy {:.2} %{several} (epoch {best_epoch}, {} texts)\n",
-        100.0 * best_accuracy,
-        grouped(dataset.validation.len())
-    );
+    let mut text = results(finished, classifier.thresholds().is_some());
     if !predictions.is_empty() {
         text.push_str("\nsome validation texts:\n");
     }
@@ -148,7 +175,7 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
     }
     let (program, out) = (program(), quoted(out));
     // Standard input cannot be read again.
-    let data = match reads_stdin(&config.data) {
+    let data = match reads_stdin(training_sources(&config.data)) {
         true => " --data FILE",
         false => "",
     };

@@ -116,6 +116,17 @@ impl DataConfig {
                 "give the characters between two labels, such as \"|\", or leave the key out",
             ));
         }
+        let others = [&self.validation_source, &self.test_source];
+        let all = std::iter::once(&self.source)
+            .chain(&self.additional_sources)
+            .chain(others.into_iter().flatten());
+        if all.filter(|source| *source == "-").count() > 1 {
+            return Err(Error::config(
+                "data",
+                "several sources are standard input, which can be read only once",
+                "give files for all but one of them",
+            ));
+        }
         match (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0 {
             true => Ok(()),
             false => Err(Error::config(

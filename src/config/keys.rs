@@ -190,5 +190,7 @@ pub(super) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
     // A source may also be the name of something that is not a file.
     let exists = |text: &str, folder: &Path| text != "-" && folder.join(text).exists();
     resolve("data", "source", exists);
-    resolve("data", "additional_sources", exists);
+    for key in ["additional_sources", "validation_source", "test_source"] {
+        resolve("data", key, exists);
+    }
 }

@@ -1,5 +1,6 @@
 //! From a source of texts to token lists: classes, tokenizer and the splits of a run.
 
+pub mod check;
 mod encoded;
 mod fingerprints;
 mod plain;
@@ -13,13 +14,14 @@ pub use plain::TextDataset;
 pub use splits::{read_other, read_splits, source_options};
 
 use crate::config::Config;
-use crate::data::{DownloadProgress, Labels, Split};
+use crate::data::{DownloadProgress, LabelMap, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::models::classifier::OutputKind;
 use crate::text::{AutoTokens, TextConfig, TextEncoder, TokenKind, Truncation};
+use check::{Part, rank, text_findings};
 use encoded::tokens_through;
-use splits::{add_sources, read_labels, read_unlabelled};
+use splits::{add_sources, read_labels, read_test, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
 use token_cache::TokenCache;
@@ -70,6 +72,8 @@ pub struct Dataset {
     pub fingerprints: Fingerprints,
     /// The validation texts, in the order of [`Dataset::validation`].
     pub validation_texts: Vec<String>,
+    /// The split of the test source, whose labels are classes; `None` without such a source.
+    pub test: Option<Split>,
 }
 
 impl Dataset {
@@ -85,8 +89,10 @@ impl Dataset {
     ) -> Result<Option<Self>> {
         let (mut train, validation) = read_splits(config, progress)?;
         add_sources(&mut train, config, progress)?;
+        let test = read_test(&config.data, progress)?;
         let unlabelled = read_unlabelled(config, progress)?;
-        Self::from_splits(config, train, validation, unlabelled, cache, progress)
+        let splits = (train, validation, test);
+        Self::prepare(config, splits, unlabelled, cache, progress)
     }
 
     /// The same for splits that are in memory, without a cache.
@@ -112,13 +118,33 @@ impl Dataset {
     /// A split without texts, a class without rows, or a tokenizer that cannot be used.
     pub fn from_splits(
         config: &Config,
-        mut train: Split,
-        mut validation: Split,
+        train: Split,
+        validation: Split,
+        unlabelled: Vec<String>,
+        cache: &Cache,
+        progress: &mut dyn DatasetProgress,
+    ) -> Result<Option<Self>> {
+        let splits = (train, validation, None);
+        Self::prepare(config, splits, unlabelled, cache, progress)
+    }
+
+    fn prepare(
+        config: &Config,
+        (mut train, mut validation, mut test): (Split, Split, Option<Split>),
         unlabelled: Vec<String>,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let labels = read_labels(config, &mut train, &mut validation, progress)?;
+        if let Some(test) = &mut test {
+            let map = LabelMap::new(config.data.label_map.clone())?;
+            if let Some(note) = labels.read(test, &map)? {
+                progress.note(&note);
+            }
+            // What cannot be evaluated is refused before hours of training.
+            labels.encode_texts(test, config.model.output == OutputKind::Sigmoid)?;
+        }
+        note_findings(&train, &validation, test.as_ref(), progress);
         let several = config.model.output == OutputKind::Sigmoid;
         let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
         texts.extend(unlabelled.iter().map(String::as_str));
@@ -159,7 +185,33 @@ impl Dataset {
             unlabelled: encoded_unlabelled.ids,
             fingerprints,
             validation_texts,
+            test,
         }))
+    }
+}
+
+/// Notes the two most serious things about the texts of a run.
+fn note_findings(
+    train: &Split,
+    validation: &Split,
+    test: Option<&Split>,
+    progress: &mut dyn DatasetProgress,
+) {
+    const NOTED: usize = 2;
+    let part = |name, split, is_training| Part {
+        name,
+        split,
+        is_training,
+    };
+    let mut parts = vec![
+        part("train", train, true),
+        part("validation", validation, false),
+    ];
+    parts.extend(test.map(|test| part("test", test, false)));
+    let mut findings = text_findings(&parts).1;
+    rank(&mut findings);
+    for finding in findings.iter().take(NOTED) {
+        progress.note(&finding.message);
     }
 }
 

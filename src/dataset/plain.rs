@@ -2,10 +2,11 @@
 
 use super::encoded::{encode_texts, tokens_through};
 use super::fingerprints::of_strings;
+use super::splits::TEST;
 use super::token_cache::TokenCache;
 use super::{DatasetProgress, Fingerprints, decided, encoder_of, source_options};
-use crate::config::{Config, DataConfig};
-use crate::data::{Source, SourceOptions};
+use crate::config::Config;
+use crate::data::{Source, SourceOptions, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::rng::{Rng, Stream};
@@ -28,12 +29,9 @@ pub struct TextDataset {
     pub fingerprints: Fingerprints,
 }
 
-/// The split that is never used for training.
-const TEST: &str = "test";
-
 impl TextDataset {
     /// Reads the splits of a config's source (all except the validation split and `test` for training), trains or loads
-    /// the tokenizer and tokenises whole texts. If there is no validation split, a share of `data.validation_fraction`
+    /// the tokenizer and tokenises whole texts. If there is neither a validation split nor a validation source, a share of `data.validation_fraction`
     /// of the texts is held out. `None` if `progress` stopped it.
     ///
     /// # Errors
@@ -66,20 +64,20 @@ impl TextDataset {
         }
         let mut texts = Vec::new();
         for name in &splits {
-            let split = source.split(name, progress)?;
-            texts.extend(split.records.into_iter().map(|row| row.text));
+            texts.extend(texts_of(source.split(name, progress)?));
         }
         for name in &data.additional_sources {
-            texts.extend(read_additional(name, data, progress)?);
+            // Their columns have the usual names.
+            let options = SourceOptions::default();
+            texts.extend(read_other(name, &data.train_split, options, progress)?);
         }
         let apart = source.has_split(&data.validation_split)
             && !splits.contains(&data.validation_split.as_str());
-        let validation: Vec<String> = match apart {
-            true => {
-                let split = source.split(&data.validation_split, progress)?;
-                split.records.into_iter().map(|row| row.text).collect()
-            }
-            false => hold_out(&mut texts, data.validation_fraction, config.seed),
+        let name = &data.validation_split;
+        let validation = match &data.validation_source {
+            Some(other) => read_other(other, name, source_options(data)?, progress)?,
+            None if apart => texts_of(source.split(name, progress)?),
+            None => hold_out(&mut texts, data.validation_fraction, config.seed),
         };
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let validation: Vec<&str> = validation.iter().map(String::as_str).collect();
@@ -113,24 +111,28 @@ impl TextDataset {
     }
 }
 
-/// The texts of the training split of a further source.
-fn read_additional(
-    name: &str,
-    data: &DataConfig,
+/// The texts of the split of this name of another source, or of its only split.
+fn read_other(
+    source: &str,
+    split: &str,
+    options: SourceOptions,
     progress: &mut dyn DatasetProgress,
 ) -> Result<Vec<String>> {
     let options = SourceOptions {
         unlabelled: true,
-        ..SourceOptions::default()
+        ..options
     };
-    let source = Source::open(name, options)?;
+    let source = Source::open(source, options)?;
     let names: Vec<&str> = source.split_names().collect();
-    let split = match names[..] {
+    let name = match names[..] {
         [only] => only,
-        _ => data.train_split.as_str(),
+        _ => split,
     };
-    let split = source.split(split, progress)?;
-    Ok(split.records.into_iter().map(|row| row.text).collect())
+    source.split(name, progress).map(texts_of)
+}
+
+fn texts_of(split: Split) -> Vec<String> {
+    split.records.into_iter().map(|row| row.text).collect()
 }
 
 /// Removes a random share of the texts and returns it; at least one if there are two.

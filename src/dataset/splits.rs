@@ -8,6 +8,9 @@ use crate::data::{
 use crate::error::{Error, Result};
 use crate::models::classifier::OutputKind;
 
+/// The split of a test source; never used for training.
+pub(super) const TEST: &str = "test";
+
 /// The source options that a config specifies.
 ///
 /// # Errors
@@ -78,6 +81,16 @@ pub fn read_other(
         _ => split,
     };
     source.split(name, progress)
+}
+
+/// The split of the config's test source, on which the trained model is evaluated, if there is such a source.
+pub(super) fn read_test(
+    config: &DataConfig,
+    progress: &mut dyn DatasetProgress,
+) -> Result<Option<Split>> {
+    let source = config.test_source.as_deref();
+    let split = source.map(|source| read_other(source, TEST, config, progress));
+    split.transpose()
 }
 
 /// Adds the training splits of further sources to that of the first one.

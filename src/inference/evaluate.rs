@@ -7,6 +7,7 @@ use super::metrics::{Confusion, Groups};
 use super::multilabel::MultiLabelEvaluation;
 use super::output::Output;
 use super::predict::Predictor;
+use super::wrong_rows::{WrongRow, wrong_rows};
 use crate::data::{Labels, Split, TextLabels};
 use crate::dataset::{DatasetProgress, Encoded};
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub struct Evaluation {
     pub calibration: Calibration,
     /// The predicted class of every text, in order.
     pub classes: Vec<usize>,
+    /// The probability of that class.
+    pub scores: Vec<f64>,
     /// How much of the texts was read; of several models, by the one that cut most texts. Zero for log-probabilities.
     pub coverage: Coverage,
 }
@@ -51,6 +54,7 @@ impl Evaluation {
             confusion: Confusion::new(classes),
             calibration: Calibration::default(),
             classes: Vec::with_capacity(rows.len()),
+            scores: Vec::with_capacity(rows.len()),
             coverage: Coverage::default(),
         };
         for (row, &label) in rows.iter().zip(labels) {
@@ -64,11 +68,19 @@ impl Evaluation {
             let class = argmax(row);
             found.loss -= log_probability;
             found.confusion.add(label, class);
-            found.calibration.add(row[class].exp(), class == label);
+            let score = row[class].exp();
+            found.calibration.add(score, class == label);
             found.classes.push(class);
+            found.scores.push(score);
         }
         found.loss /= rows.len().max(1) as f64;
         Ok(found)
+    }
+
+    /// The rows of the evaluated split for which another class is predicted than their label, the surest first.
+    pub fn wrong_rows(&self, split: &Split, labels: &Labels) -> Vec<WrongRow> {
+        let classes = self.classes.iter().map(std::slice::from_ref);
+        wrong_rows(split, labels, classes.zip(self.scores.iter().copied()))
     }
 
     /// The number of correct predictions by group of the evaluated split; a text without a group is
@@ -196,6 +208,7 @@ mod tests {
         assert!((found.loss - -(0.75f64.ln() + 0.5f64.ln()) / 2.0).abs() < 1e-12);
         assert_eq!(found.confusion.counts(), [[0, 0], [1, 1]]);
         assert_eq!(found.classes, [1, 0]);
+        assert!((found.scores[0] - 0.75).abs() < 1e-12);
         assert!((found.calibration.error().unwrap() - 0.375).abs() < 1e-12);
         assert_eq!(Evaluation::new(&[], &[], 2).unwrap().loss, 0.0);
     }

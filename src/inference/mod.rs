@@ -8,10 +8,13 @@
 //! | `evaluate` | a model on labelled texts |
 //! | `multilabel` | the same where a text may have several labels |
 //! | `thresholds` | from which probability on a text has a label |
+//! | `wrong_rows` | rows whose labels are not the predicted classes |
+//! | `check` | what a model says about data before it is trained on |
 //! | `metrics` | confusion, F1, accuracy by group |
 //! | `calibration` | the temperature, and the calibration error |
 
 mod calibration;
+mod check;
 mod classifier;
 mod ensemble;
 mod evaluate;
@@ -20,8 +23,10 @@ mod multilabel;
 mod output;
 mod predict;
 mod thresholds;
+mod wrong_rows;
 
 pub use calibration::{Calibration, fit_sigmoid_temperature, fit_temperature, log_probabilities};
+pub use check::{SureRow, check_with_model};
 pub use classifier::{Classifier, ClassifierParts};
 pub use ensemble::Ensemble;
 pub use evaluate::{Evaluation, evaluate, evaluate_labels};
@@ -29,3 +34,4 @@ pub use metrics::{ClassScores, Confusion, Group, Groups};
 pub use multilabel::{LabelCounts, MultiLabelEvaluation};
 pub use predict::{Prediction, Predictor};
 pub use thresholds::fit_thresholds;
+pub use wrong_rows::WrongRow;

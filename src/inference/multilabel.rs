@@ -3,6 +3,7 @@
 use super::metrics::{ClassScores, Groups};
 use super::output::Output;
 use super::thresholds::classes_over;
+use super::wrong_rows::{WrongRow, surest_error, wrong_rows};
 use crate::data::{Labels, Split, TextLabels};
 use crate::error::{Error, Result};
 use crate::models::classifier::OutputKind;
@@ -31,6 +32,8 @@ pub struct MultiLabelEvaluation {
     pub precision_at: Vec<(usize, f64)>,
     /// The predicted classes of every text, in order.
     pub predicted: Vec<Vec<usize>>,
+    /// The probability of the surest wrong decision about every text ([`WrongRow::score`]); 0 where all are right.
+    pub scores: Vec<f64>,
     /// How much of the texts was read; of several models, by the one that cut most texts. Zero for logits.
     pub coverage: Coverage,
 }
@@ -90,6 +93,7 @@ impl MultiLabelEvaluation {
             exact: 0,
             precision_at: Vec::new(),
             predicted: Vec::with_capacity(outputs.len()),
+            scores: Vec::with_capacity(outputs.len()),
         };
         let mut hits = AT.map(|_| 0.0);
         for (text, output) in outputs.iter().enumerate() {
@@ -128,6 +132,9 @@ impl MultiLabelEvaluation {
                 let right = ranked.iter().take(at).filter(|&&class| has(class)).count();
                 *hits += right as f64 / at as f64;
             }
+            let probabilities = output.log_probabilities.iter().map(|value| value.exp());
+            let score = surest_error(has, &predicted, probabilities);
+            found.scores.push(score);
             found.predicted.push(predicted);
         }
         let texts = outputs.len().max(1) as f64;
@@ -135,6 +142,12 @@ impl MultiLabelEvaluation {
         let at = AT.into_iter().zip(hits).filter(|(at, _)| *at <= classes);
         found.precision_at = at.map(|(at, hits)| (at, hits / texts)).collect();
         Ok(found)
+    }
+
+    /// The rows of the evaluated split whose predicted classes are not their labels, the surest first.
+    pub fn wrong_rows(&self, split: &Split, labels: &Labels) -> Vec<WrongRow> {
+        let predicted = self.predicted.iter().map(Vec::as_slice);
+        wrong_rows(split, labels, predicted.zip(self.scores.iter().copied()))
     }
 
     /// The share of texts with exactly the right labels; undefined without texts.

@@ -2,6 +2,7 @@
 
 use super::classes::{class_list, class_weights, describe_missed};
 use super::notes::{coverage_notes, grouped};
+use super::test_split::test_report;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step, decided};
 use crate::checkpoint::{
@@ -19,7 +20,7 @@ use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
     ClassifierTask, SoftLabels, TrainingTexts, init_from_language_model, initial_model, set_ngrams,
 };
-use crate::train::{InMemory, Outcome, Sink, Trainer};
+use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer};
 use crate::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
 use std::ops::ControlFlow;
@@ -184,6 +185,22 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             describe_missed(missed_classes, &self.dataset, self.config, monitor);
         }
         Ok(outcome)
+    }
+
+    fn test(
+        &self,
+        run: &mut RunDirectory,
+        cache: &Cache,
+        device: &Device,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Option<TestReport>> {
+        let Some(split) = &self.dataset.test else {
+            return Ok(None);
+        };
+        let classifier = Classifier::map_dir(run.path(), device)?;
+        let report = test_report(classifier, split, cache, monitor)?;
+        run.log(&Event::Test(report.clone()))?;
+        Ok(Some(report))
     }
 }
 

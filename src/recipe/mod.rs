@@ -19,6 +19,7 @@ mod classes;
 mod classifier;
 mod language;
 mod notes;
+mod test_split;
 mod vectors;
 
 pub use classifier::ClassifierRecipe;
@@ -32,7 +33,7 @@ use crate::dataset::{DatasetProgress, Fingerprints};
 use crate::error::Result;
 use crate::fs::cache::Cache;
 use crate::text::TokenKind;
-use crate::train::{Observer, Outcome, Sink};
+use crate::train::{Observer, Outcome, Sink, TestReport};
 use candle_core::Device;
 use std::path::Path;
 
@@ -86,6 +87,22 @@ pub trait Recipe<'a>: Sized {
         from: Option<Snapshot>,
         monitor: &mut dyn Monitor,
     ) -> Result<Outcome>;
+
+    /// Evaluates the model of a finished run once on the run's test source, and adds the result to the log. `None` if
+    /// there is no such source, or if what is trained is not evaluated in this way.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](crate::Error::Stopped) if the monitor stopped it; otherwise a model that cannot be read, or a
+    /// log that cannot be written.
+    fn test(
+        &self,
+        _run: &mut RunDirectory,
+        _cache: &Cache,
+        _device: &Device,
+        _monitor: &mut dyn Monitor,
+    ) -> Result<Option<TestReport>> {
+        Ok(None)
+    }
 }
 
 /// The config as stored with a run: with the kind of tokens that was decided for its texts, if it was to be found.

@@ -31,6 +31,7 @@ mod config;
 mod coverage;
 mod decode;
 mod file;
+mod letters;
 mod pipeline;
 mod scripts;
 mod train;
@@ -39,7 +40,9 @@ mod words;
 
 pub use config::{MAX_VOCABULARY, TextConfig, TokenKind, Truncation};
 pub use coverage::{Coverage, Reading, Tokens};
+pub use letters::ScriptCounts;
 pub use scripts::AutoTokens;
+pub(crate) use scripts::is_unspaced;
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;

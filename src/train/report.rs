@@ -11,6 +11,8 @@ pub enum Event {
     Step(StepReport),
     /// An epoch has been trained and evaluated.
     Epoch(EpochReport),
+    /// The trained classifier has been evaluated on the test source.
+    Test(TestReport),
 }
 
 /// The state after an optimizer step; loss and accuracy cover the epoch so far.
@@ -66,6 +68,22 @@ pub struct EpochReport {
     pub best: bool,
     /// Seconds of training so far, evaluations included.
     pub seconds: f64,
+}
+
+/// The result of a trained classifier on the texts of its test source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestReport {
+    /// Where the texts come from.
+    pub source: String,
+    /// Their number.
+    pub texts: usize,
+    /// Mean loss of the probabilities, after the temperature.
+    pub loss: f64,
+    /// The share of texts with the right class or, where a text may have several, with exactly the right ones;
+    /// undefined without texts.
+    pub accuracy: Option<f64>,
+    /// The mean F1 of the classes.
+    pub macro_f1: Option<f64>,
 }
 
 /// Follows a run and can stop it. Its methods are called on a thread of the pool. `()` does nothing.

@@ -213,9 +213,14 @@ fn eval_names_the_existing_splits() {
     );
     let report: Value = serde_json::from_str(&succeed(&report)).unwrap();
     assert_eq!(report["examples"], 640);
-    let output = run(trained(), &with(&["--split", "train"]));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("--data <SOURCE>"));
+    // Without --data it is a split of the run.
+    let of_run = run(trained(), &with(&["--split", "train", "--json"]));
+    let of_run: Value = serde_json::from_str(&succeed(&of_run)).unwrap();
+    assert_eq!(of_run["confusion"], report["confusion"]);
+    assert_eq!(
+        refuse(trained(), &with(&["--split", "test"]), 1),
+        "sample: there is no split \"test\"; choose one of: train, validation"
+    );
 }
 
 #[test]

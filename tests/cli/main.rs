@@ -6,6 +6,7 @@ mod support;
 mod program;
 
 mod bad_input;
+mod check;
 mod config;
 mod eval;
 mod labels;
