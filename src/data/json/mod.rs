@@ -54,6 +54,21 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// The error for something that is no object.
+    fn refuse(&self, problem: &str) -> Error {
+        let what = match self {
+            Self::Lines(_) => "line",
+            Self::List(_) => "element",
+        };
+        Error::data(
+            self.place(),
+            format!("the {what} {NOT_AN_OBJECT} ({problem})"),
+            format!(
+                "each {what} must hold one object, such as {{\"text\": \"...\", \"label\": \"...\"}}"
+            ),
+        )
+    }
+
     /// The next object as it is written; blank lines are skipped.
     ///
     /// # Errors
@@ -172,23 +187,11 @@ fn row_of(
     const WORD: &str = "a string, a number, true, false or null";
     const LABEL: &str = "a string, a number, true, false, null, or a list of them";
     let plain;
-    let fields = match (Fields::parse(object), without_nan(object)) {
-        (Ok(fields), _) => fields,
-        (Err(problem), other) => {
-            let refuse = |problem: String| {
-                let what = match objects {
-                    Objects::Lines(_) => "line",
-                    Objects::List(_) => "element",
-                };
-                Error::data(
-                    objects.place(),
-                    format!("the {what} {NOT_AN_OBJECT} ({problem})"),
-                    format!(
-                        "each {what} must hold one object, such as {{\"text\": \"...\", \"label\": \"...\"}}"
-                    ),
-                )
-            };
-            plain = other.ok_or_else(|| refuse(problem))?;
+    let fields = match Fields::parse(object) {
+        Ok(fields) => fields,
+        Err(problem) => {
+            let refuse = |problem: String| objects.refuse(&problem);
+            plain = without_nan(object).ok_or_else(|| refuse(problem))?;
             let fields = Fields::parse(&plain).map_err(refuse)?;
             counts.numbers += 1;
             fields

@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use ::parquet::basic::Type;
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use ::parquet::data_type::DataType;
+use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{
     FileMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
 };
 use ::parquet::file::reader::{ChunkReader, Length};
-use ::parquet::schema::types::ColumnDescriptor;
+use ::parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
 use self::pages::Pages;
 use super::SourceOptions;
@@ -45,63 +45,115 @@ pub(super) fn read(file: File, origin: &str, options: &SourceOptions) -> Result<
 }
 
 fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::Read> {
-    let fail = |error: ParquetError| damaged(origin, &error.to_string());
-    let metadata = read_metadata(&file).map_err(fail)?;
+    let metadata = read_metadata(&file).map_err(|error| damaged(origin, &error.to_string()))?;
+    let columns = ReadColumns::find(metadata.file_metadata(), options, origin)?;
     let file = Arc::new(file);
-    let schema = metadata.file_metadata().schema_descr();
-    let names: Vec<String> = (0..schema.num_columns())
-        .map(|column| lists::name(schema, column))
-        .collect();
-    let columns = Columns::find(&names, options, origin)?;
-
-    let text_columns: Vec<_> = columns
-        .text
-        .iter()
-        .map(|&text| (text, schema.column(text)))
-        .collect();
-    for (_, column) in &text_columns {
-        check_flat(column, origin)?;
-        if column.physical_type() != Type::BYTE_ARRAY {
-            return Err(Error::data(
-                origin,
-                format!("the column {:?} does not hold strings", column.name()),
-                "name the column with the texts with --text-column",
-            ));
-        }
-    }
-    let label_column = columns.label.map(|column| schema.column(column));
-    let mut class_names = None;
-    let mut list = None;
-    if let (Some(column), Some(index)) = (&label_column, columns.label) {
-        list = lists::List::of(schema, index);
-        if list.is_none() {
-            check_flat(column, origin)?;
-        }
-        if matches!(column.physical_type(), Type::INT32 | Type::INT64) {
-            class_names = declared_classes(metadata.file_metadata(), &names[index]);
-        }
-    }
-
-    let group_column = columns.group.map(|index| (index, schema.column(index)));
-    // A column that was not requested is read only if it holds strings, integers or booleans.
-    let group_column = group_column.filter(|(_, column)| {
-        options.group_column.is_some() || column.physical_type() == Type::BYTE_ARRAY
-    });
-    if let Some((_, column)) = &group_column {
-        check_flat(column, origin)?;
-    }
-
-    let mut rows = Rows::new(origin, options).with_declared(class_names.as_deref());
+    let mut rows = Rows::new(origin, options).with_declared(columns.class_names.as_deref());
     let mut encodings = Encodings::default();
     for group in metadata.row_groups() {
+        let Group {
+            texts,
+            labels,
+            groups,
+        } = columns.read(&file, group, origin)?;
+        for (row, group) in groups.into_iter().enumerate() {
+            let group = group.as_deref();
+            let present = texts.iter().filter_map(|column| column[row].as_ref());
+            let present: std::result::Result<Vec<&str>, &[u8]> = present
+                .map(|text| std::str::from_utf8(text.data()).map_err(|_| text.data()))
+                .collect();
+            let text = match present.as_deref() {
+                Ok([]) => {
+                    let place = rows.place();
+                    rows.bad(Error::data(place, "the text is null", "remove the row"))?;
+                    continue;
+                }
+                Ok(texts) => texts.join(" "),
+                Err(bytes) => {
+                    let place = rows.place();
+                    rows.bad(encodings.not_utf8(place, bytes))?;
+                    continue;
+                }
+            };
+            match &labels {
+                Labels::Words(labels) => rows.push(text, labels[row].as_deref(), group)?,
+                Labels::Lists(labels) => rows.push(text, labels[row].as_deref(), group)?,
+            }
+        }
+    }
+    rows.finish()
+}
+
+/// A column and its index in the file.
+type IndexedColumn = (usize, ColumnDescPtr);
+
+/// The columns of a file that are read.
+struct ReadColumns {
+    texts: Vec<IndexedColumn>,
+    /// The labels; of a column of lists, how they are nested.
+    label: Option<(IndexedColumn, Option<lists::List>)>,
+    group: Option<IndexedColumn>,
+    /// The names of the classes, if the file declares them.
+    class_names: Option<Vec<String>>,
+}
+
+impl ReadColumns {
+    fn find(metadata: &FileMetaData, options: &SourceOptions, origin: &str) -> Result<Self> {
+        let schema = metadata.schema_descr();
+        let names: Vec<String> = (0..schema.num_columns())
+            .map(|column| lists::name(schema, column))
+            .collect();
+        let columns = Columns::find(&names, options, origin)?;
+        let indexed = |column: usize| (column, schema.column(column));
+        let texts: Vec<IndexedColumn> = columns.text.iter().map(|&text| indexed(text)).collect();
+        for (_, column) in &texts {
+            check_flat(column, origin)?;
+            if column.physical_type() != Type::BYTE_ARRAY {
+                return Err(Error::data(
+                    origin,
+                    format!("the column {:?} does not hold strings", column.name()),
+                    "name the column with the texts with --text-column",
+                ));
+            }
+        }
+        let mut class_names = None;
+        let mut label = None;
+        if let Some((index, column)) = columns.label.map(indexed) {
+            let list = lists::List::of(schema, index);
+            if list.is_none() {
+                check_flat(&column, origin)?;
+            }
+            if matches!(column.physical_type(), Type::INT32 | Type::INT64) {
+                class_names = declared_classes(metadata, &names[index]);
+            }
+            label = Some(((index, column), list));
+        }
+        // A column that was not requested is read only if it holds strings.
+        let group = columns.group.map(indexed).filter(|(_, column)| {
+            options.group_column.is_some() || column.physical_type() == Type::BYTE_ARRAY
+        });
+        if let Some((_, column)) = &group {
+            check_flat(column, origin)?;
+        }
+        Ok(Self {
+            texts,
+            label,
+            group,
+            class_names,
+        })
+    }
+
+    /// The values of a row group, of each column as many as it has rows.
+    fn read(&self, file: &Arc<File>, group: &RowGroupMetaData, origin: &str) -> Result<Group> {
+        let fail = |error: ParquetError| damaged(origin, &error.to_string());
         let declared = group.num_rows();
         let most = usize::try_from(declared).unwrap_or(usize::MAX);
         if most > MAX_ROWS {
             return Err(damaged(origin, &format!("a row group of {declared} rows")));
         }
-        let column = |column| open_column(&file, group, column, most, most).map_err(fail);
+        let column = |column| open_column(file, group, column, most, most).map_err(fail);
         let mut texts = Vec::new();
-        for (index, text) in &text_columns {
+        for (index, text) in &self.texts {
             texts.push(match column(*index)? {
                 ColumnReader::ByteArrayColumnReader(reader) => {
                     values(reader, text).map_err(fail)?
@@ -110,64 +162,44 @@ fn read_rows(file: File, origin: &str, options: &SourceOptions) -> Result<rows::
             });
         }
         let found = texts[0].len();
-        let labels = match (columns.label, &label_column, list) {
-            (Some(index), Some(label), Some(list)) => {
+        let labels = match &self.label {
+            Some(((index, label), Some(list))) => {
                 let elements = lists::max_elements(most);
-                let reader = open_column(&file, group, index, most, elements).map_err(fail)?;
+                let reader = open_column(file, group, *index, most, elements).map_err(fail)?;
                 Labels::Lists(list.read(reader, label, origin)?)
             }
-            (Some(index), Some(label), None) => {
-                Labels::Words(words(column(index)?, label, "label", origin)?)
+            Some(((index, label), None)) => {
+                Labels::Words(words(column(*index)?, label, "label", origin)?)
             }
-            _ => Labels::Words(vec![None; found]),
+            None => Labels::Words(vec![None; found]),
         };
-        let groups = match &group_column {
+        let groups = match &self.group {
             Some((index, group)) => words(column(*index)?, group, "group", origin)?,
             None => vec![None; found],
         };
-        let lengths = texts
-            .iter()
-            .map(Vec::len)
-            .chain([labels.len(), groups.len()]);
-        if lengths.into_iter().any(|length| length != found) {
+        let lengths = texts.iter().map(Vec::len);
+        let mut lengths = lengths.chain([labels.len(), groups.len()]);
+        if lengths.any(|length| length != found) {
             return Err(damaged(origin, "the columns differ in length"));
         }
         if most != found {
             let problem = format!("a row group declares {declared} rows but holds {found}");
             return Err(damaged(origin, &problem));
         }
-        for (row, group) in groups.into_iter().enumerate() {
-            let present = texts.iter().filter_map(|column| column[row].as_ref());
-            let present: std::result::Result<Vec<&str>, &[u8]> = present
-                .map(|text| std::str::from_utf8(text.data()).map_err(|_| text.data()))
-                .collect();
-            let text = match present.as_deref() {
-                Ok([]) => Err(Error::data(
-                    rows.place(),
-                    "the text is null",
-                    "remove the row",
-                )),
-                Ok(texts) => Ok(texts.join(" ")),
-                Err(bytes) => Err(encodings.not_utf8(rows.place(), bytes)),
-            };
-            let text = match text {
-                Ok(text) => text,
-                Err(error) => {
-                    rows.bad(error)?;
-                    continue;
-                }
-            };
-            match &labels {
-                Labels::Words(labels) => {
-                    rows.push(text, labels[row].as_deref(), group.as_deref())?
-                }
-                Labels::Lists(labels) => {
-                    rows.push(text, labels[row].as_deref(), group.as_deref())?
-                }
-            }
-        }
+        Ok(Group {
+            texts,
+            labels,
+            groups,
+        })
     }
-    rows.finish()
+}
+
+/// The values of a row group.
+struct Group {
+    /// Of each text column.
+    texts: Vec<Vec<Option<ByteArray>>>,
+    labels: Labels,
+    groups: Vec<Option<String>>,
 }
 
 /// The label column of a row group.
