@@ -10,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::inference::{
     Evaluation, MultiLabelEvaluation, fit_sigmoid_temperature, fit_temperature, log_probabilities,
 };
-use crate::models::ngrams::{NgramFit, NgramTexts, Targets, TextNgrams, TfIdfFitting, fit};
+use crate::models::ngrams::{NgramFit, NgramTexts, Targets, TextNgrams, fit};
 use crate::rng::{Rng, Stream};
+use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// The costs that cross-validation tries: neighbours differ little.
@@ -23,7 +24,8 @@ const FOLDS: usize = 5;
 const FOLDS_OF_FEW: usize = 10;
 const FEW_TEXTS: usize = 1000;
 
-/// With more values of texts times classes than this, only the first part of cross-validation tries all costs.
+/// All costs are tried for as many parts of cross-validation as have at most this many values of texts times classes, but
+/// for one at least.
 const MOST_WORK: usize = 1 << 24;
 
 /// How precisely regressions are fitted during cross-validation, and at the end.
@@ -158,6 +160,9 @@ struct CrossValidation<'a> {
     folds: Vec<usize>,
 }
 
+/// Texts with their scores.
+type Scored = Vec<(usize, Vec<f32>)>;
+
 /// What cross-validation found.
 struct Found {
     cost: f64,
@@ -172,31 +177,26 @@ impl CrossValidation<'_> {
     fn run(&self, costs: &[f64], keep_going: &(dyn Fn() -> bool + Sync)) -> Option<Found> {
         let parts = self.folds.iter().max().map_or(0, |last| last + 1);
         let work = self.ngrams.values() * self.targets.classes;
-        let searched = match work > MOST_WORK {
-            true => 1,
-            false => parts,
+        let searched = (MOST_WORK / work.max(1)).clamp(1, parts);
+        let all = |part| self.of_part(part, costs, keep_going);
+        let found: Option<Vec<Vec<Scored>>> = (0..searched).into_par_iter().map(all).collect();
+        let mut found = found?;
+        let mut of_cost = |cost: usize| -> Scored {
+            let parts = found.iter_mut();
+            parts
+                .flat_map(|costs| std::mem::take(&mut costs[cost]))
+                .collect()
         };
-        // For each cost, the texts of the searched parts with their scores.
-        let mut found: Vec<Vec<(usize, Vec<f32>)>> = vec![Vec::new(); costs.len()];
-        for part in 0..searched {
-            let (texts, held_out, mut fitting) = self.begin(part);
-            for (found, &cost) in found.iter_mut().zip(costs) {
-                fitting.fit(&texts, self.targets, cost, (self.seed, ROUGHLY), keep_going)?;
-                let scores = self.ngrams.scores(&held_out, &fitting);
-                found.extend(held_out.iter().copied().zip(scores));
-            }
-        }
-        let loss = |index: usize| self.quality(&found[index]).loss;
-        let losses: Vec<f64> = (0..costs.len()).map(loss).collect();
+        let tried: Vec<Scored> = (0..costs.len()).map(&mut of_cost).collect();
+        let losses: Vec<f64> = tried
+            .iter()
+            .map(|scores| self.quality(scores).loss)
+            .collect();
         let best = (0..costs.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]))?;
-        let mut scores = std::mem::take(&mut found[best]);
-        for part in searched..parts {
-            let (texts, held_out, mut fitting) = self.begin(part);
-            let precision = (self.seed, ROUGHLY);
-            fitting.fit(&texts, self.targets, costs[best], precision, keep_going)?;
-            let of_part = self.ngrams.scores(&held_out, &fitting);
-            scores.extend(held_out.into_iter().zip(of_part));
-        }
+        let one = |part| self.of_part(part, &costs[best..=best], keep_going);
+        let others: Option<Vec<Vec<Scored>>> = (searched..parts).into_par_iter().map(one).collect();
+        let mut scores = tried.into_iter().nth(best)?;
+        scores.extend(others?.into_iter().flatten().flatten());
         scores.sort_by_key(|(text, _)| *text);
         Some(Found {
             cost: costs[best],
@@ -205,12 +205,22 @@ impl CrossValidation<'_> {
         })
     }
 
-    /// The texts outside a part, those in it, and a fit to the former.
-    fn begin(&self, part: usize) -> (Vec<usize>, Vec<usize>, TfIdfFitting) {
+    /// For each cost, in ascending order, the scores of the texts of a part by a fit to the others.
+    fn of_part(
+        &self,
+        part: usize,
+        costs: &[f64],
+        keep_going: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Vec<Scored>> {
         let (held_out, texts): (Vec<usize>, Vec<usize>) =
             (0..self.folds.len()).partition(|&text| self.folds[text] == part);
-        let fitting = self.ngrams.begin(&texts, self.targets);
-        (texts, held_out, fitting)
+        let mut fitting = self.ngrams.begin(&texts, self.targets);
+        let mut of_cost = |&cost: &f64| {
+            fitting.fit(&texts, self.targets, cost, (self.seed, ROUGHLY), keep_going)?;
+            let scores = self.ngrams.scores(&held_out, &fitting);
+            Some(held_out.iter().copied().zip(scores).collect())
+        };
+        costs.iter().map(&mut of_cost).collect()
     }
 
     /// How good the scores of some texts are.

@@ -40,6 +40,7 @@ mod words;
 pub use config::{MAX_VOCABULARY, TextConfig, TokenKind, Truncation};
 pub use coverage::{Coverage, Reading, Tokens};
 pub use scripts::AutoTokens;
+pub(crate) use scripts::is_unspaced;
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;

@@ -9,6 +9,7 @@ mod bad_input;
 mod config;
 mod eval;
 mod labels;
+mod ngrams;
 mod pipes;
 mod predict;
 mod renames;

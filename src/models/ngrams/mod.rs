@@ -11,11 +11,13 @@ mod fit;
 mod index;
 mod logistic;
 mod text;
+mod text_head;
 mod tf_idf;
 
 pub use config::{NgramConfig, Weighting};
 pub use fit::{NgramFit, fit};
-pub use tf_idf::{NGRAM_BIAS, NGRAM_IDF, NgramTexts, Targets, TextNgrams, TfIdfFitting};
+pub use text_head::{NGRAM_BIAS, NGRAM_IDF, TextNgrams};
+pub use tf_idf::{NgramTexts, Targets, TfIdfFitting};
 
 use crate::batch::Batch;
 use crate::device::storage::read;

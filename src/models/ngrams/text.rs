@@ -2,7 +2,7 @@
 
 use super::NgramConfig;
 use super::index::{Index, key_of, mix};
-use crate::text::each_word;
+use crate::text::{each_word, is_unspaced};
 
 /// The kinds of n-grams. The norm of a text is 1 for each kind by itself; otherwise those of characters, of which a text
 /// has many times as many, would outweigh those of words.
@@ -18,17 +18,15 @@ const WORDS: u64 = 0x5851_F42D_4C95_7F2D;
 const CHARACTERS: u64 = 0x1405_7B7E_F767_814F;
 
 /// The keys of the n-grams of a text, ascending, with the number of times that each occurs: of one to `order` words and
-/// symbols, in lower case, and of two to `characters` characters of a word with a space on each side.
+/// symbols, in lower case, and of two to `characters` characters of a word with a space on each side. A letter of a
+/// script without spaces between words counts as a word by itself.
 pub(super) fn text_keys(text: &str, config: NgramConfig) -> Vec<(u64, u32)> {
     let mut keys = Vec::with_capacity(text.len() * 2);
     let mut words: Vec<u64> = Vec::new();
     let mut padded: Vec<char> = Vec::new();
     each_word(text, true, |word| {
         if config.order > 0 {
-            words.push(
-                word.bytes()
-                    .fold(WORDS, |hash, byte| mix(hash ^ u64::from(byte))),
-            );
+            push_words(word, &mut words);
         }
         if config.characters > 0 {
             padded.clear();
@@ -50,6 +48,24 @@ pub(super) fn text_keys(text: &str, config: NgramConfig) -> Vec<(u64, u32)> {
     same.map(|same| (same[0], same.len() as u32)).collect()
 }
 
+/// Adds the hash of a word, or of each part of it.
+fn push_words(word: &str, words: &mut Vec<u64>) {
+    let hash = |part: &str| {
+        part.bytes()
+            .fold(WORDS, |hash, byte| mix(hash ^ u64::from(byte)))
+    };
+    let is_letter = |character: char| !character.is_ascii() && is_unspaced(character);
+    let mut rest = word;
+    while let Some(first) = rest.chars().next() {
+        let end = match is_letter(first) {
+            true => first.len_utf8(),
+            false => rest.find(is_letter).unwrap_or(rest.len()),
+        };
+        words.push(hash(&rest[..end]));
+        rest = &rest[end..];
+    }
+}
+
 /// Adds the keys of the n-grams of two to `longest` characters.
 fn push_characters(padded: &[char], longest: usize, keys: &mut Vec<u64>) {
     for start in 0..padded.len() - 1 {
@@ -63,15 +79,54 @@ fn push_characters(padded: &[char], longest: usize, keys: &mut Vec<u64>) {
     }
 }
 
-/// The rows of a text's n-grams, ascending, with the logarithmic number of times that each occurs.
-pub(super) fn text_rows(text: &str, config: NgramConfig, index: &Index) -> Vec<(u32, f32)> {
-    rows_of(&text_keys(text, config), index)
+/// The n-grams of a text.
+#[derive(Debug, Clone)]
+pub(super) struct TextRows {
+    /// The rows of its n-grams, ascending, with their term frequencies.
+    pub(super) rows: Vec<(u32, f32)>,
+    /// For each kind of n-grams, the sum of the squared term frequencies of those without a row.
+    unknown: [f64; KINDS],
 }
 
-/// The same for its keys.
-pub(super) fn rows_of(keys: &[(u64, u32)], index: &Index) -> Vec<(u32, f32)> {
-    let row = |&(key, times): &(u64, u32)| Some((index.row(key)?, term_frequency(times)));
-    keys.iter().filter_map(row).collect()
+impl TextRows {
+    /// Those of a text with these keys.
+    pub(super) fn new(keys: &[(u64, u32)], index: &Index) -> Self {
+        let (mut rows, mut unknown) = (Vec::with_capacity(keys.len()), [0.0; KINDS]);
+        for &(key, times) in keys {
+            let frequency = term_frequency(times);
+            match index.row(key) {
+                Some(row) => rows.push((row, frequency)),
+                None => unknown[kind(key)] += f64::from(frequency).powi(2),
+            }
+        }
+        Self { rows, unknown }
+    }
+
+    /// For each kind of n-grams the factor that gives the text the norm 1; 0 for a kind of which it has none.
+    ///
+    /// N-grams without a row count as the rarest ones do: otherwise the few known ones of a text of mostly unknown
+    /// words would weigh more than in any training text.
+    pub(super) fn scales(
+        &self,
+        idf: &[f32],
+        highest_idf: f32,
+        kind: impl Fn(u32) -> usize,
+    ) -> [f32; KINDS] {
+        let highest = f64::from(highest_idf).powi(2);
+        let mut squares = self.unknown.map(|square| square * highest);
+        for &(row, frequency) in &self.rows {
+            squares[kind(row)] += f64::from(frequency * idf[row as usize]).powi(2);
+        }
+        squares.map(|square| match square > 0.0 {
+            true => (1.0 / square.sqrt()) as f32,
+            false => 0.0,
+        })
+    }
+}
+
+/// The highest of some weights by how few texts contain an n-gram.
+pub(super) fn highest(idf: &[f32]) -> f32 {
+    idf.iter().copied().fold(0.0, f32::max)
 }
 
 /// Sublinear term frequency: an n-gram that occurs often counts more than once, but not each time.
@@ -103,6 +158,8 @@ mod tests {
         // " a", "a ", " a ", " .", ". ", " . "; of " cat " 4 pairs and 3 triples.
         assert_eq!(counts("A cat.", 0, 3), [0, 13]);
         assert_eq!(counts("", 2, 5), [0, 0]);
+        // Six letters, and Q5 as one word.
+        assert_eq!(counts("这部Q5电影太", 1, 0), [6, 0]);
     }
 
     #[test]

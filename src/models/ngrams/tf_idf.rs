@@ -1,22 +1,12 @@
-//! The n-gram head that reads the text itself, and its fit.
+//! Fitting the n-gram head that reads the text itself.
 
 use super::fit::text_weight;
 use super::index::Index;
 use super::logistic::{Design, Problem};
-use super::text::{KINDS, kind, rows_of, text_keys, text_rows};
+use super::text::{TextRows, highest, kind, text_keys};
 use super::{NgramConfig, NgramFit};
 use crate::data::TextLabels;
-use crate::device::storage::read;
-use crate::error::{Error, Result};
-use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use std::sync::Arc;
-
-/// The name of the weights of n-grams by how few texts contain them, among the parameters of a model, `[features]`.
-pub const NGRAM_IDF: &str = "ngrams.idf";
-
-/// The name of the scores of a text without n-grams, among the parameters of a model, `[classes]`.
-pub const NGRAM_BIAS: &str = "ngrams.bias";
 
 /// An n-gram in at least so many training texts has a row. Rare ones help: in few texts most are in only one, and what a
 /// text to classify shares with a single training text still says something.
@@ -27,8 +17,7 @@ const MIN_TEXTS: usize = 1;
 pub struct NgramTexts {
     index: Index,
     kinds: Vec<u8>,
-    /// The rows of each text, with their term frequencies.
-    texts: Vec<Vec<(u32, f32)>>,
+    texts: Vec<TextRows>,
 }
 
 /// A logistic regression that is being fitted to some texts, for one cost after another in ascending order.
@@ -63,7 +52,10 @@ impl NgramTexts {
             .collect();
         let all: Vec<u64> = keys.iter().flatten().map(|(key, _)| *key).collect();
         let index = Index::of_text_keys(all, MIN_TEXTS, config.features);
-        let texts = keys.par_iter().map(|keys| rows_of(keys, &index)).collect();
+        let texts = keys
+            .par_iter()
+            .map(|keys| TextRows::new(keys, &index))
+            .collect();
         let kinds = (0..index.len() as u32).map(|row| kind(index.key(row)) as u8);
         Self {
             kinds: kinds.collect(),
@@ -79,32 +71,35 @@ impl NgramTexts {
 
     /// The number of values of all texts.
     pub fn values(&self) -> usize {
-        self.texts.iter().map(Vec::len).sum()
+        self.texts.iter().map(|text| text.rows.len()).sum()
+    }
+
+    /// The kind of a row's n-gram.
+    fn kind(&self, row: u32) -> usize {
+        self.kinds[row as usize] as usize
     }
 
     /// Begins a fit to some of the texts. N-grams that none of them contains count as unknown.
     pub fn begin(&self, subset: &[usize], targets: Targets) -> TfIdfFitting {
         let mut counts = vec![0u32; self.features()];
-        for &(row, _) in subset.iter().flat_map(|&text| &self.texts[text]) {
+        for &(row, _) in subset.iter().flat_map(|&text| &self.texts[text].rows) {
             counts[row as usize] += 1;
         }
         // As in scikit-learn, with one more text that contains everything.
         let all = 1.0 + subset.len() as f32;
         let idf: Vec<f32> = counts
             .into_iter()
-            .map(|count| match count {
-                0 => 0.0,
-                count => (all / (1.0 + count as f32)).ln() + 1.0,
-            })
+            .map(|count| (all / (1.0 + count.max(1) as f32)).ln() + 1.0)
             .collect();
+        let highest_idf = highest(&idf);
         let bias = (self.features() as u32, 1.0);
         let values = |&text: &usize| {
-            let mut values = self.texts[text].clone();
-            let scales = scales(&values, &idf, |row| self.kinds[row as usize] as usize);
-            for (row, value) in &mut values {
-                *value *= idf[*row as usize] * scales[self.kinds[*row as usize] as usize];
-            }
-            values.retain(|(_, value)| *value > 0.0);
+            let text = &self.texts[text];
+            let scales = text.scales(&idf, highest_idf, |row| self.kind(row));
+            let value = |&(row, frequency): &(u32, f32)| {
+                (row, frequency * idf[row as usize] * scales[self.kind(row)])
+            };
+            let mut values: Vec<(u32, f32)> = text.rows.iter().map(value).collect();
             values.push(bias);
             values
         };
@@ -122,14 +117,14 @@ impl NgramTexts {
 
     /// The scores of some of the texts, `[texts][classes]`, by a regression that was fitted to others.
     pub fn scores(&self, subset: &[usize], fitting: &TfIdfFitting) -> Vec<Vec<f32>> {
-        let kind = |row: u32| self.kinds[row as usize] as usize;
+        let highest_idf = highest(&fitting.idf);
         let score = |&text: &usize| {
-            let rows = &self.texts[text];
-            let scales = scales(rows, &fitting.idf, kind);
+            let text = &self.texts[text];
+            let scales = text.scales(&fitting.idf, highest_idf, |row| self.kind(row));
             let one = |(weights, _): &(Vec<f32>, Vec<f64>)| {
-                let products = rows.iter().map(|&(row, frequency)| {
+                let products = text.rows.iter().map(|&(row, frequency)| {
                     let at = row as usize;
-                    f64::from(frequency * fitting.idf[at] * scales[kind(row)] * weights[at])
+                    f64::from(frequency * fitting.idf[at] * scales[self.kind(row)] * weights[at])
                 });
                 (products.sum::<f64>() + f64::from(weights[self.features()])) as f32
             };
@@ -155,18 +150,6 @@ impl NgramTexts {
             bias: row(self.features()),
         }
     }
-}
-
-/// For each kind of n-grams the factor that gives a text the norm 1; 0 for a kind of which it has none.
-fn scales(rows: &[(u32, f32)], idf: &[f32], kind: impl Fn(u32) -> usize) -> [f32; KINDS] {
-    let mut squares = [0f64; KINDS];
-    for &(row, frequency) in rows {
-        squares[kind(row)] += f64::from(frequency * idf[row as usize]).powi(2);
-    }
-    squares.map(|square| match square > 0.0 {
-        true => (1.0 / square.sqrt()) as f32,
-        false => 0.0,
-    })
 }
 
 impl TfIdfFitting {
@@ -244,92 +227,175 @@ impl Design for ValueDesign<'_> {
     }
 }
 
-/// The n-gram head of a model that reads the text itself.
-#[derive(Debug, Clone)]
-pub struct TextNgrams {
-    config: NgramConfig,
-    index: Arc<Index>,
-    idf: Arc<[f32]>,
-    /// [features, classes], on the CPU, where it is read row by row.
-    table: Tensor,
-    bias: Arc<[f32]>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::ngrams::{NgramConfig, TextNgrams, Weighting};
 
-impl TextNgrams {
-    /// An n-gram head with these keys [features, 2], weights of n-grams `[features]`, scores [features, classes] and scores of
-    /// a text without n-grams `[classes]`.
-    ///
-    /// # Errors
-    /// Invalid keys, or a failing transfer to the CPU.
-    pub fn new(
-        config: NgramConfig,
-        (keys, idf): (&Tensor, &Tensor),
-        (table, bias): (&Tensor, &Tensor),
-    ) -> Result<Self> {
-        let host = |tensor: &Tensor| tensor.detach().to_device(&Device::Cpu)?.contiguous();
-        let list = |tensor: &Tensor| host(tensor)?.flatten_all()?.to_vec1::<f32>();
-        let idf = list(idf)?;
-        if idf.iter().any(|weight| *weight < 0.0) {
-            return Err(Error::argument(NGRAM_IDF, "it holds numbers below 0"));
+    const CONFIG: NgramConfig = NgramConfig {
+        order: 2,
+        characters: 4,
+        features: 5000,
+        weighting: Weighting::TfIdf,
+    };
+
+    /// Texts whose class is an ending (`kavala` or `kavali`) that no other text has with the same stem.
+    fn texts() -> (Vec<String>, TextLabels) {
+        let stem = |text: usize| {
+            let letters = "bdfgklmnprstvz".as_bytes();
+            let letter = |at: usize| char::from(letters[(text * (2 * at + 3) + at * at) % 14]);
+            format!("{}a{}o{}", letter(0), letter(1), letter(2))
+        };
+        let texts = (0..120).map(|text| format!("the {}{}", stem(text), ["ali", "ena"][text % 2]));
+        let labels: Vec<u32> = (0..120).map(|text| text % 2).collect();
+        (texts.collect(), labels.into())
+    }
+
+    fn fitted(
+        ngrams: &NgramTexts,
+        subset: &[usize],
+        targets: Targets,
+        costs: &[f64],
+    ) -> TfIdfFitting {
+        let mut fitting = ngrams.begin(subset, targets);
+        for &cost in costs {
+            let fitted = fitting.fit(subset, targets, cost, (1, 1e-4), &|| true);
+            fitted.unwrap();
         }
-        Ok(Self {
-            config,
-            index: Arc::new(Index::of_numbers(&list(keys)?)?),
-            idf: idf.into(),
-            table: host(table)?,
-            bias: list(bias)?.into(),
-        })
+        fitting
     }
 
-    /// The n-gram head with a fit's values.
-    ///
-    /// # Errors
-    /// As [`TextNgrams::new`].
-    pub fn of_fit(config: NgramConfig, fit: &NgramFit) -> Result<Self> {
-        let (features, classes) = (fit.idf.len(), fit.bias.len());
-        let tensor =
-            |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
-        Self::new(
-            config,
-            (
-                &tensor(&fit.keys, &[features, 2])?,
-                &tensor(&fit.idf, &[features])?,
-            ),
-            (
-                &tensor(&fit.weights, &[features, classes])?,
-                &tensor(&fit.bias, &[classes])?,
-            ),
-        )
+    fn targets(labels: &TextLabels) -> Targets<'_> {
+        Targets {
+            labels,
+            classes: 2,
+            class_weights: None,
+        }
     }
 
-    /// The scores of texts, `[texts][classes]`.
-    ///
-    /// # Errors
-    /// A table that is not single precision.
-    pub fn scores(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        Ok(read(&self.table, |table| {
-            let of_text = |text: &&str| self.score(table, text);
-            Ok(match texts {
-                // A single text needs no other thread.
-                [text] => vec![of_text(text)],
-                _ => texts.par_iter().map(of_text).collect(),
-            })
-        })?)
+    #[test]
+    fn endings_of_unknown_words_are_learnt() {
+        let (texts, labels) = texts();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let ngrams = NgramTexts::new(&texts, CONFIG);
+        let (train, test): (Vec<usize>, Vec<usize>) = (0..120).partition(|text| text % 3 > 0);
+        let fitting = fitted(&ngrams, &train, targets(&labels), &[8.0]);
+        for (scores, text) in ngrams.scores(&test, &fitting).iter().zip(&test) {
+            let class = usize::from(scores[1] > scores[0]);
+            assert_eq!(class, text % 2, "{}", texts[*text]);
+            // The log-odds is their difference.
+            assert_eq!(scores[0], -scores[1]);
+        }
     }
 
-    fn score(&self, table: &[f32], text: &str) -> Vec<f32> {
-        let rows = text_rows(text, self.config, &self.index);
-        let kind = |row: u32| kind(self.index.key(row));
-        let scales = scales(&rows, &self.idf, kind);
-        let mut sums: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
-        let classes = sums.len();
-        for (row, frequency) in rows {
-            let factor = f64::from(frequency * scales[kind(row)]);
-            let weights = &table[row as usize * classes..][..classes];
-            for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum += factor * f64::from(*weight);
+    #[test]
+    fn the_head_of_a_model_has_the_scores_of_its_fit() {
+        let (texts, labels) = texts();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let ngrams = NgramTexts::new(&texts, CONFIG);
+        let all: Vec<usize> = (0..120).collect();
+        let fitting = fitted(&ngrams, &all, targets(&labels), &[2.0]);
+        let config = NgramConfig {
+            features: ngrams.features(),
+            ..CONFIG
+        };
+        let head = TextNgrams::of_fit(config, &ngrams.head(&fitting, 2.0)).unwrap();
+        let expected = ngrams.scores(&all, &fitting);
+        for (found, expected) in head.scores(&texts).unwrap().iter().zip(&expected) {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((2.0 * found - expected).abs() < 1e-4, "{found} {expected}");
             }
         }
-        sums.into_iter().map(|sum| sum as f32).collect()
+        // Without n-grams the bias remains; an empty text has none.
+        let empty = head.scores(&["", "?!"]).unwrap();
+        assert_eq!(empty[0], empty[1]);
+        assert!(empty[0][0].is_finite());
+    }
+
+    #[test]
+    fn a_path_of_costs_ends_where_the_last_one_does() {
+        let (texts, labels) = texts();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let ngrams = NgramTexts::new(&texts, CONFIG);
+        let all: Vec<usize> = (0..120).collect();
+        let scores = |costs: &[f64]| {
+            let fitting = fitted(&ngrams, &all, targets(&labels), costs);
+            ngrams.scores(&all, &fitting).concat()
+        };
+        for (path, direct) in scores(&[0.5, 2.0, 8.0]).iter().zip(scores(&[8.0])) {
+            assert!((path - direct).abs() < 0.02, "{path} {direct}");
+        }
+    }
+
+    #[test]
+    fn a_class_of_weight_two_is_its_texts_twice() {
+        let texts = ["a b", "a c", "b c", "c d"];
+        let labels: TextLabels = vec![1, 0, 0, 0].into();
+        let doubled: Vec<&str> = texts.iter().copied().chain(["a b"]).collect();
+        let doubled_labels: TextLabels = vec![1, 0, 0, 0, 1].into();
+        let scores = |texts: &[&str], labels, class_weights, subset: &[usize]| {
+            let targets = Targets {
+                labels,
+                classes: 2,
+                class_weights,
+            };
+            let ngrams = NgramTexts::new(texts, CONFIG);
+            let mut fitting = ngrams.begin(subset, targets);
+            // The same weights of n-grams, which the doubled text would change.
+            fitting.idf.fill(1.0);
+            fitting
+                .fit(subset, targets, 4.0, (1, 1e-5), &|| true)
+                .unwrap();
+            fitting.classes[0].0.last().copied().unwrap()
+        };
+        let once = scores(&texts, &labels, None, &[0, 1, 2, 3]);
+        let weighted = scores(&texts, &labels, Some(&[1.0, 2.0]), &[0, 1, 2, 3]);
+        let twice = scores(&doubled, &doubled_labels, None, &[0, 1, 2, 3, 4]);
+        // The bias: the values of the doubled text differ a little, those of the rows do not.
+        assert!(
+            (weighted - twice).abs() < 0.1 * (once - twice).abs(),
+            "{once} {weighted} {twice}"
+        );
+    }
+
+    #[test]
+    fn several_classes_have_scores_of_their_own() {
+        let texts: Vec<String> = (0..40)
+            .map(|text| format!("{} {}", ["u", "v"][text % 2], ["x", "y"][text / 2 % 2]))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let set = |text: usize| -> Vec<u32> {
+            let has = [text % 2 == 1, text / 2 % 2 == 1];
+            (0..2).filter(|&class| has[class as usize]).collect()
+        };
+        let labels = TextLabels::Several((0..40).map(set).collect());
+        let ngrams = NgramTexts::new(&texts, CONFIG);
+        let all: Vec<usize> = (0..40).collect();
+        let fitting = fitted(&ngrams, &all, targets(&labels), &[8.0]);
+        for (text, scores) in ngrams.scores(&all, &fitting).iter().enumerate() {
+            let found: Vec<u32> = (0..2)
+                .filter(|&class| scores[class as usize] > 0.0)
+                .collect();
+            assert_eq!(found, set(text));
+        }
+    }
+
+    #[test]
+    fn ngrams_that_no_training_text_has_count_as_unknown() {
+        let texts = ["a b", "a c", "a z"];
+        let labels: TextLabels = vec![0, 1, 1].into();
+        let ngrams = NgramTexts::new(&texts, CONFIG);
+        let two = fitted(&ngrams, &[0, 1], targets(&labels), &[8.0]);
+        let alone = NgramTexts::new(&texts[..2], CONFIG);
+        let labels: TextLabels = vec![0, 1].into();
+        let expected = fitted(&alone, &[0, 1], targets(&labels), &[8.0]);
+        let config = NgramConfig {
+            features: alone.features(),
+            ..CONFIG
+        };
+        let head = TextNgrams::of_fit(config, &alone.head(&expected, 1.0)).unwrap();
+        let found = ngrams.scores(&[2], &two)[0][0];
+        let expected = head.scores(&["a z"]).unwrap()[0][0];
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
 }
