@@ -3,7 +3,10 @@
 use birnn::batch::Batch;
 use birnn::checkpoint::{LanguageDirectory, Loading, RunDirectory, RunKind, SavedClassifier};
 use birnn::config::Config;
-use birnn::data::{Format, Labels, SourceOptions, Split, read_rows};
+use birnn::data::{
+    AddedColumn, AddedValues, Format, Labels, Portion, RowReader, RowWriter, Source, SourceOptions,
+    Split, free_names, read_rows,
+};
 use birnn::dataset::Fingerprints;
 use birnn::models::language::{Sampling, generate};
 use birnn::ops::dropout::Phase;
@@ -86,9 +89,135 @@ pub fn parquet(_: &Path) -> Work {
     rows(Some(Format::Parquet))
 }
 
+/// Lists of objects in a document.
+pub fn json(_: &Path) -> Work {
+    rows(Some(Format::Json))
+}
+
+pub fn arrow(_: &Path) -> Work {
+    rows(Some(Format::Arrow))
+}
+
+pub fn trees(_: &Path) -> Work {
+    rows(Some(Format::Trees))
+}
+
+pub fn trec(_: &Path) -> Work {
+    rows(Some(Format::Trec))
+}
+
 /// A stream of any format, compressed or not, as it comes through a pipe.
 pub fn stream(_: &Path) -> Work {
     rows(None)
+}
+
+/// Texts in other encodings, and rows that are left out.
+pub fn encoded(_: &Path) -> Work {
+    let options =
+        ["utf-16le", "gb18030", "shift_jis", "windows-1252"].map(|encoding| SourceOptions {
+            encoding: Some(encoding.to_owned()),
+            skip_bad_rows: true,
+            ..SourceOptions::default()
+        });
+    Box::new(move |bytes| {
+        let mut last = Ok(());
+        for options in &options {
+            last = message(read_rows(bytes, "input", options)).map(|split| {
+                let rows: Vec<usize> = split.records.iter().map(|record| record.row).collect();
+                assert!(rows.is_sorted_by(|a, b| a < b));
+            });
+        }
+        last
+    })
+}
+
+/// Archives, whose files are written to a folder of their own and nowhere else.
+pub fn archive(folder: &Path) -> Work {
+    let path = folder.join("input.zip");
+    Box::new(move |bytes| {
+        fs::write(&path, bytes).expect("the folder can be written");
+        let source = message(Source::open(
+            path.to_str().expect("a name"),
+            SourceOptions::default(),
+        ))?;
+        let names: Vec<String> = source.split_names().map(str::to_owned).collect();
+        for name in names {
+            message(source.split(&name, &mut ()))?;
+        }
+        Ok(())
+    })
+}
+
+/// Rows with all their columns: what is written in a format is read back as the same texts, and as many.
+fn kept(format: Option<Format>, outputs: &'static [Format]) -> Work {
+    let options = SourceOptions {
+        format,
+        ..SourceOptions::default()
+    };
+    Box::new(move |bytes| {
+        let mut reader = message(RowReader::stream(bytes, "input", &options))?;
+        let shape = reader.shape().clone();
+        let names = free_names(&shape.columns, &["label".to_owned()]);
+        let mut portions = Vec::new();
+        while let Some(portion) = message(reader.next(7))? {
+            portions.push(portion);
+        }
+        let texts: Vec<&Option<String>> = portions.iter().flat_map(Portion::texts).collect();
+        for &output in outputs {
+            let mut written = Vec::new();
+            let mut writer = message(RowWriter::new(&mut written, output, &shape, &names))?;
+            for portion in &portions {
+                let values =
+                    AddedValues::Texts(vec![Some("pos".to_owned()); portion.texts().len()]);
+                let name = names[0].clone();
+                message(writer.write(portion, &[AddedColumn { name, values }]))?;
+            }
+            message(writer.finish())?;
+            if portions.is_empty() {
+                continue;
+            }
+            let options = SourceOptions {
+                format: Some(output),
+                no_header: shape.columns.first().is_some_and(|name| name == "1"),
+                text_column: Some(shape.text_column().to_owned()),
+                ..SourceOptions::default()
+            };
+            let mut again =
+                RowReader::stream(&written[..], "output", &options).expect("it was written");
+            let mut count = 0;
+            while let Some(portion) = again.next(1000).expect("it was written") {
+                for text in portion.texts() {
+                    let before = texts[count].as_deref().unwrap_or_default();
+                    assert_eq!(text.as_deref().unwrap_or_default(), before);
+                    count += 1;
+                }
+            }
+            assert_eq!(count, texts.len());
+        }
+        Ok(())
+    })
+}
+
+pub fn kept_table(_: &Path) -> Work {
+    kept(
+        Some(Format::Csv),
+        &[Format::Csv, Format::Jsonl, Format::Parquet],
+    )
+}
+
+pub fn kept_objects(_: &Path) -> Work {
+    kept(
+        Some(Format::Jsonl),
+        &[Format::Jsonl, Format::Json, Format::Arrow],
+    )
+}
+
+pub fn kept_parquet(_: &Path) -> Work {
+    kept(Some(Format::Parquet), &[Format::Parquet, Format::Jsonl])
+}
+
+pub fn kept_arrow(_: &Path) -> Work {
+    kept(Some(Format::Arrow), &[Format::Arrow, Format::Csv])
 }
 
 /// A written config is read back unchanged.

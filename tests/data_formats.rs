@@ -48,7 +48,7 @@ impl Folder {
     }
 
     /// The message without the folder's path.
-    fn shorten(&self, error: &birnn::Error) -> String {
+    fn shorten(&self, error: &dyn std::fmt::Display) -> String {
         let folder = self.path().display().to_string();
         error
             .to_string()
@@ -266,10 +266,19 @@ fn the_format_of_a_file_can_be_given() {
         texts_and_labels(&folder.read_with("rows.dat", options).unwrap()),
         [("a", "b")]
     );
+    // What it holds says the same.
     assert_eq!(
-        folder.open("rows.dat").unwrap_err(),
-        "rows.dat: the file's extension is not a known format; rename it to end in one of .parquet, \
-         .csv, .tsv, .jsonl and .txt, each also with .gz, or set the format option"
+        texts_and_labels(&folder.read("rows.dat").unwrap()),
+        [("a", "b")]
+    );
+    let options = SourceOptions {
+        format: Some(Format::Parquet),
+        ..SourceOptions::default()
+    };
+    assert_eq!(
+        folder.read_with("rows.dat", options).unwrap_err(),
+        "rows.dat: this is not parquet: it does not begin with the bytes of that format; check that it was copied or \
+         downloaded completely, or give another --format (key data.format)"
     );
 }
 
@@ -308,24 +317,24 @@ fn broken_tables_are_refused() {
     fails(
         "a.csv",
         b"text,label\n\"a\na\",1\nb\xff,0\n",
-        "a.csv, row 2 (line 4): the text is not UTF-8; convert the file",
+        "a.csv, row 2 (line 4): the text is not UTF-8; give the encoding",
     );
     fails(
         "a.csv",
         b"te\xfft,label\na,1\n",
-        "a.csv (line 1): the text is not UTF-8",
+        "a.csv, line 1: the text is not UTF-8",
     );
     fails(
         "a.csv",
         b"id,label\n1,2\n",
-        "a.csv: there is no text column (none of text, sentence, review, content); the columns \
+        "a.csv: there is no text column (none of text, sentence, review, content, comment, message, tweet, document, question); the columns \
          are: id, label; select it with --text-column (key data.text_column)",
     );
     fails(
         "a.csv",
         b"label,text\n1,\"two\nlines\"\n0,\"open\n1,more\n",
-        "a.csv, row 2 (line 4): a quote is never closed: the field continues to the end \
-         of the file; close the quote, or put",
+        "a.csv, line 4: a quote is never closed: the field continues to the end of the file; if quotes mean nothing in \
+         this file, give --quote none (key data.quote); otherwise close the quote, or put",
     );
     folder.file("a.csv", "label,text\n1,\"two\nlines\"\r\n");
     assert_eq!(
@@ -335,8 +344,7 @@ fn broken_tables_are_refused() {
     fails(
         "a.tsv",
         b"label\ttext\n1\tfine\n0\t\"quoted\n1\tmore\n0\tend\"\n",
-        "a.tsv, row 2 (line 3): a quoted field spans a tab and the end of the line; close \
-         the quote, or put the field in quotes and double those inside",
+        "a.tsv, line 3: a quote opens a field of 3 lines, each of which could be a row; if quotes mean nothing",
     );
 }
 
@@ -493,12 +501,12 @@ fn broken_json_lines_are_refused() {
     );
     fails(
         b"{\"a\":\"\xff\"}",
-        "a.jsonl, line 1: the text is not UTF-8; convert",
+        "a.jsonl, line 1: the text is not UTF-8; give",
     );
     fails(
         b"{\"b\":1,\"a\":2}",
-        "a.jsonl, line 1: there is no text column (none of text, sentence, review, content); the \
-         columns are: a, b; select",
+        "a.jsonl, line 1: there is no text column (none of text, sentence, review, content, comment, message, tweet, document, question); the \
+         columns are: b, a; select",
     );
 }
 
@@ -508,7 +516,7 @@ fn fasttext_lines_may_have_several_labels() {
     folder.file("a.txt", "__label__x\na __label__y\n");
     assert_eq!(
         texts_and_labels(&folder.read("a.txt").unwrap()),
-        [("", "x"), ("a __label__y", "-")]
+        [("", "x"), ("a", "y")]
     );
     folder.file("a.txt", "__label__x a\n__label__x __label__y a\n");
     let split = folder.read("a.txt").unwrap();
@@ -530,16 +538,11 @@ fn broken_gzip_files_are_refused() {
     let last = flipped.len() - 5;
     flipped[last] ^= 1;
     folder.file("flipped.csv.gz", flipped);
-    folder.file("plain.csv.gz", "text,label\na,1\n");
-    folder.file("plain.parquet.gz", two_columns());
+    folder.file("junk.csv.gz", b"\0\x01\0\x02\0");
     for (name, problem) in [
         ("flipped.csv.gz", "the gzip data are damaged"),
         (
-            "plain.csv.gz",
-            "the file is not gzip data, but its name ends in .gz",
-        ),
-        (
-            "plain.parquet.gz",
+            "junk.csv.gz",
             "the file is not gzip data, but its name ends in .gz",
         ),
     ] {
@@ -547,6 +550,23 @@ fn broken_gzip_files_are_refused() {
         assert!(
             message.starts_with(&format!("{name}: {problem}")),
             "{message}"
+        );
+    }
+    // What a file holds counts, not its name; that they differ is said.
+    folder.file("plain.csv.gz", "text,label\na,1\n");
+    folder.file("plain.parquet.gz", two_columns());
+    for name in ["plain.csv.gz", "plain.parquet.gz"] {
+        let split = folder.read(name).unwrap();
+        let notes: Vec<String> = split
+            .notes
+            .iter()
+            .map(|note| folder.shorten(note))
+            .collect();
+        assert_eq!(
+            notes,
+            [format!(
+                "{name}: the name ends in .gz, but the file is not compressed"
+            )]
         );
     }
 }
@@ -644,7 +664,7 @@ fn unsuitable_parquet_columns_are_refused() {
     let label = || ("label", Column::Int64(vec![0, 1]));
     fails(
         &[("quote", Column::Text(vec!["a", "b"])), label()],
-        "a.parquet: there is no text column (none of text, sentence, review, content); the \
+        "a.parquet: there is no text column (none of text, sentence, review, content, comment, message, tweet, document, question); the \
          columns are: quote, label; select",
     );
     fails(
@@ -680,12 +700,9 @@ fn damaged_parquet_files_are_errors_and_never_panics() {
     );
     assert!(message.ends_with("); check that it was copied or downloaded completely"));
     folder.file("a.parquet", "text,label\n");
-    assert!(
-        folder
-            .read("a.parquet")
-            .unwrap_err()
-            .contains("is damaged (")
-    );
+    assert!(folder.read("a.parquet").unwrap_err().starts_with(
+        "a.parquet: the file does not begin with the bytes of the format that its name ends in"
+    ));
     // Each byte of the file inverted: an error or different rows, but never a panic.
     for position in 0..good.len() {
         let mut damaged = good.clone();
@@ -737,7 +754,8 @@ fn the_layout_of_acl_imdb_is_read() {
     let message = source.split("test", &mut ()).unwrap_err();
     assert_eq!(
         folder.shorten(&message),
-        "test/pos/1_1.txt: the text is not UTF-8; convert the file to UTF-8, for example with iconv"
+        "DIR, test: 1 of 3 files is not UTF-8: test/pos/1_1.txt; give the encoding with --encoding (key data.encoding), \
+         perhaps windows-1252; --skip-bad-rows leaves them out"
     );
     fs::remove_dir_all(folder.path().join("test/pos")).unwrap();
     fs::create_dir(folder.path().join("test/pos")).unwrap();
@@ -842,8 +860,8 @@ fn folders_without_data_are_refused() {
     let folder = Folder::new();
     assert_eq!(
         folder.open("").unwrap_err(),
-        "DIR: the folder holds no data set: neither train/CLASS/*.txt, nor CLASS/*.txt, nor files \
-         ending in .parquet, .csv, .tsv, .jsonl and .txt, each also with .gz; give the folder \
+        "DIR: the folder holds no data set: neither train/CLASS/*.txt, nor CLASS/*.txt, nor a file of texts for each class, \
+         nor files ending in .parquet, .arrow, .csv, .tsv, .jsonl, .json and .txt, each also compressed; give the folder \
          that holds one of these, or a file"
     );
     folder.file("train.csv", "text,label\na,b\n");

@@ -193,6 +193,7 @@ mod tests {
         let split = Split {
             origin: "rows".into(),
             records: labels.iter().enumerate().map(record).collect(),
+            ..Split::default()
         };
         let found = doubts(&split, &Labels::of_split(&split).unwrap());
         found.iter().map(Doubt::to_string).collect()
@@ -258,6 +259,7 @@ mod tests {
         let split = Split {
             origin: "rows".into(),
             records: vec![record(&["a", "b"]), record(&[]), record(&["b", "a"])],
+            ..Split::default()
         };
         let found = doubts(&split, &Labels::of_split(&split).unwrap());
         assert_eq!(found, [Doubt::NoClass { rows: 1, of: 3 }]);

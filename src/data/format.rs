@@ -118,6 +118,23 @@ impl FileName<'_> {
     }
 }
 
+/// Refuses what is no text.
+fn refuse_binary(input: &Input) -> Result<()> {
+    match input.is_binary {
+        true => Err(Error::data(
+            &input.origin,
+            "this is not a text (it has many control characters)",
+            "convert it to Parquet, CSV or JSON lines",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The compression that a file's name denotes.
+pub(super) fn compression_of(name: &str) -> Option<Compression> {
+    Compression::of_extension(split_extension(name)?.1)
+}
+
 /// The parts of a name before and after its last full stop.
 fn split_extension(name: &str) -> Option<(&str, &str)> {
     name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty())
@@ -158,10 +175,24 @@ impl Format {
                 format!("this is not {asked}: it does not begin with the bytes of that format"),
                 "check that it was copied or downloaded completely, or give another --format (key data.format)",
             )),
-            (Some(asked), _) => Ok(asked),
+            (Some(asked), _) => {
+                refuse_binary(input)?;
+                Ok(asked)
+            }
             (None, Some(found)) => Ok(found),
             (None, None) => {
                 let named = name.and_then(FileName::parse).map(|name| name.format);
+                if let Some(compression) =
+                    name.and_then(compression_of).filter(|_| !input.is_unpacked)
+                    && input.is_binary
+                {
+                    let (name, extension) = (compression.name(), compression.extension());
+                    return Err(Error::data(
+                        &input.origin,
+                        format!("the file is not {name} data, but its name ends in .{extension}"),
+                        "copy or download it again",
+                    ));
+                }
                 if matches!(named, Some(Self::Parquet | Self::Arrow)) {
                     return Err(Error::data(
                         &input.origin,
@@ -169,6 +200,7 @@ impl Format {
                         "check that it was copied or downloaded completely, or give its --format (key data.format)",
                     ));
                 }
+                refuse_binary(input)?;
                 let (sample, _) = input.peek_lines()?;
                 Ok(Self::guess(&sample, named, options))
             }
@@ -193,7 +225,7 @@ impl Format {
             |is: &dyn Fn(&str) -> bool| !lines.is_empty() && lines.iter().all(|line| is(line));
         let begins_list = first.strip_prefix('[').map(str::trim_start);
         let is_table = matches!(named, Some(Self::Csv | Self::Tsv));
-        if first.starts_with('{') && !is_table {
+        if first.starts_with('{') && (!is_table || json::is_object(first)) {
             return match json::is_cut(first) {
                 true => Self::Json,
                 false => Self::Jsonl,

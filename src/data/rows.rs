@@ -339,7 +339,14 @@ impl<'a> Rows<'a> {
             },
             Written::List(list) => list.iter().map(|written| written.as_str().into()).collect(),
         };
-        let label = |written: &Cow<str>| self.label(without_marks(Cow::Borrowed(written)).trim());
+        let written: Vec<Cow<str>> = written
+            .into_iter()
+            .map(|label| match without_marks(label) {
+                Cow::Borrowed(label) => Cow::Borrowed(label.trim()),
+                Cow::Owned(label) => Cow::Owned(label.trim().to_owned()),
+            })
+            .collect();
+        let label = |written: &Cow<str>| self.label(written);
         if let [only] = &written[..] {
             return Ok(label(only)?.map(|label| vec![label]));
         }

@@ -7,7 +7,7 @@ use super::archive::{Archive, is_archive};
 use super::bytes::{Content, Input, open_file};
 use super::files;
 use super::folder::{self, own_split};
-use super::format::FileName;
+use super::format::{FileName, compression_of};
 use super::rows::Read;
 use super::{Format, Record, SourceOptions, Split, arrow, hub, json, lines, parquet, table};
 use crate::error::{Error, Result};
@@ -282,7 +282,7 @@ fn together(files: impl Iterator<Item = Result<Read>>, origin: String) -> Result
 /// The stream cannot be read or parsed, or has no rows.
 pub fn read_rows(reader: impl BufRead, origin: &str, options: &SourceOptions) -> Result<Split> {
     let mut input = Input::stream(origin, reader, options.encoding.as_deref())?;
-    if input.content == Content::Text && input.peek_lines()?.0.is_empty() {
+    if input.content == Content::Text && input.peek_lines()?.0.trim().is_empty() {
         return Err(Error::data(
             origin,
             "there is nothing to read",
@@ -298,12 +298,21 @@ fn read_file(path: &Path, options: &SourceOptions) -> Result<Read> {
     let mut input = Input::open(path, options.encoding.as_deref())?;
     let name = path.file_name().and_then(|name| name.to_str());
     let format = Format::of(&mut input, name, options)?;
-    match format {
+    let wrong_ending = name
+        .and_then(compression_of)
+        .filter(|_| !input.is_unpacked)
+        .map(|compression| {
+            let (origin, extension) = (&input.origin, compression.extension());
+            format!("{origin}: the name ends in .{extension}, but the file is not compressed")
+        });
+    let mut read = match format {
         Format::Parquet if !input.is_unpacked => {
-            parquet::read(open_file(path)?, &input.origin, options)
+            parquet::read(open_file(path)?, &input.origin, options)?
         }
-        _ => read_format(input, format, options),
-    }
+        _ => read_format(input, format, options)?,
+    };
+    read.notes.extend(wrong_ending);
+    Ok(read)
 }
 
 fn read_format(input: Input<'_>, format: Format, options: &SourceOptions) -> Result<Read> {

@@ -99,6 +99,7 @@ mod tests {
         Split {
             origin: "rows".into(),
             records: rows.iter().enumerate().map(record).collect(),
+            ..Split::default()
         }
     }
 

@@ -63,6 +63,11 @@ impl Compression {
         self.entry().2
     }
 
+    /// The extension of its files: `gz`.
+    pub fn extension(self) -> &'static str {
+        self.entry().3
+    }
+
     fn entry(self) -> (&'static [u8], Self, &'static str, &'static str) {
         let [gzip, bzip2, xz, zstd] = MAGICS;
         match self {

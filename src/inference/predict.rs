@@ -124,7 +124,7 @@ mod tests {
     fn all_classes_over_their_thresholds_are_predicted() {
         let predict = |logits, thresholds: &[f64]| {
             let output = Output::new(logits, 1.0, OutputKind::Sigmoid);
-            Prediction::new(output, Some(thresholds))
+            Prediction::new(output, Reading::default(), Some(thresholds))
         };
         let prediction = predict(vec![0.0, 3f32.ln(), -3f32.ln()], &[0.4, 0.5, 0.3]);
         assert_eq!(

@@ -48,8 +48,7 @@ fn unusable_training_data_is_named() {
         ),
         (
             &["--data", "bytes.csv"],
-            "bytes.csv, row 2 (line 3): the text is not UTF-8; convert the file to UTF-8, for \
-             example with iconv",
+            "bytes.csv, row 2 (line 3): the text is not UTF-8; give the encoding with --encoding (key data.encoding), perhaps windows-1252",
         ),
     ] {
         assert_eq!(refuse(path, &train_arguments(more), 1), message);
@@ -222,7 +221,10 @@ fn texts_that_cannot_be_read_are_named() {
     let with = |file| ["predict", "--model", "model", "--file", file];
     assert_eq!(
         refuse(trained(), &with(&file), 1),
-        format!("{file}, line 2: not valid UTF-8; convert it")
+        format!(
+            "{file}, line 2: the text is not UTF-8; give the encoding with --encoding (key data.encoding), perhaps \
+             windows-1252"
+        )
     );
     assert!(refuse(trained(), &with("no.txt"), 1).starts_with("cannot read no.txt: "));
     let both = run(trained(), &[&with("no.txt")[..], &["text"]].concat());

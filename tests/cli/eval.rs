@@ -29,6 +29,7 @@ fn eval_json_is_consistent() {
             "loss_uncalibrated",
             "macro_f1",
             "seconds",
+            "skipped",
             "source",
             "temperature"
         ]

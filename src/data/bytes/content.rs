@@ -168,7 +168,9 @@ pub(super) fn unmarked_utf16(start: &[u8]) -> Option<bool> {
             .count()
     };
     let (even, odd, half) = (zeros(0), zeros(1), sample.len() / 2);
-    match half >= 2 {
+    // The other bytes are those of a text.
+    let others: Vec<u8> = sample.iter().copied().filter(|byte| *byte != 0).collect();
+    match half >= 2 && !is_binary(&others) {
         true if 10 * odd > 4 * half && 20 * even < half => Some(true),
         true if 10 * even > 4 * half && 20 * odd < half => Some(false),
         _ => None,
@@ -226,6 +228,7 @@ mod tests {
         assert_eq!(unmarked_utf16(&big), Some(false));
         assert_eq!(unmarked_utf16(b"text,label\n"), None);
         assert_eq!(unmarked_utf16(b"a\0"), None);
+        assert_eq!(unmarked_utf16(b"\x01\0\x02\0\x03\0"), None);
         assert!(is_binary(&[0, 1, 2, b'a', 0]) && !is_binary("größer\t\r\n".as_bytes()));
     }
 }

@@ -59,7 +59,13 @@ pub(super) fn decoded<'a>(
 pub(super) fn probable(bytes: &[u8]) -> &'static str {
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
-    detector.guess(None, chardetng::Utf8Detection::Deny).name()
+    let guess = detector.guess(Some(b"com"), chardetng::Utf8Detection::Deny);
+    // A few letters that are not ASCII do not tell the encodings of Latin letters apart: the most common one then.
+    let others = bytes.iter().filter(|byte| !byte.is_ascii()).count();
+    match guess.is_single_byte() && 4 * others < bytes.len() {
+        true => encoding_rs::WINDOWS_1252.name(),
+        false => guess.name(),
+    }
 }
 
 struct Decoded<'a> {

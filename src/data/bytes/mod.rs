@@ -46,6 +46,8 @@ pub(super) struct Input<'a> {
     pub origin: String,
     /// What it holds.
     pub content: Content,
+    /// Whether it is no text, although nothing else is known of it.
+    pub is_binary: bool,
     /// Whether it was compressed.
     pub is_unpacked: bool,
     reader: Box<dyn BufRead + 'a>,
@@ -89,17 +91,12 @@ impl<'a> Input<'a> {
             }
         }
         let content = content::content(&start, origin)?;
+        let mut is_binary = false;
         if content == Content::Text {
             let utf16 = content::unmarked_utf16(&start);
             let is_marked = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
             let is_wide = is_marked || utf16.is_some() || encoding.is_some();
-            if !is_wide && content::is_binary(&start) {
-                return Err(Error::data(
-                    origin,
-                    "this is not a text (it has many control characters)",
-                    "convert it to Parquet, CSV or JSON lines",
-                ));
-            }
+            is_binary = !is_wide && content::is_binary(&start);
             if start.starts_with(MARK) {
                 reader.consume(MARK.len());
                 start.drain(..MARK.len());
@@ -109,6 +106,7 @@ impl<'a> Input<'a> {
         Ok(Self {
             origin: origin.to_owned(),
             content,
+            is_binary,
             is_unpacked: compression.is_some(),
             reader,
             at_hand: start.len(),

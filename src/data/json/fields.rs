@@ -63,17 +63,24 @@ impl<'a> Fields<'a> {
             .map(|(_, value)| value.get())
     }
 
-    /// The value of a key. Halves of surrogate pairs, which are no characters, become U+FFFD.
-    pub fn value(&self, key: &str) -> Option<Value> {
-        self.raw(key).map(value)
+    /// The value of a key, `None` if the key is missing. Halves of surrogate pairs, which are no characters, become
+    /// U+FFFD.
+    ///
+    /// # Errors
+    /// A number that is too large, or lists in lists that are too deep; the problem in words.
+    pub fn value(&self, key: &str) -> Result<Option<Value>, String> {
+        self.raw(key).map(value).transpose()
     }
 }
 
-/// A value that the parser has accepted. Halves of surrogate pairs, which are no characters, become U+FFFD.
-pub(in crate::data) fn value(raw: &str) -> Value {
+/// A value as it is written. Halves of surrogate pairs, which are no characters, become U+FFFD.
+///
+/// # Errors
+/// A number that is too large, or lists in lists that are too deep; the problem in words.
+pub(in crate::data) fn value(raw: &str) -> Result<Value, String> {
     serde_json::from_str(raw)
         .or_else(|_| serde_json::from_str(&without_halves(raw)))
-        .unwrap_or(Value::Null)
+        .map_err(|error| plain_words(&error.to_string()))
 }
 
 /// Whether a value has a half of a surrogate pair.
@@ -146,8 +153,9 @@ mod tests {
         let fields = Fields::parse(r#"{"b": 1.10, "a\u0062": [1, 2], "b": "x\n"}"#).unwrap();
         assert_eq!(fields.keys().collect::<Vec<_>>(), ["b", "ab", "b"]);
         assert_eq!(fields.raw("ab"), Some("[1, 2]"));
-        assert_eq!(fields.value("b"), Some(Value::from("x\n")));
-        assert_eq!(fields.value("c"), None);
+        assert_eq!(fields.value("b"), Ok(Some(Value::from("x\n"))));
+        assert_eq!(fields.value("c"), Ok(None));
+        assert!(value("1e999").is_err());
         assert_eq!(
             Fields::parse("[1]").unwrap_err(),
             "invalid type: list, expected an object at line 1 column 0"
@@ -166,7 +174,7 @@ mod tests {
             (r#""é\ud83d\u0041""#, "é\u{fffd}A"),
         ] {
             assert!(has_halves(raw));
-            assert_eq!(value(raw), Value::from(expected));
+            assert_eq!(value(raw), Ok(Value::from(expected)));
         }
         assert!(!has_halves(r#""\ud83d\ude00""#));
     }

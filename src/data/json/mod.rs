@@ -110,6 +110,11 @@ pub(super) fn is_cut(line: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
+/// Whether a line is a JSON object.
+pub(super) fn is_object(line: &str) -> bool {
+    Fields::parse(line).is_ok()
+}
+
 /// The keys whose values are read.
 struct Keys {
     text: Vec<String>,
@@ -191,9 +196,17 @@ fn row_of(
         Some(keys) => keys,
         None => keys.insert(Keys::of(&fields, options, &objects.place())?),
     };
-    let read = |key: &str| fields.value(key);
+    let read = |key: &str| {
+        fields.value(key).map_err(|problem| {
+            Error::data(
+                objects.place(),
+                format!("the value of {key:?} cannot be read ({problem})"),
+                "correct it",
+            )
+        })
+    };
     let group = match &keys.group {
-        Some(key) => match word(read(key).unwrap_or(Value::Null)) {
+        Some(key) => match word(read(key)?.unwrap_or(Value::Null)) {
             Ok(group) => group,
             // The column was not requested.
             Err(_) if options.group_column.is_none() => None,
@@ -204,7 +217,7 @@ fn row_of(
     let mut texts = Vec::new();
     for key in &keys.text {
         counts.halves += usize::from(fields.raw(key).is_some_and(has_halves));
-        match read(key) {
+        match read(key)? {
             Some(Value::String(text)) => texts.push(text),
             // One of several columns.
             Some(Value::Null) if keys.text.len() > 1 => {}
@@ -212,7 +225,7 @@ fn row_of(
         }
     }
     let labels = match &keys.label {
-        Some(key) => match read(key).map(labels_of) {
+        Some(key) => match read(key)?.map(labels_of) {
             Some(Ok(labels)) => labels,
             None if options.unlabelled => None,
             Some(Err(other)) => {

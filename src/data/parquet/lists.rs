@@ -173,7 +173,8 @@ mod tests {
     use ::parquet::file::writer::SerializedFileWriter;
     use ::parquet::schema::parser::parse_message_type;
 
-    use super::super::{Record, SourceOptions, read};
+    use super::super::read;
+    use crate::data::{Record, SourceOptions};
     use crate::error::Result;
 
     /// Rows of a column of lists: with these levels and values.
@@ -225,7 +226,7 @@ mod tests {
         writer.close().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        read(file, "x", &SourceOptions::default())
+        Ok(read(file, "x", &SourceOptions::default())?.records)
     }
 
     fn labels(records: &[Record]) -> Vec<String> {

@@ -27,6 +27,8 @@ pub struct RowShape {
     pub format: Format,
     /// The names of the columns; of JSON objects the keys of the first one.
     pub columns: Vec<String>,
+    /// The first of the columns that hold the texts.
+    text: usize,
     dialect: Option<Dialect>,
     #[cfg(feature = "parquet")]
     schema: Option<arrow_schema::SchemaRef>,
@@ -57,7 +59,7 @@ enum Kept {
     /// Lines that are texts.
     Lines(Vec<String>),
     #[cfg(feature = "parquet")]
-    Batch(arrow_array::RecordBatch),
+    Batches(Vec<arrow_array::RecordBatch>),
 }
 
 impl Portion {
@@ -66,23 +68,48 @@ impl Portion {
         &self.texts
     }
 
-    /// Adds the rows of another portion of the same file; gives it back if rows of this format stay in their portions.
-    ///
-    /// # Errors
-    /// The other portion, if it cannot be added.
-    pub fn append(&mut self, other: Self) -> Result<(), Self> {
+    /// Texts that are in no file.
+    #[must_use]
+    pub fn of_texts(texts: Vec<String>) -> Self {
+        Self {
+            rows: Kept::Lines(texts.clone()),
+            texts: texts.into_iter().map(Some).collect(),
+        }
+    }
+
+    /// Adds the rows of another portion of the same file.
+    pub fn append(&mut self, other: Self) {
+        self.texts.extend(other.texts);
         match (&mut self.rows, other.rows) {
             (Kept::Fields(rows), Kept::Fields(more)) => rows.extend(more),
             (Kept::Objects(rows), Kept::Objects(more)) | (Kept::Lines(rows), Kept::Lines(more)) => {
                 rows.extend(more);
             }
-            (_, rows) => {
-                let texts = other.texts;
-                return Err(Self { texts, rows });
-            }
+            #[cfg(feature = "parquet")]
+            (Kept::Batches(rows), Kept::Batches(more)) => rows.extend(more),
+            // Of one file all are of one kind.
+            _ => {}
         }
-        self.texts.extend(other.texts);
-        Ok(())
+    }
+}
+
+impl RowShape {
+    /// The name of the column with the texts; of several the first one.
+    pub fn text_column(&self) -> &str {
+        &self.columns[self.text]
+    }
+
+    /// That of texts that are in no file.
+    #[must_use]
+    pub fn of_texts() -> Self {
+        Self {
+            format: Format::Lines,
+            columns: vec!["text".to_owned()],
+            text: 0,
+            dialect: None,
+            #[cfg(feature = "parquet")]
+            schema: None,
+        }
     }
 }
 
@@ -138,18 +165,59 @@ impl AddedValues {
     }
 }
 
-/// Names for columns to add: as they are unless the file has one of them; then all begin with `predicted_`.
+/// Names for columns to add: as they are unless the file has a column of one of these names, in any case; then all begin
+/// with `predicted_`, and end in a number if that is not enough.
 #[must_use]
-pub fn free_names(columns: &[String], names: Vec<String>) -> Vec<String> {
-    let mut prefix = String::new();
-    while names
+pub fn free_names(columns: &[String], names: &[String]) -> Vec<String> {
+    let taken: Vec<String> = columns
         .iter()
-        .any(|name| columns.contains(&format!("{prefix}{name}")))
-    {
-        prefix.push_str("predicted_");
+        .map(|column| column.trim().to_lowercase())
+        .collect();
+    let are_free = |names: &[String]| {
+        !names
+            .iter()
+            .any(|name| taken.contains(&name.to_lowercase()))
+    };
+    if are_free(names) {
+        return names.to_vec();
     }
-    names
-        .into_iter()
-        .map(|name| format!("{prefix}{name}"))
-        .collect()
+    let predicted: Vec<String> = names
+        .iter()
+        .map(|name| format!("predicted_{name}"))
+        .collect();
+    let numbered = |number: usize| -> Vec<String> {
+        predicted
+            .iter()
+            .map(|name| format!("{name}_{number}"))
+            .collect()
+    };
+    let mut free = predicted.clone();
+    let mut number = 1;
+    while !are_free(&free) {
+        number += 1;
+        free = numbered(number);
+    }
+    free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_columns_have_names_of_their_own() {
+        let names = |columns: &[&str]| {
+            let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+            free_names(&columns, &["label".to_owned(), "score".to_owned()]).join(" ")
+        };
+        assert_eq!(names(&["text"]), "label score");
+        assert_eq!(
+            names(&["text", " Label"]),
+            "predicted_label predicted_score"
+        );
+        assert_eq!(
+            names(&["label", "predicted_label"]),
+            "predicted_label_2 predicted_score_2"
+        );
+    }
 }

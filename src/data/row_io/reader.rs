@@ -79,10 +79,7 @@ impl<'a> RowReader<'a> {
         let mut reader = Self {
             shape: RowShape {
                 format,
-                columns: vec!["text".to_owned()],
-                dialect: None,
-                #[cfg(feature = "parquet")]
-                schema: None,
+                ..RowShape::of_texts()
             },
             columns: Columns {
                 text: vec![0],
@@ -126,6 +123,7 @@ impl<'a> RowReader<'a> {
                 reader.rows = Rows::Lines(input.lines());
             }
         }
+        reader.shape.text = reader.columns.text.first().copied().unwrap_or(0);
         Ok(reader)
     }
 
@@ -197,14 +195,10 @@ impl<'a> RowReader<'a> {
                     return Ok(None);
                 };
                 for row in 0..batch.num_rows() {
-                    texts.push(super::batches::text(
-                        &batch,
-                        &self.columns,
-                        row,
-                        batches.origin(),
-                    )?);
+                    let text = super::batches::text(&batch, &self.columns, row, batches.origin())?;
+                    texts.push(text.map(plain));
                 }
-                Kept::Batch(batch)
+                Kept::Batches(vec![batch])
             }
             Rows::Table(table) => {
                 let mut rows = Vec::new();
@@ -335,7 +329,14 @@ fn text_of(
     let fields = Fields::parse(object).map_err(|problem| not_an_object(place, &problem))?;
     let mut texts = Vec::new();
     for &column in &columns.text {
-        match fields.value(&names[column]) {
+        let unreadable = |problem: String| {
+            let problem = format!(
+                "the value of {:?} cannot be read ({problem})",
+                names[column]
+            );
+            Error::data(place, problem, "correct it")
+        };
+        match fields.value(&names[column]).map_err(unreadable)? {
             Some(serde_json::Value::String(text)) => texts.push(text),
             Some(serde_json::Value::Null) | None => {}
             Some(other) => {

@@ -84,7 +84,8 @@ impl<'a> TableWriter<'a> {
                 Ok(())
             }
             #[cfg(feature = "parquet")]
-            Kept::Batch(batch) => {
+            Kept::Batches(batches) => {
+                let (batch, row) = batch_of(batches, row);
                 for column in 0..batch.num_columns() {
                     let value = cell(batch, column, row)?;
                     write(&text_of(&value))?;
@@ -113,10 +114,27 @@ fn csv_failed(error: csv::Error) -> Error {
 /// A value of an object in a table: a string without quotes, nothing for null, all others as they are written.
 pub(super) fn plain(raw: &str) -> Cow<'_, str> {
     match value(raw) {
-        serde_json::Value::String(text) => text.into(),
-        serde_json::Value::Null => "".into(),
+        Ok(serde_json::Value::String(text)) => text.into(),
+        Ok(serde_json::Value::Null) => "".into(),
         _ => raw.into(),
     }
+}
+
+/// The batch in which a row is, and where in it.
+#[cfg(feature = "parquet")]
+fn batch_of(
+    batches: &[arrow_array::RecordBatch],
+    mut row: usize,
+) -> (&arrow_array::RecordBatch, usize) {
+    let mut batch = &batches[0];
+    for next in batches {
+        batch = next;
+        if row < next.num_rows() {
+            break;
+        }
+        row -= next.num_rows();
+    }
+    (batch, row)
 }
 
 #[cfg(feature = "parquet")]
@@ -204,13 +222,13 @@ impl<'a> ObjectWriter<'a> {
             Kept::Objects(rows) => {
                 let object = rows[row].trim_end();
                 let open = object.strip_suffix('}').unwrap_or(object).trim_end();
-                // On one line, whatever it was on.
-                open.replace(['\n', '\r'], " ")
+                on_one_line(open)
             }
             Kept::Fields(rows) => of_texts(&mut rows[row].iter()),
             Kept::Lines(rows) => of_texts(&mut std::iter::once(rows[row].as_str())),
             #[cfg(feature = "parquet")]
-            Kept::Batch(batch) => {
+            Kept::Batches(batches) => {
+                let (batch, row) = batch_of(batches, row);
                 let mut fields = Vec::new();
                 for (column, name) in self.columns.iter().enumerate() {
                     fields.push(format!("{name}:{}", cell(batch, column, row)?));
@@ -230,6 +248,14 @@ impl<'a> ObjectWriter<'a> {
             self.out.write_all(end.as_bytes()).map_err(failed)?;
         }
         self.flush()
+    }
+}
+
+/// An object on one line, whatever it was on. Line ends are never in strings, where they are escaped.
+pub(super) fn on_one_line(object: &str) -> String {
+    match object.contains(['\n', '\r']) {
+        false => object.to_owned(),
+        true => object.lines().map(str::trim).collect::<Vec<_>>().join(" "),
     }
 }
 

@@ -12,13 +12,13 @@ use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::file::properties::WriterProperties;
 use arrow_array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value;
 
-use super::text_writers::plain;
+use super::text_writers::{on_one_line, plain};
 use super::{AddedColumn, AddedValues, Kept, Portion, RowShape};
 use crate::data::Format;
 use crate::data::json::{Fields, value};
@@ -134,9 +134,18 @@ impl<'a> TypedWriter<'a> {
         self.begin()?;
         match &mut self.state {
             State::Writing(schema, out) => {
-                let mut columns = columns_of(portion, schema.fields().len() - added.len());
-                columns.extend(added.iter().map(|column| array_of(&column.values)));
-                out.write(&RecordBatch::try_new(schema.clone(), columns).map_err(failed)?)
+                let added: Vec<ArrayRef> = added
+                    .iter()
+                    .map(|column| array_of(&column.values))
+                    .collect();
+                let mut from = 0;
+                for mut columns in columns_of(portion, schema.fields().len() - added.len()) {
+                    let rows = columns.first().map_or(0, Array::len);
+                    columns.extend(added.iter().map(|column| column.slice(from, rows)));
+                    from += rows;
+                    out.write(&RecordBatch::try_new(schema.clone(), columns).map_err(failed)?)?;
+                }
+                Ok(())
             }
             State::Spooling(spool, ..) => spool.add(portion, added),
         }
@@ -181,19 +190,24 @@ fn without_features(schema: &Schema) -> HashMap<String, String> {
         .collect()
 }
 
-/// The columns of rows that are not objects.
-fn columns_of(portion: &Portion, count: usize) -> Vec<ArrayRef> {
+/// The columns of rows that are not objects, of each batch.
+fn columns_of(portion: &Portion, count: usize) -> Vec<Vec<ArrayRef>> {
     match &portion.rows {
-        Kept::Batch(batch) => batch.columns().to_vec(),
-        Kept::Fields(rows) => (0..count)
-            .map(|column| {
-                Arc::new(StringArray::from_iter(
-                    rows.iter().map(|row| row.get(column)),
-                )) as ArrayRef
-            })
+        Kept::Batches(batches) => batches
+            .iter()
+            .map(|batch| batch.columns().to_vec())
             .collect(),
+        Kept::Fields(rows) => {
+            let column = |column| {
+                let fields = rows.iter().map(move |row| row.get(column));
+                Arc::new(StringArray::from_iter(fields)) as ArrayRef
+            };
+            vec![(0..count).map(column).collect()]
+        }
         Kept::Lines(rows) | Kept::Objects(rows) => {
-            vec![Arc::new(StringArray::from_iter_values(rows)) as ArrayRef]
+            vec![vec![
+                Arc::new(StringArray::from_iter_values(rows)) as ArrayRef
+            ]]
         }
     }
 }
@@ -298,12 +312,13 @@ impl Spool {
                         self.names.len() - 1
                     }
                 };
-                let found = fields
-                    .value(key)
-                    .map_or(Kind::Unknown, |value| Kind::of(&value));
+                let found = match fields.value(key) {
+                    Ok(value) => value.map_or(Kind::Unknown, |value| Kind::of(&value)),
+                    Err(_) => Kind::Mixed,
+                };
                 self.kinds[column] = self.kinds[column].with(found);
             }
-            let line = object.replace(['\n', '\r'], " ");
+            let line = on_one_line(object);
             let added: Vec<String> = added.iter().map(|column| column.values.json(row)).collect();
             if let Some(file) = &mut self.file {
                 writeln!(file, "{line}\n[{}]", added.join(","))
@@ -409,7 +424,7 @@ fn typed_column(objects: &[String], name: &str, kind: Kind) -> Result<ArrayRef> 
                 .map(str::to_owned),
         );
     }
-    let values = || raw.iter().map(|raw| raw.as_deref().map(value));
+    let values = || raw.iter().map(|raw| value(raw.as_deref()?).ok());
     Ok(match kind {
         Kind::Bool => Arc::new(BooleanArray::from_iter(
             values().map(|value| value?.as_bool()),

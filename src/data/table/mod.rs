@@ -11,7 +11,7 @@ use csv::{ByteRecord, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use self::dialect::{Dialect, delimiter_name};
 use self::quotes::{Fault, Quotes, Suspect};
 use super::bytes::{Input, Next, fail, not_utf8};
-use super::rows::{Columns, Read, Rows};
+use super::rows::{Columns, Read, Rows, is_column};
 use super::{Format, Quote, SourceOptions, row_io};
 use crate::error::{Error, Result};
 
@@ -53,7 +53,15 @@ impl<'a> Table<'a> {
         let first = reader
             .byte_headers()
             .map_err(|error| explain(error, &origin))?;
-        let first = StringRecord::from_byte_record_lossy(first.clone());
+        let first = match StringRecord::from_byte_record(first.clone()) {
+            Ok(first) => first,
+            Err(error) if dialect.has_header => {
+                let bytes = error.into_byte_record();
+                return Err(not_utf8(format!("{origin}, line 1"), bytes.as_slice()));
+            }
+            // The row is refused when it is read.
+            Err(error) => StringRecord::from_byte_record_lossy(error.into_byte_record()),
+        };
         let columns: Vec<String> = match dialect.has_header {
             true => first
                 .iter()
@@ -113,7 +121,7 @@ impl<'a> Table<'a> {
             Ok(columns) => Ok(columns),
             Err(error) => Err(self
                 .explain_header()
-                .unwrap_or_else(|| self.or_no_header(error))),
+                .unwrap_or_else(|| self.or_no_header(error, options))),
         }
     }
 
@@ -260,14 +268,16 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The error for columns that are not found, with the remedy for a table without a header.
-    fn or_no_header(&self, error: Error) -> Error {
+    /// The error for columns that are not found; if the first line names none at all, with the remedy for a table without
+    /// a header.
+    fn or_no_header(&self, error: Error, options: &SourceOptions) -> Error {
+        let names_one = self.columns.iter().any(|name| is_column(name, options));
         match error {
             Error::Data {
                 place,
                 problem,
                 remedy,
-            } if self.dialect.has_header && self.columns.len() > 1 => {
+            } if self.dialect.has_header && self.columns.len() > 1 && !names_one => {
                 let separators = delimiter_name(self.dialect.delimiter);
                 Error::data(
                     place,
