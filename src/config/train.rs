@@ -59,6 +59,9 @@ pub struct TrainConfig {
     /// The factor of the losses in the logistic regression over n-grams, relative to a penalty of half the squared norm
     /// of its weights (with `model.ngrams.order`); `auto` chooses it by cross-validation (with TF-IDF).
     pub ngram_cost: NgramCost,
+    /// With TF-IDF, the n-grams of characters are left out if the training texts have more characters than this in all,
+    /// and the n-gram head if they have more than ten times as many.
+    pub ngram_text_limit: u64,
     /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are used as soft labels in
     /// addition to the labelled texts.
     pub teachers: Vec<PathBuf>,
@@ -132,6 +135,7 @@ impl Default for TrainConfig {
             virtual_adversarial_weight: 0.0,
             adversarial_size: 0.02,
             ngram_cost: NgramCost::Fixed(0.1),
+            ngram_text_limit: 5_000_000,
             teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,

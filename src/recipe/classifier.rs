@@ -1,7 +1,7 @@
 //! The run of a classifier.
 
 use super::classes::{class_list, class_weights, describe_missed};
-use super::ngrams::{TextHead, fit_texts, fit_tokens};
+use super::ngrams::{TextHead, fit_texts, fit_tokens, limit_ngrams};
 use super::notes::{coverage_notes, grouped};
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step, decided};
@@ -153,7 +153,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             labels, encoder, ..
         } = &self.dataset;
         let mut config = decided(config, &self.dataset.tokenizer);
-        config.model.ngrams.features = self.config.model.ngrams.features;
+        config.model.ngrams = self.config.model.ngrams;
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
@@ -356,7 +356,7 @@ fn teachers(
     }))
 }
 
-/// Fits the n-gram head, if it reads the texts themselves, and gives the config the number of n-grams that were found.
+/// Fits the n-gram head, if it reads the texts themselves, and gives the config the n-grams that it has.
 fn text_head<'a>(
     config: &'a Config,
     dataset: &Dataset,
@@ -365,8 +365,14 @@ fn text_head<'a>(
     if !config.model.ngrams.reads_text() {
         return Ok((Cow::Borrowed(config), None));
     }
-    let head = fit_texts(config, dataset, monitor)?;
     let mut config = config.clone();
+    if let Some(note) = limit_ngrams(&mut config, &dataset.train_texts) {
+        monitor.note(&note);
+    }
+    if !config.model.ngrams.is_on() {
+        return Ok((Cow::Owned(config), None));
+    }
+    let head = fit_texts(&config, dataset, monitor)?;
     config.model.ngrams.features = head.fit.idf.len();
     Ok((Cow::Owned(config), Some(head)))
 }

@@ -32,6 +32,34 @@ const MOST_WORK: usize = 1 << 24;
 const ROUGHLY: f64 = 0.05;
 const PRECISELY: f64 = 0.01;
 
+/// The texts may have so many times `train.ngram_text_limit` characters for n-grams of words, of which they have fewer.
+const WORDS_PER_LIMIT: u64 = 10;
+
+/// Takes the n-grams out of a config for which the training texts are too long, and the line that says so.
+pub(super) fn limit_ngrams(config: &mut Config, texts: &[String]) -> Option<String> {
+    let limit = config.train.ngram_text_limit;
+    let ngrams = &mut config.model.ngrams;
+    let characters: usize = texts.par_iter().map(|text| text.chars().count()).sum();
+    let is_over = |limit: u64| characters as u64 > limit;
+    let (what, limit) = if is_over(limit.saturating_mul(WORDS_PER_LIMIT)) {
+        (ngrams.order, ngrams.characters) = (0, 0);
+        ("no n-grams", limit.saturating_mul(WORDS_PER_LIMIT))
+    } else if is_over(limit) && ngrams.characters > 0 {
+        ngrams.characters = 0;
+        match ngrams.order {
+            0 => ("no n-grams", limit),
+            _ => ("n-grams of words only", limit),
+        }
+    } else {
+        return None;
+    };
+    Some(format!(
+        "{what}: the training texts have {} characters, more than {} (train.ngram_text_limit)",
+        grouped(characters),
+        grouped(usize::try_from(limit).unwrap_or(usize::MAX))
+    ))
+}
+
 /// A head that reads the texts, and its scores.
 #[derive(Debug)]
 pub(super) struct TextHead {
@@ -295,6 +323,30 @@ struct Quality {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_have_fewer_kinds_of_ngrams() {
+        let limited = |order, characters, length: usize| {
+            let mut config = Config::default();
+            config.train.ngram_text_limit = 100;
+            (config.model.ngrams.order, config.model.ngrams.characters) = (order, characters);
+            let note = limit_ngrams(
+                &mut config,
+                &["é".repeat(length / 2), "é".repeat(length / 2)],
+            );
+            let ngrams = config.model.ngrams;
+            (ngrams.order, ngrams.characters, note.unwrap_or_default())
+        };
+        assert_eq!(limited(2, 5, 100), (2, 5, String::new()));
+        let line = "n-grams of words only: the training texts have 102 characters, more than 100 \
+                    (train.ngram_text_limit)";
+        assert_eq!(limited(2, 5, 102), (2, 0, line.to_owned()));
+        assert_eq!(limited(2, 0, 1000), (2, 0, String::new()));
+        let line = "no n-grams: the training texts have 1,002 characters, more than 1,000 \
+                    (train.ngram_text_limit)";
+        assert_eq!(limited(2, 5, 1002), (0, 0, line.to_owned()));
+        assert_eq!(limited(0, 5, 102).1, 0);
+    }
 
     #[test]
     fn the_texts_of_a_class_are_spread_over_all_parts() {

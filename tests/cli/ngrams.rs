@@ -43,7 +43,7 @@ fn train(folder: &Path, out: &str, more: &[&str]) -> String {
     let data = ["train", "--data", "a.csv", "--out", out];
     let output = run(folder, &[&data, &HEAD[..], &SMALL, more].concat());
     succeed(&output);
-    stderr(&output)
+    stderr(&output).to_owned()
 }
 
 fn logits(folder: &Path, model: &str, text: &str) -> Vec<f64> {
