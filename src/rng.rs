@@ -34,6 +34,8 @@ pub enum Stream {
     Generation = 9,
     /// The candidates of the sampled softmax.
     Candidates = 10,
+    /// The parts of cross-validation.
+    Folds = 11,
 }
 
 /// A counter-based generator for one key.

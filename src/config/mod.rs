@@ -13,6 +13,7 @@ mod file;
 #[cfg(feature = "toml")]
 mod keys;
 mod metric;
+mod ngram_cost;
 mod pretrain;
 mod range;
 mod train;
@@ -21,6 +22,7 @@ mod trainer;
 pub use class_weights::ClassWeights;
 pub use data::DataConfig;
 pub use metric::Metric;
+pub use ngram_cost::NgramCost;
 pub use pretrain::PretrainConfig;
 pub use train::TrainConfig;
 pub use trainer::TrainerConfig;
@@ -67,6 +69,7 @@ impl Config {
                 "set data.unlabelled_split to an unlabelled split",
             ));
         }
+        self.validate_ngrams()?;
         let is_sigmoid = self.model.output == OutputKind::Sigmoid;
         if is_sigmoid && train.virtual_adversarial_weight > 0.0 {
             return Err(Error::config(
@@ -91,6 +94,26 @@ impl Config {
                 "train.class_weights",
                 format!("the texts of {key} have no class that could be weighted"),
                 format!("leave out train.class_weights or {key}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks the n-gram head against the other keys.
+    fn validate_ngrams(&self) -> Result<()> {
+        let ngrams = self.model.ngrams;
+        if ngrams.reads_text() && self.data.sentences {
+            return Err(Error::config(
+                "data.sentences",
+                "sentences are added as tokens, but the n-gram head reads the texts themselves",
+                "set it to false, or model.ngrams.weighting to \"naive-bayes\"",
+            ));
+        }
+        if ngrams.is_on() && !ngrams.reads_text() && self.train.ngram_cost == NgramCost::Auto {
+            return Err(Error::config(
+                "train.ngram_cost",
+                "it is chosen by cross-validation only for n-grams weighted by TF-IDF",
+                "use a number such as 0.1, or set model.ngrams.weighting to \"tf-idf\"",
             ));
         }
         Ok(())

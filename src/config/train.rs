@@ -1,7 +1,7 @@
 //! How a model is trained.
 
 use super::range::{self, above_zero, finite, from_zero, in_single_precision, positive, share};
-use super::{ClassWeights, Metric};
+use super::{ClassWeights, Metric, NgramCost};
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
@@ -57,8 +57,11 @@ pub struct TrainConfig {
     /// Norm of the perturbation of an embedded text, as a share of the text's own norm.
     pub adversarial_size: f64,
     /// The factor of the losses in the logistic regression over n-grams, relative to a penalty of half the squared norm
-    /// of its weights (with `model.ngrams.order`).
-    pub ngram_cost: f64,
+    /// of its weights (with `model.ngrams.order`); `auto` chooses it by cross-validation (with TF-IDF).
+    pub ngram_cost: NgramCost,
+    /// With TF-IDF, the n-grams of characters are left out if the training texts have more characters than this in all,
+    /// and the n-gram head if they have more than ten times as many.
+    pub ngram_text_limit: u64,
     /// Model directories whose averaged predictions for the texts of `data.unlabelled_split` are used as soft labels in
     /// addition to the labelled texts.
     pub teachers: Vec<PathBuf>,
@@ -131,7 +134,8 @@ impl Default for TrainConfig {
             adversarial_weight: 0.0,
             virtual_adversarial_weight: 0.0,
             adversarial_size: 0.02,
-            ngram_cost: 0.1,
+            ngram_cost: NgramCost::Fixed(0.1),
+            ngram_text_limit: 5_000_000,
             teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,
@@ -196,7 +200,6 @@ impl TrainConfig {
                     self.virtual_adversarial_weight,
                 ),
                 from_zero("adversarial_size", self.adversarial_size),
-                above_zero("ngram_cost", self.ngram_cost),
                 above_zero("embedding_deviation", self.embedding_deviation),
                 finite("forget_bias", self.forget_bias),
                 from_zero("encoder_lr_multiplier", self.encoder_lr_multiplier),
@@ -205,6 +208,7 @@ impl TrainConfig {
                 positive("log_every", self.log_every),
             ],
         )?;
+        self.ngram_cost.validate()?;
         if let Some(weights) = &self.class_weights {
             weights.validate()?;
         }

@@ -70,6 +70,8 @@ pub struct Dataset {
     pub unlabelled: Vec<Vec<u32>>,
     /// Hashes of the texts, the tokenizer and the classes.
     pub fingerprints: Fingerprints,
+    /// The training texts, in the order of [`Dataset::train`]; empty unless an n-gram head reads them.
+    pub train_texts: Vec<String>,
     /// The validation texts, in the order of [`Dataset::validation`].
     pub validation_texts: Vec<String>,
     /// The split of the test source, whose labels are classes; `None` without such a source.
@@ -173,6 +175,10 @@ impl Dataset {
             encoded_train.add_sentences(&sentence_ends(&encoder)?);
         }
         let fingerprints = Fingerprints::new(&train, &validation, &unlabelled, &encoder, &labels)?;
+        let train_texts = match config.model.ngrams.reads_text() {
+            true => train.records.into_iter().map(|row| row.text).collect(),
+            false => Vec::new(),
+        };
         let validation_texts = validation.records.into_iter().map(|row| row.text).collect();
         Ok(Some(Self {
             labels,
@@ -184,6 +190,7 @@ impl Dataset {
             unlabelled_texts: unlabelled,
             unlabelled: encoded_unlabelled.ids,
             fingerprints,
+            train_texts,
             validation_texts,
             test,
         }))

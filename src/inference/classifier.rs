@@ -174,16 +174,24 @@ impl Classifier {
         encode_texts(&self.0.encoder, texts, progress)
     }
 
-    /// The outputs for token ids, none of the lists empty; `None` if `progress` stopped it.
+    /// The outputs for texts with their token ids, none of the lists empty; `None` if `progress` stopped it.
     pub(super) fn outputs(
         &self,
+        texts: &[&str],
         ids: &[Vec<u32>],
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Output>>> {
         let mut on_progress = |done, total| progress.texts(Stage::Predictions, done, total);
-        let Some(rows) = self.0.model.logits(ids, &mut on_progress)? else {
+        let Some(mut rows) = self.0.model.logits(ids, &mut on_progress)? else {
             return Ok(None);
         };
+        if let Some(head) = self.0.model.text_ngrams() {
+            for (row, scores) in rows.iter_mut().zip(head.scores(texts)?) {
+                row.iter_mut()
+                    .zip(scores)
+                    .for_each(|(logit, score)| *logit += score);
+            }
+        }
         self.check_finite(&rows, ids)?;
         let (temperature, kind) = (self.0.temperature, self.0.model.output());
         let outputs = rows
@@ -245,7 +253,7 @@ impl Predictor for Classifier {
         let Some(Tokens { ids, readings }) = self.tokenize(texts, progress)? else {
             return Ok(None);
         };
-        let outputs = self.outputs(&ids, progress)?;
+        let outputs = self.outputs(texts, &ids, progress)?;
         let thresholds = self.thresholds();
         Ok(outputs.map(|outputs| Prediction::all(outputs, readings, thresholds)))
     }

@@ -104,13 +104,14 @@ impl Ensemble {
         &self.models
     }
 
-    /// The outputs for the texts for which `tokenize` returns token lists for each model, none of them empty; `None` if
+    /// The outputs for texts, for which `tokenize` returns token lists for each model, none of them empty; `None` if
     /// `progress` stopped it.
     ///
     /// # Errors
     /// Those of `tokenize`, a token id outside the vocabulary, or logits that are not finite.
     pub(crate) fn outputs_of(
         &self,
+        texts: &[&str],
         mut tokenize: impl FnMut(&Classifier, &mut dyn DatasetProgress) -> Result<Option<Vec<Vec<u32>>>>,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Output>>> {
@@ -119,7 +120,7 @@ impl Ensemble {
             let Some(ids) = tokenize(model, progress)? else {
                 return Ok(None);
             };
-            let Some(outputs) = model.outputs(&ids, progress)? else {
+            let Some(outputs) = model.outputs(texts, &ids, progress)? else {
                 return Ok(None);
             };
             match &mut sums {
@@ -170,7 +171,7 @@ impl Predictor for Ensemble {
                 ids
             }))
         };
-        let outputs = self.outputs_of(tokenize, progress)?;
+        let outputs = self.outputs_of(texts, tokenize, progress)?;
         let thresholds = self.thresholds();
         Ok(outputs.map(|outputs| Prediction::all(outputs, worst, thresholds)))
     }

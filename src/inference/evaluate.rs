@@ -120,7 +120,9 @@ fn outputs_of(
             data.ids
         }))
     };
-    let outputs = ensemble.outputs_of(tokenize, progress)?;
+    let texts = split.records.iter();
+    let texts: Vec<&str> = texts.map(|row| row.text.as_str()).collect();
+    let outputs = ensemble.outputs_of(&texts, tokenize, progress)?;
     Ok(outputs.map(|outputs| (outputs, labels, coverage)))
 }
 

@@ -1,6 +1,7 @@
 //! The run of a classifier.
 
 use super::classes::{class_list, class_weights, describe_missed};
+use super::ngrams::{TextHead, fit_texts, fit_tokens, limit_ngrams};
 use super::notes::{coverage_notes, grouped};
 use super::test_split::test_report;
 use super::vectors::learn_table;
@@ -15,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::inference::{Classifier, ClassifierParts, Ensemble, Predictor};
 use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
-use crate::models::ngrams::fit;
 use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
     ClassifierTask, SoftLabels, TrainingTexts, init_from_language_model, initial_model, set_ngrams,
@@ -23,18 +23,20 @@ use crate::train::classifier::{
 use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer};
 use crate::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 /// The prepared inputs of a classifier's training run.
 #[derive(Debug)]
 pub struct ClassifierRecipe<'a> {
-    config: &'a Config,
+    /// With the number of n-grams that were found.
+    config: Cow<'a, Config>,
     dataset: Dataset,
     /// The initial model; taken by training.
     model: Option<(BiRnn, Parameters)>,
     soft_labels: Option<SoftLabels>,
+    head: Option<TextHead>,
 }
 
 impl<'a> ClassifierRecipe<'a> {
@@ -52,18 +54,21 @@ impl<'a> ClassifierRecipe<'a> {
         config.validate()?;
         let vectors = vectors(config, &dataset, monitor)?;
         describe(config, &dataset, folder, monitor);
+        let (config, head) = text_head(config, &dataset, monitor)?;
+        let config = &config;
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
         if let Some(folder) = folder {
             check_space(folder, model.1.count() as u64)?;
         }
         transfer(config, &model.1, device, monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
-        ngrams(config, &dataset, &model.1, monitor)?;
+        ngrams(config, &dataset, head.as_ref(), &model.1, monitor)?;
         Ok(Self {
-            config,
+            config: config.clone(),
             dataset,
             model: Some(model),
             soft_labels,
+            head,
         })
     }
 
@@ -123,13 +128,15 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
     ) -> Result<Self> {
         let dataset = data(config, cache, monitor)?;
         describe(config, &dataset, Some(folder), monitor);
-        let model = model(config, &dataset, None, device, monitor)?;
-        let soft_labels = teachers(config, &dataset, device, monitor)?;
+        let (config, head) = text_head(config, &dataset, monitor)?;
+        let model = model(&config, &dataset, None, device, monitor)?;
+        let soft_labels = teachers(&config, &dataset, device, monitor)?;
         Ok(Self {
             config,
             dataset,
             model: Some(model),
             soft_labels,
+            head,
         })
     }
 
@@ -146,7 +153,8 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let Dataset {
             labels, encoder, ..
         } = &self.dataset;
-        let config = decided(config, &self.dataset.tokenizer);
+        let mut config = decided(config, &self.dataset.tokenizer);
+        config.model.ngrams = self.config.model.ngrams;
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
@@ -161,28 +169,39 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             return Err(Error::argument("recipe", "it has been trained already"));
         };
         monitor.begins(Step::Training);
+        let scores = self.head.as_ref().map(|head| {
+            let unlabelled = match self.soft_labels {
+                Some(_) => &head.unlabelled[..],
+                None => &[],
+            };
+            [&head.train, unlabelled].concat()
+        });
         let texts = TrainingTexts {
             labelled: &self.dataset.train,
             unlabelled: self.soft_labels.as_ref(),
+            head_scores: scores.as_deref(),
         };
         let mut task = ClassifierTask::new(
-            self.config,
+            &self.config,
             model,
             texts,
             &self.dataset.validation,
             self.dataset.labels.len(),
             self.dataset.encoder.unknown_id().unwrap_or(0),
         )?;
-        if let Some(weights) = class_weights(self.config, &self.dataset)? {
+        if let Some(weights) = class_weights(&self.config, &self.dataset)? {
             task = task.with_class_weights(&weights)?;
         }
-        let mut trainer = Trainer::new(task, TrainerConfig::classifier(self.config));
+        if let Some(head) = &self.head {
+            task = task.with_head_scores(head.validation.clone())?;
+        }
+        let mut trainer = Trainer::new(task, TrainerConfig::classifier(&self.config));
         if let Some(snapshot) = from {
             trainer = trainer.resume(snapshot)?;
         }
         let outcome = trainer.run(sink, monitor)?;
         if let Outcome::Finished { missed_classes, .. } = &outcome {
-            describe_missed(missed_classes, &self.dataset, self.config, monitor);
+            describe_missed(missed_classes, &self.dataset, &self.config, monitor);
         }
         Ok(outcome)
     }
@@ -354,37 +373,40 @@ fn teachers(
     }))
 }
 
-/// Fits the n-gram head, if the model has one.
+/// Fits the n-gram head, if it reads the texts themselves, and gives the config the n-grams that it has.
+fn text_head<'a>(
+    config: &'a Config,
+    dataset: &Dataset,
+    monitor: &mut dyn Monitor,
+) -> Result<(Cow<'a, Config>, Option<TextHead>)> {
+    if !config.model.ngrams.reads_text() {
+        return Ok((Cow::Borrowed(config), None));
+    }
+    let mut config = config.clone();
+    if let Some(note) = limit_ngrams(&mut config, &dataset.train_texts) {
+        monitor.note(&note);
+    }
+    if !config.model.ngrams.is_on() {
+        return Ok((Cow::Owned(config), None));
+    }
+    let head = fit_texts(&config, dataset, monitor)?;
+    config.model.ngrams.features = head.fit.idf.len();
+    Ok((Cow::Owned(config), Some(head)))
+}
+
+/// Gives the model its n-gram head, if it has one: the fitted one of the texts, or that of the tokens.
 fn ngrams(
     config: &Config,
     dataset: &Dataset,
+    head: Option<&TextHead>,
     parameters: &Parameters,
     monitor: &mut dyn Monitor,
 ) -> Result<()> {
-    let ngrams = config.model.ngrams;
-    if !ngrams.is_on() {
-        return check_stop(monitor);
+    match head {
+        Some(head) => set_ngrams(parameters, &head.fit),
+        None if config.model.ngrams.is_on() => {
+            set_ngrams(parameters, &fit_tokens(config, dataset, monitor)?)
+        }
+        None => check_stop(monitor),
     }
-    monitor.begins(Step::Ngrams);
-    monitor.note("fitting n-grams");
-    // The n-grams of a sentence are already in its text.
-    let whole = ..dataset.whole_texts;
-    let texts = (&dataset.train.ids[whole], &dataset.train.labels);
-    let weights = class_weights(config, dataset)?;
-    // Classes are fitted in parallel, and each checks for a stop request.
-    let monitor = Mutex::new(monitor);
-    let keep_going = || {
-        let mut monitor = monitor.lock().unwrap_or_else(PoisonError::into_inner);
-        !monitor.stop()
-    };
-    let fitted = fit(
-        ngrams,
-        config.train.ngram_cost,
-        config.seed,
-        texts,
-        dataset.labels.len(),
-        weights.as_deref(),
-        &keep_going,
-    );
-    set_ngrams(parameters, &fitted.ok_or(Error::Stopped)?)
 }

@@ -18,6 +18,7 @@
 mod classes;
 mod classifier;
 mod language;
+mod ngrams;
 mod notes;
 mod test_split;
 mod vectors;

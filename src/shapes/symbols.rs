@@ -2,7 +2,7 @@
 
 use super::dim::{Dim, Symbol};
 use crate::models::classifier::{Activation, EMBEDDING, ModelConfig};
-use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
+use crate::models::ngrams::{NGRAM_BIAS, NGRAM_IDF, NGRAM_KEYS, NGRAMS};
 use crate::ops::pooling::Pooling;
 use crate::rnn::kernels::CellType;
 use Symbol::{
@@ -89,6 +89,14 @@ pub(super) fn parameter(config: &ModelConfig, name: &str) -> Described {
             vec![Features.into(), Classes.into()],
             "the score of each n-gram for each class".to_owned(),
         ),
+        NGRAM_IDF => (
+            vec![Features.into()],
+            "the weight of each n-gram: the fewer texts contain it, the higher".to_owned(),
+        ),
+        NGRAM_BIAS => (
+            vec![Classes.into()],
+            "the scores of a text without n-grams".to_owned(),
+        ),
         "decoder.weight" => (vec![Classes.into(), pooled], pooled_why),
         "decoder.bias" => (vec![Classes.into()], "one number for each class".to_owned()),
         name => of_encoder(config, name),
@@ -165,6 +173,9 @@ pub(super) fn stage(config: &ModelConfig, stage: Activation) -> (String, Describ
             "logits".to_owned(),
             vec![Batch.into(), Classes.into()],
             match config.ngrams.is_on() {
+                _ if config.ngrams.reads_text() => {
+                    "pooled times decoder.weight, plus decoder.bias; the scores of the text's n-grams are added to them"
+                }
                 true => "pooled times decoder.weight, plus decoder.bias and the scores of n-grams",
                 false => "pooled times decoder.weight, plus decoder.bias",
             }

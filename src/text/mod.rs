@@ -51,7 +51,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
-use words::WordTokenizer;
+use words::{WordTokenizer, Words};
 
 /// The token with id 0 of every trained tokenizer; it pads short rows of a batch.
 pub const PAD: &str = "<pad>";
@@ -66,6 +66,11 @@ const CHUNK: usize = 1024;
 pub(crate) fn rules(lowercase: bool) -> String {
     let (normalizer, pre_tokenizer) = pipeline::words_as_json(lowercase);
     format!("{normalizer}\n{pre_tokenizer}")
+}
+
+/// Passes every word and symbol of a text to `take`, split as by the word tokenizer.
+pub(crate) fn each_word(text: &str, lowercase: bool, take: impl FnMut(&str)) {
+    Words { lowercase }.each(text, take);
 }
 
 /// The implementation that turns a text into ids.

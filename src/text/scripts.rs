@@ -69,7 +69,7 @@ fn count(text: &str) -> (u64, u64) {
     (unspaced, letters)
 }
 
-/// Whether a letter is of a script without spaces between words.
+/// Whether a character is a letter of a script without spaces between words.
 pub(crate) fn is_unspaced(character: char) -> bool {
     static RANGES: LazyLock<Vec<(char, char)>> = LazyLock::new(|| class_ranges(UNSPACED));
     let after = RANGES.partition_point(|(_, last)| *last < character);

@@ -10,6 +10,7 @@ mod check;
 mod config;
 mod eval;
 mod labels;
+mod ngrams;
 mod pipes;
 mod predict;
 mod renames;

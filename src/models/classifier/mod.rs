@@ -2,6 +2,7 @@
 
 mod decoder;
 mod forward_train;
+mod head;
 mod names;
 mod output;
 mod texts;
@@ -13,7 +14,7 @@ pub use output::OutputKind;
 use crate::batch::Batch;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
-use crate::models::ngrams::{NGRAM_KEYS, NGRAMS, NgramConfig, Ngrams};
+use crate::models::ngrams::{NgramConfig, Ngrams, TextNgrams};
 use crate::ops::dropout::{Dropout, Phase, Scope};
 use crate::ops::embedding::EmbeddingTable;
 use crate::ops::pooling::{Pooling, pool};
@@ -141,7 +142,8 @@ impl ModelConfig {
 ///
 /// Parameters: `embedding.weight` [V, E]; `encoder.*` as in [`Recurrent`]; `decoder.weight` [classes, pooled],
 /// `decoder.bias` `[classes]`: the names of the textbook's PyTorch module. With an n-gram head also `ngrams.keys`
-/// [features, 2] and `ngrams.weight` [features, classes].
+/// [features, 2] and `ngrams.weight` [features, classes]; if it reads the text itself, `ngrams.idf` `[features]` and
+/// `ngrams.bias` `[classes]`.
 #[derive(Debug, Clone)]
 pub struct BiRnn {
     embedding: Arc<dyn EmbeddingTable>,
@@ -152,6 +154,7 @@ pub struct BiRnn {
     dropout: Dropout,
     output: OutputKind,
     ngrams: Option<Ngrams>,
+    text_ngrams: Option<TextNgrams>,
 }
 
 /// An intermediate tensor of a [`BiRnn`]. Texts are in the batch's sorted order, longest first, except in
@@ -243,15 +246,7 @@ impl BiRnn {
         };
         let decoder = vb.pp("decoder");
         let scope = Scope::of(&vb);
-        let ngrams = match config.ngrams.is_on() {
-            true => {
-                let (features, zeros) = (config.ngrams.features, Init::Const(0.0));
-                let keys = vb.get_with_hints((features, 2), NGRAM_KEYS, zeros)?;
-                let table = vb.get_with_hints((features, classes), NGRAMS, zeros)?;
-                Some(Ngrams::new(config.ngrams, &keys, &table)?)
-            }
-            false => None,
-        };
+        let (ngrams, text_ngrams) = head::of(config.ngrams, classes, &vb)?;
         Ok(Self {
             embedding,
             encoder: Recurrent::within(&encoder, vb.pp("encoder"), &scope)?,
@@ -265,6 +260,7 @@ impl BiRnn {
             dropout: Dropout::new(config.dropout, DECODER_DROPOUT)?.within(&scope),
             output: config.output,
             ngrams,
+            text_ngrams,
         })
     }
 
@@ -296,7 +292,13 @@ impl BiRnn {
     #[must_use]
     pub fn without_ngrams(mut self) -> Self {
         self.ngrams = None;
+        self.text_ngrams = None;
         self
+    }
+
+    /// The n-gram head that reads the texts themselves, if the model has one: its scores are to be added to the logits.
+    pub fn text_ngrams(&self) -> Option<&TextNgrams> {
+        self.text_ngrams.as_ref()
     }
 
     /// The same model with its recurrent layers on another kernel.
@@ -306,7 +308,8 @@ impl BiRnn {
         self
     }
 
-    /// The logits [B, classes], with the rows in the order in which the batch was made.
+    /// The logits [B, classes], with the rows in the order in which the batch was made. The scores of an n-gram head that
+    /// reads the texts themselves are not in them: see [`BiRnn::text_ngrams`].
     ///
     /// # Errors
     /// A token id outside the vocabulary, or a failing tensor operation.

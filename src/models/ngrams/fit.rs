@@ -2,7 +2,7 @@
 
 use super::NgramConfig;
 use super::index::Index;
-use super::logistic::Problem;
+use super::logistic::{Design, Problem, TOLERANCE};
 use crate::data::TextLabels;
 use rayon::prelude::*;
 
@@ -13,6 +13,10 @@ pub struct NgramFit {
     pub keys: Vec<f32>,
     /// The table [features, classes], row after row.
     pub weights: Vec<f32>,
+    /// With TF-IDF, the weight of each n-gram by how few texts contain it, `[features]`.
+    pub idf: Vec<f32>,
+    /// With TF-IDF, the scores of a text without n-grams, `[classes]`.
+    pub bias: Vec<f32>,
 }
 
 /// Added to the number of texts of a class that contain an n-gram.
@@ -48,23 +52,21 @@ pub fn fit(
     let fit_class = |class: usize| {
         let positive: Vec<bool> = (0..ids.len()).map(|text| labels.has(text, class)).collect();
         let text_weights: Option<Vec<f64>> = class_weights.map(|weights| {
-            let weight = |text: usize| match labels.of(text) {
-                [own] if is_one => weights[*own as usize],
-                _ if positive[text] => weights[class],
-                _ => 1.0,
-            };
+            let weight = |text: usize| text_weight(weights, labels, text, class);
             (0..ids.len()).map(weight).collect()
         });
         let text_weights = text_weights.as_deref();
         let factors = log_ratios(&features, &positive, text_weights, config.features);
         let problem = Problem {
-            features: &features,
             positive: &positive,
-            factors: &factors,
             cost,
             text_weights,
+            tolerance: TOLERANCE,
         };
-        problem.solve(seed, keep_going)
+        let mut design = FactorDesign::new(&features, &factors);
+        let mut multipliers = vec![0.0; ids.len()];
+        problem.solve(&mut design, &mut multipliers, seed, keep_going)?;
+        Some(design.products())
     };
     let fits: Option<Vec<Vec<f32>>> = (0..fitted).into_par_iter().map(fit_class).collect();
     let fits = fits?;
@@ -80,7 +82,75 @@ pub fn fit(
     Some(NgramFit {
         keys: index.to_numbers(),
         weights,
+        idf: Vec::new(),
+        bias: Vec::new(),
     })
+}
+
+/// The weight of a text in the regression of a class, by those of the classes.
+pub(super) fn text_weight(weights: &[f64], labels: &TextLabels, text: usize, class: usize) -> f64 {
+    match labels {
+        TextLabels::One(classes) => weights[classes[text] as usize],
+        TextLabels::Several(_) if labels.has(text, class) => weights[class],
+        TextLabels::Several(_) => 1.0,
+    }
+}
+
+/// A feature's weight next to its factor: they are used together.
+#[derive(Clone, Copy)]
+struct Entry {
+    factor: f32,
+    weight: f32,
+}
+
+/// Texts as sets of features, each feature with a fixed value in every text that has it.
+pub(super) struct FactorDesign<'a> {
+    features: &'a [Vec<u32>],
+    table: Vec<Entry>,
+}
+
+impl<'a> FactorDesign<'a> {
+    /// With weights of zero.
+    pub(super) fn new(features: &'a [Vec<u32>], factors: &[f32]) -> Self {
+        let entry = |&factor: &f32| Entry {
+            factor,
+            weight: 0.0,
+        };
+        let table = factors.iter().map(entry).collect();
+        Self { features, table }
+    }
+
+    /// The weights, times their factors.
+    pub(super) fn products(self) -> Vec<f32> {
+        let weights = self.table.into_iter();
+        weights.map(|entry| entry.weight * entry.factor).collect()
+    }
+}
+
+impl Design for FactorDesign<'_> {
+    fn texts(&self) -> usize {
+        self.features.len()
+    }
+
+    fn square(&self, text: usize) -> f64 {
+        let square = |&row: &u32| f64::from(self.table[row as usize].factor).powi(2);
+        self.features[text].iter().map(square).sum()
+    }
+
+    fn dot(&self, text: usize) -> f64 {
+        let product = |&row: &u32| {
+            let Entry { factor, weight } = self.table[row as usize];
+            f64::from(factor * weight)
+        };
+        self.features[text].iter().map(product).sum()
+    }
+
+    fn add(&mut self, text: usize, change: f32) {
+        for &row in &self.features[text] {
+            let entry = &mut self.table[row as usize];
+            entry.weight += change * entry.factor;
+        }
+    }
 }
 
 /// For each n-gram, the logarithm of its frequency in the class divided by that in the other texts.
@@ -153,6 +223,7 @@ mod tests {
         let config = NgramConfig {
             order,
             features: FEATURES,
+            ..NgramConfig::default()
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let texts = (&texts.ids[..], &texts.labels);
@@ -169,6 +240,7 @@ mod tests {
         let config = NgramConfig {
             order,
             features: FEATURES,
+            ..NgramConfig::default()
         };
         let classes = classes as usize;
         let (keys, table) = (tensor(&fit.keys, 2), tensor(&fit.weights, classes));
@@ -199,6 +271,7 @@ mod tests {
         let config = NgramConfig {
             order: 1,
             features: 64,
+            ..NgramConfig::default()
         };
         fit(config, 0.1, 1, (ids, labels), 2, weights, &|| true).unwrap()
     }
@@ -242,6 +315,7 @@ mod tests {
         let config = NgramConfig {
             order: 1,
             features: 64,
+            ..NgramConfig::default()
         };
         let tensor = |values: &[f32]| Tensor::from_slice(values, (64, 2), &Device::Cpu).unwrap();
         let ngrams = Ngrams::new(config, &tensor(&fit.keys), &tensor(&fit.weights)).unwrap();

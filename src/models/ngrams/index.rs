@@ -27,7 +27,7 @@ fn keys(ids: &[u32], order: usize) -> Vec<u64> {
         let mut hash = 0;
         for &id in ids[start..].iter().take(order) {
             hash = mix(hash ^ u64::from(id).wrapping_add(1));
-            keys.push((hash >> (64 - BITS)).min(NONE - 1));
+            keys.push(key_of(hash));
         }
     }
     keys.sort_unstable();
@@ -37,10 +37,34 @@ fn keys(ids: &[u32], order: usize) -> Vec<u64> {
 
 /// A bijection of 64 bits in which every input bit affects every output bit (the finaliser of
 /// MurmurHash3). Tables on disk depend on it.
-fn mix(mut hash: u64) -> u64 {
+pub(super) fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
     hash ^ (hash >> 33)
+}
+
+/// The upper bits of a hash as a key; no n-gram has the key of the placeholder.
+pub(super) fn key_of(hash: u64) -> u64 {
+    (hash >> (64 - BITS)).min(NONE - 1)
+}
+
+/// The keys that occur at least `min_texts` times, ascending: at most `rows`, those that occur most often. Ties go to
+/// the lowest keys.
+fn most_frequent(mut all: Vec<u64>, min_texts: usize, rows: usize) -> Vec<u64> {
+    all.par_sort_unstable();
+    // Keys with the number of texts that contain them.
+    let mut counted: Vec<(u64, u32)> = all
+        .chunk_by(|a, b| a == b)
+        .filter(|same| same.len() >= min_texts)
+        .map(|same| (same[0], same.len() as u32))
+        .collect();
+    drop(all);
+    if counted.len() > rows {
+        counted.sort_unstable_by_key(|&(key, texts)| (std::cmp::Reverse(texts), key));
+        counted.truncate(rows);
+        counted.sort_unstable();
+    }
+    counted.into_iter().map(|(key, _)| key).collect()
 }
 
 impl Index {
@@ -48,23 +72,29 @@ impl Index {
     /// keys.
     pub(super) fn of_texts(ids: &[Vec<u32>], order: usize, rows: usize) -> Self {
         let of_texts: Vec<Vec<u64>> = ids.par_iter().map(|ids| keys(ids, order)).collect();
-        let mut all = of_texts.concat();
-        drop(of_texts);
-        all.par_sort_unstable();
-        // Keys with the number of texts that contain them.
-        let mut counted: Vec<(u64, u32)> = all
-            .chunk_by(|a, b| a == b)
-            .filter(|same| same.len() > 1)
-            .map(|same| (same[0], same.len() as u32))
-            .collect();
-        if counted.len() > rows {
-            counted.sort_unstable_by_key(|&(key, texts)| (std::cmp::Reverse(texts), key));
-            counted.truncate(rows);
-            counted.sort_unstable();
-        }
-        let mut keys: Vec<u64> = counted.into_iter().map(|(key, _)| key).collect();
+        let mut keys = most_frequent(of_texts.concat(), 2, rows);
         keys.resize(rows, NONE);
         Self::of_keys(keys)
+    }
+
+    /// The n-grams that occur in at least `min_texts` of the texts whose distinct keys these are, one text after the
+    /// other: at most `rows`, those in the most texts. At least one row, which then is of no n-gram.
+    pub(super) fn of_text_keys(all: Vec<u64>, min_texts: usize, rows: usize) -> Self {
+        let mut keys = most_frequent(all, min_texts, rows);
+        if keys.is_empty() {
+            keys.push(NONE);
+        }
+        Self::of_keys(keys)
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The key of a row.
+    pub(super) fn key(&self, row: u32) -> u64 {
+        self.keys[row as usize]
     }
 
     fn of_keys(keys: Vec<u64>) -> Self {
@@ -103,16 +133,19 @@ impl Index {
     /// The rows of a text's n-grams of up to `order` tokens, ascending, without duplicates. N-grams
     /// without a row are left out.
     pub(super) fn rows(&self, ids: &[u32], order: usize) -> Vec<u32> {
-        let row = |key: u64| {
-            let prefix = (key >> (BITS - PREFIX)) as usize;
-            let (from, to) = (
-                self.starts[prefix] as usize,
-                self.starts[prefix + 1] as usize,
-            );
-            let found = self.keys[from..to].binary_search(&key).ok()?;
-            Some((from + found) as u32)
-        };
-        keys(ids, order).into_iter().filter_map(row).collect()
+        let keys = keys(ids, order).into_iter();
+        keys.filter_map(|key| self.row(key)).collect()
+    }
+
+    /// The row of a key, if it has one.
+    pub(super) fn row(&self, key: u64) -> Option<u32> {
+        let prefix = (key >> (BITS - PREFIX)) as usize;
+        let (from, to) = (
+            self.starts[prefix] as usize,
+            self.starts[prefix + 1] as usize,
+        );
+        let found = self.keys[from..to].binary_search(&key).ok()?;
+        Some((from + found) as u32)
     }
 }
 

@@ -1,65 +1,63 @@
-//! Logistic regression over sets of features, by dual coordinate descent.
+//! Logistic regression over sparse features, by dual coordinate descent.
 
 use crate::rng::{Rng, Stream};
 use birnn_kernels::subnormals::flushed;
 
-/// A binary classification problem: texts as sets of features, each feature with a fixed factor.
+/// The features of texts with their values, and weights for all features.
+pub(super) trait Design {
+    /// Number of texts.
+    fn texts(&self) -> usize;
+
+    /// The squared norm of a text's values.
+    fn square(&self, text: usize) -> f64;
+
+    /// The product of a text's values and the weights.
+    fn dot(&self, text: usize) -> f64;
+
+    /// Adds `change` times a text's values to the weights.
+    fn add(&mut self, text: usize, change: f32);
+}
+
+/// A binary classification problem.
 pub(super) struct Problem<'a> {
-    /// The features of each text.
-    pub(super) features: &'a [Vec<u32>],
     /// Whether each text belongs to the class.
     pub(super) positive: &'a [bool],
-    /// The value of each feature in every text that has it.
-    pub(super) factors: &'a [f32],
     /// The factor of the losses; the penalty is half the squared norm of the weights.
     pub(super) cost: f64,
     /// The factor of the loss of each text, if they are not all 1.
     pub(super) text_weights: Option<&'a [f64]>,
+    /// Iteration stops when no multiplier changes by more than this share of the cost.
+    pub(super) tolerance: f64,
 }
 
 /// The maximum number of passes over the texts.
 const PASSES: u64 = 40;
 
-/// Iteration stops when no multiplier changes by more than this share of the cost.
-const TOLERANCE: f64 = 0.01;
-
-/// A feature's weight next to its factor: they are used together.
-#[derive(Clone, Copy)]
-struct Entry {
-    factor: f32,
-    weight: f32,
-}
+/// The share of the cost by which no multiplier changes any more at the end of a precise fit.
+pub(super) const TOLERANCE: f64 = 0.01;
 
 impl Problem<'_> {
-    /// The weights, times their factors, that minimise
+    /// Gives the design the weights that minimise
     /// `|w|^2 / 2 + cost * sum over texts of weight * log(1 + exp(-y * w * x))`.
     ///
     /// Each step solves the dual problem exactly for the multiplier of one text (Yu, Huang and Lin
     /// 2011, "Dual coordinate descent methods for logistic regression and maximum entropy
     /// models"). With a text's multiplier written as `cost * sigmoid(t)`, the optimum is the only
-    /// root of `t + step * sigmoid(t) = bound`. `None` if `keep_going` returns false.
+    /// root of `t + step * sigmoid(t) = bound`.
+    ///
+    /// `multipliers` are those of the texts at the design's weights: all zero at weights of zero, or those of a
+    /// solution for a lower cost, from which fewer passes are needed. `None` if `keep_going` returns false.
     pub(super) fn solve(
         &self,
+        design: &mut impl Design,
+        multipliers: &mut [f64],
         seed: u64,
         keep_going: &(dyn Fn() -> bool + Sync),
-    ) -> Option<Vec<f32>> {
-        let mut table: Vec<Entry> = self
-            .factors
-            .iter()
-            .map(|&factor| Entry {
-                factor,
-                weight: 0.0,
-            })
+    ) -> Option<()> {
+        let squares: Vec<f64> = (0..design.texts())
+            .map(|text| design.square(text))
             .collect();
-        let square = |&row: &u32| f64::from(self.factors[row as usize]).powi(2);
-        let squares: Vec<f64> = self
-            .features
-            .iter()
-            .map(|rows| rows.iter().map(square).sum())
-            .collect();
-        // All multipliers start at zero.
-        let mut multipliers = vec![0.0f64; self.features.len()];
-        let mut order: Vec<usize> = (0..self.features.len()).collect();
+        let mut order: Vec<usize> = (0..design.texts()).collect();
         for pass in 0..PASSES {
             if !keep_going() {
                 return None;
@@ -68,38 +66,23 @@ impl Problem<'_> {
             let mut largest = 0f64;
             for &text in &order {
                 let sign = if self.positive[text] { 1.0 } else { -1.0 };
-                let rows = self.features[text].as_slice();
-                let margin = sign * dot(&table, rows);
+                let margin = sign * design.dot(text);
                 let old = multipliers[text];
                 let weight = self.text_weights.map_or(1.0, |weights| weights[text]);
                 let new = optimum(old, margin, squares[text], self.cost * weight);
                 multipliers[text] = new;
                 largest = largest.max((new - old).abs() / weight);
                 let change = flushed((sign * (new - old)) as f32);
-                if change == 0.0 {
-                    continue;
-                }
-                for &row in rows {
-                    let entry = &mut table[row as usize];
-                    entry.weight += change * entry.factor;
+                if change != 0.0 {
+                    design.add(text, change);
                 }
             }
-            if largest <= TOLERANCE * self.cost {
+            if largest <= self.tolerance * self.cost {
                 break;
             }
         }
-        let weights = table.into_iter();
-        Some(weights.map(|entry| entry.weight * entry.factor).collect())
+        Some(())
     }
-}
-
-fn dot(table: &[Entry], rows: &[u32]) -> f64 {
-    rows.iter()
-        .map(|&row| {
-            let Entry { factor, weight } = table[row as usize];
-            f64::from(factor * weight)
-        })
-        .sum()
 }
 
 /// The best multiplier of a text in (0, cost), given its margin at the multiplier `old`.
@@ -135,6 +118,7 @@ fn optimum(old: f64, margin: f64, square: f64, cost: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fit::FactorDesign;
     use super::*;
 
     /// The gradient of the primal objective is zero at the solution.
@@ -145,14 +129,22 @@ mod tests {
         let factors = [1.0, -0.5, 2.0, 0.7];
         let cost = 0.8;
         let text_weights = [1.0, 2.0, 1.0, 0.5, 1.0, 1.0];
-        let problem = Problem {
-            features: &features,
+        let problem = |cost| Problem {
             positive: &positive,
-            factors: &factors,
             cost,
             text_weights: Some(&text_weights),
+            tolerance: TOLERANCE,
         };
-        let products = problem.solve(1, &|| true).unwrap();
+        let mut design = FactorDesign::new(&features, &factors);
+        let mut multipliers = [0.0; 6];
+        let mut solve = |cost| {
+            let solved = problem(cost).solve(&mut design, &mut multipliers, 1, &|| true);
+            solved.unwrap();
+        };
+        // From a solution for a lower cost.
+        solve(cost / 3.0);
+        solve(cost);
+        let products = design.products();
         for (feature, &factor) in factors.iter().enumerate() {
             let mut gradient = f64::from(products[feature] / factor);
             for ((rows, &positive), weight) in features.iter().zip(&positive).zip(text_weights) {

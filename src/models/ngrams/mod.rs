@@ -3,21 +3,28 @@
 //! A text is represented by the set of its n-grams of one to `order` tokens. The n-grams that occur
 //! in the most training texts have a row each in a table [features, classes], found by a hash, and
 //! a text's scores are the sum of its n-grams' rows. The table is fitted before the network is
-//! trained (see [`fit`]).
+//! trained (see [`fit`]). With [`Weighting::TfIdf`] the n-grams are those of the words and characters of the text itself
+//! ([`TextNgrams`], fitted by [`NgramTexts`]).
 
+mod config;
 mod fit;
 mod index;
 mod logistic;
+mod text;
+mod text_head;
+mod tf_idf;
 
+pub use config::{NgramConfig, Weighting};
 pub use fit::{NgramFit, fit};
+pub use text_head::{NGRAM_BIAS, NGRAM_IDF, TextNgrams};
+pub use tf_idf::{NgramTexts, Targets, TfIdfFitting};
 
 use crate::batch::Batch;
 use crate::device::storage::read;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use candle_core::{Device, Tensor};
 use index::Index;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The name of the table of scores among the parameters of a model, [features, classes].
@@ -27,50 +34,9 @@ pub const NGRAMS: &str = "ngrams.weight";
 /// lower 24 bits of each hash, in ascending order.
 pub const NGRAM_KEYS: &str = "ngrams.keys";
 
-/// The shape of the n-gram head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NgramConfig {
-    /// The maximum n-gram length in tokens; 0 for a model without an n-gram head.
-    pub order: usize,
-    /// The number of n-grams with a row: those of the most training texts.
-    pub features: usize,
-}
-
-impl Default for NgramConfig {
-    fn default() -> Self {
-        Self {
-            order: 0,
-            features: 500_000,
-        }
-    }
-}
-
-impl NgramConfig {
-    /// Whether the model has an n-gram head.
-    pub fn is_on(&self) -> bool {
-        self.order > 0
-    }
-
-    /// Checks what serde cannot.
-    ///
-    /// # Errors
-    /// The first key, below `model.ngrams.`, whose value cannot be used.
-    pub fn validate(&self) -> Result<()> {
-        for (key, value, least, most) in [
-            ("order", self.order, 0, 8),
-            ("features", self.features, 1, 1 << 26),
-        ] {
-            if !(least..=most).contains(&value) {
-                return Err(Error::config(
-                    format!("model.ngrams.{key}"),
-                    format!("{value} is out of range"),
-                    format!("use a number from {least} to {most}"),
-                ));
-            }
-        }
-        Ok(())
-    }
+/// Whether a parameter of a classifier, by its name within it, is the n-gram head's.
+pub(crate) fn is_of_ngrams(name: &str) -> bool {
+    [NGRAMS, NGRAM_KEYS, NGRAM_IDF, NGRAM_BIAS].contains(&name)
 }
 
 /// The n-gram head of a model.
@@ -155,6 +121,7 @@ mod tests {
         let config = NgramConfig {
             order: 2,
             features: 50,
+            ..NgramConfig::default()
         };
         let texts = [vec![3], vec![4, 9, 3], vec![9, 3, 4, 9]];
         let index = Index::of_texts(&texts, 2, 50);
@@ -172,17 +139,5 @@ mod tests {
             let first: u32 = rows.iter().map(|row| 2 * row).sum();
             assert_eq!(scores, [first as f32, (first + rows.len() as u32) as f32]);
         }
-    }
-
-    #[test]
-    fn impossible_sizes_are_refused() {
-        let config = NgramConfig {
-            order: 9,
-            ..NgramConfig::default()
-        };
-        assert_eq!(
-            config.validate().unwrap_err().to_string(),
-            "configuration, model.ngrams.order: 9 is out of range; use a number from 0 to 8"
-        );
     }
 }

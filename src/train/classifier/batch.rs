@@ -10,6 +10,7 @@ use crate::ops::cross_entropy::{Targets, is_known};
 use crate::ops::gather::UsedRows;
 use crate::rng::{Rng, Stream};
 use crate::train::Collator;
+use candle_core::Tensor;
 
 /// A batch with its targets and everything that a training step can prepare without the parameters.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct LabelledBatch {
     /// If a text has no label, or may have several, the probability of each class [B, classes], in sorted order; empty
     /// otherwise.
     pub(super) probabilities: Vec<f32>,
+    /// Scores that are added to the logits [B, classes], in sorted order; empty for none.
+    pub(super) head_scores: Vec<f32>,
     pub(super) rows: UsedRows,
     /// A number unique to this forward pass within the run.
     pub(super) pass: u64,
@@ -44,6 +47,7 @@ impl LabelledBatch {
         Ok(Self {
             labels: order.iter().map(|&row| labels[row]).collect(),
             probabilities: Vec::new(),
+            head_scores: Vec::new(),
             rows: UsedRows::new(batch.packed_ids()),
             batch,
             pass,
@@ -69,10 +73,42 @@ impl LabelledBatch {
         Ok(Self {
             labels: Vec::new(),
             probabilities: rows.flatten().copied().collect(),
+            head_scores: Vec::new(),
             rows: UsedRows::new(batch.packed_ids()),
             batch,
             pass,
         })
+    }
+
+    /// The same with scores that are added to the logits, [texts, classes], row after row, in the order in which the
+    /// texts were given.
+    ///
+    /// # Errors
+    /// Scores that are not as many for each text.
+    pub fn with_head_scores(mut self, scores: &[f32]) -> Result<Self> {
+        let classes = scores.len() / self.len();
+        if classes == 0 || scores.len() != classes * self.len() {
+            let problem = format!("{} of them for {} texts", scores.len(), self.len());
+            return Err(Error::argument("head_scores", problem));
+        }
+        let order = self.batch.packing().sorted_indices();
+        let rows = order
+            .iter()
+            .map(|&row| &scores[row * classes..(row + 1) * classes]);
+        self.head_scores = rows.flatten().copied().collect();
+        Ok(self)
+    }
+
+    /// Logits [B, classes] on the CPU plus the scores of the n-gram head, if there are any.
+    pub(super) fn with_head(&self, logits: Tensor) -> Result<Tensor> {
+        match self.head_scores.is_empty() {
+            true => Ok(logits),
+            false => {
+                let scores =
+                    Tensor::from_slice(&self.head_scores, logits.shape(), logits.device())?;
+                Ok((logits + scores)?)
+            }
+        }
     }
 
     /// The targets of the texts, in the batch's sorted order.
@@ -129,7 +165,12 @@ impl Collator for ClassifierCollator<'_> {
     type Batch = LabelledBatch;
 
     fn collate(&self, examples: &[usize], pass: u64) -> Result<LabelledBatch> {
-        let batch = self.batch(examples, pass)?;
+        let mut batch = self.batch(examples, pass)?;
+        if let Some(scores) = self.texts.head_scores {
+            let of_text = |&text: &usize| &scores[text * self.classes..(text + 1) * self.classes];
+            let scores: Vec<f32> = examples.iter().flat_map(of_text).copied().collect();
+            batch = batch.with_head_scores(&scores)?;
+        }
         self.uploader.send(|| batch.lists())?;
         Ok(batch)
     }

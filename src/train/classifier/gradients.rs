@@ -64,7 +64,7 @@ impl Learner {
         let embedded = pass.embedded().clone();
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
         // The logits are needed on the CPU anyway; this way it waits for the pass only once.
-        let logits = on_cpu(pass.logits())?;
+        let logits = batch.with_head(on_cpu(pass.logits())?)?;
         let (loss, d_logits) = self
             .objective
             .gradient(&logits, targets, smoothing, weight)?;
@@ -92,7 +92,7 @@ impl Learner {
             let pass = self
                 .model
                 .forward_train_perturbed(&batch.batch, phase, Some(&probe))?;
-            let d_logits = self.logits_gradient(&pass, targets, 0.0, 1.0)?;
+            let d_logits = self.logits_gradient(batch, &pass, targets, 0.0, 1.0)?;
             if let (Some(gradient), _) = pass.backward(&d_logits, true)? {
                 let change = change_along(&gradient, adversarial.size)?;
                 let weight = weight * adversarial.virtual_weight;
@@ -127,7 +127,7 @@ impl Learner {
         let pass = self
             .model
             .forward_train_perturbed(&batch.batch, phase, Some(change))?;
-        let d_logits = self.logits_gradient(&pass, targets, smoothing, weight)?;
+        let d_logits = self.logits_gradient(batch, &pass, targets, smoothing, weight)?;
         let (embedded, parameters) = pass.backward(&d_logits, !self.freeze_embeddings)?;
         for ((_, sum), (_, more)) in sums.parameters.iter_mut().zip(parameters) {
             *sum = (&*sum + more)?;
@@ -149,12 +149,13 @@ impl Learner {
     /// The gradient of `weight` times the loss of a pass with respect to its logits.
     fn logits_gradient(
         &self,
+        batch: &LabelledBatch,
         pass: &BiRnnActivations,
         targets: Targets,
         smoothing: f64,
         weight: f64,
     ) -> Result<Tensor> {
-        let logits = on_cpu(pass.logits())?;
+        let logits = batch.with_head(on_cpu(pass.logits())?)?;
         let (_, d_logits) = self
             .objective
             .gradient(&logits, targets, smoothing, weight)?;

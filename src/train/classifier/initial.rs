@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::models::classifier::{BiRnn, EMBEDDING, add_forget_bias};
-use crate::models::ngrams::{NGRAM_KEYS, NGRAMS, NgramFit};
+use crate::models::ngrams::{NGRAM_BIAS, NGRAM_IDF, NGRAM_KEYS, NGRAMS, NgramFit};
 use crate::parameters::Parameters;
 use crate::rnn::kernels::CellType;
 use crate::vectors::VectorTable;
@@ -54,7 +54,16 @@ pub fn set_ngrams(parameters: &Parameters, fit: &NgramFit) -> Result<()> {
         ));
     }
     let prefix = parameters.prefix_of(NGRAM_KEYS)?;
-    for (name, values) in [(NGRAM_KEYS, &fit.keys), (NGRAMS, &fit.weights)] {
+    for (name, values) in [
+        (NGRAM_KEYS, &fit.keys),
+        (NGRAMS, &fit.weights),
+        (NGRAM_IDF, &fit.idf),
+        (NGRAM_BIAS, &fit.bias),
+    ] {
+        // A head of tokens has the first two.
+        if values.is_empty() {
+            continue;
+        }
         let Some(var) = parameters.get(&format!("{prefix}{name}")) else {
             return Err(Error::argument("parameters", format!("there is no {name}")));
         };

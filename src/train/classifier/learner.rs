@@ -5,7 +5,7 @@ use super::objective::Objective;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::models::classifier::{BiRnn, Names, OutputKind};
-use crate::models::ngrams::{NGRAM_KEYS, NGRAMS};
+use crate::models::ngrams::is_of_ngrams;
 use crate::optim::{Ema, Gradients, LearningRates, Weights};
 use crate::parameters::Parameters;
 
@@ -47,7 +47,7 @@ impl Learner {
             0.0 => None,
             // The n-gram head does not change.
             decay => Some(Ema::new(decay, &parameters, |name| {
-                !matches!(names.within(name), Some(NGRAMS | NGRAM_KEYS))
+                !names.within(name).is_some_and(is_of_ngrams)
             })?),
         };
         Ok(Self {

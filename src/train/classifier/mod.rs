@@ -6,6 +6,7 @@ mod gradients;
 mod groups;
 mod initial;
 mod learner;
+mod network_share;
 mod objective;
 #[cfg(test)]
 mod oracle;
@@ -44,6 +45,8 @@ pub struct ClassifierTask<'a> {
     classes: usize,
     unknown: u32,
     learner: Learner,
+    /// The scores of an n-gram head for the validation texts, `[texts][classes]`.
+    head: Option<Vec<Vec<f32>>>,
 }
 
 impl<'a> ClassifierTask<'a> {
@@ -84,7 +87,29 @@ impl<'a> ClassifierTask<'a> {
             classes,
             unknown,
             learner: Learner::new(&config.train, config.seed, model)?,
+            head: None,
         })
+    }
+
+    /// The same with the scores of an n-gram head for the validation texts, `[texts][classes]`, which are added to the
+    /// logits of the network; those for the training texts are [`TrainingTexts::head_scores`]. The network is given the
+    /// share with which the sum is best, and none if it does not help.
+    ///
+    /// # Errors
+    /// A wrong number of scores.
+    pub fn with_head_scores(mut self, scores: Vec<Vec<f32>>) -> Result<Self> {
+        let fits = |row: &Vec<f32>| row.len() == self.classes;
+        if scores.len() != self.validation.len() || !scores.iter().all(fits) {
+            let problem = format!(
+                "{} rows for {} texts and {} classes",
+                scores.len(),
+                self.validation.len(),
+                self.classes
+            );
+            return Err(Error::argument("scores", problem));
+        }
+        self.head = Some(scores);
+        Ok(self)
     }
 
     /// The same with a weight above 0 for each class, as `train.class_weights` asks for.
@@ -221,13 +246,18 @@ impl<'a> Task for ClassifierTask<'a> {
         &self,
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Validation>> {
-        let weights = self.learner.names.of_model(self.weights().values()?);
+        let mut weights = self.learner.names.of_model(self.weights().values()?);
         let (vocabulary_size, device) = (weights[EMBEDDING].dim(0)?, weights[EMBEDDING].device());
         let vb = builder(weights.clone(), device);
         let model = BiRnn::new(&self.config.model, vocabulary_size, self.classes, vb)?;
-        let Some(logits) = model.logits(&self.validation.ids, on_progress)? else {
+        let Some(mut logits) = model.logits(&self.validation.ids, on_progress)? else {
             return Ok(None);
         };
+        if let Some(head) = &self.head {
+            let share = network_share::best(&logits, head, &self.validation.labels);
+            logits = network_share::sums(&logits, head, share);
+            network_share::apply(&mut weights, share)?;
+        }
         Ok(Some(Validation {
             weights,
             ..self.validated(logits)?

@@ -46,10 +46,10 @@ impl Learner {
             }
         };
         let loss_of = |embedded: &Tensor, targets, smoothing| {
-            of_logits(&encode(embedded)?, targets, smoothing)
+            of_logits(&batch.with_head(encode(embedded)?)?, targets, smoothing)
         };
         let (targets, smoothing) = (batch.targets(), self.label_smoothing);
-        let logits = encode(&embedded)?;
+        let logits = batch.with_head(encode(&embedded)?)?;
         let loss = of_logits(&logits, targets, smoothing)?;
         let mut total = loss.clone();
         let constant = embedded.detach();
@@ -165,6 +165,32 @@ fn small_learner(output: OutputKind) -> Learner {
 }
 
 const TEXTS: [&[u32]; 4] = [&[1, 2, 3], &[4, 1, 1, 5, 9, 2], &[7], &[3, 3, 8, 1]];
+
+#[test]
+fn gradients_with_the_scores_of_a_head_are_those_of_the_graph() {
+    let scores = [
+        0.5, -2.0, 1.0, 0.0, 3.0, -1.0, 0.25, 0.0, 0.0, -4.0, 1.0, 2.0,
+    ];
+    for output in [OutputKind::Softmax, OutputKind::Sigmoid] {
+        let batch = match output {
+            OutputKind::Softmax => LabelledBatch::new(&TEXTS, &[0, 2, 1, 1], 11),
+            OutputKind::Sigmoid => {
+                LabelledBatch::with_targets(&TEXTS, &[1.0, 0.0, 0.5].repeat(4), 11)
+            }
+        };
+        let (batch, learner) = (batch.unwrap(), small_learner(output));
+        let without = learner.gradients_of_batch(&batch, 1.0).unwrap().1;
+        let batch = batch.with_head_scores(&scores).unwrap();
+        // The longest text, the second one, comes first.
+        assert_eq!(batch.head_scores[..3], scores[3..6]);
+        assert_same(&learner, &batch);
+        let with = learner.gradients_of_batch(&batch, 1.0).unwrap().1;
+        assert!((with - without).abs() > 0.1, "{with} {without}");
+    }
+    let batch = LabelledBatch::new(&TEXTS, &[0, 2, 1, 1], 11).unwrap();
+    let message = batch.with_head_scores(&[0.0; 7]).unwrap_err().to_string();
+    assert_eq!(message, "head_scores: 7 of them for 4 texts");
+}
 
 #[test]
 fn gradients_for_several_labels_and_class_weights_are_those_of_the_graph() {

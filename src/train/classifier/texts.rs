@@ -34,6 +34,9 @@ pub struct TrainingTexts<'a> {
     pub labelled: &'a Encoded,
     /// Texts with soft labels.
     pub unlabelled: Option<&'a SoftLabels>,
+    /// The scores of an n-gram head for each text, [texts, classes], row after row: the network learns what they leave.
+    /// For a labelled text they should be those of a head that was fitted without it.
+    pub head_scores: Option<&'a [f32]>,
 }
 
 impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
@@ -41,13 +44,26 @@ impl<'a> From<&'a Encoded> for TrainingTexts<'a> {
         Self {
             labelled,
             unlabelled: None,
+            head_scores: None,
         }
     }
 }
 
 impl<'a> TrainingTexts<'a> {
-    /// Checks that the number of probabilities matches the texts.
+    /// Checks that the numbers of probabilities and scores match the texts.
     pub(super) fn validate(&self, classes: usize) -> Result<()> {
+        if let Some(scores) = self.head_scores
+            && scores.len() != self.len() * classes
+        {
+            return Err(Error::argument(
+                "head_scores",
+                format!(
+                    "{} of them for {} texts and {classes} classes",
+                    scores.len(),
+                    self.len()
+                ),
+            ));
+        }
         let Some(SoftLabels { ids, probabilities }) = self.unlabelled else {
             return Ok(());
         };

@@ -1,0 +1,108 @@
+//! The n-gram head that reads the text itself, as part of a model.
+
+use super::index::Index;
+use super::text::{TextRows, highest, kind, text_keys};
+use super::{NgramConfig, NgramFit};
+use crate::device::storage::read;
+use crate::error::{Error, Result};
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// The name of the weights of n-grams by how few texts contain them, among the parameters of a model, `[features]`.
+pub const NGRAM_IDF: &str = "ngrams.idf";
+
+/// The name of the scores of a text without n-grams, among the parameters of a model, `[classes]`.
+pub const NGRAM_BIAS: &str = "ngrams.bias";
+
+/// The n-gram head of a model that reads the text itself.
+#[derive(Debug, Clone)]
+pub struct TextNgrams {
+    config: NgramConfig,
+    index: Arc<Index>,
+    idf: Arc<[f32]>,
+    highest_idf: f32,
+    /// [features, classes], on the CPU, where it is read row by row.
+    table: Tensor,
+    bias: Arc<[f32]>,
+}
+
+impl TextNgrams {
+    /// An n-gram head with these keys [features, 2], weights of n-grams `[features]`, scores [features, classes] and scores of
+    /// a text without n-grams `[classes]`.
+    ///
+    /// # Errors
+    /// Invalid keys, or a failing transfer to the CPU.
+    pub fn new(
+        config: NgramConfig,
+        (keys, idf): (&Tensor, &Tensor),
+        (table, bias): (&Tensor, &Tensor),
+    ) -> Result<Self> {
+        let host = |tensor: &Tensor| tensor.detach().to_device(&Device::Cpu)?.contiguous();
+        let list = |tensor: &Tensor| host(tensor)?.flatten_all()?.to_vec1::<f32>();
+        let idf = list(idf)?;
+        if idf.iter().any(|weight| *weight < 0.0) {
+            return Err(Error::argument(NGRAM_IDF, "it holds numbers below 0"));
+        }
+        Ok(Self {
+            config,
+            index: Arc::new(Index::of_numbers(&list(keys)?)?),
+            highest_idf: highest(&idf),
+            idf: idf.into(),
+            table: host(table)?,
+            bias: list(bias)?.into(),
+        })
+    }
+
+    /// The n-gram head with a fit's values.
+    ///
+    /// # Errors
+    /// As [`TextNgrams::new`].
+    pub fn of_fit(config: NgramConfig, fit: &NgramFit) -> Result<Self> {
+        let (features, classes) = (fit.idf.len(), fit.bias.len());
+        let tensor =
+            |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
+        Self::new(
+            config,
+            (
+                &tensor(&fit.keys, &[features, 2])?,
+                &tensor(&fit.idf, &[features])?,
+            ),
+            (
+                &tensor(&fit.weights, &[features, classes])?,
+                &tensor(&fit.bias, &[classes])?,
+            ),
+        )
+    }
+
+    /// The scores of texts, `[texts][classes]`.
+    ///
+    /// # Errors
+    /// A table that is not single precision.
+    pub fn scores(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        Ok(read(&self.table, |table| {
+            let of_text = |text: &&str| self.score(table, text);
+            Ok(match texts {
+                // A single text needs no other thread.
+                [text] => vec![of_text(text)],
+                _ => texts.par_iter().map(of_text).collect(),
+            })
+        })?)
+    }
+
+    fn score(&self, table: &[f32], text: &str) -> Vec<f32> {
+        let text = TextRows::new(&text_keys(text, self.config), &self.index);
+        let kind = |row: u32| kind(self.index.key(row));
+        let scales = text.scales(&self.idf, self.highest_idf, kind);
+        let mut sums: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
+        let classes = sums.len();
+        for (row, frequency) in text.rows {
+            let factor = f64::from(frequency * scales[kind(row)]);
+            let weights = &table[row as usize * classes..][..classes];
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum += factor * f64::from(*weight);
+            }
+        }
+        sums.into_iter().map(|sum| sum as f32).collect()
+    }
+}
