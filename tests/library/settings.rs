@@ -253,6 +253,8 @@ fn no_float_below_the_config_is_taken_out_of_range() {
         let fit = NgramFit {
             keys: vec![0.0, 1.0],
             weights: vec![1.0, bad],
+            idf: Vec::new(),
+            bias: Vec::new(),
         };
         let refused = refuses(set_ngrams(&parameters, &fit), "ngrams.weight");
         check("ngrams.weight", f64::from(bad), refused);
