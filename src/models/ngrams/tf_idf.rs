@@ -12,6 +12,9 @@ use rayon::prelude::*;
 /// text to classify shares with a single training text still says something.
 const MIN_TEXTS: usize = 1;
 
+/// The maximum number of passes over the texts. All texts share the bias, so that a high cost needs many.
+const PASSES: u64 = 300;
+
 /// The n-grams of texts, as rows of an index over all of them.
 #[derive(Debug, Clone)]
 pub struct NgramTexts {
@@ -177,6 +180,7 @@ impl TfIdfFitting {
                 cost,
                 text_weights: text_weights.as_deref(),
                 tolerance,
+                passes: PASSES,
             };
             let mut design = ValueDesign { values, weights };
             problem.solve(&mut design, multipliers, seed, keep_going)
@@ -343,7 +347,7 @@ mod tests {
                 fitting.values.push(fitting.values[text].clone());
                 fitting.classes[0].1.push(0.0);
             }
-            let fitted = fitting.fit(subset, targets, 4.0, (1, 1e-6), &|| true);
+            let fitted = fitting.fit(subset, targets, 0.25, (1, 1e-6), &|| true);
             fitted.unwrap();
             ngrams.scores(&[0, 1, 2, 3], &fitting).concat()
         };
