@@ -123,7 +123,7 @@ pub(super) fn fit_texts(
     monitor.begins(Step::Ngrams);
     let texts: Vec<&str> = dataset.train_texts.iter().map(String::as_str).collect();
     let ngrams = NgramTexts::new(&texts, config.model.ngrams);
-    let weights = class_weights(config, dataset)?;
+    let weights = class_weights(config, dataset)?.map(|weights| relative(weights, dataset));
     let problem = CrossValidation {
         ngrams: &ngrams,
         targets: Targets {
@@ -159,6 +159,17 @@ pub(super) fn fit_texts(
         unlabelled: scores(&dataset.unlabelled_texts)?.concat(),
         fit,
     })
+}
+
+/// Weights of classes with the same ratios with which a text weighs 1 in the mean, so that only their ratios matter beside
+/// the cost. Where a text may have several classes, they are already relative to the texts outside the class.
+fn relative(weights: Vec<f64>, dataset: &Dataset) -> Vec<f64> {
+    let TextLabels::One(labels) = &dataset.train.labels else {
+        return weights;
+    };
+    let sum: f64 = labels.iter().map(|&label| weights[label as usize]).sum();
+    let scale = labels.len() as f64 / sum;
+    weights.into_iter().map(|weight| weight * scale).collect()
 }
 
 /// The part of cross-validation to which each text belongs. The texts of a class, by the first one that a text has, are

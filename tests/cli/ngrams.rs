@@ -187,16 +187,43 @@ fn keys_that_do_not_fit_are_refused() {
         "--data",
         "a.csv",
         "--set",
-        "model.ngrams.order=1",
+        "model.ngrams.weighting=naive-bayes",
         "--set",
+        "model.ngrams.characters=0",
     ];
     assert_eq!(
         refuse(
             folder,
-            &[&tokens[..], &["train.ngram_cost=auto"]].concat(),
+            &[&tokens[..], &["--set", "train.ngram_cost=auto"]].concat(),
             2
         ),
         "configuration, train.ngram_cost: it is chosen by cross-validation only for n-grams weighted by TF-IDF; use a \
          number such as 0.1, or set model.ngrams.weighting to \"tf-idf\""
     );
+}
+
+#[test]
+fn long_texts_have_ngrams_of_words_only_which_is_said() {
+    let folder = temp();
+    let folder = folder.path();
+    write(folder);
+    let limit = ["--set", "train.ngram_text_limit=1000"];
+    let errors = train(folder, "words", &limit);
+    assert!(
+        errors.contains("n-grams of words only: the training texts have 1,")
+            && errors.contains(" characters, more than 1,000 (train.ngram_text_limit)\n")
+            && errors.contains(" n-grams of up to 2 words: cost "),
+        "{errors}"
+    );
+    let errors = train(folder, "none", &["--set", "train.ngram_text_limit=10"]);
+    assert!(
+        errors.contains("no n-grams: the training texts have 1,"),
+        "{errors}"
+    );
+    let path = folder.join("none/model.safetensors");
+    let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu).unwrap();
+    assert!(!tensors.keys().any(|name| name.starts_with("ngrams.")));
+    let before = fs::read(folder.join("words/model.safetensors")).unwrap();
+    succeed(&run(folder, &["train", "--resume", "--out", "words"]));
+    assert!(fs::read(folder.join("words/model.safetensors")).unwrap() == before);
 }

@@ -77,7 +77,16 @@ fn several_labels_are_learnt_saved_evaluated_and_predicted() {
         "--set",
         "model.ngrams.order=1",
     ];
-    let features = ["--set", "model.ngrams.features=64"];
+    let features = [
+        "--set",
+        "model.ngrams.features=64",
+        "--set",
+        "model.ngrams.weighting=naive-bayes",
+        "--set",
+        "model.ngrams.characters=0",
+        "--set",
+        "train.ngram_cost=0.1",
+    ];
     let output = run(
         folder,
         &[&["train"][..], &data, &features, &SIGMOID, &QUICK].concat(),
@@ -352,4 +361,16 @@ fn predictions_have_the_names_of_a_map() {
         message,
         "configuration, data.label_map: \"pos\" is not a class; the classes are \"negative\", \"positive\""
     );
+}
+
+#[test]
+fn the_head_of_the_default_recipe_learns_several_labels() {
+    let folder = temp();
+    let folder = folder.path();
+    write(folder);
+    let arguments = ["train", "--data", "a.jsonl", "--out", "model"];
+    succeed(&run(folder, &[&arguments[..], &SIGMOID, &QUICK].concat()));
+    let arguments = ["eval", "--model", "model", "--json", "--data", "a.jsonl"];
+    let report: Value = serde_json::from_str(&succeed(&run(folder, &arguments))).unwrap();
+    assert_eq!(report["macro_f1"], 1.0, "{report}");
 }

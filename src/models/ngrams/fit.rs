@@ -19,6 +19,9 @@ pub struct NgramFit {
     pub bias: Vec<f32>,
 }
 
+/// The maximum number of passes over the texts.
+const PASSES: u64 = 40;
+
 /// Added to the number of texts of a class that contain an n-gram.
 const SMOOTHING: f32 = 1.0;
 
@@ -62,6 +65,7 @@ pub fn fit(
             cost,
             text_weights,
             tolerance: TOLERANCE,
+            passes: PASSES,
         };
         let mut design = FactorDesign::new(&features, &factors);
         let mut multipliers = vec![0.0; ids.len()];

@@ -28,10 +28,9 @@ pub(super) struct Problem<'a> {
     pub(super) text_weights: Option<&'a [f64]>,
     /// Iteration stops when no multiplier changes by more than this share of the cost.
     pub(super) tolerance: f64,
+    /// The maximum number of passes over the texts.
+    pub(super) passes: u64,
 }
-
-/// The maximum number of passes over the texts.
-const PASSES: u64 = 40;
 
 /// The share of the cost by which no multiplier changes any more at the end of a precise fit.
 pub(super) const TOLERANCE: f64 = 0.01;
@@ -58,7 +57,7 @@ impl Problem<'_> {
             .map(|text| design.square(text))
             .collect();
         let mut order: Vec<usize> = (0..design.texts()).collect();
-        for pass in 0..PASSES {
+        for pass in 0..self.passes {
             if !keep_going() {
                 return None;
             }
@@ -134,6 +133,7 @@ mod tests {
             cost,
             text_weights: Some(&text_weights),
             tolerance: TOLERANCE,
+            passes: 40,
         };
         let mut design = FactorDesign::new(&features, &factors);
         let mut multipliers = [0.0; 6];

@@ -98,7 +98,7 @@ mod tests {
     /// A head that is right about three of four texts.
     fn head() -> (Vec<Vec<f32>>, TextLabels) {
         let labels: Vec<u32> = (0..40).map(|text| text % 2).collect();
-        let row = |text: usize| match (text % 2 == 0) == (text % 8 < 6) {
+        let row = |text: usize| match text.is_multiple_of(2) == (text % 8 < 6) {
             true => vec![1.0, -1.0],
             false => vec![-1.0, 1.0],
         };
