@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::bytes::{Content, Input};
 use super::folder::{self, own_split};
+use super::format::is_description;
 use super::{SourceOptions, Split};
 use crate::error::{Error, Result};
 
@@ -93,13 +94,19 @@ impl Archive {
     }
 }
 
-/// The only file or folder in a folder, or in that one, and so on; otherwise the folder.
+/// The only file or folder in a folder, besides those about it (`README`), or in that one, and so on; otherwise the
+/// folder.
 fn alone(mut folder: PathBuf) -> Result<PathBuf> {
     while folder.is_dir() {
         let entries = std::fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
+        let is_data = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            path.is_dir() || !name.is_some_and(is_description)
+        };
         let mut entries = entries
             .filter_map(std::result::Result::ok)
-            .map(|entry| entry.path());
+            .map(|entry| entry.path())
+            .filter(is_data);
         match (entries.next(), entries.next()) {
             // A folder that is the only class, or the only split, keeps its name.
             (Some(only), None) => folder = only,

@@ -33,6 +33,11 @@ pub enum Doubt {
         /// The number of all classes.
         classes: usize,
     },
+    /// The names of classes look like lists of labels, as tables hold them that other programs wrote.
+    Lists {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Classes with only one row, which cannot be both in training and in validation.
     SingleRow {
         /// Their names.
@@ -80,6 +85,13 @@ impl fmt::Display for Doubt {
                     example
                 )
             }
+            Self::Lists { names } => write!(
+                f,
+                "{} look like lists, not classes: {} (several labels a text are read from lists in JSON or Parquet, or \
+                 from a table with --label-separator)",
+                names.len(),
+                listed(names)
+            ),
             Self::SingleRow { names } => match &names[..] {
                 [name] => write!(f, "the class {name:?} has only one row"),
                 _ => write!(
@@ -143,6 +155,11 @@ pub fn doubts(split: &Split, labels: &Labels) -> Vec<Doubt> {
     let mut found = Vec::new();
     if classes > MANY_CLASSES {
         found.push(Doubt::ManyClasses { classes });
+    }
+    let is_list = |name: &&String| name.starts_with('[') && name.ends_with(']');
+    let lists: Vec<String> = names.iter().filter(is_list).cloned().collect();
+    if !lists.is_empty() {
+        found.push(Doubt::Lists { names: lists });
     }
     let sentences: Vec<String> = names
         .iter()

@@ -26,10 +26,18 @@ pub(super) fn listed(source: &str) -> Result<Option<Vec<(String, Rows)>>> {
                 return Err(Error::data(
                     part,
                     "there is no such file",
-                    "give several files as a.csv,b.csv or with a pattern such as data/*.csv",
+                    "give several files as a.csv b.csv or with a pattern such as data/*.csv (a comma separates files: one \
+                     with a comma in its name can only be given alone)",
                 ));
             }
         }
+    }
+    if let Some(twice) = (1..files.len()).find(|&file| files[..file].contains(&files[file])) {
+        return Err(Error::data(
+            files[twice].display().to_string(),
+            "the file is given twice, so each of its rows would be there twice",
+            "give it once; a pattern may match it already",
+        ));
     }
     let mut splits: Vec<(String, Rows)> = Vec::new();
     for file in files {
@@ -52,7 +60,7 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
             "use *, ? and [abc]",
         )
     })?;
-    let mut files = Vec::new();
+    let (mut files, mut has_folders) = (Vec::new(), false);
     for path in paths {
         let path = path.map_err(|error| {
             fail(
@@ -60,11 +68,16 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
                 "check its rights",
             )
         })?;
-        if path.is_file() {
-            files.push(path);
+        match path.is_file() {
+            true => files.push(path),
+            false => has_folders = true,
         }
     }
     match files.is_empty() {
+        true if has_folders => Err(fail(
+            "the pattern matches only folders".to_owned(),
+            "give one folder, or the files in it: folder/*.csv",
+        )),
         true => Err(fail(
             "no file matches the pattern".to_owned(),
             "check the folder and the pattern",

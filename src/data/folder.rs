@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::bytes::{Input, encoding_remedy, fail};
-use super::format::{EXTENSIONS, FileName};
+use super::format::{EXTENSIONS, FileName, is_description};
 use super::layout::{self, known_split, known_split_of_file, split_name, split_order};
 use super::rows::without_marks;
 use super::{Format, Record, SourceOptions, Split};
@@ -30,6 +30,11 @@ pub(super) struct Class {
     folder: PathBuf,
     label: Option<String>,
 }
+
+/// Endings of files that are no classes.
+const NO_CLASSES: [&str; 9] = [
+    "data", "names", "info", "md", "html", "xml", "log", "md5", "sha256",
+];
 
 /// The class folder of aclImdb whose reviews have no label.
 const UNLABELLED: &str = "unsup";
@@ -74,9 +79,10 @@ pub(super) fn read_classes(
     origin: String,
     options: &SourceOptions,
 ) -> Result<Split> {
-    let mut files = Vec::new();
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for class in classes {
-        let mut texts = text_files(&class.folder)?;
+        let ClassFiles { mut texts, others } = text_files(&class.folder)?;
+        left_out.extend(others.into_iter().map(|name| class.folder.join(name)));
         if texts.is_empty() {
             return Err(Error::data(
                 class.folder.display().to_string(),
@@ -124,8 +130,29 @@ pub(super) fn read_classes(
         origin,
         records: texts.into_iter().flatten().collect(),
         skipped: bad.iter().map(reason).collect(),
-        notes: Vec::new(),
+        notes: not_read(&left_out).into_iter().collect(),
     })
+}
+
+/// The line about what is in class folders and is not read.
+fn not_read(paths: &[PathBuf]) -> Option<String> {
+    let first = paths.first()?.display();
+    Some(match paths.len() {
+        1 => format!("{first} is not read: it is no text of the class folder by its name"),
+        count => format!(
+            "{first} and {} more are not read: they are no texts of class folders by their names",
+            count - 1
+        ),
+    })
+}
+
+/// What is in a class folder.
+#[derive(Debug, Default)]
+struct ClassFiles {
+    /// The names of the texts.
+    texts: Vec<String>,
+    /// The names of everything else, but for what is hidden.
+    others: Vec<String>,
 }
 
 /// A file that is not UTF-8, and what it holds.
@@ -247,12 +274,10 @@ fn class_files(
         // One name with several endings that are no formats.
         let mut stem = None;
         let mut labels = Vec::new();
-        for name in files
-            .iter()
-            .filter(|name| !name.to_ascii_uppercase().starts_with("README"))
-        {
+        for name in files.iter().filter(|name| !is_description(name)) {
             let (before, after) = name.rsplit_once('.')?;
-            if *stem.get_or_insert(before) != before || is_data(&name) {
+            let is_class = !NO_CLASSES.contains(&&*after.to_ascii_lowercase());
+            if *stem.get_or_insert(before) != before || is_data(&name) || !is_class {
                 return None;
             }
             labels.push((folder.join(name), after.to_owned()));
@@ -342,7 +367,7 @@ fn classes(folder: &Path, folders: &[String]) -> (Vec<Class>, Vec<Class>) {
 fn has_texts(classes: &[Class]) -> Result<bool> {
     let mut with_texts = 0;
     for class in classes {
-        let texts = text_files(&class.folder)?;
+        let texts = text_files(&class.folder)?.texts;
         if texts.iter().any(|name| is_text(name)) {
             return Ok(true);
         }
@@ -352,14 +377,28 @@ fn has_texts(classes: &[Class]) -> Result<bool> {
 }
 
 /// The texts in a class folder: the files ending in `.txt`; if there are none, those whose names do not say that they
-/// are something else (`37261`, `0001.ea7e79d3153e7469e7a9c3e0af6a357e`).
-fn text_files(folder: &Path) -> Result<Vec<String>> {
-    let mut files = entries(folder)?.1;
-    match files.iter().any(|name| is_text(name)) {
-        true => files.retain(|name| is_text(name)),
-        false => files.retain(|name| is_unnamed(name)),
-    }
-    Ok(files)
+/// are something else (`37261`, `0001.ea7e79d3153e7469e7a9c3e0af6a357e`). If some of these have digits, those without are
+/// none (`cmds`).
+fn text_files(folder: &Path) -> Result<ClassFiles> {
+    let Entries {
+        folders,
+        files,
+        nameless,
+    } = all_entries(folder)?;
+    let has_digit = |name: &str| name.bytes().any(|byte| byte.is_ascii_digit());
+    let any = |is: &dyn Fn(&str) -> bool| files.iter().any(|name| is(name));
+    let (any_text, any_number) = (
+        any(&is_text),
+        any(&|name| is_unnamed(name) && has_digit(name)),
+    );
+    let (texts, mut others): (Vec<String>, Vec<String>) =
+        files.into_iter().partition(|name| match any_text {
+            true => is_text(name),
+            false => is_unnamed(name) && (!any_number || has_digit(name)),
+        });
+    others.extend(folders);
+    others.extend(nameless);
+    Ok(ClassFiles { texts, others })
 }
 
 fn is_text(name: &str) -> bool {
@@ -385,26 +424,44 @@ fn leading_number(name: &str) -> u64 {
 /// The names of the folders and of the files in `folder`, sorted; hidden ones and those that are
 /// not Unicode are skipped.
 fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
-    let (mut folders, mut files) = (Vec::new(), Vec::new());
+    let Entries { folders, files, .. } = all_entries(folder)?;
+    Ok((folders, files))
+}
+
+/// What is in a folder, sorted, without what is hidden.
+#[derive(Debug, Default)]
+struct Entries {
+    folders: Vec<String>,
+    files: Vec<String>,
+    /// Names that are not Unicode, as well as they can be written.
+    nameless: Vec<String>,
+}
+
+fn all_entries(folder: &Path) -> Result<Entries> {
+    let mut found = Entries::default();
     for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let entry = entry.map_err(Error::io("read", folder))?;
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+        let name = match entry.file_name().into_string() {
+            Ok(name) => name,
+            Err(name) => {
+                found.nameless.push(name.to_string_lossy().into_owned());
+                continue;
+            }
         };
         if name.starts_with('.') {
             continue;
         }
         let kind = entry.file_type().map_err(Error::io("read", entry.path()))?;
         // A link counts as what it points to.
-        if kind.is_dir() || kind.is_symlink() && entry.path().is_dir() {
-            folders.push(name);
-        } else {
-            files.push(name);
+        match kind.is_dir() || kind.is_symlink() && entry.path().is_dir() {
+            true => found.folders.push(name),
+            false => found.files.push(name),
         }
     }
-    folders.sort_unstable();
-    files.sort_unstable();
-    Ok((folders, files))
+    found.folders.sort_unstable();
+    found.files.sort_unstable();
+    found.nameless.sort_unstable();
+    Ok(found)
 }
 
 #[cfg(test)]

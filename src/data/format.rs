@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::{Content, Input};
 use super::lines::{is_trec, is_tree, labels_and_text};
-use super::rows::is_column;
-#[cfg(any(feature = "csv", test))]
-use super::rows::is_text_column;
+use super::rows::{is_column, is_text_column};
 use super::{SourceOptions, json};
 use crate::error::{Error, Result};
 use crate::fs::unpack::Compression;
@@ -72,6 +70,24 @@ const DESCRIPTIONS: [&str; 6] = [
     "requirements.txt",
 ];
 
+/// Words that say in a name that the file is about the others.
+const ABOUT: [&str; 6] = [
+    "README",
+    "LICENSE",
+    "LICENCE",
+    "COPYING",
+    "CHANGELOG",
+    "CITATION",
+];
+
+/// Whether a file is about the others in its folder, by its name: `README.md`, `rt-polaritydata.README.1.0.txt`.
+pub(super) fn is_description(name: &str) -> bool {
+    let is_about = |word: &str| ABOUT.iter().any(|about| word.eq_ignore_ascii_case(about));
+    DESCRIPTIONS.contains(&name)
+        || name.to_ascii_uppercase().starts_with("README")
+        || name.split('.').any(is_about)
+}
+
 /// The parts of a data file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileName<'a> {
@@ -84,7 +100,7 @@ pub(super) struct FileName<'a> {
 impl<'a> FileName<'a> {
     /// Parses a file name (no folders); `None` where the extension is unknown.
     pub fn parse(name: &'a str) -> Option<Self> {
-        if DESCRIPTIONS.contains(&name) || name.to_ascii_uppercase().starts_with("README") {
+        if is_description(name) {
             return None;
         }
         let plain = match split_extension(name) {
@@ -225,13 +241,24 @@ impl Format {
         let begins_list = first.strip_prefix('[').map(str::trim_start);
         let is_table = matches!(named, Some(Self::Csv | Self::Tsv));
         if first.starts_with('{') && (!is_table || json::is_object(first)) {
-            return match json::is_cut(first) {
+            // A document may be on one line.
+            let is_document = lines.len() == 1
+                && json::is_document(first)
+                && !json::has_key(first, |key| is_text_column(key, options));
+            return match is_document || json::is_cut(first) {
                 true => Self::Json,
                 false => Self::Jsonl,
             };
         }
         let is_list = |after: &str| after.is_empty() || after.starts_with(['{', ']']);
-        if begins_list.is_some_and(is_list) && !is_table {
+        let is_sure = |after: &str| after.starts_with("{\"");
+        if begins_list.is_some_and(|after| {
+            if is_table {
+                is_sure(after)
+            } else {
+                is_list(after)
+            }
+        }) {
             return Self::Json;
         }
         if most(&|line| labels_and_text(line).is_ok_and(|(labels, _)| !labels.is_empty())) {
@@ -247,7 +274,10 @@ impl Format {
             let mut names = first.split(delimiter).map(|name| name.trim_matches('"'));
             first.contains(delimiter) && names.any(|name| is_column(name, options))
         };
-        match named {
+        // The name says JSON, the first line that it is a table.
+        let is_misnamed = matches!(named, Some(Self::Jsonl | Self::Json))
+            && [',', ';', '|', '\t'].into_iter().any(names_column);
+        match named.filter(|_| !is_misnamed) {
             Some(Self::FastText) | None if options.delimiter.is_some() => Self::Csv,
             Some(Self::FastText) | None if all(&|line| line.contains('\t')) => Self::Tsv,
             Some(Self::FastText) if [',', ';', '|'].into_iter().any(names_column) => Self::Csv,

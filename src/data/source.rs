@@ -290,7 +290,9 @@ pub fn read_rows(reader: impl BufRead, origin: &str, options: &SourceOptions) ->
         ));
     }
     let format = Format::of(&mut input, None, options)?;
-    let read = read_format(input, format, options)?;
+    let notes = input.notes();
+    let mut read = read_format(input, format, options)?;
+    read.notes.splice(..0, notes);
     Ok(Split::of(origin.to_owned(), read))
 }
 
@@ -305,13 +307,15 @@ fn read_file(path: &Path, options: &SourceOptions) -> Result<Read> {
             let (origin, extension) = (&input.origin, compression.extension());
             format!("{origin}: the name ends in .{extension}, but the file is not compressed")
         });
+    let notes = input.notes();
     let mut read = match format {
         Format::Parquet if !input.is_unpacked => {
             parquet::read(open_file(path)?, &input.origin, options)?
         }
         _ => read_format(input, format, options)?,
     };
-    read.notes.extend(wrong_ending);
+    read.notes
+        .splice(..0, notes.into_iter().chain(wrong_ending));
     Ok(read)
 }
 
@@ -350,6 +354,13 @@ fn hub_id(source: &str) -> Option<&str> {
 /// The error for a source that does not exist, with the nearest existing name.
 fn missing(source: &str) -> Error {
     let path = Path::new(source);
+    if path.is_symlink() {
+        return Error::data(
+            source,
+            "this is a link to a file that is not there",
+            "give the file itself",
+        );
+    }
     let (parent, name) = match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => (parent, name.to_string_lossy()),
         _ => (Path::new(""), source.into()),
@@ -364,6 +375,7 @@ fn missing(source: &str) -> Error {
         .flatten()
         .flatten()
         .map(|entry| parent.join(entry.file_name()).display().to_string())
+        .filter(|name| name != source)
         .collect();
     if parent.as_os_str().is_empty() {
         candidates.push("sample".to_owned());

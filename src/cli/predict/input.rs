@@ -116,12 +116,12 @@ impl Input {
             .texts
             .iter()
             .map(String::as_str)
-            .filter(|text| is_file(text))
+            .filter(|text| std::path::Path::new(text).exists())
             .collect();
         if !files.is_empty() {
             terminal.note(&format!(
-                "there are files of these names, but the names themselves are classified: {} (give --file for their \
-                 texts)",
+                "there are files or folders of these names, but the names themselves are classified: {} (give --file for \
+                 the texts of a file)",
                 files.join(", ")
             ));
         }
@@ -216,13 +216,22 @@ fn read(place: &Place, options: &SourceOptions, sender: &SyncSender<birnn::Resul
 }
 
 fn notes_of(reader: &RowReader) -> Vec<String> {
+    /// So many are named.
+    const NAMED: usize = 5;
     let left_out = reader.skipped();
     let mut notes = reader.notes();
-    if let [first, ..] = left_out {
-        notes.push(format!(
-            "{} rows are left out; the first: {first}",
-            left_out.len()
-        ));
+    if !left_out.is_empty() {
+        let named = left_out.iter().take(NAMED).map(String::as_str);
+        let named = named.collect::<Vec<_>>().join("; ");
+        let rows = match left_out.len() {
+            1 => "1 row is left out".to_owned(),
+            count => format!("{count} rows are left out"),
+        };
+        let more = match left_out.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        notes.push(format!("{rows}: {named}{more}"));
     }
     notes
 }

@@ -120,10 +120,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     for line in coverage_notes(&coverage, "texts") {
         terminal.print(&line);
     }
-    if without_text > 0 {
-        terminal.print(&format!(
-            "{without_text} rows have no text: their label is empty"
-        ));
+    match without_text {
+        0 => {}
+        1 => terminal.print("1 row has no text: its label is empty"),
+        rows => terminal.print(&format!("{rows} rows have no text: their label is empty")),
     }
     Ok(Ending::Done)
 }

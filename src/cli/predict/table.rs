@@ -23,6 +23,19 @@ pub(super) struct TableOutput<'a> {
     file: Option<(NamedTempFile, PathBuf)>,
 }
 
+/// A temporary file with the rights that any other new file has: it stays.
+fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".birnn-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The mask of the process takes away what it does not allow.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
 impl<'a> TableOutput<'a> {
     /// Opens a file, which must not exist unless it is to be overwritten, or standard output.
     pub(super) fn open(
@@ -56,8 +69,13 @@ impl<'a> TableOutput<'a> {
                     .parent()
                     .filter(|folder| !folder.as_os_str().is_empty());
                 let folder = folder.unwrap_or(Path::new("."));
+                if !folder.is_dir() {
+                    let problem =
+                        format!("{}: there is no such folder; create it", folder.display());
+                    return Err(Usage(problem).into());
+                }
                 let place = || format!("cannot write in {}", folder.display());
-                let file = NamedTempFile::new_in(folder).with_context(place)?;
+                let file = temporary_file(folder).with_context(place)?;
                 let out = file.reopen().with_context(place)?;
                 temporary = Some((file, path.to_owned()));
                 Box::new(BufWriter::with_capacity(1 << 16, out))

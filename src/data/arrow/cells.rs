@@ -32,14 +32,22 @@ pub(in crate::data) fn text_at(
 
 /// The text to which a dictionary refers in a row.
 fn of_dictionary(array: &dyn Array, row: usize) -> Result<Option<Cow<'_, str>>, String> {
-    let dictionary = array.as_any_dictionary();
-    let key = number_at(dictionary.keys(), row)
-        .and_then(|key| key.parse::<usize>().ok())
-        .filter(|key| *key < dictionary.values().len());
-    match key {
-        Some(key) => text_at(dictionary.values(), key),
+    match entry(array, row) {
+        Some(key) => text_at(array.as_any_dictionary().values(), key),
         None => Ok(None),
     }
+}
+
+/// The entry of a dictionary to which a row refers; `None` for null.
+pub(super) fn entry(array: &dyn Array, row: usize) -> Option<usize> {
+    let dictionary = array.as_any_dictionary();
+    if array.is_null(row) {
+        return None;
+    }
+    number_at(dictionary.keys(), row)?
+        .parse()
+        .ok()
+        .filter(|key| *key < dictionary.values().len())
 }
 
 /// The labels in a row as text: of a list all of them, `None` for null; or what else the column holds.
@@ -58,13 +66,21 @@ pub(in crate::data) fn labels_at(
     };
     let words = (0..list.len()).map(|item| word_at(&list, item));
     let words: Result<Vec<Option<String>>, String> = words.collect();
-    Ok(Some(words?.into_iter().flatten().collect()))
+    // An empty text means that there is no label, which is refused in a list.
+    let words = words?.into_iter().map(Option::unwrap_or_default);
+    Ok(Some(words.collect()))
 }
 
 /// A string, a number or a truth value as text.
 fn word_at(array: &ArrayRef, row: usize) -> Result<Option<String>, String> {
     if array.is_null(row) {
         return Ok(None);
+    }
+    if matches!(array.data_type(), DataType::Dictionary(..)) {
+        return match entry(array.as_ref(), row) {
+            Some(key) => word_at(array.as_any_dictionary().values(), key),
+            None => Ok(None),
+        };
     }
     if *array.data_type() == DataType::Boolean {
         return Ok(Some(array.as_boolean().value(row).to_string()));

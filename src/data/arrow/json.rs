@@ -10,6 +10,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
 use serde_json::{Map, Number, Value};
 
+use super::cells::entry;
 use super::text_at;
 
 /// A value as JSON: dates and times as ISO 8601 writes them, numbers that are not finite as null.
@@ -87,9 +88,13 @@ pub(in crate::data) fn json_at(array: &ArrayRef, row: usize) -> Result<Value, St
                 .collect();
             Value::Object(values?)
         }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             text_at(array, row)?.map_or(Value::Null, |text| Value::from(text.into_owned()))
         }
+        DataType::Dictionary(..) => match entry(array.as_ref(), row) {
+            Some(key) => json_at(array.as_any_dictionary().values(), key)?,
+            None => Value::Null,
+        },
         other => return Err(other.to_string()),
     })
 }

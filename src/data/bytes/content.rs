@@ -29,7 +29,7 @@ const MAGICS: [(&[u8], Content); 5] = [
 const TAR_MAGIC: usize = 257;
 
 /// The bytes with which files begin that are not read, what they are, and what to do.
-const FOREIGN: [(&[u8], &str, &str); 22] = [
+const FOREIGN: [(&[u8], &str, &str); 24] = [
     (
         b"version https://git-lfs.github.com/spec/",
         "a Git LFS pointer, not the file itself",
@@ -40,6 +40,8 @@ const FOREIGN: [(&[u8], &str, &str); 22] = [
         "a git-annex pointer, not the file itself",
         "fetch the file with git annex get",
     ),
+    (&[0xff, 0xfe, 0, 0], "a text in UTF-32", "save it as UTF-8"),
+    (&[0, 0, 0xfe, 0xff], "a text in UTF-32", "save it as UTF-8"),
     (b"%PDF", "a PDF", "save its text as a .txt or .csv file"),
     (b"{\\rtf", "a Rich Text document", "save it as plain text"),
     (
@@ -153,6 +155,13 @@ pub(super) fn is_binary(start: &[u8]) -> bool {
     let is_control =
         |byte: &&u8| **byte < 0x20 && !matches!(**byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b);
     20 * sample.iter().filter(is_control).count() > sample.len()
+}
+
+/// Whether lines that begin like this end with a carriage return alone, as on computers that are older than these
+/// formats, and in Excel's "CSV (Macintosh)".
+pub(super) fn has_old_line_ends(start: &[u8]) -> bool {
+    let last = start.len().saturating_sub(1);
+    start[..last].contains(&b'\r') && !start.contains(&b'\n')
 }
 
 /// Whether the beginning looks like UTF-16 without a mark: of Latin text every other byte is 0. `Some(true)` if the low

@@ -50,6 +50,8 @@ pub(super) struct Input<'a> {
     pub is_binary: bool,
     /// Whether it was compressed.
     pub is_unpacked: bool,
+    /// Whether its lines ended with a carriage return alone.
+    has_old_line_ends: bool,
     reader: Box<dyn BufRead + 'a>,
     /// How many bytes can be looked at without waiting for someone who writes them.
     at_hand: usize,
@@ -91,7 +93,7 @@ impl<'a> Input<'a> {
             }
         }
         let content = content::content(&start, origin)?;
-        let mut is_binary = false;
+        let (mut is_binary, mut has_old_line_ends) = (false, false);
         if content == Content::Text {
             let utf16 = content::unmarked_utf16(&start);
             let is_marked = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
@@ -102,12 +104,20 @@ impl<'a> Input<'a> {
                 start.drain(..MARK.len());
             }
             reader = encoding::decoded(reader, &start, encoding, utf16)?;
+            if !is_binary {
+                // Of UTF-16 the line ends are seen among the zeros as well.
+                has_old_line_ends = content::has_old_line_ends(&start);
+            }
+            if has_old_line_ends {
+                reader = Box::new(BufReader::new(NewLineEnds(reader)));
+            }
         }
         Ok(Self {
             origin: origin.to_owned(),
             content,
             is_binary,
             is_unpacked: compression.is_some(),
+            has_old_line_ends,
             reader,
             at_hand: start.len(),
             may_wait: may_wait || compression.is_some(),
@@ -144,6 +154,17 @@ impl<'a> Input<'a> {
         let rest = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         self.reader = Box::new(Cursor::new(seen).chain(rest));
         Ok((lines, is_all))
+    }
+
+    /// Lines for the user about how the bytes are read.
+    pub fn notes(&self) -> Vec<String> {
+        match self.has_old_line_ends {
+            true => vec![format!(
+                "{}: the lines end with a carriage return alone",
+                self.origin
+            )],
+            false => Vec::new(),
+        }
     }
 
     /// Whether it is a text.
@@ -189,6 +210,21 @@ impl<'a> Input<'a> {
 
     fn fail(&self, error: io::Error) -> Error {
         fail(&self.origin, error)
+    }
+}
+
+/// Gives lines that end with a carriage return alone the usual end.
+struct NewLineEnds<R>(R);
+
+impl<R: Read> Read for NewLineEnds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        for byte in &mut buffer[..read] {
+            if *byte == b'\r' {
+                *byte = b'\n';
+            }
+        }
+        Ok(read)
     }
 }
 

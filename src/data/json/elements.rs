@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// The longest object that is read.
 const MAX_OBJECT: usize = 64 << 20;
 
+/// The longest key that is named in full.
+const MAX_KEY: usize = 100;
+
 /// Reads objects one by one, without holding the document in memory.
 pub(in crate::data) struct Elements<'a> {
     origin: String,
@@ -20,6 +23,12 @@ pub(in crate::data) struct Elements<'a> {
     began: usize,
     /// What is open around the objects.
     around: Around,
+    /// The key whose value is the list, if the document is an object.
+    key: Option<String>,
+    /// The keys of other lists of objects, which are not read.
+    others: Vec<String>,
+    /// How many brackets are open outside of the list.
+    depth: usize,
     encodings: Encodings,
 }
 
@@ -60,11 +69,19 @@ impl<'a> Elements<'a> {
             line: 1,
             began: 1,
             around: Around::Unknown,
+            key: None,
+            others: Vec::new(),
+            depth: 0,
             encodings: Encodings::default(),
         };
         match document {
             Document::Objects => {}
-            Document::Under => elements.enter()?,
+            Document::Under => {
+                elements.key = elements.enter()?;
+                if elements.key.is_some() {
+                    elements.around = Around::List;
+                }
+            }
             Document::Columns => {
                 return Err(Error::data(
                     elements.origin,
@@ -104,58 +121,120 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// Goes to the first list of objects in an object.
-    fn enter(&mut self) -> Result<()> {
+    /// Goes to the next list of objects that is the value of a key of the document. Returns that key; `None` at the end.
+    fn enter(&mut self) -> Result<Option<String>> {
+        let (mut in_string, mut escaped) = (false, false);
+        let mut key = Vec::new();
         loop {
             let bytes = self
                 .reader
                 .fill_buf()
                 .map_err(|error| fail(&self.origin, error))?;
             let Some(&byte) = bytes.first() else {
-                return Ok(());
+                return Ok(None);
             };
             self.line += usize::from(byte == b'\n');
             self.reader.consume(1);
-            if byte == b'[' && self.peek()? == Some(b'{') {
-                self.around = Around::List;
-                return Ok(());
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => {
+                    in_string = !in_string;
+                    if in_string {
+                        key.clear();
+                    }
+                    continue;
+                }
+                _ if in_string => {}
+                b'{' => self.depth += 1,
+                b'[' if self.depth == 1 && self.peek()? == Some(b'{') => {
+                    return Ok(Some(String::from_utf8_lossy(&key).into_owned()));
+                }
+                b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
             }
+            if in_string && key.len() < MAX_KEY {
+                key.push(byte);
+            }
+        }
+    }
+
+    /// Lines for the user about what was not read.
+    pub fn notes(&self) -> Vec<String> {
+        let Around::Ended = self.around else {
+            return Vec::new();
+        };
+        let (Some(key), [_, ..]) = (&self.key, &self.others[..]) else {
+            return Vec::new();
+        };
+        let others: Vec<String> = self.others.iter().map(|key| format!("{key:?}")).collect();
+        vec![format!(
+            "{}: the rows are those of {key:?}; the lists {} are not read",
+            self.origin,
+            others.join(", ")
+        )]
+    }
+
+    /// What follows the list of objects: more lists one after the other, or the other keys of the document.
+    fn end_list(&mut self) -> Result<()> {
+        self.around = Around::Ended;
+        if self.key.is_some() {
+            while let Some(key) = self.enter()? {
+                self.others.push(key);
+                self.depth += 1;
+            }
+            return Ok(());
+        }
+        match self.peek()? {
+            None => Ok(()),
+            Some(b'[') => {
+                self.around = Around::Unknown;
+                Ok(())
+            }
+            Some(_) => Err(Error::data(
+                format!("{}, line {}", self.origin, self.line),
+                "something follows the list of objects",
+                "take it out, or write one object a line",
+            )),
         }
     }
 
     /// The next object, or whatever is in its place.
     pub fn next(&mut self) -> Result<Next<Cow<'_, str>>> {
-        let found = match (self.peek()?, self.around) {
-            (_, Around::Ended) => return Ok(Next::End),
-            (Some(b'['), Around::Unknown) => {
-                self.reader.consume(1);
-                self.around = Around::List;
-                self.peek()?
+        loop {
+            let found = match (self.peek()?, self.around) {
+                (_, Around::Ended) => return Ok(Next::End),
+                (Some(b'['), Around::Unknown) => {
+                    self.reader.consume(1);
+                    self.around = Around::List;
+                    self.peek()?
+                }
+                (found, Around::Unknown) => {
+                    self.around = Around::Nothing;
+                    found
+                }
+                (Some(b','), Around::List) => {
+                    self.reader.consume(1);
+                    self.peek()?
+                }
+                (found, _) => found,
+            };
+            match found {
+                None if self.around == Around::List => {
+                    return Err(Error::data(
+                        format!("{}, line {}", self.origin, self.line),
+                        "the list of objects is not closed",
+                        "the file was cut off: copy or download it again",
+                    ));
+                }
+                None => return Ok(Next::End),
+                Some(b']') if self.around == Around::List => {
+                    self.reader.consume(1);
+                    self.end_list()?;
+                }
+                Some(_) => break,
             }
-            (found, Around::Unknown) => {
-                self.around = Around::Nothing;
-                found
-            }
-            (Some(b','), Around::List) => {
-                self.reader.consume(1);
-                self.peek()?
-            }
-            (found, _) => found,
-        };
-        match found {
-            None if self.around == Around::List => {
-                return Err(Error::data(
-                    format!("{}, line {}", self.origin, self.line),
-                    "the list of objects is not closed",
-                    "the file was cut off: copy or download it again",
-                ));
-            }
-            None => return Ok(Next::End),
-            Some(b']') if self.around == Around::List => {
-                self.around = Around::Ended;
-                return Ok(Next::End);
-            }
-            Some(_) => {}
         }
         self.began = self.line;
         self.take()?;
@@ -224,6 +303,11 @@ impl<'a> Elements<'a> {
             }
         }
     }
+}
+
+/// Whether an object on one line is a document rather than a row: its rows are in a list, or it is one of columns.
+pub(in crate::data) fn is_document(object: &str) -> bool {
+    !matches!(document(object.as_bytes()), Document::Objects)
 }
 
 /// How a document begins.
@@ -309,9 +393,34 @@ mod tests {
             assert_eq!(elements(&text).unwrap(), expected, "{text}");
         }
         assert_eq!(elements("[]").unwrap(), [""; 0]);
+        // As `cat` puts two files together.
+        assert_eq!(
+            elements("[{\"a\":1}]\n[{\"a\":2}]").unwrap(),
+            ["{\"a\":1}", "{\"a\":2}"]
+        );
+        assert_eq!(
+            elements("[{\"a\": 1}]\n\nx").unwrap_err().to_string(),
+            "x, line 3: something follows the list of objects; take it out, or write one object a line"
+        );
         assert_eq!(
             elements("[1, {\"a\": 1}").unwrap_err().to_string(),
             "x, line 1: the list of objects is not closed; the file was cut off: copy or download it again"
+        );
+    }
+
+    #[test]
+    fn lists_that_are_not_read_are_named() {
+        let text = r#"{"schema": {"fields": [{"name": "a"}]}, "say": "[{", "train": [{"a": 1}], "n": [1], "test": [{"a": 2}]}"#;
+        let mut elements =
+            Elements::new(Input::stream("x", text.as_bytes(), None).unwrap()).unwrap();
+        let mut found = Vec::new();
+        while let Next::Row(object) = elements.next().unwrap() {
+            found.push(object.into_owned());
+        }
+        assert_eq!(found, [r#"{"a": 1}"#]);
+        assert_eq!(
+            elements.notes(),
+            [r#"x: the rows are those of "train"; the lists "test" are not read"#]
         );
     }
 

@@ -55,6 +55,12 @@ impl<'a> Fields<'a> {
         self.0.iter().map(|(key, _)| &**key)
     }
 
+    /// The values as they are written.
+    #[cfg(feature = "csv")]
+    pub fn values(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(_, value)| value.get())
+    }
+
     /// The value of a key as it is written; the last one if the key occurs more than once.
     pub fn raw(&self, key: &str) -> Option<&'a str> {
         let mut fields = self.0.iter().rev();

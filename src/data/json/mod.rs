@@ -3,6 +3,7 @@
 mod elements;
 mod fields;
 
+pub(super) use elements::is_document;
 pub(super) use fields::Fields;
 #[cfg(feature = "csv")]
 pub(super) use fields::value;
@@ -43,6 +44,14 @@ impl<'a> Objects<'a> {
         match self {
             Self::Lines(lines) => lines.origin(),
             Self::List(elements) => elements.origin(),
+        }
+    }
+
+    /// Lines for the user about what was not read.
+    pub fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Lines(_) => Vec::new(),
+            Self::List(elements) => elements.notes(),
         }
     }
 
@@ -116,7 +125,7 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
             Err(error) => rows.bad(error)?,
         }
     }
-    for note in counts.notes(&origin) {
+    for note in objects.notes().into_iter().chain(counts.notes(&origin)) {
         rows.note(note);
     }
     rows.finish()
@@ -125,6 +134,11 @@ pub(super) fn read(input: Input<'_>, format: Format, options: &SourceOptions) ->
 /// Whether a line is the beginning of a JSON object rather than one with a mistake.
 pub(super) fn is_cut(line: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
+
+/// Whether an object has such a key.
+pub(super) fn has_key(object: &str, mut is_meant: impl FnMut(&str) -> bool) -> bool {
+    Fields::parse(object).is_ok_and(|fields| fields.keys().any(|key| is_meant(key)))
 }
 
 /// Whether a line is a JSON object.
@@ -141,15 +155,32 @@ struct Keys {
 
 /// How many rows were not JSON as it should be but could be read.
 #[derive(Debug, Default)]
-struct Repaired {
+pub(super) struct Repaired {
     halves: usize,
     numbers: usize,
 }
 
 impl Repaired {
-    fn notes(&self, origin: &str) -> impl Iterator<Item = String> {
-        let note = |count: usize, what: &str| {
-            (count > 0).then(|| format!("{origin}: {count} rows with {what}"))
+    /// Counts the values of a row that are read with U+FFFD.
+    #[cfg(feature = "csv")]
+    pub fn count_halves(&mut self, fields: &Fields) {
+        self.halves += usize::from(fields.values().any(has_halves));
+    }
+
+    /// The object with null for numbers that JSON does not have; `None` if it has none. Counts it.
+    #[cfg(feature = "csv")]
+    pub fn without_nan(&mut self, object: &str) -> Option<String> {
+        let plain = without_nan(object)?;
+        self.numbers += 1;
+        Some(plain)
+    }
+
+    /// Lines for the user.
+    pub fn notes(&self, origin: &str) -> impl Iterator<Item = String> + use<> {
+        let note = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("{origin}: 1 row with {what}")),
+            _ => Some(format!("{origin}: {count} rows with {what}")),
         };
         [
             note(

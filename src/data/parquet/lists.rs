@@ -6,7 +6,7 @@ use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
 use ::parquet::schema::types::{ColumnDescriptor, SchemaDescriptor, Type};
 
-use super::{BATCH, MAX_ROWS, damaged};
+use super::{BATCH, MAX_ROWS, damaged, is_unsigned};
 use crate::data::bytes::not_utf8;
 use crate::error::{Error, Result};
 
@@ -63,6 +63,12 @@ impl List {
         origin: &str,
     ) -> Result<Vec<Option<Vec<String>>>> {
         let lists = match reader {
+            ColumnReader::Int32ColumnReader(reader) if is_unsigned(column) => {
+                self.values(reader, column, |value| value.cast_unsigned().to_string())
+            }
+            ColumnReader::Int64ColumnReader(reader) if is_unsigned(column) => {
+                self.values(reader, column, |value| value.cast_unsigned().to_string())
+            }
             ColumnReader::Int32ColumnReader(reader) => self.written(reader, column),
             ColumnReader::Int64ColumnReader(reader) => self.written(reader, column),
             ColumnReader::BoolColumnReader(reader) => self.written(reader, column),

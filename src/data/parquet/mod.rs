@@ -17,7 +17,7 @@ use std::io::{BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ::parquet::basic::Type;
+use ::parquet::basic::{ConvertedType, LogicalType, Type};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
@@ -123,6 +123,7 @@ impl ReadColumns {
             if list.is_none() {
                 check_flat(&column, origin)?;
             }
+            refuse_scaled(&column, "label", origin)?;
             if matches!(column.physical_type(), Type::INT32 | Type::INT64) {
                 class_names = declared_classes(metadata, &names[index]);
             }
@@ -134,6 +135,7 @@ impl ReadColumns {
         });
         if let Some((_, column)) = &group {
             check_flat(column, origin)?;
+            refuse_scaled(column, "group", origin)?;
         }
         Ok(Self {
             texts,
@@ -271,10 +273,28 @@ fn words(
     let fail = |error: ParquetError| damaged(origin, &error.to_string());
     match reader {
         ColumnReader::Int32ColumnReader(reader) => {
-            Ok(written(values(reader, column).map_err(fail)?))
+            let values = values(reader, column).map_err(fail)?;
+            Ok(match is_unsigned(column) {
+                true => written(
+                    values
+                        .into_iter()
+                        .map(|v| v.map(i32::cast_unsigned))
+                        .collect(),
+                ),
+                false => written(values),
+            })
         }
         ColumnReader::Int64ColumnReader(reader) => {
-            Ok(written(values(reader, column).map_err(fail)?))
+            let values = values(reader, column).map_err(fail)?;
+            Ok(match is_unsigned(column) {
+                true => written(
+                    values
+                        .into_iter()
+                        .map(|v| v.map(i64::cast_unsigned))
+                        .collect(),
+                ),
+                false => written(values),
+            })
         }
         ColumnReader::BoolColumnReader(reader) => {
             Ok(written(values(reader, column).map_err(fail)?))
@@ -339,6 +359,36 @@ fn values<T: DataType>(
             }));
         }
     }
+}
+
+/// Whether the integers of a column have no sign, although they are stored as if they had one.
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    let of_old = matches!(
+        column.converted_type(),
+        ConvertedType::UINT_32 | ConvertedType::UINT_64
+    );
+    of_old
+        || matches!(column.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed)
+}
+
+/// Refuses columns whose numbers stand for something else: dates, times and decimal numbers. `role` names the column in
+/// messages.
+fn refuse_scaled(column: &ColumnDescriptor, role: &str, origin: &str) -> Result<()> {
+    use ConvertedType as Old;
+    let what = match (column.converted_type(), column.logical_type_ref()) {
+        (Old::DECIMAL, _) | (_, Some(LogicalType::Decimal(_))) => "decimal numbers",
+        (Old::DATE | Old::TIME_MILLIS | Old::TIME_MICROS, _)
+        | (Old::TIMESTAMP_MILLIS | Old::TIMESTAMP_MICROS, _)
+        | (_, Some(LogicalType::Date | LogicalType::Time(_) | LogicalType::Timestamp(_))) => {
+            "dates or times"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::data(
+        origin,
+        format!("the column {:?} holds {what}", column.name()),
+        format!("write them as strings, or name the column with the {role}s with --{role}-column"),
+    ))
 }
 
 /// Refuses columns that are nested (lists or struct fields).

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::{Kept, Portion, RowShape};
 use crate::data::bytes::{Input, Lines, Next, open_file};
-use crate::data::json::{Fields, Objects};
+use crate::data::format::FileName;
+use crate::data::json::{Fields, Objects, Repaired};
 use crate::data::lines::text_of_line;
 use crate::data::rows::{Columns, without_marks};
 use crate::data::table::Table;
@@ -22,6 +23,13 @@ pub struct RowReader<'a> {
     skipped: Vec<String>,
     /// The first row, if its keys were looked at.
     first: Option<String>,
+    /// Objects that were not as JSON has them.
+    repaired: Repaired,
+    /// Lines for the user from opening the file.
+    opening: Vec<String>,
+    /// How many rows there were so far.
+    count: usize,
+    origin: String,
 }
 
 /// Where the rows come from.
@@ -39,13 +47,24 @@ impl<'a> RowReader<'a> {
     /// # Errors
     /// It cannot be read, or there is no text column.
     pub fn open(path: &Path, options: &SourceOptions) -> Result<Self> {
+        if path.is_dir() {
+            let place = path.display().to_string();
+            return Err(Error::data(
+                place,
+                "this is a folder",
+                "give one of the files in it",
+            ));
+        }
         let mut input = Input::open(path, options.encoding.as_deref())?;
         let name = path.file_name().and_then(|name| name.to_str());
         let format = Format::of(&mut input, name, options)?;
         let file = (format == Format::Parquet && !input.is_unpacked)
             .then(|| open_file(path))
             .transpose()?;
-        Self::new(input, file, format, options)
+        let is_named =
+            |name| FileName::parse(name).is_some_and(|name| name.format != Format::FastText);
+        let is_guess = !name.is_some_and(is_named);
+        Self::new(input, file, format, is_guess, options)
     }
 
     /// The same for a stream, which `origin` names.
@@ -62,19 +81,26 @@ impl<'a> RowReader<'a> {
             None if input.is_text() => guessed(&mut input, options)?,
             _ => Format::of(&mut input, None, options)?,
         };
-        Self::new(input, None, format, options)
+        Self::new(input, None, format, true, options)
     }
 
     fn new(
-        input: Input<'a>,
+        mut input: Input<'a>,
         file: Option<File>,
         format: Format,
+        is_guess: bool,
         options: &SourceOptions,
     ) -> Result<Self> {
         let options = SourceOptions {
             unlabelled: true,
             label_column: None,
             ..options.clone()
+        };
+        let ambiguous = match format {
+            Format::Csv | Format::Tsv | Format::Lines if options.format.is_none() && is_guess => {
+                ambiguity(&mut input, format, &options)?
+            }
+            _ => None,
         };
         let mut reader = Self {
             shape: RowShape {
@@ -90,6 +116,10 @@ impl<'a> RowReader<'a> {
             skip_bad_rows: options.skip_bad_rows,
             skipped: Vec::new(),
             first: None,
+            repaired: Repaired::default(),
+            opening: input.notes().into_iter().chain(ambiguous).collect(),
+            count: 0,
+            origin: input.origin.clone(),
         };
         match format {
             Format::Csv | Format::Tsv => {
@@ -108,6 +138,7 @@ impl<'a> RowReader<'a> {
                 };
                 if let Some(first) = first {
                     let place = objects.place();
+                    let first = repaired(first, &place, &mut reader.repaired)?;
                     let keys = Fields::parse(&first).map(|fields| keys(&fields));
                     reader.shape.columns =
                         keys.map_err(|problem| not_an_object(&place, &problem))?;
@@ -176,10 +207,19 @@ impl<'a> RowReader<'a> {
 
     /// Lines for the user about how the rows were read so far.
     pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.opening.clone();
         match &self.rows {
-            Rows::Table(table) => table.notes(),
-            _ => Vec::new(),
+            Rows::Table(table) => notes.extend(table.notes()),
+            Rows::Objects(objects) => {
+                notes.extend(objects.notes());
+                notes.extend(self.repaired.notes(&self.origin));
+            }
+            _ => {}
         }
+        if self.count == 0 && self.skipped.is_empty() && !matches!(self.rows, Rows::Lines(_)) {
+            notes.push(format!("{}: there are no rows", self.origin));
+        }
+        notes
     }
 
     /// The next rows, at most `most`; `None` at the end.
@@ -223,9 +263,12 @@ impl<'a> RowReader<'a> {
                 let mut rows = Vec::new();
                 while rows.len() < most {
                     let object = match self.first.take() {
-                        Some(first) => first,
+                        Some(first) => Ok(first),
                         None => match objects.next()? {
-                            Next::Row(object) => object.into_owned(),
+                            Next::Row(object) => {
+                                let object = object.into_owned();
+                                repaired(object, &objects.place(), &mut self.repaired)
+                            }
                             Next::Bad(error) => {
                                 leave_out(error, self.skip_bad_rows, &mut self.skipped)?;
                                 continue;
@@ -233,13 +276,13 @@ impl<'a> RowReader<'a> {
                             Next::End => break,
                         },
                     };
-                    match text_of(
-                        &object,
-                        &self.columns,
-                        &self.shape.columns,
-                        &objects.place(),
-                    ) {
-                        Ok(text) => {
+                    let (columns, names) = (&self.columns, &self.shape.columns);
+                    let with_text = object.and_then(|object| {
+                        let text = text_of(&object, columns, names, &objects.place())?;
+                        Ok((object, text))
+                    });
+                    match with_text {
+                        Ok((object, text)) => {
                             texts.push(text.map(plain));
                             rows.push(object);
                         }
@@ -266,6 +309,7 @@ impl<'a> RowReader<'a> {
                 Kept::Lines(rows)
             }
         };
+        self.count += texts.len();
         Ok((!texts.is_empty()).then_some(Portion { texts, rows }))
     }
 }
@@ -301,6 +345,24 @@ fn guessed(input: &mut Input, options: &SourceOptions) -> Result<Format> {
     })
 }
 
+/// What could be otherwise than it was guessed, as lines of texts and tables may begin alike; a line for the user.
+fn ambiguity(input: &mut Input, format: Format, options: &SourceOptions) -> Result<Option<String>> {
+    let (sample, _) = input.peek_lines()?;
+    let mut lines = sample.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    let names_text = Format::names_text(&sample, options);
+    let origin = &input.origin;
+    Ok(match format {
+        Format::Lines if names_text => Some(format!(
+            "{origin}: the first line, {first:?}, is read as a text (if it names a column, give --format csv)"
+        )),
+        Format::Csv if names_text && first.contains(", ") => Some(format!(
+            "{origin}: the first line, {first:?}, is read as the names of columns (if it is a text, give --format lines)"
+        )),
+        _ => None,
+    })
+}
+
 fn keys(fields: &Fields) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for key in fields.keys() {
@@ -315,8 +377,24 @@ fn not_an_object(place: &str, problem: &str) -> Error {
     Error::data(
         place,
         format!("this is not a JSON object ({problem})"),
-        "each row must be one object, such as {\"text\": \"...\"}; --skip-bad-rows leaves others out",
+        "each row must be one object, such as {\"text\": \"...\"}; --skip-bad-rows leaves others out; if the lines are \
+         texts, give --format lines",
     )
+}
+
+/// An object with null for numbers that JSON does not have. Counts what is not as JSON has it.
+fn repaired(object: String, place: &str, counts: &mut Repaired) -> Result<String> {
+    let object = match Fields::parse(&object) {
+        Ok(_) => object,
+        Err(problem) => {
+            let plain = counts.without_nan(&object);
+            plain.ok_or_else(|| not_an_object(place, &problem))?
+        }
+    };
+    let fields = Fields::parse(&object).map_err(|problem| not_an_object(place, &problem))?;
+    counts.count_halves(&fields);
+    drop(fields);
+    Ok(object)
 }
 
 /// The text of an object; `None` if it is null.

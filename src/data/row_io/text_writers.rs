@@ -16,6 +16,7 @@ fn failed(error: io::Error) -> Error {
 pub(super) struct TableWriter<'a> {
     writer: csv::Writer<Box<dyn Write + Send + 'a>>,
     columns: Vec<String>,
+    dialect: Dialect,
 }
 
 impl<'a> TableWriter<'a> {
@@ -36,18 +37,29 @@ impl<'a> TableWriter<'a> {
             .from_writer(out);
         let columns = shape.columns.clone();
         if dialect.has_header {
-            let names = columns.iter().chain(added);
+            let names: Vec<Cow<str>> = columns
+                .iter()
+                .chain(added)
+                .map(|name| field_of(name, dialect))
+                .collect::<Result<_>>()?;
+            let names = names.iter().map(|name| name.as_bytes());
             writer.write_record(names).map_err(csv_failed)?;
         }
-        Ok(Self { writer, columns })
+        Ok(Self {
+            writer,
+            columns,
+            dialect,
+        })
     }
 
     pub fn write(&mut self, portion: &Portion, added: &[AddedColumn]) -> Result<()> {
         for row in 0..portion.texts.len() {
             self.write_row(portion, row)?;
             for column in added {
+                let value = column.values.text(row);
+                let field = field_of(&value, self.dialect)?;
                 self.writer
-                    .write_field(column.values.text(row).as_bytes())
+                    .write_field(field.as_bytes())
                     .map_err(csv_failed)?;
             }
             self.writer
@@ -59,7 +71,13 @@ impl<'a> TableWriter<'a> {
 
     /// The columns of a row, without the end of the line.
     fn write_row(&mut self, portion: &Portion, row: usize) -> Result<()> {
-        let mut write = |field: &str| self.writer.write_field(field).map_err(csv_failed);
+        let dialect = self.dialect;
+        let mut write = |field: &str| {
+            let field = field_of(field, dialect)?;
+            self.writer
+                .write_field(field.as_bytes())
+                .map_err(csv_failed)
+        };
         match &portion.rows {
             Kept::Fields(rows) => rows[row].iter().try_for_each(write),
             Kept::Lines(rows) => write(&rows[row]),
@@ -97,6 +115,29 @@ impl<'a> TableWriter<'a> {
 
     pub fn flush(&mut self) -> Result<()> {
         self.writer.flush().map_err(failed)
+    }
+}
+
+/// A field as it is passed to the writer.
+///
+/// # Errors
+/// Without quotes, it would be read again as several fields or rows.
+fn field_of(field: &str, dialect: Dialect) -> Result<Cow<'_, str>> {
+    let delimiter = char::from(dialect.delimiter);
+    match dialect.quote {
+        Quote::None if field.contains([delimiter, '\n', '\r']) => Err(Error::data(
+            "the output",
+            format!(
+                "{field:?} cannot be written into a table without quotes: it has a separator or an end of a line"
+            ),
+            "write another format: --out FILE.jsonl",
+        )),
+        // Every field with a backslash is written in quotes, where one alone would escape what follows.
+        Quote::Backslash => Ok(match field.contains('\\') {
+            true => field.replace('\\', "\\\\").into(),
+            false => field.into(),
+        }),
+        _ => Ok(field.into()),
     }
 }
 
@@ -169,6 +210,29 @@ pub(super) struct ObjectWriter<'a> {
     columns: Vec<String>,
 }
 
+/// The error for an object with a key that is also the name of an added column.
+pub(super) fn clash(key: &str) -> Error {
+    Error::data(
+        "the output",
+        format!(
+            "an object has the key {key:?}, which the first one does not have and which is the name of an added column"
+        ),
+        "give the first object this key too (it may be null), and the added columns get other names; or rename the key",
+    )
+}
+
+/// A key of an object that is also the name of an added column.
+fn clashing<'k>(object: &str, added: &'k [AddedColumn]) -> Option<&'k str> {
+    let names = || added.iter().map(|column| column.name.as_str());
+    // An escaped letter is rare, a name that is nowhere in the object the rule.
+    let may_be = |name: &str| object.contains('\\') || object.contains(name);
+    if !names().any(may_be) {
+        return None;
+    }
+    let fields = Fields::parse(object).ok()?;
+    names().find(|name| fields.raw(name).is_some())
+}
+
 impl<'a> ObjectWriter<'a> {
     pub fn new(out: Box<dyn Write + Send + 'a>, is_list: bool, shape: &RowShape) -> Self {
         let columns = shape.columns.iter().map(|name| quoted(name)).collect();
@@ -182,6 +246,11 @@ impl<'a> ObjectWriter<'a> {
 
     pub fn write(&mut self, portion: &Portion, added: &[AddedColumn]) -> Result<()> {
         for row in 0..portion.texts.len() {
+            if let Kept::Objects(rows) = &portion.rows
+                && let Some(key) = clashing(&rows[row], added)
+            {
+                return Err(clash(key));
+            }
             let mut object = self.object(portion, row)?;
             for column in added {
                 // An object without keys has no comma.

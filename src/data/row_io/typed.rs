@@ -18,7 +18,7 @@ use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value;
 
-use super::text_writers::{on_one_line, plain};
+use super::text_writers::{clash, on_one_line, plain};
 use super::{AddedColumn, AddedValues, Kept, Portion, RowShape};
 use crate::data::Format;
 use crate::data::json::{Fields, value};
@@ -334,18 +334,12 @@ impl Spool {
         format: Format,
         added: &[Field],
     ) -> Result<Vec<String>> {
-        let clash = self
+        let taken = self
             .names
             .iter()
             .find(|name| added.iter().any(|field| field.name() == *name));
-        if let Some(name) = clash {
-            return Err(Error::data(
-                "the output",
-                format!(
-                    "some objects have a key {name:?}, which is also the name of an added column"
-                ),
-                "rename the key, or write JSON lines: --out FILE.jsonl",
-            ));
+        if let Some(name) = taken {
+            return Err(clash(name));
         }
         let fields: Vec<Field> = self
             .names

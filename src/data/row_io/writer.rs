@@ -71,6 +71,9 @@ impl<'a> RowWriter<'a> {
         shape: &RowShape,
         added: &[String],
     ) -> Result<Self> {
+        if !matches!(format, Format::Csv | Format::Tsv) {
+            refuse_twins(&shape.columns)?;
+        }
         let out = Box::new(out);
         Ok(Self(match format {
             Format::Csv | Format::Tsv => {
@@ -139,5 +142,21 @@ impl<'a> RowWriter<'a> {
             #[cfg(feature = "parquet")]
             Inner::Typed(writer) => writer.finish(),
         }
+    }
+}
+
+/// Refuses columns of the same name, of which readers of all formats but tables see only one.
+fn refuse_twins(columns: &[String]) -> Result<()> {
+    let twin = (1..columns.len()).find(|&column| columns[..column].contains(&columns[column]));
+    match twin {
+        Some(column) => Err(Error::data(
+            "the output",
+            format!(
+                "there are several columns {:?}, of which one would be lost in this format",
+                columns[column]
+            ),
+            "give each column a name of its own, or write a table: --out FILE.csv",
+        )),
+        None => Ok(()),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Dialect {
     pub has_header: bool,
     /// The columns of the text and of the label in a table of two columns without a header.
     pub pair: Option<Pair>,
+    /// How many bytes precede the table: the line `sep=;`, which tells Excel what separates the fields.
+    pub before: usize,
 }
 
 /// Which column is which in a table of two columns.
@@ -42,10 +44,14 @@ pub(super) fn delimiter_name(delimiter: u8) -> String {
 impl Dialect {
     /// The dialect of a table that begins with `sample`, which ends with a line.
     pub fn of(sample: &str, format: Format, options: &SourceOptions) -> Self {
-        let mut lines = sample.lines().filter(|line| !line.trim().is_empty());
+        let (before, named) = separator_line(sample).unwrap_or_default();
+        let mut lines = sample[before..]
+            .lines()
+            .filter(|line| !line.trim().is_empty());
         let first = lines.next().unwrap_or_default();
         let delimiter = options
             .delimiter
+            .or(named)
             .unwrap_or_else(|| delimiter_of(first, format, options));
         let quote = options.quote.unwrap_or_default();
         let mut dialect = Self {
@@ -53,6 +59,7 @@ impl Dialect {
             quote,
             has_header: !options.no_header,
             pair: None,
+            before,
         };
         let named = options.text_column.is_some() || options.label_column.is_some();
         let names_columns = fields(first, delimiter, quote)
@@ -90,6 +97,20 @@ impl Dialect {
         }
         (!found.is_empty()).then(|| found.join("; "))
     }
+}
+
+/// The length of the line `sep=;` before a table, and the separator that it names.
+fn separator_line(sample: &str) -> Option<(usize, Option<u8>)> {
+    let end = sample.find('\n')?;
+    let line = sample[..end].trim_end_matches('\r').trim_matches('"');
+    let rest = line
+        .get(..4)
+        .filter(|word| word.eq_ignore_ascii_case("sep="))
+        .map(|_| &line[4..])?;
+    // Where the line itself was written with separators, they follow.
+    let delimiter = *rest.as_bytes().first().filter(|byte| byte.is_ascii())?;
+    let others = rest[1..].trim_matches([char::from(delimiter), '"']);
+    others.is_empty().then_some((end + 1, Some(delimiter)))
 }
 
 /// The separator that a format is named after.
@@ -204,6 +225,16 @@ mod tests {
                 "{sample}"
             );
             assert!(found.has_header, "{sample}");
+        }
+    }
+
+    #[test]
+    fn a_line_may_name_the_separator() {
+        let found = dialect("sep=|\r\nname|text\r\n", Format::Csv);
+        assert_eq!((found.before, found.delimiter), (7, b'|'));
+        assert_eq!(dialect("\"sep=;\"\ntext;a\n", Format::Csv).before, 8);
+        for table in ["sep=a b\ntext,label\n", "sep,text\n", "sep=\n", "sepé\n"] {
+            assert_eq!(dialect(table, Format::Csv).before, 0, "{table}");
         }
     }
 

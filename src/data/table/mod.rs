@@ -4,7 +4,7 @@ mod dialect;
 mod quotes;
 
 use std::collections::BTreeSet;
-use std::io::BufRead;
+use std::io::{BufRead, Read as _};
 
 use csv::{ByteRecord, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 
@@ -28,6 +28,8 @@ pub(in crate::data) struct Table<'a> {
     record: StringRecord,
     rows: usize,
     repeated_headers: usize,
+    /// How many rows have fields in quotes after a space.
+    spaced_quotes: u64,
     encodings: Encodings,
 }
 
@@ -40,7 +42,12 @@ impl<'a> Table<'a> {
         let (sample, _) = input.peek_lines()?;
         let dialect = Dialect::of(&sample, format, options);
         let note = dialect.note(format, options);
-        let (reader, origin) = input.into_parts();
+        let (mut reader, origin) = input.into_parts();
+        std::io::copy(
+            &mut reader.by_ref().take(dialect.before as u64),
+            &mut std::io::sink(),
+        )
+        .map_err(|error| fail(&origin, error))?;
         let mut reader = ReaderBuilder::new()
             .delimiter(dialect.delimiter)
             .quoting(dialect.quote != Quote::None)
@@ -88,6 +95,7 @@ impl<'a> Table<'a> {
             record: StringRecord::new(),
             rows: 0,
             repeated_headers: 0,
+            spaced_quotes: 0,
             encodings: Encodings::default(),
         })
     }
@@ -111,6 +119,13 @@ impl<'a> Table<'a> {
     /// # Errors
     /// They cannot be found.
     pub fn find(&mut self, options: &SourceOptions) -> Result<Columns> {
+        if !self.dialect.has_header && self.columns.len() == 1 && options.unlabelled {
+            return Ok(Columns {
+                text: vec![0],
+                label: None,
+                group: None,
+            });
+        }
         if let Some(pair) = self.dialect.pair {
             return Ok(Columns {
                 text: vec![pair.text],
@@ -150,6 +165,7 @@ impl<'a> Table<'a> {
             break;
         }
         self.rows += 1;
+        self.spaced_quotes += u64::from(self.has_spaced_quotes());
         if self.bytes.len() != self.columns.len() {
             return Ok(Next::Bad(self.unequal()));
         }
@@ -211,7 +227,18 @@ impl<'a> Table<'a> {
             "field goes on after its closing quote; it is read without the quotes (--quote none keeps them)",
             "fields go on after their closing quote; they are read without the quotes (--quote none keeps them)",
         );
+        note(
+            self.spaced_quotes,
+            "row has a field with a space before its quotes; they are read as part of it (take out the space)",
+            "rows have fields with a space before their quotes; they are read as part of them (take out the spaces)",
+        );
         notes
+    }
+
+    /// Whether a field of the row that was read has a space before its quotes, which are then part of it.
+    fn has_spaced_quotes(&self) -> bool {
+        let is_spaced = |field: &[u8]| field.starts_with(b" \"");
+        self.dialect.quote != Quote::None && self.bytes.iter().any(is_spaced)
     }
 
     /// Whether the row that was read is the header once more, as where files were written one after the other.
@@ -237,6 +264,7 @@ impl<'a> Table<'a> {
         let remedy = match found < expected {
             true => "add the fields that are missing; if a quote is opened, close it",
             false if escaped => BACKSLASHES,
+            false if self.has_spaced_quotes() => "take out the spaces before quotes",
             false => {
                 "put texts that hold the separator in double quotes, and double the quotes inside"
             }
@@ -282,17 +310,31 @@ impl<'a> Table<'a> {
                 place,
                 problem,
                 remedy,
-            } if self.dialect.has_header && self.columns.len() > 1 && !names_one => {
-                let separators = delimiter_name(self.dialect.delimiter);
-                Error::data(
+            } if self.dialect.has_header && !names_one => match self.columns.len() {
+                1 if options.unlabelled => Error::data(
                     place,
-                    format!("{problem} (separated by {separators})"),
+                    problem,
+                    format!("{remedy}; if the first line is a text, give --no-header"),
+                ),
+                1 => Error::data(
+                    place,
+                    problem,
                     format!(
-                        "{remedy}; if the first line is a row, give --no-header and the numbers of the columns \
-                         (--text-column 2 --label-column 1)"
+                        "{remedy}; if something else separates the columns, give it with --delimiter"
                     ),
-                )
-            }
+                ),
+                _ => {
+                    let separators = delimiter_name(self.dialect.delimiter);
+                    Error::data(
+                        place,
+                        format!("{problem} (separated by {separators})"),
+                        format!(
+                            "{remedy}; if the first line is a row, give --no-header and the numbers of the columns \
+                             (--text-column 2 --label-column 1)"
+                        ),
+                    )
+                }
+            },
             other => other,
         }
     }

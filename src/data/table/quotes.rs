@@ -42,12 +42,27 @@ pub(super) struct Suspect {
     pub first_row: Vec<String>,
 }
 
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// As many bytes are read at once.
+const CHUNK: usize = 1 << 13;
+
 /// The longest field that is kept to be looked at.
 const MAX_FIELD: usize = 1 << 20;
 
-/// Follows the quotes of what is read.
+/// Follows the quotes of what is read. On the way it takes out byte order marks before rows, which files that were put
+/// together have there and which would hide a quote, and it doubles backslashes that escape nothing, which the crate
+/// would drop.
 pub(super) struct Quotes<R> {
     reader: R,
+    /// What has been read and followed, and how much of it has been passed on.
+    ready: Vec<u8>,
+    passed: usize,
+    /// How many bytes of a byte order mark have been seen at the beginning of a row.
+    of_mark: usize,
+    /// Whether nothing of the current row has been seen.
+    at_row_start: bool,
     delimiter: u8,
     quote: Quote,
     state: State,
@@ -72,6 +87,10 @@ impl<R> Quotes<R> {
     pub fn new(reader: R, delimiter: u8, quote: Quote) -> Self {
         Self {
             reader,
+            ready: Vec::new(),
+            passed: 0,
+            of_mark: 0,
+            at_row_start: true,
             delimiter,
             quote,
             state: State::FieldStart,
@@ -85,6 +104,35 @@ impl<R> Quotes<R> {
             fault: None,
             suspects: Vec::new(),
             continued: 0,
+        }
+    }
+
+    /// Passes on a byte unless it is of a byte order mark before a row.
+    fn pass(&mut self, byte: u8) {
+        if self.at_row_start && MARK.get(self.of_mark) == Some(&byte) {
+            self.of_mark += 1;
+            if self.of_mark == MARK.len() {
+                self.of_mark = 0;
+            }
+            return;
+        }
+        self.pass_begun_mark();
+        let escapes_nothing =
+            self.state == State::Escaped && !matches!(byte, b'"' | b'\\' | b'\r' | b'\n');
+        if escapes_nothing {
+            self.ready.push(b'\\');
+        }
+        self.ready.push(byte);
+        self.follow(byte);
+        let ends_row = matches!(byte, b'\r' | b'\n') && self.state == State::FieldStart;
+        self.at_row_start = ends_row && self.column == 0;
+    }
+
+    /// Passes on bytes that began like a byte order mark but are none.
+    fn pass_begun_mark(&mut self) {
+        for &byte in &MARK[..std::mem::take(&mut self.of_mark)] {
+            self.ready.push(byte);
+            self.follow(byte);
         }
     }
 
@@ -113,7 +161,7 @@ impl<R> Quotes<R> {
                 self.end_quoted(byte);
                 self.unquoted(byte);
             }
-            State::FieldStart if byte == b'"' => {
+            State::FieldStart if byte == b'"' && self.quote != Quote::None => {
                 self.state = State::Quoted;
                 self.opened = self.line;
                 self.field.clear();
@@ -196,18 +244,30 @@ impl<R> Quotes<R> {
 
 impl<R: Read> Read for Quotes<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        if self.quote == Quote::None {
-            return Ok(read);
+        while self.passed == self.ready.len() {
+            let mut chunk = [0; CHUNK];
+            let read = self.reader.read(&mut chunk)?;
+            self.ready.clear();
+            self.passed = 0;
+            for &byte in &chunk[..read] {
+                self.pass(byte);
+            }
+            if read == 0 {
+                self.pass_begun_mark();
+                if self.quote != Quote::None && matches!(self.state, State::Quoted | State::Escaped)
+                {
+                    let opened = self.opened;
+                    self.fault.get_or_insert(Fault::NeverClosed { opened });
+                }
+                if self.ready.is_empty() {
+                    return Ok(0);
+                }
+            }
         }
-        for &byte in &buffer[..read] {
-            self.follow(byte);
-        }
-        if read == 0 && !buffer.is_empty() && matches!(self.state, State::Quoted | State::Escaped) {
-            let opened = self.opened;
-            self.fault.get_or_insert(Fault::NeverClosed { opened });
-        }
-        Ok(read)
+        let count = buffer.len().min(self.ready.len() - self.passed);
+        buffer[..count].copy_from_slice(&self.ready[self.passed..self.passed + count]);
+        self.passed += count;
+        Ok(count)
     }
 }
 
@@ -257,6 +317,37 @@ mod tests {
         }
         let one_line = followed("t,l\n\"a\" b,n\n", Quote::Double);
         assert_eq!((one_line.fault, one_line.continued), (None, 1));
+    }
+
+    #[test]
+    fn marks_before_rows_and_backslashes_that_escape_nothing() {
+        let passed = |text: &str, quote| {
+            // One byte at a time, so that a mark arrives in parts.
+            let mut quotes = Quotes::new(OneByOne(text.as_bytes()), b',', quote);
+            let mut passed = String::new();
+            quotes.read_to_string(&mut passed).unwrap();
+            passed
+        };
+        let marked = "\u{feff}\"t\",l\n\u{feff}\"a\n\u{feff}b\",\u{feff}p\r\n\u{feff}\u{feff}c,p\n\u{ff03}d,n";
+        let plain = "\"t\",l\n\"a\n\u{feff}b\",\u{feff}p\r\nc,p\n\u{ff03}d,n";
+        assert_eq!(passed(marked, Quote::Double), plain);
+        assert_eq!(
+            passed(marked, Quote::None),
+            plain.replace("\n\u{feff}b", "\nb")
+        );
+        let escaped = r#""a \"b\" \\ c:\new","d""#;
+        let doubled = r#""a \"b\" \\ c:\\new","d""#;
+        assert_eq!(passed(escaped, Quote::Backslash), doubled);
+        assert_eq!(passed(escaped, Quote::Double), escaped);
+    }
+
+    struct OneByOne<'a>(&'a [u8]);
+
+    impl Read for OneByOne<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = buffer.len().min(1);
+            self.0.read(&mut buffer[..count])
+        }
     }
 
     #[test]

@@ -45,13 +45,16 @@ pub(super) fn read_classes(
     };
     for doubt in doubts(train, &labels) {
         let kind = match &doubt {
-            Doubt::ManyClasses { .. } | Doubt::Sentences { .. } => FindingKind::DoubtfulClasses,
+            Doubt::ManyClasses { .. } | Doubt::Lists { .. } | Doubt::Sentences { .. } => {
+                FindingKind::DoubtfulClasses
+            }
             Doubt::SingleRow { .. } | Doubt::Rare { .. } => FindingKind::RareClasses,
             Doubt::NoClass { .. } => FindingKind::NoClass,
         };
         let count = match &doubt {
             Doubt::ManyClasses { classes } => *classes,
-            Doubt::Sentences { names, .. }
+            Doubt::Lists { names }
+            | Doubt::Sentences { names, .. }
             | Doubt::SingleRow { names }
             | Doubt::Rare { names, .. } => names.len(),
             Doubt::NoClass { rows, .. } => *rows,
