@@ -4,10 +4,14 @@
 mod support;
 
 mod program;
+mod reading;
 
 mod bad_input;
 mod config;
+mod containers;
 mod eval;
+mod files;
+mod handed_cases;
 mod labels;
 mod pipes;
 mod predict;
@@ -16,6 +20,7 @@ mod several_labels;
 #[cfg(unix)]
 mod signals;
 mod sources;
+mod tables;
 mod threads;
 mod train;
 mod verify;
