@@ -127,10 +127,10 @@ fn names_and_marks_of_tables() {
         ),
         (
             "SMSSpamCollection",
-            "ham\ta \"b\nspam\tc\nham\td\n",
+            "ham\ta \"b\nspam\tto win\nham\tto lose\nham\tto be\n",
             plain(),
             said(
-                &["ham|a \"b", "spam|c", "ham|d"],
+                &["ham|a \"b", "spam|to win", "ham|to lose", "ham|to be"],
                 &[
                     "SMSSpamCollection: the first line is read as a row, with the text in column 2 and the label in column 1",
                 ],
@@ -343,7 +343,8 @@ fn recipes_need_no_repository() {
 #[test]
 fn plain_lines_on_standard_input_need_their_format() {
     let folder = temp();
-    let lines = "a good film, and more\nthe bad film, and less\n".repeat(6);
+    let line = |n| format!("film {n} is good, and {n} is more\n");
+    let lines: String = (0..12).map(line).collect();
     write(folder.path(), "corpus.txt", &lines);
     let vectors = |more: &[&str]| {
         let arguments = [&["vectors", "--out", "v.vec"], more].concat();

@@ -105,7 +105,7 @@ fn what_would_be_lost_is_refused() {
     for (arguments, code, message) in [
         (&["--file", "twins.csv", "--json"][..], 1, twins),
         (&["--file", "twins.csv", "--out", "x.parquet"], 1, twins),
-        (&["--file", "late.jsonl"], 1, late),
+        (&["--file", "late.jsonl", "--out", "x.jsonl"], 1, late),
         (&["--file", "late.jsonl", "--out", "x.parquet"], 1, late),
         (
             &[
