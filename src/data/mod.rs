@@ -28,6 +28,7 @@ mod arrow;
 #[path = "no_arrow.rs"]
 mod arrow;
 mod bytes;
+mod class_folders;
 mod doubts;
 mod files;
 mod folder;

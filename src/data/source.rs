@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::archive::{Archive, is_archive};
 use super::bytes::{Content, Input, open_file};
+use super::class_folders;
 use super::files;
 use super::folder::{self, own_split};
 use super::format::{FileName, compression_of};
@@ -220,7 +221,7 @@ fn read_location(
         Location::StandardInput => read_rows(std::io::stdin().lock(), "standard input", options),
         Location::Local(folder::Rows::Files(files)) => read_files(files, origin, options),
         Location::Local(folder::Rows::Classes(classes)) => {
-            folder::read_classes(classes, origin, options)
+            class_folders::read_classes(classes, origin, options)
         }
         Location::Local(folder::Rows::ClassFiles(classes)) => {
             let read = |(path, label): &(PathBuf, String)| {

@@ -4,11 +4,15 @@
 mod support;
 
 mod program;
+mod reading;
 
 mod bad_input;
 mod check;
 mod config;
+mod containers;
 mod eval;
+mod files;
+mod handed_cases;
 mod labels;
 mod ngrams;
 mod pipes;
@@ -18,6 +22,7 @@ mod several_labels;
 #[cfg(unix)]
 mod signals;
 mod sources;
+mod tables;
 mod threads;
 mod train;
 mod verify;

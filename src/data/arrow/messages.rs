@@ -166,7 +166,13 @@ impl<'a> Batches<'a> {
             return Ok(());
         };
         let mut total = 0;
-        for buffer in batch.buffers().iter().flatten() {
+        // An empty buffer begins where the next one does.
+        let buffers = batch.buffers();
+        for buffer in buffers
+            .iter()
+            .flatten()
+            .filter(|buffer| buffer.length() > 0)
+        {
             let start = usize::try_from(buffer.offset())
                 .ok()
                 .and_then(|start| body.checked_add(start));

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "parquet")]
 mod batches;
+#[cfg(feature = "parquet")]
+mod dictionaries;
 mod reader;
 mod text_writers;
 #[cfg(feature = "parquet")]

@@ -18,6 +18,7 @@ use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value;
 
+use super::dictionaries::{self, plain_column, plain_fields};
 use super::text_writers::{clash, on_one_line, plain};
 use super::{AddedColumn, AddedValues, Kept, Portion, RowShape};
 use crate::data::Format;
@@ -34,6 +35,8 @@ const ROW_GROUP: usize = 1 << 17;
 pub(super) struct TypedWriter<'a> {
     added: Vec<Field>,
     state: State<'a>,
+    /// The names of columns that lose their dictionaries.
+    plain: Vec<String>,
 }
 
 enum State<'a> {
@@ -107,6 +110,10 @@ impl<'a> TypedWriter<'a> {
                 .map(|name| Arc::new(Field::new(name, DataType::Utf8, true)))
                 .collect(),
         };
+        let (fields, plain) = match format {
+            Format::Arrow => plain_fields(fields),
+            _ => (fields, Vec::new()),
+        };
         let metadata = shape
             .schema
             .as_ref()
@@ -119,7 +126,11 @@ impl<'a> TypedWriter<'a> {
                 State::Spooling(Spool::none(schema), out, format)
             }
         };
-        Ok(Self { added, state })
+        Ok(Self {
+            added,
+            state,
+            plain,
+        })
     }
 
     pub fn write(&mut self, portion: &Portion, added: &[AddedColumn]) -> Result<()> {
@@ -140,6 +151,12 @@ impl<'a> TypedWriter<'a> {
                     .collect();
                 let mut from = 0;
                 for mut columns in columns_of(portion, schema.fields().len() - added.len()) {
+                    if !self.plain.is_empty() {
+                        let plain = columns.into_iter().map(plain_column);
+                        columns = plain
+                            .collect::<std::result::Result<_, _>>()
+                            .map_err(failed)?;
+                    }
                     let rows = columns.first().map_or(0, Array::len);
                     columns.extend(added.iter().map(|column| column.slice(from, rows)));
                     from += rows;
@@ -168,7 +185,10 @@ impl<'a> TypedWriter<'a> {
     pub fn finish(mut self) -> Result<Vec<String>> {
         self.begin()?;
         match self.state {
-            State::Writing(_, out) => out.finish().map(|()| Vec::new()),
+            State::Writing(_, out) => {
+                out.finish()?;
+                Ok(dictionaries::note(&self.plain).into_iter().collect())
+            }
             State::Spooling(spool, out, format) => spool.write(out, format, &self.added),
         }
     }

@@ -314,7 +314,9 @@ impl<'a> Table<'a> {
                 1 if options.unlabelled => Error::data(
                     place,
                     problem,
-                    format!("{remedy}; if the first line is a text, give --no-header"),
+                    format!(
+                        "{remedy}; if the first line is a text, give --format lines, or --no-header if texts are in quotes"
+                    ),
                 ),
                 1 => Error::data(
                     place,
@@ -328,10 +330,16 @@ impl<'a> Table<'a> {
                     Error::data(
                         place,
                         format!("{problem} (separated by {separators})"),
-                        format!(
-                            "{remedy}; if the first line is a row, give --no-header and the numbers of the columns \
-                             (--text-column 2 --label-column 1)"
-                        ),
+                        match options.unlabelled {
+                            true => format!(
+                                "{remedy}; if the first line is a row, give --no-header and the number of the column \
+                                 (--text-column 2); if the lines are texts, give --format lines"
+                            ),
+                            false => format!(
+                                "{remedy}; if the first line is a row, give --no-header and the numbers of the columns \
+                                 (--text-column 2 --label-column 1)"
+                            ),
+                        },
                     )
                 }
             },
