@@ -137,8 +137,8 @@ pub(super) fn is_cut(line: &str) -> bool {
 }
 
 /// Whether an object has such a key.
-pub(super) fn has_key(object: &str, mut is_meant: impl FnMut(&str) -> bool) -> bool {
-    Fields::parse(object).is_ok_and(|fields| fields.keys().any(|key| is_meant(key)))
+pub(super) fn has_key(object: &str, is_meant: impl FnMut(&str) -> bool) -> bool {
+    Fields::parse(object).is_ok_and(|fields| fields.keys().any(is_meant))
 }
 
 /// Whether a line is a JSON object.
