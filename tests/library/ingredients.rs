@@ -79,8 +79,20 @@ const SMALL: [&str; 14] = [
     "data",
 ];
 
+/// The network alone, unless a test asks for n-grams of words with naive Bayes weights.
+const PLAIN: [&str; 8] = [
+    "--set",
+    "model.ngrams.weighting=naive-bayes",
+    "--set",
+    "model.ngrams.order=0",
+    "--set",
+    "model.ngrams.characters=0",
+    "--set",
+    "train.ngram_cost=0.1",
+];
+
 fn train(folder: &Path, out: &str, more: &[&str]) -> String {
-    let arguments = [&["train", "--out", out], &SMALL[..], more].concat();
+    let arguments = [&["train", "--out", out], &SMALL[..], &PLAIN[..], more].concat();
     succeed(folder, &arguments)
 }
 
