@@ -12,8 +12,8 @@ use rayon::prelude::*;
 /// text to classify shares with a single training text still says something.
 const MIN_TEXTS: usize = 1;
 
-/// The maximum number of passes over the texts. All texts share the bias, so that high costs need more than that; even
-/// 300 did not suffice for them on TREC, and took four times as long.
+/// The maximum number of passes over the texts. High costs need more than that (why is not
+/// known); even 300 did not suffice for them on TREC, and took four times as long.
 const PASSES: u64 = 40;
 
 /// The n-grams of texts, as rows of an index over all of them.
