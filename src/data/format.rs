@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{Content, Input};
+use super::columns::{is_column, is_text_column};
 use super::lines::{is_trec, is_tree, labels_and_text};
-use super::rows::{is_column, is_text_column};
 use super::{SourceOptions, json};
 use crate::error::{Error, Result};
 use crate::fs::unpack::Compression;

@@ -29,6 +29,7 @@ mod arrow;
 mod arrow;
 mod bytes;
 mod class_folders;
+mod columns;
 mod doubts;
 mod files;
 mod folder;

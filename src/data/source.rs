@@ -9,7 +9,7 @@ use super::class_folders;
 use super::files;
 use super::folder::{self, own_split};
 use super::format::{FileName, compression_of};
-use super::rows::Read;
+use super::rows::{Read, first_few};
 use super::{Format, Record, SourceOptions, Split, arrow, hub, json, lines, parquet, table};
 use crate::error::{Error, Result};
 
@@ -178,24 +178,12 @@ fn local(splits: Vec<(String, folder::Rows)>) -> Vec<(String, Location)> {
 
 /// The line that says which rows are left out.
 fn left_out(split: &Split) -> Option<String> {
-    /// So many are named.
-    const NAMED: usize = 5;
     let count = split.skipped.len();
-    let named: Vec<&str> = split
-        .skipped
-        .iter()
-        .take(NAMED)
-        .map(String::as_str)
-        .collect();
-    let named = named.join("; ");
-    let rest = match count.saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
+    let named = first_few(&split.skipped);
     let rows = split.records.len() + count;
     (count > 0).then(|| {
         format!(
-            "{}: {count} of {rows} rows are left out: {named}{rest}",
+            "{}: {count} of {rows} rows are left out: {named}",
             split.origin
         )
     })

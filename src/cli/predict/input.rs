@@ -145,7 +145,7 @@ impl Input {
             Rows::Here(reader) => {
                 let portion = reader.next(most)?;
                 if portion.is_none() {
-                    self.notes = notes_of(reader);
+                    self.notes = reader.notes();
                 }
                 return Ok(portion);
             }
@@ -204,7 +204,7 @@ fn read(place: &Place, options: &SourceOptions, sender: &SyncSender<birnn::Resul
         received = match reader.next(most) {
             Ok(Some(portion)) => send(Ok(Message::Rows(portion))),
             Ok(None) => {
-                send(Ok(Message::End(notes_of(&reader))));
+                send(Ok(Message::End(reader.notes())));
                 false
             }
             Err(error) => {
@@ -213,25 +213,4 @@ fn read(place: &Place, options: &SourceOptions, sender: &SyncSender<birnn::Resul
             }
         };
     }
-}
-
-fn notes_of(reader: &RowReader) -> Vec<String> {
-    /// So many are named.
-    const NAMED: usize = 5;
-    let left_out = reader.skipped();
-    let mut notes = reader.notes();
-    if !left_out.is_empty() {
-        let named = left_out.iter().take(NAMED).map(String::as_str);
-        let named = named.collect::<Vec<_>>().join("; ");
-        let rows = match left_out.len() {
-            1 => "1 row is left out".to_owned(),
-            count => format!("{count} rows are left out"),
-        };
-        let more = match left_out.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        notes.push(format!("{rows}: {named}{more}"));
-    }
-    notes
 }

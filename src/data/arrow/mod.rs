@@ -16,8 +16,9 @@ use arrow_schema::Schema;
 
 use super::SourceOptions;
 use super::bytes::Input;
+use super::columns::Columns;
 use super::huggingface::declared_classes;
-use super::rows::{Columns, Read, Rows};
+use super::rows::{Read, Rows};
 use crate::error::{Error, Result};
 
 /// Reads the rows of a file.

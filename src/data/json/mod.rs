@@ -15,7 +15,8 @@ use serde_json::Value;
 use self::elements::Elements;
 use self::fields::{has_halves, without_nan};
 use super::bytes::{Input, Lines, Next};
-use super::rows::{Columns, Read, Rows};
+use super::columns::Columns;
+use super::rows::{Read, Rows};
 use super::{Format, SourceOptions};
 use crate::error::{Error, Result};
 

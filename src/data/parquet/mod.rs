@@ -30,7 +30,8 @@ use ::parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use self::pages::Pages;
 use super::SourceOptions;
 use super::bytes::{Encodings, not_utf8};
-use super::rows::{self, Columns, Rows};
+use super::columns::Columns;
+use super::rows::{self, Rows};
 use crate::error::{Error, Result};
 
 /// Number of values decoded at once.

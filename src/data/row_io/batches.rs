@@ -8,8 +8,8 @@ use arrow_schema::SchemaRef;
 use crate::data::Format;
 use crate::data::arrow::{Batches, text_at};
 use crate::data::bytes::Input;
+use crate::data::columns::Columns;
 use crate::data::parquet::WholeFile;
-use crate::data::rows::Columns;
 use crate::error::{Error, Result};
 
 /// The batches of a file, cut to the size that is asked for.

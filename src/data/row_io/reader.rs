@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::{Kept, Portion, RowShape};
 use crate::data::bytes::{Input, Lines, Next, open_file};
+use crate::data::columns::Columns;
 use crate::data::format::FileName;
 use crate::data::json::{Fields, Objects, Repaired};
 use crate::data::lines::text_of_line;
-use crate::data::rows::{Columns, without_marks};
+use crate::data::rows::{first_few, without_marks};
 use crate::data::table::Table;
 use crate::data::{Format, SourceOptions};
 use crate::error::{Error, Result};
@@ -218,6 +219,12 @@ impl<'a> RowReader<'a> {
         }
         if self.count == 0 && self.skipped.is_empty() && !matches!(self.rows, Rows::Lines(_)) {
             notes.push(format!("{}: there are no rows", self.origin));
+        }
+        let named = first_few(&self.skipped);
+        match self.skipped.len() {
+            0 => {}
+            1 => notes.push(format!("1 row is left out: {named}")),
+            count => notes.push(format!("{count} rows are left out: {named}")),
         }
         notes
     }

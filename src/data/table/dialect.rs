@@ -1,6 +1,6 @@
 //! How a table is written: what separates its fields, and whether its first line names the columns.
 
-use crate::data::rows::{is_column, is_text_column};
+use crate::data::columns::{is_column, is_text_column};
 use crate::data::{Format, Quote, SourceOptions};
 use std::collections::BTreeSet;
 

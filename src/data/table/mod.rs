@@ -11,7 +11,8 @@ use csv::{ByteRecord, ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use self::dialect::{Dialect, delimiter_name};
 use self::quotes::{Fault, Quotes, Suspect};
 use super::bytes::{Encodings, Input, Next, fail, not_utf8};
-use super::rows::{Columns, Read, Rows, is_column};
+use super::columns::{Columns, is_column};
+use super::rows::{Read, Rows};
 use super::{Format, Quote, SourceOptions, row_io};
 use crate::error::{Error, Result};
 
