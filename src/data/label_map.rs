@@ -3,7 +3,7 @@
 use super::labels::different_labels;
 use super::{Labels, Split};
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Labels as written and the classes that they stand for: `neg=negative,pos=positive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,17 +62,20 @@ impl LabelMap {
         })
     }
 
-    /// Renames the labels of a split that is trained on.
+    /// Renames the labels of a split that is trained on. `others` are the splits whose labels are read by the same map.
     ///
     /// # Errors
-    /// A label of the map that no row has.
-    pub fn apply(&self, split: &mut Split) -> Result<()> {
+    /// A label of the map that no row of any of these splits has.
+    pub fn apply(&self, split: &mut Split, others: &[&Split]) -> Result<()> {
         let written = different_labels(split);
-        if let Some(label) = self
-            .0
-            .keys()
-            .find(|label| !written.contains(&label.as_str()))
-        {
+        let elsewhere: BTreeSet<&str> = others
+            .iter()
+            .flat_map(|other| different_labels(other))
+            .collect();
+        let is_unused = |label: &&String| {
+            !written.contains(&label.as_str()) && !elsewhere.contains(label.as_str())
+        };
+        if let Some(label) = self.0.keys().find(is_unused) {
             return Err(Error::data(
                 &split.origin,
                 format!("no row has the label {label:?} of data.label_map"),

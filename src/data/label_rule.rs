@@ -423,9 +423,15 @@ mod tests {
         );
         let map = LabelMap::new([("x".to_owned(), "a".to_owned())]).unwrap();
         let mut rows = split(&["x", "b"]);
-        map.apply(&mut rows).unwrap();
+        map.apply(&mut rows, &[]).unwrap();
         assert_eq!(rows.records[0].label(), Some("a"));
-        let message = map.apply(&mut split(&["z", "b"])).unwrap_err().to_string();
+        // Another split may be the one that has it.
+        map.apply(&mut split(&["z", "b"]), &[&split(&["x"])])
+            .unwrap();
+        let message = map
+            .apply(&mut split(&["z", "b"]), &[])
+            .unwrap_err()
+            .to_string();
         assert!(
             message.ends_with("the labels are \"b\", \"z\""),
             "{message}"

@@ -137,7 +137,7 @@ impl Dataset {
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let labels = read_labels(config, &mut train, &mut validation, progress)?;
+        let labels = read_labels(config, &mut train, &mut validation, test.as_ref(), progress)?;
         if let Some(test) = &mut test {
             let map = LabelMap::new(config.data.label_map.clone())?;
             if let Some(note) = labels.read(test, &map)? {

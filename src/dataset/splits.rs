@@ -137,21 +137,12 @@ pub(super) fn read_labels(
     config: &Config,
     train: &mut Split,
     validation: &mut Split,
+    test: Option<&Split>,
     progress: &mut dyn DatasetProgress,
 ) -> Result<Labels> {
     let map = LabelMap::new(config.data.label_map.clone())?;
-    let (labels, note) = match &config.data.label_names {
-        Some(names) => {
-            let labels = Labels::new(names.clone())?;
-            let note = labels.read(train, &map)?;
-            (labels, note)
-        }
-        None => {
-            map.apply(train)?;
-            let note = merge_numbers(train);
-            (Labels::of_split(train)?, note)
-        }
-    };
+    let others: Vec<&Split> = std::iter::once(&*validation).chain(test).collect();
+    let (labels, note) = classes_of(train, &others, &map, &config.data)?;
     check_classes(train, &labels, config.model.output)?;
     let of_validation = labels.read(validation, &map)?;
     for note in [note, of_validation].into_iter().flatten() {
@@ -161,6 +152,27 @@ pub(super) fn read_labels(
         progress.note(&format!("{}: {doubt}", train.origin));
     }
     Ok(labels)
+}
+
+/// The classes of a training split, whose labels become their names, and a line about how they were read. The labels of
+/// `others` are read by the same map.
+///
+/// # Errors
+/// Labels that are no classes.
+pub(super) fn classes_of(
+    train: &mut Split,
+    others: &[&Split],
+    map: &LabelMap,
+    config: &DataConfig,
+) -> Result<(Labels, Option<String>)> {
+    if let Some(names) = &config.label_names {
+        let labels = Labels::new(names.clone())?;
+        let note = labels.read(train, map)?;
+        return Ok((labels, note));
+    }
+    map.apply(train, others)?;
+    let note = merge_numbers(train);
+    Ok((Labels::of_split(train)?, note))
 }
 
 /// Checks that every class has a training row.

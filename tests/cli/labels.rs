@@ -272,6 +272,26 @@ fn a_map_renames_the_classes_of_a_training() {
     assert_eq!(labels, ["bad", "good"]);
     // The run remembers it.
     succeed(&run(folder, &["eval", "--model", "model"]));
+    // A label of the validation texts alone, as the error about it says.
+    let other = table(folder, "b.csv", &[("0", "awful"), ("fine", "lovely")]);
+    let separate = [
+        "train",
+        "--data",
+        &data,
+        "--validation",
+        &other,
+        "--out",
+        "y",
+    ];
+    let message = refuse(folder, &separate, 1);
+    assert!(
+        message.contains("the label \"fine\" is none of the classes \"0\", \"1\""),
+        "{message}"
+    );
+    succeed(&run(
+        folder,
+        &[&separate[..], &["--label-map", "0=0,fine=1"]].concat(),
+    ));
     for (map, code, problem) in [
         ("0=bad,1=bad", 2, "both \"0\" and \"1\" become \"bad\""),
         (

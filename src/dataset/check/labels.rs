@@ -2,7 +2,8 @@
 
 use super::finding::{Finding, FindingKind, Rows, counted};
 use crate::config::DataConfig;
-use crate::data::{Doubt, LabelMap, Labels, Split, doubts, merge_numbers};
+use crate::data::{Doubt, LabelMap, Labels, Split, doubts};
+use crate::dataset::splits::classes_of;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ pub(super) fn read_classes(
     let Some(((name, train), others)) = splits.split_first_mut() else {
         return Ok(None);
     };
-    let labels = match classes_of(train, &map, config) {
+    let read_alike: Vec<&Split> = others.iter().map(|(_, split)| split).collect();
+    let labels = match classes_of(train, &read_alike, &map, config) {
         Ok((labels, note)) => {
             notes.extend(note);
             labels
@@ -71,22 +73,6 @@ pub(super) fn read_classes(
         }
     }
     Ok(Some(labels))
-}
-
-/// The classes of a training split, and a line about how its labels were read.
-fn classes_of(
-    train: &mut Split,
-    map: &LabelMap,
-    config: &DataConfig,
-) -> Result<(Labels, Option<String>)> {
-    if let Some(names) = &config.label_names {
-        let labels = Labels::new(names.clone())?;
-        let note = labels.read(train, map)?;
-        return Ok((labels, note));
-    }
-    map.apply(train)?;
-    let note = merge_numbers(train);
-    Ok((Labels::of_split(train)?, note))
 }
 
 /// Rows without a label among others that have one.
