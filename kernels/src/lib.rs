@@ -21,6 +21,7 @@
 //! | `weights` | weights packed for the products, and their gradients unpacked |
 //! | `shards` | how the work is divided into tasks |
 //! | `forward`, `backward` | the passes of a layer |
+//! | `finite` | checks of the numbers of a file |
 //! | `adamw`, `dropout`, `skip_gram`, `slices`, `softmax` | the other hot loops of a training step |
 //! | `random` | bits for dropout |
 //! | `buffer`, `shared`, `prefetch` | memory: reused, filled by several tasks, prefetched |
@@ -30,6 +31,7 @@ mod backward;
 mod buffer;
 mod cells;
 pub mod dropout;
+pub mod finite;
 mod forward;
 pub mod instructions;
 mod lanes;

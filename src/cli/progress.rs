@@ -193,12 +193,17 @@ impl Observer for Terminal {
     fn epoch(&mut self, report: &EpochReport) {
         let result = match (report.accuracy, report.validation_accuracy) {
             (Some(accuracy), Some(validation_accuracy)) => format!(
-                "training loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy {:.2} %, macro F1 {:.2} %",
+                "training loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy {:.2} %, macro F1 {:.2} %{}",
                 report.loss,
                 100.0 * accuracy,
                 report.validation_loss,
                 100.0 * validation_accuracy,
-                100.0 * report.validation_macro_f1.unwrap_or_default()
+                100.0 * report.validation_macro_f1.unwrap_or_default(),
+                match report.network_share {
+                    None => String::new(),
+                    Some(0.0) => ", of the n-gram head alone".to_owned(),
+                    Some(share) => format!(", with {share} of the network"),
+                }
             ),
             _ => format!(
                 "training perplexity {:.2}; validation perplexity {}",

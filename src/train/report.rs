@@ -60,6 +60,10 @@ pub struct EpochReport {
     /// For a classifier, the mean F1 of its classes on the validation split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_macro_f1: Option<f64>,
+    /// For a classifier with an n-gram head that was fitted before it, the share with which its network counts: 0 where
+    /// the head alone is as good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_share: Option<f64>,
     /// For a language model, the mean validation loss of each direction, in nats per token; its exponential is the
     /// perplexity.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -96,6 +96,9 @@ pub struct Validation {
     pub macro_f1: Option<f64>,
     /// For a classifier, the classes of which no text was recognised, though there are some.
     pub missed_classes: Vec<u32>,
+    /// For a classifier with an n-gram head that was fitted before it, the share with which its network counts: 0 where
+    /// the head alone is as good.
+    pub network_share: Option<f64>,
     /// For a classifier, what was fitted to its output.
     pub output_fit: OutputFit,
     /// The values that were evaluated, by the parameter's name within the model: without the prefix under which a

@@ -256,6 +256,7 @@ impl<T: Task> Trainer<T> {
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
             validation_macro_f1: validation.macro_f1,
+            network_share: validation.network_share,
             validation_losses: validation.direction_losses,
             best,
             seconds: ends.clock.seconds(),

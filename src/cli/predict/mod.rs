@@ -3,6 +3,7 @@
 mod input;
 mod lines;
 mod table;
+mod writing;
 
 use super::device;
 use super::format::FormatArguments;
@@ -19,7 +20,9 @@ use input::Input;
 use lines::LineWriter;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use table::TableOutput;
+use writing::Writing;
 
 /// Predict the class of texts.
 ///
@@ -88,32 +91,40 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
     let map = LabelMap::new(arguments.label_map.iter().cloned())?;
     let labels = map.rename(model.labels())?;
-    let mut output = Output::open(arguments, input.shape(), &labels, &model, &mut terminal)?;
+    let output = Output::open(arguments, input.shape(), &labels, &model, &mut terminal)?;
+    let output = Mutex::new(output);
     let (mut coverage, mut without_text) = (Coverage::default(), 0);
-    while let Some(portion) = input.next(PORTION)? {
-        let texts: Vec<&str> = portion
-            .texts()
-            .iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        let found = model.predict_while(&texts, &mut terminal)?;
-        let mut found = found.unwrap_or_default().into_iter();
-        // A row without a text has no prediction.
-        let predictions: Vec<Option<Prediction>> = portion
-            .texts()
-            .iter()
-            .map(|text| text.as_ref().and_then(|_| found.next()))
-            .collect();
-        for prediction in predictions.iter().flatten() {
-            coverage.add(prediction.reading);
+    std::thread::scope(|scope| -> anyhow::Result<()> {
+        let writing = Writing::begin(scope, &output);
+        while let Some(portion) = input.next(PORTION)? {
+            let texts: Vec<&str> = portion
+                .texts()
+                .iter()
+                .flatten()
+                .map(String::as_str)
+                .collect();
+            let found = model.predict_while(&texts, &mut terminal)?;
+            let mut found = found.unwrap_or_default().into_iter();
+            // A row without a text has no prediction.
+            let predictions: Vec<Option<Prediction>> = portion
+                .texts()
+                .iter()
+                .map(|text| text.as_ref().and_then(|_| found.next()))
+                .collect();
+            for prediction in predictions.iter().flatten() {
+                coverage.add(prediction.reading);
+            }
+            without_text += predictions
+                .iter()
+                .filter(|prediction| prediction.is_none())
+                .count();
+            if !writing.write((portion, predictions))? {
+                break;
+            }
         }
-        without_text += predictions
-            .iter()
-            .filter(|prediction| prediction.is_none())
-            .count();
-        output.write(&portion, &predictions)?;
-    }
+        writing.end()
+    })?;
+    let output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
     for line in output.finish()?.iter().chain(&input.finish()) {
         terminal.print(line);
     }
@@ -127,6 +138,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     }
     Ok(Ending::Done)
 }
+
+/// Rows with their predictions.
+type Predicted = (Portion, Vec<Option<Prediction>>);
 
 /// Where the predictions go.
 enum Output<'a> {

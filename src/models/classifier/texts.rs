@@ -4,6 +4,7 @@ use super::BiRnn;
 use crate::batch::{Batch, Batching};
 use crate::error::Result;
 use crate::ops::dropout::Phase;
+use rayon::prelude::*;
 use std::ops::ControlFlow;
 
 /// The batches of evaluation and prediction: without a graph, only the number of tokens matters.
@@ -11,6 +12,11 @@ const BATCHING: Batching = Batching {
     texts: 256,
     tokens: 32_000,
 };
+
+/// Batches of at most this many tokens are classified beside each other, as many at once for each thread: the steps of one
+/// are too short to keep all threads busy. Larger ones are not, for the memory that they need.
+const SMALL_BATCH: usize = 8_000;
+const BATCHES_PER_THREAD: usize = 4;
 
 impl BiRnn {
     /// The logits `[texts][classes]` of token lists, none of them empty. `progress` is called with
@@ -26,12 +32,30 @@ impl BiRnn {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let mut found = vec![Vec::new(); ids.len()];
         let mut done = 0;
-        for texts in BATCHING.by_length(&lengths) {
-            let rows: Vec<&[u32]> = texts.iter().map(|&text| ids[text].as_slice()).collect();
-            let logits = self.forward(&Batch::new(&rows)?, Phase::Inference)?;
-            done += texts.len();
-            for (text, logits) in texts.into_iter().zip(logits.to_vec2()?) {
-                found[text] = logits;
+        let batches = BATCHING.by_length(&lengths);
+        let is_small = |batch: &Vec<usize>| {
+            let tokens: usize = batch.iter().map(|&text| lengths[text]).sum();
+            self.decoder.weight().device().is_cpu() && tokens <= SMALL_BATCH
+        };
+        // The longest texts are in the first batches.
+        let large = batches.iter().take_while(|batch| !is_small(batch)).count();
+        let (large, small) = batches.split_at(large);
+        let at_once = BATCHES_PER_THREAD * rayon::current_num_threads();
+        for batches in large.chunks(1).chain(small.chunks(at_once)) {
+            let logits = |texts: &Vec<usize>| {
+                let rows: Vec<&[u32]> = texts.iter().map(|&text| ids[text].as_slice()).collect();
+                let logits = self.forward(&Batch::new(&rows)?, Phase::Inference)?;
+                Ok(logits.to_vec2()?)
+            };
+            let of_batches: Result<Vec<Vec<Vec<f32>>>> = match batches {
+                [one] => logits(one).map(|one| vec![one]),
+                several => several.par_iter().map(logits).collect(),
+            };
+            for (texts, logits) in batches.iter().zip(of_batches?) {
+                done += texts.len();
+                for (&text, logits) in texts.iter().zip(logits) {
+                    found[text] = logits;
+                }
             }
             if progress(done, ids.len()).is_break() {
                 return Ok(None);

@@ -140,6 +140,7 @@ impl<'a> ClassifierTask<'a> {
             accuracy: None,
             macro_f1: None,
             missed_classes: Vec::new(),
+            network_share: None,
             direction_losses: Vec::new(),
             output_fit: OutputFit::default(),
             weights: Default::default(),
@@ -253,13 +254,16 @@ impl<'a> Task for ClassifierTask<'a> {
         let Some(mut logits) = model.logits(&self.validation.ids, on_progress)? else {
             return Ok(None);
         };
+        let mut network_share = None;
         if let Some(head) = &self.head {
             let share = network_share::best(&logits, head, &self.validation.labels);
+            network_share = Some(share);
             logits = network_share::sums(&logits, head, share);
             network_share::apply(&mut weights, share)?;
         }
         Ok(Some(Validation {
             weights,
+            network_share,
             ..self.validated(logits)?
         }))
     }

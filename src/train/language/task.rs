@@ -142,6 +142,7 @@ impl<'a> Task for LanguageTask<'a> {
                 .collect(),
             macro_f1: None,
             missed_classes: Vec::new(),
+            network_share: None,
             output_fit: OutputFit::default(),
             weights: parameters.tensors(),
         }))
