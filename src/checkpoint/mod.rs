@@ -1,5 +1,6 @@
 //! The files that are written to disk: model directories and the folder of a training run.
 
+mod beginning;
 mod bytes;
 mod checkpoints;
 mod checksums;
@@ -9,12 +10,14 @@ mod manifest;
 mod model_directory;
 mod output_fit;
 mod run_directory;
+mod shipped;
 mod space;
 mod state;
 mod tensors;
 mod verify;
 mod weights;
 
+pub use beginning::Beginning;
 pub use checksums::FileState;
 pub use export::export;
 pub use language_directory::{LanguageDirectory, LanguageFile};

@@ -93,7 +93,7 @@ impl TextLimits {
         }
     }
 
-    fn config(&self) -> TextConfig {
+    pub(super) fn config(&self) -> TextConfig {
         TextConfig {
             max_tokens: self.max_tokens,
             truncation: self.truncation,
@@ -404,7 +404,7 @@ fn check_vocabulary(weights: &WeightFile, rows: usize, encoder: &TextEncoder) ->
 }
 
 /// Every parameter of a model with its shape; the number of rows of the embedding table is not in `config.json`.
-fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, ExpectedShape>> {
+pub(super) fn expected_shapes(file: &ModelFile) -> Result<BTreeMap<String, ExpectedShape>> {
     let build = |vb: VarBuilder| BiRnn::new(&file.model, 1, file.labels.len(), vb);
     let shapes = crate::parameters::shapes(build)?.into_iter();
     Ok(shapes

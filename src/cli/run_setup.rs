@@ -241,7 +241,7 @@ fn stored_config(config: &Config) -> std::io::Result<Config> {
     stored_source(&mut config.data)?;
     let train = &mut config.train;
     let mut paths: Vec<&mut PathBuf> = train.teachers.iter_mut().collect();
-    paths.extend(&mut train.init_from);
+    paths.extend(train.init_from.folder_mut());
     paths.extend(&mut train.vectors);
     if let TokenKind::File(path) = &mut config.text.tokenizer {
         paths.push(path);

@@ -6,7 +6,7 @@ use super::shell::{program, quoted};
 use super::source::{TestArguments, reads_stdin, training_sources};
 use super::table::{joined, percent};
 use super::{Ending, Usage};
-use birnn::checkpoint::{LanguageDirectory, RunKind};
+use birnn::checkpoint::{Beginning, LanguageDirectory, RunKind};
 use birnn::config::Config;
 use birnn::inference::{Classifier, Predictor};
 use birnn::recipe::{ClassifierRecipe, grouped};
@@ -33,10 +33,11 @@ pub(super) struct Arguments {
     /// pretrained, sample, sentences, text [default: sample for the sample, text for other data].
     #[arg(long, value_name = "FILE|NAME")]
     config: Option<PathBuf>,
-    /// Initialise from a language model, the folder of `birnn pretrain`: its vocabulary, embeddings and first recurrent
-    /// layers.
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    init_from: Option<PathBuf>,
+    /// Begin with the vocabulary, embeddings and recurrent layers of a language model (the folder of `birnn pretrain`) or
+    /// of a classifier, also of other classes; `shipped` is the model that is part of this program, `auto` the same if it
+    /// knows most words of the texts [default: that of the recipe; auto without --config].
+    #[arg(long, value_name = "DIR|shipped|auto|none", conflicts_with = "resume")]
+    init_from: Option<String>,
     #[command(flatten)]
     test: TestArguments,
     #[command(flatten)]
@@ -75,16 +76,17 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         true => "sample",
         false => "text",
     };
-    if let Some(language) = &arguments.init_from {
-        let text = language.display().to_string();
-        overrides.push(("train.init_from".into(), toml_string(&text)));
+    if let Some(beginning) = &arguments.init_from {
+        overrides.push(("train.init_from".into(), toml_string(beginning)));
     }
     let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
     arguments.run.apply(&mut config.data);
     arguments.test.apply(&mut config.data);
-    if let Some(language) = &config.train.init_from {
+    if let Some(folder) = config.train.init_from.folder()
+        && !Beginning::is_in(folder)
+    {
         // The vocabulary must be identical, as the rows of the embedding table are the language model's.
-        config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(language));
+        config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(folder));
     }
     Ok(config)
 }

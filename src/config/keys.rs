@@ -1,6 +1,6 @@
 //! The keys of a config file before they are converted to a [`Config`].
 
-use super::Config;
+use super::{Config, InitFrom};
 use crate::error::{Error, Result};
 use crate::text::TokenKind;
 use std::path::Path;
@@ -183,7 +183,7 @@ pub(super) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
     };
     resolve("train", "vectors", |_, _| true);
     resolve("train", "teachers", |_, _| true);
-    resolve("train", "init_from", |_, _| true);
+    resolve("train", "init_from", |text, _| !InitFrom::is_word(text));
     resolve("text", "tokenizer", |text, _| {
         matches!(text.parse(), Ok(TokenKind::File(_)))
     });

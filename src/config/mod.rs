@@ -10,6 +10,7 @@ mod class_weights;
 mod data;
 #[cfg(feature = "toml")]
 mod file;
+mod init_from;
 #[cfg(feature = "toml")]
 mod keys;
 mod metric;
@@ -21,6 +22,7 @@ mod trainer;
 
 pub use class_weights::ClassWeights;
 pub use data::DataConfig;
+pub use init_from::InitFrom;
 pub use metric::Metric;
 pub use ngram_cost::NgramCost;
 pub use pretrain::PretrainConfig;

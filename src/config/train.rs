@@ -1,7 +1,7 @@
 //! How a model is trained.
 
 use super::range::{self, above_zero, finite, from_zero, in_single_precision, positive, share};
-use super::{ClassWeights, Metric, NgramCost};
+use super::{ClassWeights, InitFrom, Metric, NgramCost};
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
@@ -71,9 +71,11 @@ pub struct TrainConfig {
     /// Added to the initial forget-gate bias of an LSTM. PyTorch adds nothing; 1 preserves long-term memory from the
     /// first step on (Jozefowicz et al. 2015).
     pub forget_bias: f64,
-    /// The folder of a language model (see `birnn pretrain`) that initialises the embeddings and the first recurrent
-    /// layers; its vocabulary is used too.
-    pub init_from: Option<PathBuf>,
+    /// The model that gives the vocabulary and the initial embeddings and recurrent layers: the folder of a language
+    /// model (see `birnn pretrain`) or of a classifier, also of other classes; `shipped` for the model that is part of
+    /// this program; `auto` for it if it knows most words of the training texts; or `none`. A classifier also gives the
+    /// sizes of the network, and words that it lacks get rows of their own.
+    pub init_from: InitFrom,
     /// The learning rate multiplier of the recurrent layers.
     #[serde(alias = "encoder_rate")]
     pub encoder_lr_multiplier: f64,
@@ -139,7 +141,7 @@ impl Default for TrainConfig {
             teachers: Vec::new(),
             embedding_deviation: 1.0,
             forget_bias: 0.0,
-            init_from: None,
+            init_from: InitFrom::None,
             encoder_lr_multiplier: 1.0,
             embedding_lr_multiplier: 1.0,
             unfreeze_every: 0.0,
@@ -212,11 +214,11 @@ impl TrainConfig {
         if let Some(weights) = &self.class_weights {
             weights.validate()?;
         }
-        if self.init_from.is_some() && (self.vector_epochs > 0 || self.vectors.is_some()) {
+        if self.init_from != InitFrom::None && (self.vector_epochs > 0 || self.vectors.is_some()) {
             return Err(Error::config(
                 "train.init_from",
-                "the embeddings cannot be initialised both from a language model and from word vectors",
-                "set train.vector_epochs to 0 and remove train.vectors, or remove train.init_from",
+                "the embeddings cannot be initialised both from a model and from word vectors",
+                "set train.vector_epochs to 0 and remove train.vectors, or set train.init_from to \"none\"",
             ));
         }
         if self.vector_epochs > 0 && self.vectors.is_some() {

@@ -13,12 +13,12 @@ pub(crate) use fingerprints::hexadecimal;
 pub use plain::TextDataset;
 pub use splits::{read_other, read_splits, source_options};
 
-use crate::config::Config;
+use crate::config::{Config, InitFrom};
 use crate::data::{DownloadProgress, LabelMap, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::models::classifier::OutputKind;
-use crate::text::{AutoTokens, TextConfig, TextEncoder, TokenKind, Truncation};
+use crate::text::{AutoTokens, Coverage, TextConfig, TextEncoder, TokenKind, Truncation};
 use check::{Part, rank, text_findings};
 use encoded::tokens_through;
 use splits::{add_sources, read_labels, read_test, read_unlabelled};
@@ -76,6 +76,28 @@ pub struct Dataset {
     pub validation_texts: Vec<String>,
     /// The split of the test source, whose labels are classes; `None` without such a source.
     pub test: Option<Split>,
+    /// Whether the tokenizer is that of a model from which this one begins, with more words.
+    pub begins: bool,
+    /// The share of the tokens of the training texts, or of [`SAMPLED_TEXTS`] of them, that this model knows, whether or
+    /// not it is used.
+    pub known_share: Option<f64>,
+}
+
+/// A model from which another one may begin must know at least this share of the training texts' tokens. In a language
+/// that it has not learnt it knows a third or less: punctuation marks, numbers and names.
+pub const KNOWN_WORDS: f64 = 0.75;
+
+/// As many texts tell what share of the tokens a model knows.
+const SAMPLED_TEXTS: usize = 2000;
+
+/// The share of the tokens of texts, evenly spaced ones if there are many, that a tokenizer knows.
+fn known_share(encoder: &TextEncoder, texts: &[&str]) -> Result<f64> {
+    let step = texts.len().div_ceil(SAMPLED_TEXTS).max(1);
+    let sample: Vec<&str> = texts.iter().copied().step_by(step).collect();
+    // `()` never stops it.
+    let tokens = encode_texts(encoder, &sample, &mut ())?.ok_or(Error::Stopped)?;
+    let coverage: Coverage = tokens.readings.into_iter().collect();
+    Ok(1.0 - coverage.unknown_share())
 }
 
 impl Dataset {
@@ -89,12 +111,26 @@ impl Dataset {
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
+        Self::load_from(config, None, cache, progress)
+    }
+
+    /// The same with the tokenizer of a model from which another one begins, and the words that it lacks. With
+    /// `train.init_from = "auto"` it is used only if it knows at least [`KNOWN_WORDS`] of the training texts' tokens.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn load_from(
+        config: &Config,
+        beginning: Option<&TextEncoder>,
+        cache: &Cache,
+        progress: &mut dyn DatasetProgress,
+    ) -> Result<Option<Self>> {
         let (mut train, validation) = read_splits(config, progress)?;
         add_sources(&mut train, config, progress)?;
         let test = read_test(&config.data, progress)?;
         let unlabelled = read_unlabelled(config, progress)?;
         let splits = (train, validation, test);
-        Self::prepare(config, splits, unlabelled, cache, progress)
+        Self::prepare(config, splits, unlabelled, beginning, cache, progress)
     }
 
     /// The same for splits that are in memory, without a cache.
@@ -127,13 +163,14 @@ impl Dataset {
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
         let splits = (train, validation, None);
-        Self::prepare(config, splits, unlabelled, cache, progress)
+        Self::prepare(config, splits, unlabelled, None, cache, progress)
     }
 
     fn prepare(
         config: &Config,
         (mut train, mut validation, mut test): (Split, Split, Option<Split>),
         unlabelled: Vec<String>,
+        beginning: Option<&TextEncoder>,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
@@ -151,8 +188,21 @@ impl Dataset {
         let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
         texts.extend(unlabelled.iter().map(String::as_str));
         let mut reuse = TokenCache::of(cache);
-        let text = decided(&texts, &config.text, progress);
-        let encoder = encoder_of(&mut reuse, &texts, &text, progress)?;
+        let known_share = match beginning {
+            Some(encoder) => Some(known_share(encoder, &texts)?),
+            None => None,
+        };
+        let is_auto = config.train.init_from == InitFrom::Auto;
+        let beginning = beginning.filter(|_| !is_auto || known_share >= Some(KNOWN_WORDS));
+        let (text, encoder) = match beginning {
+            Some(encoder) => (config.text.clone(), encoder.extended(&texts, &config.text)?),
+            None => {
+                let text = decided(&texts, &config.text, progress);
+                let encoder = encoder_of(&mut reuse, &texts, &text, progress)?;
+                (text, encoder)
+            }
+        };
+        let begins = beginning.is_some();
         let mut encode = |name, split| {
             let labels = (&labels, several);
             Encoded::through(&mut reuse, name, split, labels, &encoder, progress)
@@ -193,6 +243,8 @@ impl Dataset {
             train_texts,
             validation_texts,
             test,
+            begins,
+            known_share,
         }))
     }
 }

@@ -1,14 +1,13 @@
 //! The run of a classifier.
 
+use super::beginning::Start;
 use super::classes::{class_list, class_weights, describe_missed};
 use super::ngrams::{TextHead, fit_texts, fit_tokens, limit_ngrams};
 use super::notes::{coverage_notes, grouped};
 use super::test_split::test_report;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step, decided};
-use crate::checkpoint::{
-    LanguageDirectory, ModelFile, RunDirectory, RunKind, Snapshot, check_space,
-};
+use crate::checkpoint::{ModelFile, RunDirectory, RunKind, Snapshot, check_space};
 use crate::config::{Config, TrainerConfig};
 use crate::data::listed;
 use crate::dataset::{Dataset, Fingerprints};
@@ -18,7 +17,7 @@ use crate::inference::{Classifier, ClassifierParts, Ensemble, Predictor};
 use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
 use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
-    ClassifierTask, SoftLabels, TrainingTexts, init_from_language_model, initial_model, set_ngrams,
+    ClassifierTask, SoftLabels, TrainingTexts, initial_model, set_ngrams,
 };
 use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer};
 use crate::vectors::{VectorTable, read_vectors};
@@ -52,15 +51,32 @@ impl<'a> ClassifierRecipe<'a> {
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
         config.validate()?;
+        let start = Start::of(config, device)?;
+        Self::begin_from(config, start, dataset, device, folder, monitor)
+    }
+
+    fn begin_from(
+        config: &'a Config,
+        start: Start,
+        dataset: Dataset,
+        device: &Device,
+        folder: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
         let vectors = vectors(config, &dataset, monitor)?;
         describe(config, &dataset, folder, monitor);
-        let (config, head) = text_head(config, &dataset, monitor)?;
+        let mut config = Cow::Borrowed(config);
+        if start.classifier().is_some() {
+            start.decide(config.to_mut(), &dataset, monitor);
+        }
+        let head = text_head(&mut config, &dataset, monitor)?;
         let config = &config;
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
         if let Some(folder) = folder {
             check_space(folder, model.1.count() as u64)?;
         }
-        transfer(config, &model.1, device, monitor)?;
+        start.initialise(config, &dataset, &model.1, monitor)?;
+        check_stop(monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
         ngrams(config, &dataset, head.as_ref(), &model.1, monitor)?;
         Ok(Self {
@@ -115,8 +131,9 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         folder: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
-        let dataset = data(config, cache, monitor)?;
-        Self::begin_with(config, dataset, device, folder, monitor)
+        let start = Start::of(config, device)?;
+        let dataset = data(config, &start, cache, monitor)?;
+        Self::begin_from(config, start, dataset, device, folder, monitor)
     }
 
     fn resume(
@@ -126,9 +143,11 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         folder: &Path,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
-        let dataset = data(config, cache, monitor)?;
+        let start = Start::of(config, device)?;
+        let dataset = data(config, &start, cache, monitor)?;
         describe(config, &dataset, Some(folder), monitor);
-        let (config, head) = text_head(config, &dataset, monitor)?;
+        let mut config = Cow::Borrowed(config);
+        let head = text_head(&mut config, &dataset, monitor)?;
         let model = model(&config, &dataset, None, device, monitor)?;
         let soft_labels = teachers(&config, &dataset, device, monitor)?;
         Ok(Self {
@@ -154,7 +173,8 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             labels, encoder, ..
         } = &self.dataset;
         let mut config = decided(config, &self.dataset.tokenizer);
-        config.model.ngrams = self.config.model.ngrams;
+        config.model = self.config.model.clone();
+        config.train.init_from = self.config.train.init_from.clone();
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
@@ -231,10 +251,16 @@ fn check_stop(monitor: &mut dyn Monitor) -> Result<()> {
     }
 }
 
-fn data(config: &Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Dataset> {
+fn data(
+    config: &Config,
+    start: &Start,
+    cache: &Cache,
+    monitor: &mut dyn Monitor,
+) -> Result<Dataset> {
     config.validate()?;
     monitor.begins(Step::Data);
-    Dataset::load(config, cache, monitor)?.ok_or(Error::Stopped)
+    let beginning = start.classifier().map(|beginning| &beginning.encoder);
+    Dataset::load_from(config, beginning, cache, monitor)?.ok_or(Error::Stopped)
 }
 
 /// The initial vectors of the embeddings, read or learnt; `None` if the config requests none.
@@ -305,27 +331,6 @@ fn model(
     Ok(model)
 }
 
-/// Initialises parameters from the language model that the config names, if any.
-fn transfer(
-    config: &Config,
-    parameters: &Parameters,
-    device: &Device,
-    monitor: &mut dyn Monitor,
-) -> Result<()> {
-    let Some(path) = &config.train.init_from else {
-        return Ok(());
-    };
-    monitor.begins(Step::Transfer);
-    let language = LanguageDirectory::load(path, device)?;
-    let set = init_from_language_model(parameters, &config.model, &language)?;
-    monitor.note(&format!(
-        "initialised from the language model in {}: {}",
-        path.display(),
-        set.join(", ")
-    ));
-    check_stop(monitor)
-}
-
 /// The soft labels of the unlabelled texts: the mean probabilities of the teachers; without teachers all 0 for virtual
 /// adversarial training. `None` if unlabelled texts are not used.
 fn teachers(
@@ -374,24 +379,24 @@ fn teachers(
 }
 
 /// Fits the n-gram head, if it reads the texts themselves, and gives the config the n-grams that it has.
-fn text_head<'a>(
-    config: &'a Config,
+fn text_head(
+    config: &mut Cow<Config>,
     dataset: &Dataset,
     monitor: &mut dyn Monitor,
-) -> Result<(Cow<'a, Config>, Option<TextHead>)> {
+) -> Result<Option<TextHead>> {
     if !config.model.ngrams.reads_text() {
-        return Ok((Cow::Borrowed(config), None));
+        return Ok(None);
     }
-    let mut config = config.clone();
-    if let Some(note) = limit_ngrams(&mut config, &dataset.train_texts) {
+    let config = config.to_mut();
+    if let Some(note) = limit_ngrams(config, &dataset.train_texts) {
         monitor.note(&note);
     }
     if !config.model.ngrams.is_on() {
-        return Ok((Cow::Owned(config), None));
+        return Ok(None);
     }
-    let head = fit_texts(&config, dataset, monitor)?;
+    let head = fit_texts(config, dataset, monitor)?;
     config.model.ngrams.features = head.fit.idf.len();
-    Ok((Cow::Owned(config), Some(head)))
+    Ok(Some(head))
 }
 
 /// Gives the model its n-gram head, if it has one: the fitted one of the texts, or that of the tokens.

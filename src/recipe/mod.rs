@@ -15,6 +15,7 @@
 //! # Ok::<(), birnn::Error>(())
 //! ```
 
+mod beginning;
 mod classes;
 mod classifier;
 mod language;

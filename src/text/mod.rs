@@ -166,6 +166,20 @@ impl TextEncoder {
         Ok(encoder)
     }
 
+    /// The same tokenizer with more words: the most frequent ones of `texts` that it lacks, at least
+    /// `config.min_frequency` times there, at most `config.vocabulary_size` of them, with ids after all others. A tokenizer of
+    /// other tokens than words stays as it is. Of `config` also `max_tokens` and `truncation` are used.
+    ///
+    /// # Errors
+    /// None is known.
+    pub fn extended(&self, texts: &[&str], config: &TextConfig) -> Result<Self> {
+        let engine = match &self.engine {
+            Engine::Words(words) => Engine::Words(train::extended(words, texts, config)?),
+            general => general.clone(),
+        };
+        Ok(Self::new(engine, &self.origin, config))
+    }
+
     fn new(engine: Engine, origin: &Path, config: &TextConfig) -> Self {
         Self {
             engine,

@@ -180,6 +180,32 @@ fn word_tokenizer(counts: Counts, config: &TextConfig) -> Result<WordTokenizer> 
     })
 }
 
+/// The words of a tokenizer and, after them, the most frequent ones of the texts that it lacks: at most
+/// `config.vocabulary_size`.
+pub(super) fn extended(
+    words: &WordTokenizer,
+    texts: &[&str],
+    config: &TextConfig,
+) -> Result<WordTokenizer> {
+    let config = TextConfig {
+        tokenizer: TokenKind::Word,
+        lowercase: words.words.lowercase,
+        ..config.clone()
+    };
+    let counts = count(texts, &config, &mut |_, _| ()).map_err(internal)?;
+    let known = |word: &str| words.vocabulary.id(word).is_some();
+    let others = counts.into_iter().filter(|(word, _)| !known(word));
+    let others = ranked(others, config.min_frequency);
+    let tokens = words.vocabulary.tokens().iter();
+    let added = others.iter().map(String::as_str);
+    let tokens = tokens.chain(added.take(config.vocabulary_size)).collect();
+    let vocabulary = Vocabulary::new(tokens);
+    Ok(WordTokenizer {
+        vocabulary: vocabulary.ok_or_else(|| internal("a word occurs twice".to_owned()))?,
+        ..*words
+    })
+}
+
 fn bpe(counts: Counts, config: &TextConfig) -> Result<BPE> {
     let words = over_alphabet(counts, config)?;
     let trainer = BpeTrainer::builder()

@@ -17,7 +17,7 @@ pub use batch::{ClassifierCollator, LabelledBatch};
 pub use initial::{initial_model, set_ngrams};
 pub use learner::Learner;
 pub use texts::{SoftLabels, TrainingTexts};
-pub use transfer::init_from_language_model;
+pub use transfer::{init_from_classifier, init_from_language_model};
 
 use super::task::{StepMetrics, Task, Validation};
 use crate::checkpoint::OutputFit;

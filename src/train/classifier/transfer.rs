@@ -1,9 +1,13 @@
-//! Initialising a classifier from a language model.
+//! Initialising a classifier from a language model or from another classifier.
 
-use crate::checkpoint::LanguageDirectory;
+use crate::checkpoint::{Beginning, LanguageDirectory};
+use crate::data::Labels;
 use crate::error::{Error, Result};
 use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
+use crate::text::TextEncoder;
+use crate::vectors::from_subwords;
+use candle_core::{Device, Tensor};
 
 /// Copies the embeddings and the recurrent layers that the language model shares with the classifier: the first layer
 /// of a bidirectional one, the forward direction of the layers of a unidirectional one. Returns the names of the
@@ -80,4 +84,58 @@ pub fn init_from_language_model(
         }
     }
     Ok(set)
+}
+
+/// Copies the embeddings and the recurrent layers of a classifier, whose tokens are the first ones of `encoder`; also the
+/// decoder if the classes are the same. Further tokens get vectors from the tokens that share parts with them
+/// ([`from_subwords`]). Returns the names of the parameters that were set. The classifier that is initialised may have
+/// been built under a prefix.
+///
+/// # Errors
+/// Parameters of another shape, or without an embedding, or of several classifiers.
+pub fn init_from_classifier(
+    parameters: &Parameters,
+    beginning: &Beginning,
+    encoder: &TextEncoder,
+    labels: &Labels,
+) -> Result<Vec<String>> {
+    let mut set = Vec::new();
+    let prefix = parameters.prefix_of(EMBEDDING)?;
+    let same_classes = beginning.labels == *labels;
+    for (full_name, var) in parameters.iter() {
+        let Some(name) = full_name.strip_prefix(prefix) else {
+            continue;
+        };
+        let Some(value) = beginning.tensors.get(name) else {
+            continue;
+        };
+        if name == EMBEDDING {
+            var.set(&with_new_rows(value, encoder)?.to_device(var.device())?)?;
+        } else if name.starts_with("encoder.") || (name.starts_with("decoder.") && same_classes) {
+            var.set(value)?;
+        } else {
+            continue;
+        }
+        set.push(full_name.to_owned());
+    }
+    Ok(set)
+}
+
+/// An embedding table [V, E] with rows for the further tokens of a tokenizer, on the CPU.
+fn with_new_rows(table: &Tensor, encoder: &TextEncoder) -> Result<Tensor> {
+    let table = table.to_device(&Device::Cpu)?;
+    let (rows, width) = table.dims2()?;
+    let vocabulary = encoder.vocabulary();
+    let added: Vec<&str> = vocabulary[rows.min(vocabulary.len())..]
+        .iter()
+        .map(|(word, _)| word.as_str())
+        .collect();
+    if added.is_empty() {
+        return Ok(table);
+    }
+    let known = vocabulary[..rows].iter().map(|(word, _)| word.as_str());
+    let values = table.flatten_all()?.to_vec1()?;
+    let new = from_subwords(known, &values, width, &added);
+    let new = Tensor::from_vec(new, (added.len(), width), &Device::Cpu)?;
+    Ok(Tensor::cat(&[&table, &new], 0)?)
 }
