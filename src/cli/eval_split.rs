@@ -63,11 +63,16 @@ impl Request<'_> {
             }
             _ if name == data.validation_split => {
                 is_lost("validated", lost_source(training_sources(data)))?;
-                read_splits(&config, terminal)?.1
+                let splits = read_splits(&config, terminal)?;
+                if splits.folds > 0 {
+                    let problem = format!("{model} was trained on all texts of its data and cross-validated on them");
+                    return Err(unknown(&problem).into());
+                }
+                splits.validation
             }
             _ if name == data.train_split => {
                 is_lost("trained", lost_source(training_sources(data)))?;
-                read_splits(&config, terminal)?.0
+                read_splits(&config, terminal)?.train
             }
             _ => {
                 let source = std::iter::once(data.source.as_str());

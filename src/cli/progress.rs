@@ -133,8 +133,13 @@ impl dataset::DatasetProgress for Terminal {
             Stage::Vocabulary => "building the vocabulary",
             Stage::Tokens => "tokenizing",
             Stage::Predictions => "classifying",
+            Stage::CrossValidation => "cross-validating",
         };
-        self.count(task, done as u64, Some(total as u64), "texts");
+        let unit = match stage {
+            Stage::CrossValidation => "thousandths of a training",
+            _ => "texts",
+        };
+        self.count(task, done as u64, Some(total as u64), unit);
         self.check_interrupt()
     }
 }

@@ -105,11 +105,18 @@ fn results(finished: &Finished<ClassifierRecipe>, several: bool) -> String {
         ),
         false => String::new(),
     };
+    let dataset = finished.recipe.dataset();
+    let (name, texts) = match dataset.folds {
+        0 => ("validation", format!("{} texts", grouped(dataset.validation.len()))),
+        parts => {
+            let texts = grouped(dataset.train.len());
+            ("cross-validated", format!("{texts} texts in {parts} parts; trained on all of them"))
+        }
+    };
     let mut text = format!(
-        "validation accuracy {:.2} %{macro_f1} (epoch {}, {} texts)\n",
+        "{name} accuracy {:.2} %{macro_f1} (epoch {}, {texts})\n",
         100.0 * finished.best_accuracy.unwrap_or_default(),
         finished.best_epoch,
-        grouped(finished.recipe.dataset().validation.len())
     );
     if let Some(test) = &finished.test {
         let exactly = if several {
@@ -177,7 +184,9 @@ fn conclude(config: &Config, finished: &Finished<ClassifierRecipe>) -> anyhow::R
     }
     let (program, out) = (program(), quoted(out));
     // Standard input cannot be read again.
-    let data = match reads_stdin(training_sources(&config.data)) {
+    let is_stdin = reads_stdin(training_sources(&config.data));
+    // Nor were texts of a cross-validated training left out of it.
+    let data = match is_stdin || dataset.folds > 0 {
         true => " --data FILE",
         false => "",
     };

@@ -10,6 +10,7 @@ mod class_weights;
 mod data;
 #[cfg(feature = "toml")]
 mod file;
+mod folds;
 mod init_from;
 #[cfg(feature = "toml")]
 mod keys;
@@ -22,6 +23,7 @@ mod trainer;
 
 pub use class_weights::ClassWeights;
 pub use data::DataConfig;
+pub use folds::Folds;
 pub use init_from::InitFrom;
 pub use metric::Metric;
 pub use ngram_cost::NgramCost;

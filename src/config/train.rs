@@ -1,7 +1,7 @@
 //! How a model is trained.
 
 use super::range::{self, above_zero, finite, from_zero, in_single_precision, positive, share};
-use super::{ClassWeights, InitFrom, Metric, NgramCost};
+use super::{ClassWeights, Folds, InitFrom, Metric, NgramCost};
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::optim::AdamWConfig;
@@ -96,6 +96,10 @@ pub struct TrainConfig {
     /// What makes an epoch the best one: `accuracy`, `macro_f1` or `loss` on the validation split; of two equal ones
     /// the one with the lower loss.
     pub metric: Metric,
+    /// In how many parts the training texts are cross-validated where there is no validation split: what each epoch is
+    /// worth is found by trainings that leave out one part each, then all texts are trained on. 0 holds out a part of the
+    /// texts instead (`data.validation_fraction`); `auto` does that unless they are few.
+    pub folds: Folds,
     /// Training stops after this many epochs that are not better than the best one before, by `train.metric`; 0
     /// disables early stopping.
     pub patience: u64,
@@ -149,6 +153,7 @@ impl Default for TrainConfig {
             vector_epochs: 0,
             freeze_embeddings: false,
             metric: Metric::default(),
+            folds: Folds::Fixed(0),
             patience: 0,
             precision: Precision::F32,
             log_every: 20,
@@ -211,6 +216,7 @@ impl TrainConfig {
             ],
         )?;
         self.ngram_cost.validate()?;
+        self.folds.validate()?;
         if let Some(weights) = &self.class_weights {
             weights.validate()?;
         }

@@ -27,6 +27,8 @@ pub struct TrainerConfig {
     pub metric: Metric,
     /// Training stops after this many epochs without improvement; 0 disables early stopping.
     pub patience: u64,
+    /// The run ends after this many epochs, although the learning rates are those of [`TrainerConfig::epochs`].
+    pub last_epoch: Option<u64>,
     /// Number of steps between log lines.
     pub log_every: u64,
     /// Number of steps between checkpoints within an epoch; 0 for checkpoints only between epochs.
@@ -50,6 +52,7 @@ impl TrainerConfig {
             clip_norm: train.clip_norm,
             metric: train.metric,
             patience: train.patience,
+            last_epoch: None,
             log_every: train.log_every,
             checkpoint_every: train.checkpoint_every,
         }
@@ -90,6 +93,7 @@ impl TrainerConfig {
             clip_norm: pretrain.clip_norm,
             metric: Metric::Loss,
             patience: 0,
+            last_epoch: None,
             log_every: pretrain.log_every,
             checkpoint_every: pretrain.checkpoint_every,
         }

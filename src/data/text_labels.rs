@@ -71,6 +71,16 @@ impl TextLabels {
         counts
     }
 
+    /// The classes of some of the texts, by number.
+    pub(crate) fn subset(&self, texts: &[usize]) -> Self {
+        match self {
+            Self::One(classes) => Self::One(texts.iter().map(|&text| classes[text]).collect()),
+            Self::Several(sets) => {
+                Self::Several(texts.iter().map(|&text| sets[text].clone()).collect())
+            }
+        }
+    }
+
     /// Adds `times` texts with the classes of a text.
     pub(crate) fn repeat(&mut self, text: usize, times: usize) {
         match self {

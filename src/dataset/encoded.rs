@@ -37,6 +37,15 @@ impl Encoded {
         self.ids.iter().map(Vec::len).collect()
     }
 
+    /// Some of the texts, by number. How much of the texts the ids are is not known of them.
+    pub(crate) fn subset(&self, texts: &[usize]) -> Self {
+        Self {
+            ids: texts.iter().map(|&text| self.ids[text].clone()).collect(),
+            labels: self.labels.subset(texts),
+            coverage: Coverage::default(),
+        }
+    }
+
     /// Tokenises a split, or reads its tokens from the cache. `None` if `progress` stopped it. Each text has one class or,
     /// with `several`, any number.
     ///

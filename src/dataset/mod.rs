@@ -11,7 +11,7 @@ pub use encoded::{Encoded, encode_texts};
 pub use fingerprints::Fingerprints;
 pub(crate) use fingerprints::hexadecimal;
 pub use plain::TextDataset;
-pub use splits::{read_other, read_splits, source_options};
+pub use splits::{RunSplits, read_other, read_splits, source_options};
 
 use crate::config::{Config, InitFrom};
 use crate::data::{DownloadProgress, LabelMap, Labels, Split};
@@ -35,6 +35,8 @@ pub enum Stage {
     Tokens,
     /// Texts are classified.
     Predictions,
+    /// The training is cross-validated; what is counted are thousandths of the trainings.
+    CrossValidation,
 }
 
 /// Receives progress reports and can stop the process. `()` ignores them.
@@ -76,6 +78,9 @@ pub struct Dataset {
     pub validation_texts: Vec<String>,
     /// The split of the test source, whose labels are classes; `None` without such a source.
     pub test: Option<Split>,
+    /// In how many parts the training texts are cross-validated, which then are all texts; 0 if there is a validation
+    /// split.
+    pub folds: usize,
     /// Whether the tokenizer is that of a model from which this one begins, with more words.
     pub begins: bool,
     /// The share of the tokens of the training texts, or of [`SAMPLED_TEXTS`] of them, that this model knows, whether or
@@ -125,12 +130,11 @@ impl Dataset {
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let (mut train, validation) = read_splits(config, progress)?;
-        add_sources(&mut train, config, progress)?;
+        let mut splits = read_splits(config, progress)?;
+        add_sources(&mut splits.train, config, progress)?;
         let test = read_test(&config.data, progress)?;
         let unlabelled = read_unlabelled(config, progress)?;
-        let splits = (train, validation, test);
-        Self::prepare(config, splits, unlabelled, beginning, cache, progress)
+        Self::prepare(config, splits, test, unlabelled, beginning, cache, progress)
     }
 
     /// The same for splits that are in memory, without a cache.
@@ -162,18 +166,28 @@ impl Dataset {
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let splits = (train, validation, None);
-        Self::prepare(config, splits, unlabelled, None, cache, progress)
+        let splits = RunSplits {
+            train,
+            validation,
+            folds: 0,
+        };
+        Self::prepare(config, splits, None, unlabelled, None, cache, progress)
     }
 
     fn prepare(
         config: &Config,
-        (mut train, mut validation, mut test): (Split, Split, Option<Split>),
+        splits: RunSplits,
+        mut test: Option<Split>,
         unlabelled: Vec<String>,
         beginning: Option<&TextEncoder>,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
+        let RunSplits {
+            mut train,
+            mut validation,
+            folds,
+        } = splits;
         let labels = read_labels(config, &mut train, &mut validation, test.as_ref(), progress)?;
         if let Some(test) = &mut test {
             let map = LabelMap::new(config.data.label_map.clone())?;
@@ -243,6 +257,7 @@ impl Dataset {
             train_texts,
             validation_texts,
             test,
+            folds,
             begins,
             known_share,
         }))
@@ -262,10 +277,10 @@ fn note_findings(
         split,
         is_training,
     };
-    let mut parts = vec![
-        part("train", train, true),
-        part("validation", validation, false),
-    ];
+    let mut parts = vec![part("train", train, true)];
+    if !validation.records.is_empty() {
+        parts.push(part("validation", validation, false));
+    }
     parts.extend(test.map(|test| part("test", test, false)));
     let mut findings = text_findings(&parts).1;
     rank(&mut findings);

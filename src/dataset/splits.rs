@@ -1,7 +1,7 @@
 //! Reads the splits of a config's sources.
 
 use super::DatasetProgress;
-use crate::config::{Config, DataConfig};
+use crate::config::{Config, DataConfig, Folds};
 use crate::data::{
     LabelMap, Labels, Source, SourceOptions, Split, delimiter_of, doubts, hold_out, merge_numbers,
 };
@@ -36,12 +36,23 @@ pub fn source_options(config: &DataConfig) -> Result<SourceOptions> {
     Ok(options)
 }
 
+/// The training and the validation split of a run.
+#[derive(Debug)]
+pub struct RunSplits {
+    /// The texts to train on.
+    pub train: Split,
+    /// The texts to validate; none if the training texts are cross-validated.
+    pub validation: Split,
+    /// In how many parts the training texts are cross-validated; 0 if they are not.
+    pub folds: usize,
+}
+
 /// The training and the validation split; the latter is held out from the former if there is none or if both have the
-/// same name.
+/// same name, unless the training texts are to be cross-validated (`train.folds`).
 ///
 /// # Errors
 /// A setting out of range, a split that cannot be read, or a training split that is too small to be divided.
-pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Result<(Split, Split)> {
+pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Result<RunSplits> {
     let data = &config.data;
     data.validate()?;
     let source = Source::open(&data.source, source_options(data)?)?;
@@ -54,14 +65,48 @@ pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Resul
     let train = source.split(train_split, progress)?;
     if let Some(name) = &data.validation_source {
         let validation = read_other(name, &data.validation_split, data, progress)?;
-        return Ok((train, validation));
+        return Ok(RunSplits::of(train, validation));
     }
     let is_other = data.validation_split != train_split;
     if is_other && source.has_split(&data.validation_split) {
         let validation = source.split(&data.validation_split, progress)?;
-        return Ok((train, validation));
+        return Ok(RunSplits::of(train, validation));
     }
-    hold_out(train, data.validation_fraction, config.seed)
+    let folds = folds(config, &train);
+    if folds > 0 {
+        let validation = Split {
+            origin: train.origin.clone(),
+            ..Split::default()
+        };
+        return Ok(RunSplits {
+            train,
+            validation,
+            folds,
+        });
+    }
+    let (train, validation) = hold_out(train, data.validation_fraction, config.seed)?;
+    Ok(RunSplits::of(train, validation))
+}
+
+impl RunSplits {
+    fn of(train: Split, validation: Split) -> Self {
+        Self {
+            train,
+            validation,
+            folds: 0,
+        }
+    }
+}
+
+/// In how many parts the texts of a training split are cross-validated.
+fn folds(config: &Config, train: &Split) -> usize {
+    // Texts from elsewhere are not of any part.
+    let has_others = !config.data.additional_sources.is_empty() || config.data.sentences;
+    if config.train.folds == Folds::Auto && (has_others || config.data.unlabelled_split.is_some()) {
+        return 0;
+    }
+    let characters = train.records.iter().map(|record| record.text.len()).sum();
+    config.train.folds.parts(train.records.len(), characters)
 }
 
 /// The split of this name of another source, or its only split.

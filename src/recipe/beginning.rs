@@ -1,6 +1,6 @@
 //! The model from which a classifier's run begins.
 
-use super::{Monitor, Step};
+use super::Monitor;
 use crate::checkpoint::{Beginning, LanguageDirectory};
 use crate::config::{Config, InitFrom};
 use crate::dataset::Dataset;
@@ -49,6 +49,12 @@ impl Start {
 
     /// Gives a config the sizes of the classifier's network if the run begins with it, and decides `auto`.
     pub(super) fn decide(&self, config: &mut Config, dataset: &Dataset, monitor: &mut dyn Monitor) {
+        if let Self::Language(language) = self {
+            monitor.note(&format!(
+                "the embeddings and the first recurrent layers begin as those of the language model in {}",
+                language.path.display()
+            ));
+        }
         let known = format!("{:.0} %", 100.0 * dataset.known_share.unwrap_or_default());
         let is_auto = config.train.init_from == InitFrom::Auto;
         let Some(beginning) = self.classifier().filter(|_| dataset.begins) else {
@@ -97,20 +103,12 @@ impl Start {
         config: &Config,
         dataset: &Dataset,
         parameters: &Parameters,
-        monitor: &mut dyn Monitor,
     ) -> Result<()> {
         match self {
             Self::Language(language) => {
-                monitor.begins(Step::Transfer);
-                let set = init_from_language_model(parameters, &config.model, language)?;
-                monitor.note(&format!(
-                    "initialised from the language model in {}: {}",
-                    language.path.display(),
-                    set.join(", ")
-                ));
+                init_from_language_model(parameters, &config.model, language)?;
             }
             Self::Classifier(beginning) if dataset.begins => {
-                monitor.begins(Step::Transfer);
                 init_from_classifier(parameters, beginning, &dataset.encoder, &dataset.labels)?;
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! The run of a classifier.
 
 use super::beginning::Start;
+use super::cross_validation::{best_epoch, cross_validate};
 use super::classes::{class_list, class_weights, describe_missed};
 use super::ngrams::{TextHead, fit_texts, fit_tokens, limit_ngrams};
 use super::notes::{coverage_notes, grouped};
@@ -8,7 +9,7 @@ use super::test_split::test_report;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step, decided};
 use crate::checkpoint::{ModelFile, RunDirectory, RunKind, Snapshot, check_space};
-use crate::config::{Config, TrainerConfig};
+use crate::config::{Config, Folds, TrainerConfig};
 use crate::data::listed;
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::parameters::{Parameters, builder};
 use crate::train::classifier::{
     ClassifierTask, SoftLabels, TrainingTexts, initial_model, set_ngrams,
 };
-use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer};
+use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer, Validation};
 use crate::vectors::{VectorTable, read_vectors};
 use candle_core::Device;
 use std::borrow::Cow;
@@ -36,6 +37,8 @@ pub struct ClassifierRecipe<'a> {
     model: Option<(BiRnn, Parameters)>,
     soft_labels: Option<SoftLabels>,
     head: Option<TextHead>,
+    /// What each epoch is worth, if the texts are cross-validated.
+    epochs: Option<Vec<Validation>>,
 }
 
 impl<'a> ClassifierRecipe<'a> {
@@ -66,25 +69,26 @@ impl<'a> ClassifierRecipe<'a> {
         let vectors = vectors(config, &dataset, monitor)?;
         describe(config, &dataset, folder, monitor);
         let mut config = Cow::Borrowed(config);
-        if start.classifier().is_some() {
-            start.decide(config.to_mut(), &dataset, monitor);
-        }
+        start.decide(config.to_mut(), &dataset, monitor);
         let head = text_head(&mut config, &dataset, monitor)?;
         let config = &config;
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
         if let Some(folder) = folder {
             check_space(folder, model.1.count() as u64)?;
         }
-        start.initialise(config, &dataset, &model.1, monitor)?;
+        monitor.begins(Step::Transfer);
+        start.initialise(config, &dataset, &model.1)?;
         check_stop(monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
         ngrams(config, &dataset, head.as_ref(), &model.1, monitor)?;
+        let epochs = epochs(config, (&start, vectors.as_ref()), &dataset, head.as_ref(), device, monitor)?;
         Ok(Self {
             config: config.clone(),
             dataset,
             model: Some(model),
             soft_labels,
             head,
+            epochs,
         })
     }
 
@@ -150,12 +154,18 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let head = text_head(&mut config, &dataset, monitor)?;
         let model = model(&config, &dataset, None, device, monitor)?;
         let soft_labels = teachers(&config, &dataset, device, monitor)?;
+        let vectors = match dataset.folds {
+            0 => None,
+            _ => vectors(&config, &dataset, monitor)?,
+        };
+        let epochs = epochs(&config, (&start, vectors.as_ref()), &dataset, head.as_ref(), device, monitor)?;
         Ok(Self {
             config,
             dataset,
             model: Some(model),
             soft_labels,
             head,
+            epochs,
         })
     }
 
@@ -175,6 +185,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let mut config = decided(config, &self.dataset.tokenizer);
         config.model = self.config.model.clone();
         config.train.init_from = self.config.train.init_from.clone();
+        config.train.folds = Folds::Fixed(self.dataset.folds);
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
@@ -201,21 +212,30 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             unlabelled: self.soft_labels.as_ref(),
             head_scores: scores.as_deref(),
         };
-        let mut task = ClassifierTask::new(
-            &self.config,
-            model,
-            texts,
-            &self.dataset.validation,
-            self.dataset.labels.len(),
-            self.dataset.encoder.unknown_id().unwrap_or(0),
-        )?;
+        let (config, dataset) = (&self.config, &self.dataset);
+        let (classes, unknown) = (
+            dataset.labels.len(),
+            dataset.encoder.unknown_id().unwrap_or(0),
+        );
+        let mut trainer_config = TrainerConfig::classifier(config);
+        let mut task = match &self.epochs {
+            Some(epochs) => {
+                trainer_config.last_epoch = Some(best_epoch(config, epochs));
+                let epochs = epochs.clone();
+                ClassifierTask::cross_validated(config, model, texts, epochs, classes, unknown)?
+            }
+            None => {
+                let validation = &dataset.validation;
+                ClassifierTask::new(config, model, texts, validation, classes, unknown)?
+            }
+        };
         if let Some(weights) = class_weights(&self.config, &self.dataset)? {
             task = task.with_class_weights(&weights)?;
         }
-        if let Some(head) = &self.head {
+        if let (Some(head), None) = (&self.head, &self.epochs) {
             task = task.with_head_scores(head.validation.clone())?;
         }
-        let mut trainer = Trainer::new(task, TrainerConfig::classifier(&self.config));
+        let mut trainer = Trainer::new(task, trainer_config);
         if let Some(snapshot) = from {
             trainer = trainer.resume(snapshot)?;
         }
@@ -297,6 +317,21 @@ fn vectors(
     learn_table(config, epochs, &dataset.encoder, &texts, monitor).map(Some)
 }
 
+/// What each epoch is worth, if the training texts are to be cross-validated.
+fn epochs(
+    config: &Config,
+    (start, vectors): (&Start, Option<&VectorTable>),
+    dataset: &Dataset,
+    head: Option<&TextHead>,
+    device: &Device,
+    monitor: &mut dyn Monitor,
+) -> Result<Option<Vec<Validation>>> {
+    match dataset.folds {
+        0 => Ok(None),
+        _ => cross_validate(config, start, dataset, vectors, head, device, monitor).map(Some),
+    }
+}
+
 /// Notes the data of the run.
 fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: &mut dyn Monitor) {
     let tokens: usize = dataset.train.lengths().iter().sum();
@@ -304,12 +339,15 @@ fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: 
         Some(folder) => format!("; run in {}", folder.display()),
         None => String::new(),
     };
+    let validation = match dataset.folds {
+        0 => format!("{} to validate", grouped(dataset.validation.len())),
+        parts => format!("cross-validated in {parts} parts"),
+    };
     monitor.note(&format!(
-        "{}: {} texts to train on ({} tokens), {} to validate; classes {}; vocabulary {}{run_folder}",
+        "{}: {} texts to train on ({} tokens), {validation}; classes {}; vocabulary {}{run_folder}",
         config.data.source,
         grouped(dataset.train.len()),
         grouped(tokens),
-        grouped(dataset.validation.len()),
         class_list(dataset),
         grouped(dataset.encoder.vocabulary_size()),
     ));

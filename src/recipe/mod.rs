@@ -18,6 +18,7 @@
 mod beginning;
 mod classes;
 mod classifier;
+mod cross_validation;
 mod language;
 mod ngrams;
 mod notes;
@@ -130,6 +131,8 @@ pub enum Step {
     Teachers,
     /// The n-gram head is fitted.
     Ngrams,
+    /// Trainings leave out one part of the texts each.
+    CrossValidation,
     /// The network is trained.
     Training,
 }

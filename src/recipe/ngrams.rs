@@ -73,6 +73,14 @@ pub(super) struct TextHead {
     pub(super) unlabelled: Vec<f32>,
 }
 
+impl TextHead {
+    /// The scores of some training texts, [texts, classes], row after row.
+    pub(super) fn of_texts(&self, texts: &[usize], classes: usize) -> Vec<f32> {
+        let row = |&text: &usize| &self.train[text * classes..(text + 1) * classes];
+        texts.iter().flat_map(row).copied().collect()
+    }
+}
+
 /// Calls `fit` with a function that checks for a stop request, from several threads.
 fn stoppable<T>(
     monitor: &mut dyn Monitor,
@@ -172,14 +180,19 @@ fn relative(weights: Vec<f64>, dataset: &Dataset) -> Vec<f64> {
     weights.into_iter().map(|weight| weight * scale).collect()
 }
 
-/// The part of cross-validation to which each text belongs. The texts of a class, by the first one that a text has, are
-/// spread over the parts.
+/// The part of cross-validation to which each text belongs.
 fn folds(labels: &TextLabels, seed: u64) -> Vec<usize> {
-    let texts = labels.len();
-    let number = match texts < FEW_TEXTS {
+    let number = match labels.len() < FEW_TEXTS {
         true => FOLDS_OF_FEW,
         false => FOLDS,
     };
+    spread(labels, number, seed)
+}
+
+/// The part of so many parts to which each text belongs, or of as many as there are texts. The texts of a class, by the
+/// first one that a text has, are spread over the parts.
+pub(super) fn spread(labels: &TextLabels, number: usize, seed: u64) -> Vec<usize> {
+    let texts = labels.len();
     let mut order: Vec<usize> = (0..texts).collect();
     Rng::new(seed, Stream::Folds, 0, 0).shuffle(&mut order);
     order.sort_by_key(|&text| labels.of(text).first().copied());

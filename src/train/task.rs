@@ -45,13 +45,14 @@ pub trait Task: Send {
     /// The same, mutable, for restoring them.
     fn weights_mut(&mut self) -> &mut Weights;
 
-    /// Evaluates the model on the validation split; `None` if `on_progress`, which is called with the number of texts
+    /// Evaluates the model on the validation split after an epoch, counted from 1; `None` if `on_progress`, which is called with the number of texts
     /// done and their total, stopped it.
     ///
     /// # Errors
     /// A tensor operation fails.
     fn evaluate(
         &self,
+        epoch: u64,
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Validation>>;
 }
@@ -83,7 +84,7 @@ pub struct StepMetrics {
 }
 
 /// The result of an evaluation on the validation split.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Validation {
     /// The mean loss in nats: over the texts for a classifier, before its temperature, or over the tokens for a language
     /// model.

@@ -103,7 +103,7 @@ impl<T: Task> Trainer<T> {
             // From here on there is a state to resume from, which also survives failures.
             self.save_state(ends)?;
         }
-        while self.state.epoch < epochs {
+        while self.state.epoch < self.config.last_epoch.unwrap_or(epochs).min(epochs) {
             if self.out_of_patience() {
                 return Ok(self.outcome(true));
             }
@@ -219,7 +219,8 @@ impl<T: Task> Trainer<T> {
     /// observer stops the run.
     fn finish_epoch(&mut self, ends: &mut Ends) -> Result<EpochEnd> {
         let observer = &mut ends.observer;
-        let validation = self.task.evaluate(&mut |done, total| {
+        let epoch = self.state.epoch + 1;
+        let validation = self.task.evaluate(epoch, &mut |done, total| {
             observer.evaluating(done, total);
             match observer.stop() {
                 true => ControlFlow::Break(()),

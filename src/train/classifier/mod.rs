@@ -2,6 +2,8 @@
 
 mod adversarial;
 mod batch;
+mod evaluation;
+mod folds;
 mod gradients;
 mod groups;
 mod initial;
@@ -14,22 +16,19 @@ mod texts;
 mod transfer;
 
 pub use batch::{ClassifierCollator, LabelledBatch};
+pub use evaluation::judge;
+pub use folds::logits_of_epochs;
 pub use initial::{initial_model, set_ngrams};
 pub use learner::Learner;
 pub use texts::{SoftLabels, TrainingTexts};
 pub use transfer::{init_from_classifier, init_from_language_model};
 
 use super::task::{StepMetrics, Task, Validation};
-use crate::checkpoint::OutputFit;
 use crate::config::Config;
 use crate::data::TextLabels;
 use crate::dataset::Encoded;
 use crate::device::upload::Uploader;
 use crate::error::{Error, Result};
-use crate::inference::{
-    Evaluation, MultiLabelEvaluation, fit_sigmoid_temperature, fit_temperature, fit_thresholds,
-    log_probabilities,
-};
 use crate::models::classifier::{BiRnn, EMBEDDING, OutputKind};
 use crate::optim::{Gradients, LearningRates, Weights};
 use crate::parameters::{Parameters, builder};
@@ -41,12 +40,23 @@ use std::ops::ControlFlow;
 pub struct ClassifierTask<'a> {
     config: &'a Config,
     texts: TrainingTexts<'a>,
-    validation: &'a Encoded,
+    evidence: Evidence<'a>,
     classes: usize,
     unknown: u32,
     learner: Learner,
-    /// The scores of an n-gram head for the validation texts, `[texts][classes]`.
-    head: Option<Vec<Vec<f32>>>,
+}
+
+/// What tells how good an epoch is.
+#[derive(Debug)]
+enum Evidence<'a> {
+    /// Texts that are classified after it.
+    Texts {
+        texts: &'a Encoded,
+        /// The scores of an n-gram head for them, `[texts][classes]`.
+        head: Option<Vec<Vec<f32>>>,
+    },
+    /// What is known of each epoch from cross-validation.
+    Epochs(Vec<Validation>),
 }
 
 impl<'a> ClassifierTask<'a> {
@@ -63,31 +73,53 @@ impl<'a> ClassifierTask<'a> {
         classes: usize,
         unknown: u32,
     ) -> Result<Self> {
-        let texts = train.into();
+        if validation.is_empty() {
+            return Err(Error::argument("validation", "it has no texts"));
+        }
+        check_kind(&model.0, &validation.labels)?;
+        let evidence = Evidence::Texts {
+            texts: validation,
+            head: None,
+        };
+        Self::with_evidence(config, model, train.into(), evidence, classes, unknown)
+    }
+
+    /// The task on all texts, where cross-validation has told what each epoch is worth.
+    ///
+    /// # Errors
+    /// As [`ClassifierTask::new`].
+    pub fn cross_validated(
+        config: &'a Config,
+        model: (BiRnn, Parameters),
+        train: impl Into<TrainingTexts<'a>>,
+        epochs: Vec<Validation>,
+        classes: usize,
+        unknown: u32,
+    ) -> Result<Self> {
+        let evidence = Evidence::Epochs(epochs);
+        Self::with_evidence(config, model, train.into(), evidence, classes, unknown)
+    }
+
+    fn with_evidence(
+        config: &'a Config,
+        model: (BiRnn, Parameters),
+        texts: TrainingTexts<'a>,
+        evidence: Evidence<'a>,
+        classes: usize,
+        unknown: u32,
+    ) -> Result<Self> {
         texts.validate(classes)?;
-        if texts.labelled.is_empty() || validation.is_empty() {
-            return Err(Error::argument("train, validation", "a split has no texts"));
+        if texts.labelled.is_empty() {
+            return Err(Error::argument("train", "it has no texts"));
         }
-        let several = model.0.output() == OutputKind::Sigmoid;
-        for labels in [&texts.labelled.labels, &validation.labels] {
-            if matches!(labels, TextLabels::Several(_)) != several {
-                let problem = match several {
-                    true => {
-                        "the model is for several labels a text, but the texts have one class each"
-                    }
-                    false => "texts may have several labels, but the model gives one class",
-                };
-                return Err(Error::argument("train, validation", problem));
-            }
-        }
+        check_kind(&model.0, &texts.labelled.labels)?;
         Ok(Self {
             config,
             texts,
-            validation,
+            evidence,
             classes,
             unknown,
             learner: Learner::new(&config.train, config.seed, model)?,
-            head: None,
         })
     }
 
@@ -98,17 +130,20 @@ impl<'a> ClassifierTask<'a> {
     /// # Errors
     /// A wrong number of scores.
     pub fn with_head_scores(mut self, scores: Vec<Vec<f32>>) -> Result<Self> {
+        let Evidence::Texts { texts, head } = &mut self.evidence else {
+            return Err(Error::argument("scores", "there are no validation texts"));
+        };
         let fits = |row: &Vec<f32>| row.len() == self.classes;
-        if scores.len() != self.validation.len() || !scores.iter().all(fits) {
+        if scores.len() != texts.len() || !scores.iter().all(fits) {
             let problem = format!(
                 "{} rows for {} texts and {} classes",
                 scores.len(),
-                self.validation.len(),
+                texts.len(),
                 self.classes
             );
             return Err(Error::argument("scores", problem));
         }
-        self.head = Some(scores);
+        *head = Some(scores);
         Ok(self)
     }
 
@@ -133,63 +168,34 @@ impl<'a> ClassifierTask<'a> {
         Ok(self)
     }
 
-    /// The result for the logits of the validation texts, without the weights.
-    fn validated(&self, logits: Vec<Vec<f32>>) -> Result<Validation> {
-        let validation = Validation {
-            loss: 0.0,
-            accuracy: None,
-            macro_f1: None,
-            missed_classes: Vec::new(),
-            network_share: None,
-            direction_losses: Vec::new(),
-            output_fit: OutputFit::default(),
-            weights: Default::default(),
+    /// The network's logits of the validation texts, `[texts][classes]`: with the values that are evaluated, without the
+    /// scores of an n-gram head. `None` if `on_progress` breaks off, or if there are no validation texts.
+    pub(super) fn validation_logits(
+        &self,
+        on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Vec<f32>>>> {
+        let Evidence::Texts { texts, .. } = &self.evidence else {
+            return Ok(None);
         };
-        let labels = match &self.validation.labels {
-            TextLabels::One(labels) => labels,
-            several => return validated_sets(validation, logits, several, self.classes),
-        };
-        let rows: Vec<Vec<f64>> = logits
-            .iter()
-            .map(|row| log_probabilities(row, 1.0))
-            .collect();
-        let Evaluation {
-            loss, confusion, ..
-        } = Evaluation::new(&rows, labels, self.classes)?;
-        Ok(Validation {
-            loss,
-            accuracy: Some(confusion.accuracy().unwrap_or_default()),
-            macro_f1: Some(confusion.macro_f1().unwrap_or_default()),
-            missed_classes: confusion.missed(),
-            output_fit: fit_temperature(&logits, labels).into(),
-            ..validation
-        })
+        let weights = self.learner.names.of_model(self.weights().values()?);
+        let (vocabulary_size, device) = (weights[EMBEDDING].dim(0)?, weights[EMBEDDING].device());
+        let vb = builder(weights.clone(), device);
+        let model = BiRnn::new(&self.config.model, vocabulary_size, self.classes, vb)?;
+        model.logits(&texts.ids, on_progress)
     }
 }
 
-/// The result where a text may have several classes: with the temperature and the thresholds that are fitted to it.
-fn validated_sets(
-    validation: Validation,
-    logits: Vec<Vec<f32>>,
-    labels: &TextLabels,
-    classes: usize,
-) -> Result<Validation> {
-    let temperature = fit_sigmoid_temperature(&logits, labels);
-    let thresholds = fit_thresholds(&logits, temperature, labels, classes);
-    let evaluate =
-        |temperature| MultiLabelEvaluation::of_logits(&logits, temperature, labels, &thresholds);
-    let found = evaluate(temperature)?;
-    Ok(Validation {
-        loss: evaluate(1.0)?.loss,
-        accuracy: Some(found.accuracy().unwrap_or_default()),
-        macro_f1: Some(found.macro_f1().unwrap_or_default()),
-        missed_classes: found.missed(),
-        output_fit: OutputFit {
-            temperature: Some(temperature),
-            thresholds: Some(thresholds),
-        },
-        ..validation
-    })
+/// Checks that a model gives as many classes a text as the labels may have: one or several.
+fn check_kind(model: &BiRnn, labels: &TextLabels) -> Result<()> {
+    let several = model.output() == OutputKind::Sigmoid;
+    if matches!(labels, TextLabels::Several(_)) == several {
+        return Ok(());
+    }
+    let problem = match several {
+        true => "the model is for several labels a text, but the texts have one class each",
+        false => "texts may have several labels, but the model gives one class",
+    };
+    Err(Error::argument("train, validation", problem))
 }
 
 impl<'a> Task for ClassifierTask<'a> {
@@ -245,26 +251,26 @@ impl<'a> Task for ClassifierTask<'a> {
 
     fn evaluate(
         &self,
+        epoch: u64,
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Validation>> {
-        let mut weights = self.learner.names.of_model(self.weights().values()?);
-        let (vocabulary_size, device) = (weights[EMBEDDING].dim(0)?, weights[EMBEDDING].device());
-        let vb = builder(weights.clone(), device);
-        let model = BiRnn::new(&self.config.model, vocabulary_size, self.classes, vb)?;
-        let Some(mut logits) = model.logits(&self.validation.ids, on_progress)? else {
-            return Ok(None);
+        let validation = match &self.evidence {
+            Evidence::Texts { texts, head } => match self.validation_logits(on_progress)? {
+                Some(logits) => judge(logits, head.as_deref(), &texts.labels, self.classes)?,
+                None => return Ok(None),
+            },
+            Evidence::Epochs(epochs) => epochs
+                .get((epoch as usize).wrapping_sub(1))
+                .cloned()
+                .ok_or_else(|| Error::argument("epochs", format!("there is no result for {epoch}")))?,
         };
-        let mut network_share = None;
-        if let Some(head) = &self.head {
-            let share = network_share::best(&logits, head, &self.validation.labels);
-            network_share = Some(share);
-            logits = network_share::sums(&logits, head, share);
+        let mut weights = self.learner.names.of_model(self.weights().values()?);
+        if let Some(share) = validation.network_share {
             network_share::apply(&mut weights, share)?;
         }
         Ok(Some(Validation {
             weights,
-            network_share,
-            ..self.validated(logits)?
+            ..validation
         }))
     }
 }

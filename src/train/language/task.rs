@@ -125,6 +125,7 @@ impl<'a> Task for LanguageTask<'a> {
 
     fn evaluate(
         &self,
+        _: u64,
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Validation>> {
         let parameters = self.weights().parameters();

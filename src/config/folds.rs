@@ -1,0 +1,133 @@
+//! The number of parts of cross-validation.
+
+use crate::error::{Error, Result};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// In how many parts the training texts are cross-validated where there is no validation split; 0 holds out a part of them
+/// instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folds {
+    /// Few texts are cross-validated, of many a part is held out.
+    Auto,
+    /// This number.
+    Fixed(usize),
+}
+
+const AUTO: &str = "auto";
+
+/// Fewer texts than this are cross-validated: the tenth that would be held out is too small to choose by.
+const FEW_TEXTS: usize = 2000;
+
+/// But only if they have fewer characters than this in all, as each text is read several times as often.
+const FEW_CHARACTERS: usize = 1_000_000;
+
+/// The number of parts for few texts.
+const PARTS: usize = 5;
+
+/// The most parts that can be asked for.
+const MOST: usize = 100;
+
+impl Folds {
+    /// The number of parts for so many texts, with so many characters in all.
+    pub fn parts(self, texts: usize, characters: usize) -> usize {
+        match self {
+            Self::Fixed(parts) => parts,
+            Self::Auto if texts < FEW_TEXTS && characters < FEW_CHARACTERS => PARTS,
+            Self::Auto => 0,
+        }
+    }
+
+    /// Checks the number.
+    pub(super) fn validate(self) -> Result<()> {
+        match self {
+            Self::Fixed(parts) if parts == 1 || parts > MOST => Err(Error::config(
+                "train.folds",
+                format!("{parts} is out of range"),
+                format!("use \"auto\", 0, or a number from 2 to {MOST}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Serialize for Folds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str(AUTO),
+            Self::Fixed(parts) => serializer.serialize_u64(*parts as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Folds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Parts;
+
+        impl Visitor<'_> for Parts {
+            type Value = Folds;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("\"auto\" or a number of parts")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<Folds, E> {
+                match word {
+                    AUTO => Ok(Folds::Auto),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
+                }
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, parts: u64) -> std::result::Result<Folds, E> {
+                Ok(Folds::Fixed(usize::try_from(parts).unwrap_or(usize::MAX)))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, parts: i64) -> std::result::Result<Folds, E> {
+                match u64::try_from(parts) {
+                    Ok(parts) => self.visit_u64(parts),
+                    Err(_) => Err(E::invalid_value(
+                        serde::de::Unexpected::Signed(parts),
+                        &self,
+                    )),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_short_texts_are_cross_validated() {
+        let parts = |texts, characters| Folds::Auto.parts(texts, characters);
+        assert_eq!((parts(1999, 999_999), parts(2000, 10)), (5, 0));
+        assert_eq!(parts(10, 1_000_000), 0);
+        assert_eq!(Folds::Fixed(3).parts(1 << 20, 1 << 30), 3);
+    }
+
+    #[test]
+    fn a_number_or_the_word_auto() {
+        for (json, folds) in [
+            ("\"auto\"", Folds::Auto),
+            ("0", Folds::Fixed(0)),
+            ("7", Folds::Fixed(7)),
+        ] {
+            assert_eq!(serde_json::from_str::<Folds>(json).unwrap(), folds);
+            assert_eq!(serde_json::to_string(&folds).unwrap(), json);
+        }
+        for json in ["\"few\"", "-1", "2.5"] {
+            assert!(serde_json::from_str::<Folds>(json).is_err());
+        }
+        assert!(Folds::Fixed(0).validate().is_ok());
+        let message = Folds::Fixed(1).validate().unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "configuration, train.folds: 1 is out of range; use \"auto\", 0, or a number from 2 to 100"
+        );
+    }
+}
