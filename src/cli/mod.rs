@@ -19,6 +19,7 @@ mod interrupt;
 mod predict;
 mod pretrain;
 mod pretrained;
+mod print_config;
 mod progress;
 mod renames;
 mod resume;

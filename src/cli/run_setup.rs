@@ -40,16 +40,16 @@ pub(super) struct RunArguments {
     force: bool,
     /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
-    device: String,
+    pub(super) device: String,
     /// The random seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     seed: Option<u64>,
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Print the complete config as TOML and exit.
+    /// Print the complete config as TOML and exit: values that follow from the texts with the reason for each.
     #[arg(long)]
-    print_config: bool,
+    pub(super) print_config: bool,
 }
 
 /// The largest integer of a TOML file.

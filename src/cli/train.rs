@@ -1,6 +1,7 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
 use super::config::read_config;
+use super::print_config::print_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
 use super::source::{TestArguments, reads_stdin, training_sources};
@@ -46,6 +47,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let config = effective_config(&arguments)?;
+    if arguments.run.print_config {
+        print_config(&arguments.run, &config)?;
+        return Ok(Ending::Done);
+    }
     let run = arguments.run.run(&config, config.train.precision)?;
     match run {
         Run::Ended(ending) => Ok(ending),

@@ -15,6 +15,9 @@ use std::path::PathBuf;
 pub struct TrainConfig {
     /// Number of passes over the training split.
     pub epochs: u64,
+    /// As many steps are enough: the number of passes is as low as that allows, but not below
+    /// [`TrainConfig::FEWEST_EPOCHS`] nor above `epochs`. 0 for no such limit.
+    pub steps: u64,
     /// Maximum number of texts in a batch.
     pub batch_size: usize,
     /// Maximum number of tokens in a batch; 0 means no limit.
@@ -122,6 +125,7 @@ impl Default for TrainConfig {
         } = AdamWConfig::default();
         Self {
             epochs: 3,
+            steps: 0,
             batch_size: 64,
             batch_tokens: 0,
             accumulate: 1,
@@ -163,6 +167,20 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// The number of passes that `steps` does not go below.
+    pub const FEWEST_EPOCHS: u64 = 3;
+
+    /// The number of passes for so many steps in each: that of `steps`, within its limits.
+    pub fn epochs_for(&self, steps_per_epoch: u64) -> u64 {
+        match self.steps {
+            0 => self.epochs,
+            steps => steps
+                .div_ceil(steps_per_epoch.max(1))
+                .max(Self::FEWEST_EPOCHS)
+                .min(self.epochs),
+        }
+    }
+
     /// The optimizer's constants.
     pub fn optimizer(&self) -> AdamWConfig {
         AdamWConfig {

@@ -3,13 +3,14 @@
 use super::beginning::Start;
 use super::cross_validation::{best_epoch, cross_validate};
 use super::classes::{class_list, class_weights, describe_missed};
-use super::ngrams::{TextHead, fit_texts, fit_tokens, limit_ngrams};
+use super::decisions::{Decision, decide};
+use super::ngrams::{TextHead, fit_texts, fit_tokens};
 use super::notes::{coverage_notes, grouped};
 use super::test_split::test_report;
 use super::vectors::learn_table;
-use super::{Monitor, Recipe, Step, decided};
+use super::{Monitor, Recipe, Step};
 use crate::checkpoint::{ModelFile, RunDirectory, RunKind, Snapshot, check_space};
-use crate::config::{Config, Folds, TrainerConfig};
+use crate::config::{Config, TrainerConfig};
 use crate::data::listed;
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
@@ -69,7 +70,11 @@ impl<'a> ClassifierRecipe<'a> {
         let vectors = vectors(config, &dataset, monitor)?;
         describe(config, &dataset, folder, monitor);
         let mut config = Cow::Borrowed(config);
-        start.decide(config.to_mut(), &dataset, monitor);
+        for decision in decide(config.to_mut(), &start, &dataset) {
+            if decision.is_noted() {
+                monitor.note(&decision.reason);
+            }
+        }
         let head = text_head(&mut config, &dataset, monitor)?;
         let config = &config;
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
@@ -90,6 +95,24 @@ impl<'a> ClassifierRecipe<'a> {
             head,
             epochs,
         })
+    }
+
+    /// The config of a run with the values that follow from its texts, and why they are what they are: without fitting or
+    /// training anything.
+    ///
+    /// # Errors
+    /// As [`Recipe::begin`].
+    pub fn decide(
+        config: &Config,
+        cache: &Cache,
+        device: &Device,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(Config, Vec<Decision>)> {
+        let start = Start::of(config, device)?;
+        let dataset = data(config, &start, cache, monitor)?;
+        let mut config = config.clone();
+        let decisions = decide(&mut config, &start, &dataset);
+        Ok((config, decisions))
     }
 
     /// The texts of the run.
@@ -151,6 +174,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let dataset = data(config, &start, cache, monitor)?;
         describe(config, &dataset, Some(folder), monitor);
         let mut config = Cow::Borrowed(config);
+        decide(config.to_mut(), &start, &dataset);
         let head = text_head(&mut config, &dataset, monitor)?;
         let model = model(&config, &dataset, None, device, monitor)?;
         let soft_labels = teachers(&config, &dataset, device, monitor)?;
@@ -182,10 +206,16 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let Dataset {
             labels, encoder, ..
         } = &self.dataset;
-        let mut config = decided(config, &self.dataset.tokenizer);
-        config.model = self.config.model.clone();
-        config.train.init_from = self.config.train.init_from.clone();
-        config.train.folds = Folds::Fixed(self.dataset.folds);
+        // The sources and paths of `config` are absolute.
+        let mut config = Config {
+            model: self.config.model.clone(),
+            ..config.clone()
+        };
+        config.text.tokenizer = self.config.text.tokenizer.clone();
+        let own = &self.config.train;
+        let train = &mut config.train;
+        (train.init_from, train.folds) = (own.init_from.clone(), own.folds);
+        (train.epochs, train.steps) = (own.epochs, own.steps);
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
@@ -426,9 +456,6 @@ fn text_head(
         return Ok(None);
     }
     let config = config.to_mut();
-    if let Some(note) = limit_ngrams(config, &dataset.train_texts) {
-        monitor.note(&note);
-    }
     if !config.model.ngrams.is_on() {
         return Ok(None);
     }

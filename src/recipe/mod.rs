@@ -19,6 +19,7 @@ mod beginning;
 mod classes;
 mod classifier;
 mod cross_validation;
+mod decisions;
 mod language;
 mod ngrams;
 mod notes;
@@ -26,6 +27,7 @@ mod test_split;
 mod vectors;
 
 pub use classifier::ClassifierRecipe;
+pub use decisions::Decision;
 pub use language::LanguageRecipe;
 pub use notes::{coverage_notes, grouped};
 pub use vectors::learn_noting;
