@@ -173,7 +173,11 @@ fn kept(format: Option<Format>, outputs: &'static [Format]) -> Work {
                 message(writer.write(portion, &[AddedColumn { name, values }]))?;
             }
             message(writer.finish())?;
-            if portions.is_empty() {
+            // A table full of control characters is refused as no text.
+            let is_control = |byte: &u8| *byte < b' ' && !b"\t\n\r".contains(byte);
+            let is_binary = !matches!(output, Format::Parquet | Format::Arrow)
+                && written.iter().any(is_control);
+            if portions.is_empty() || is_binary {
                 continue;
             }
             let options = SourceOptions {

@@ -61,9 +61,6 @@ mod tests {
             hash(tokenizer),
             hash(weights)
         );
-        assert_eq!(
-            include_str!("../../data/pretrained/SHA256SUMS"),
-            expected
-        );
+        assert_eq!(include_str!("../../data/pretrained/SHA256SUMS"), expected);
     }
 }

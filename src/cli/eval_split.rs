@@ -65,7 +65,9 @@ impl Request<'_> {
                 is_lost("validated", lost_source(training_sources(data)))?;
                 let splits = read_splits(&config, terminal)?;
                 if splits.folds > 0 {
-                    let problem = format!("{model} was trained on all texts of its data and cross-validated on them");
+                    let problem = format!(
+                        "{model} was trained on all texts of its data and cross-validated on them"
+                    );
                     return Err(unknown(&problem).into());
                 }
                 splits.validation

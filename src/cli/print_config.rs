@@ -36,7 +36,9 @@ fn with_reasons(toml: &str, decisions: &[Decision]) -> String {
         if let Some(name) = line.strip_prefix('[') {
             section = format!("{}.", name.trim_end_matches(']'));
         }
-        let key = line.split_once(" = ").map(|(name, _)| format!("{section}{name}"));
+        let key = line
+            .split_once(" = ")
+            .map(|(name, _)| format!("{section}{name}"));
         for decision in decisions {
             if decision.keys.first().copied() == key.as_deref() {
                 text.push_str(&format!("# {}.\n", decision.reason));

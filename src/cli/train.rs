@@ -112,10 +112,16 @@ fn results(finished: &Finished<ClassifierRecipe>, several: bool) -> String {
     };
     let dataset = finished.recipe.dataset();
     let (name, texts) = match dataset.folds {
-        0 => ("validation", format!("{} texts", grouped(dataset.validation.len()))),
+        0 => (
+            "validation",
+            format!("{} texts", grouped(dataset.validation.len())),
+        ),
         parts => {
             let texts = grouped(dataset.train.len());
-            ("cross-validated", format!("{texts} texts in {parts} parts; trained on all of them"))
+            (
+                "cross-validated",
+                format!("{texts} texts in {parts} parts; trained on all of them"),
+            )
         }
     };
     let mut text = format!(

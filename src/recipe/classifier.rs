@@ -1,8 +1,8 @@
 //! The run of a classifier.
 
 use super::beginning::Start;
-use super::cross_validation::{best_epoch, cross_validate};
 use super::classes::{class_list, class_weights, describe_missed};
+use super::cross_validation::{best_epoch, cross_validate};
 use super::decisions::{Decision, decide};
 use super::ngrams::{TextHead, fit_texts, fit_tokens};
 use super::notes::{coverage_notes, grouped};
@@ -86,7 +86,14 @@ impl<'a> ClassifierRecipe<'a> {
         check_stop(monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
         ngrams(config, &dataset, head.as_ref(), &model.1, monitor)?;
-        let epochs = epochs(config, (&start, vectors.as_ref()), &dataset, head.as_ref(), device, monitor)?;
+        let epochs = epochs(
+            config,
+            (&start, vectors.as_ref()),
+            &dataset,
+            head.as_ref(),
+            device,
+            monitor,
+        )?;
         Ok(Self {
             config: config.clone(),
             dataset,
@@ -182,7 +189,14 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
             0 => None,
             _ => vectors(&config, &dataset, monitor)?,
         };
-        let epochs = epochs(&config, (&start, vectors.as_ref()), &dataset, head.as_ref(), device, monitor)?;
+        let epochs = epochs(
+            &config,
+            (&start, vectors.as_ref()),
+            &dataset,
+            head.as_ref(),
+            device,
+            monitor,
+        )?;
         Ok(Self {
             config,
             dataset,

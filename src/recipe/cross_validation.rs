@@ -8,10 +8,10 @@ use crate::checkpoint::RunState;
 use crate::config::{Config, TrainerConfig};
 use crate::dataset::{Dataset, Stage};
 use crate::error::{Error, Result};
+use crate::train::Validation;
 use crate::train::classifier::{
     ClassifierTask, TrainingTexts, initial_model, judge, logits_of_epochs,
 };
-use crate::train::Validation;
 use crate::vectors::VectorTable;
 use candle_core::Device;
 

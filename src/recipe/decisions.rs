@@ -35,9 +35,13 @@ impl Decision {
 /// Replaces the values of a config that follow from the texts, and says why each is what it is.
 pub(super) fn decide(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decision> {
     let mut decisions = Vec::new();
-    if config.text.tokenizer == TokenKind::Auto {
+    // The tokenizer of the model from which the run begins is used as it is.
+    if config.text.tokenizer == TokenKind::Auto && !dataset.begins {
         config.text.tokenizer = dataset.tokenizer.clone();
-        decisions.push(Decision::new("text.tokenizer", tokenizer(&dataset.tokenizer)));
+        decisions.push(Decision::new(
+            "text.tokenizer",
+            tokenizer(&dataset.tokenizer),
+        ));
     }
     decisions.extend(beginning(config, start, dataset));
     if config.train.folds == Folds::Auto {
@@ -77,7 +81,10 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
         }
         config.train.init_from = InitFrom::None;
         let reason = match dataset.known_share {
-            Some(_) => format!("the shipped model {known}, fewer than {:.0} %", 100.0 * KNOWN_WORDS),
+            Some(_) => format!(
+                "the shipped model {known}, fewer than {:.0} %",
+                100.0 * KNOWN_WORDS
+            ),
             None => "this build has no shipped model".to_owned(),
         };
         return vec![Decision::new("train.init_from", reason)];
@@ -101,7 +108,10 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
     vec![
         Decision::new(
             "train.init_from",
-            format!("{name} {known}; {} new words get rows of their own", grouped(new)),
+            format!(
+                "{name} {known}; {} new words get rows of their own",
+                grouped(new)
+            ),
         ),
         Decision {
             keys: vec![

@@ -7,6 +7,7 @@ mod program;
 mod reading;
 
 mod bad_input;
+mod beginnings;
 mod check;
 mod config;
 mod containers;

@@ -289,7 +289,7 @@ impl<'a> ObjectWriter<'a> {
         };
         Ok(match &portion.rows {
             Kept::Objects(rows) => {
-                let object = rows[row].trim_end();
+                let object = rows[row].trim();
                 let open = object.strip_suffix('}').unwrap_or(object).trim_end();
                 on_one_line(open)
             }

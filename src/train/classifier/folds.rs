@@ -2,13 +2,13 @@
 
 use super::{ClassifierCollator, ClassifierTask, LabelledBatch};
 use crate::checkpoint::{OutputFit, Snapshot};
+use crate::config::TrainerConfig;
 use crate::error::Result;
 use crate::optim::{Gradients, Weights};
 use crate::train::report::{EpochReport, Event, Observer, StepReport};
 use crate::train::sink::Sink;
 use crate::train::task::{StepMetrics, Task, Validation};
 use crate::train::{Outcome, Trainer};
-use crate::config::TrainerConfig;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -262,7 +262,9 @@ impl<'a> Task for ClassifierTask<'a> {
             Evidence::Epochs(epochs) => epochs
                 .get((epoch as usize).wrapping_sub(1))
                 .cloned()
-                .ok_or_else(|| Error::argument("epochs", format!("there is no result for {epoch}")))?,
+                .ok_or_else(|| {
+                    Error::argument("epochs", format!("there is no result for {epoch}"))
+                })?,
         };
         let mut weights = self.learner.names.of_model(self.weights().values()?);
         if let Some(share) = validation.network_share {

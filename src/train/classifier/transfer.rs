@@ -139,3 +139,83 @@ fn with_new_rows(table: &Tensor, encoder: &TextEncoder) -> Result<Tensor> {
     let new = Tensor::from_vec(new, (added.len(), width), &Device::Cpu)?;
     Ok(Tensor::cat(&[&table, &new], 0)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::text::TextConfig;
+    use crate::train::classifier::initial_model;
+    use std::path::PathBuf;
+
+    fn encoder(texts: &[&str]) -> TextEncoder {
+        let config = TextConfig {
+            min_frequency: 1,
+            ..TextConfig::default()
+        };
+        TextEncoder::train(texts, &config, &mut |_, _| ()).unwrap()
+    }
+
+    fn config(seed: u64) -> Config {
+        let mut config = Config {
+            seed,
+            ..Config::default()
+        };
+        config.model.embedding_size = 3;
+        config.model.num_hiddens = 2;
+        config.model.num_layers = 1;
+        config
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_classifier_gives_all_but_a_decoder_of_other_classes() {
+        let labels = |names: &[&str]| {
+            Labels::new(names.iter().map(|name| (*name).to_owned()).collect()).unwrap()
+        };
+        let old = encoder(&["walk walk walking talk"]);
+        let config = config(1);
+        let (_, source) =
+            initial_model(&config, old.vocabulary_size(), 2, None, &Device::Cpu).unwrap();
+        let beginning = Beginning {
+            name: PathBuf::from("old"),
+            model: config.model.clone(),
+            labels: labels(&["a", "b"]),
+            encoder: old.clone(),
+            tensors: source.tensors(),
+        };
+        let settings = TextConfig {
+            min_frequency: 1,
+            ..TextConfig::default()
+        };
+        let new = old.extended(&["walk walker xyz"], &settings).unwrap();
+        assert_eq!(new.vocabulary_size(), old.vocabulary_size() + 2);
+        for (names, same) in [(["a", "b"], true), (["a", "c"], false)] {
+            let other = Config {
+                seed: 2,
+                ..config.clone()
+            };
+            let (_, parameters) =
+                initial_model(&other, new.vocabulary_size(), 2, None, &Device::Cpu).unwrap();
+            let set = init_from_classifier(&parameters, &beginning, &new, &labels(&names)).unwrap();
+            assert_eq!(set.iter().any(|name| name.starts_with("decoder.")), same);
+            for (name, var) in parameters.iter() {
+                let (found, given) = (values(var), values(&beginning.tensors[name]));
+                if name == EMBEDDING {
+                    // Those of old tokens, then those of "walker" and "xyz".
+                    assert_eq!(found[..given.len()], given);
+                    let added = &found[given.len()..];
+                    assert!(added[..3].iter().any(|value| *value != 0.0));
+                    assert_eq!(added[3..], [0.0; 3]);
+                } else if name.starts_with("encoder.") || same {
+                    assert_eq!(found, given, "{name}");
+                } else {
+                    assert_ne!(found, given, "{name}");
+                }
+            }
+        }
+    }
+}
