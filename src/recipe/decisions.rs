@@ -108,10 +108,11 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
     vec![
         Decision::new(
             "train.init_from",
-            format!(
-                "{name} {known}; {} new words get rows of their own",
-                grouped(new)
-            ),
+            match new {
+                0 => format!("{name} {known}"),
+                1 => format!("{name} {known}; one new word gets a row of its own"),
+                _ => format!("{name} {known}; {} new ones get rows of their own", grouped(new)),
+            },
         ),
         Decision {
             keys: vec![
@@ -150,9 +151,12 @@ fn epochs(config: &mut Config, dataset: &Dataset) -> Decision {
     config.train.epochs = config.train.epochs_for(in_epoch);
     config.train.steps = 0;
     let reason = format!(
-        "{} epochs of {} steps, for about {} in all (train.steps)",
+        "{} epochs of {}, for about {} in all (train.steps)",
         config.train.epochs,
-        grouped(in_epoch as usize),
+        match in_epoch {
+            1 => "1 step".to_owned(),
+            _ => format!("{} steps", grouped(in_epoch as usize)),
+        },
         grouped(steps as usize)
     );
     Decision::new("train.epochs", reason)

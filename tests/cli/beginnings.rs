@@ -88,7 +88,7 @@ fn the_config_is_printed_with_the_reasons() {
     ));
     for (reason, value) in [
         (
-            "# the shipped model knows 99 % of the words in the texts; 1 new words get rows of their own.",
+            "# the shipped model knows 99 % of the words in the texts; one new word gets a row of its own.",
             "init_from = \"shipped\"",
         ),
         ("# as the shipped model has it.", "cell = \"lstm\""),
