@@ -10,7 +10,7 @@ use super::test_split::test_report;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step};
 use crate::checkpoint::{ModelFile, RunDirectory, RunKind, Snapshot, check_space};
-use crate::config::{Config, TrainerConfig};
+use crate::config::{Config, InitFrom, TrainerConfig};
 use crate::data::listed;
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
@@ -56,6 +56,16 @@ impl<'a> ClassifierRecipe<'a> {
     ) -> Result<Self> {
         config.validate()?;
         let start = Start::of(config, device)?;
+        if start.classifier().is_some()
+            && !dataset.begins
+            && config.train.init_from != InitFrom::Auto
+        {
+            return Err(Error::config(
+                "train.init_from",
+                "the texts were prepared without the tokenizer of that model",
+                "prepare them by Dataset::load_from with it",
+            ));
+        }
         Self::begin_from(config, start, dataset, device, folder, monitor)
     }
 

@@ -85,6 +85,9 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
                 "the shipped model {known}, fewer than {:.0} %",
                 100.0 * KNOWN_WORDS
             ),
+            None if cfg!(feature = "shipped") => {
+                "the texts were prepared without the shipped model".to_owned()
+            }
             None => "this build has no shipped model".to_owned(),
         };
         return vec![Decision::new("train.init_from", reason)];
@@ -111,7 +114,10 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
             match new {
                 0 => format!("{name} {known}"),
                 1 => format!("{name} {known}; one new word gets a row of its own"),
-                _ => format!("{name} {known}; {} new ones get rows of their own", grouped(new)),
+                _ => format!(
+                    "{name} {known}; {} new ones get rows of their own",
+                    grouped(new)
+                ),
             },
         ),
         Decision {
