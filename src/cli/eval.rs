@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", requires = "data")]
     group_column: Option<String>,
     /// Write the rows that the model gets wrong, those it is surest of first: row number, text, label, predicted label
-    /// and the probability of the latter; as CSV, TSV, JSON lines or Parquet by the ending of the name.
+    /// and the probability of the latter; in the format of the file's ending: .csv, .tsv, .jsonl, .json, .parquet or .arrow.
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
     /// Leave out the n-gram head, if the model has one.

@@ -292,7 +292,13 @@ fn wrong_rows_are_written_in_every_format() {
         );
     }
 
-    for name in ["wrong.csv", "wrong.tsv", "wrong.parquet"] {
+    for name in [
+        "wrong.csv",
+        "wrong.tsv",
+        "wrong.json",
+        "wrong.parquet",
+        "wrong.arrow",
+    ] {
         eval(name);
         // What was written is read again: every row is wrong.
         let report = json(path, &["eval", "--model", model, "--data", name]);
@@ -307,6 +313,8 @@ fn wrong_rows_are_written_in_every_format() {
         table.lines().next().unwrap(),
         "row,text,label,predicted,score"
     );
+    // Nothing but the files that were asked for.
+    assert_eq!(fs::read_dir(path).unwrap().count(), 6);
 }
 
 #[test]
@@ -371,11 +379,11 @@ fn a_file_for_wrong_rows_is_checked_before_any_work() {
     };
     assert_eq!(
         eval("wrong.txt"),
-        "--errors wrong.txt: end the name in .csv, .tsv, .jsonl or .parquet"
+        "--errors wrong.txt: rows are not written in this format; end the name in .csv, .tsv, .jsonl, .json, .parquet or .arrow"
     );
     assert_eq!(
         eval("nowhere/wrong.csv"),
-        "--errors nowhere/wrong.csv: there is no such folder; create it first"
+        "--errors nowhere: there is no such folder; create it"
     );
     assert_eq!(
         eval("./data.csv"),
