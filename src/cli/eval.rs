@@ -139,8 +139,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         errors.check_sources(all_sources(&config))?;
     }
     let map = LabelMap::new(config.label_map.clone())?;
-    if let Some(note) = labels.read(&mut split, &map)? {
-        terminal.note(&note);
+    if let Some(reading) = labels.read(&mut split, &map)? {
+        terminal.note(&reading.to_string());
     }
     let (cache, stopped) = (arguments.data.cache(), "the evaluation was stopped");
     let text = match model.thresholds() {

@@ -14,7 +14,7 @@ pub use plain::TextDataset;
 pub use splits::{read_other, read_splits, source_options};
 
 use crate::config::Config;
-use crate::data::{DownloadProgress, LabelMap, Labels, Split};
+use crate::data::{DownloadProgress, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::models::classifier::OutputKind;
@@ -137,12 +137,8 @@ impl Dataset {
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
-        let labels = read_labels(config, &mut train, &mut validation, test.as_ref(), progress)?;
-        if let Some(test) = &mut test {
-            let map = LabelMap::new(config.data.label_map.clone())?;
-            if let Some(note) = labels.read(test, &map)? {
-                progress.note(&note);
-            }
+        let labels = read_labels(config, &mut train, &mut validation, test.as_mut(), progress)?;
+        if let Some(test) = &test {
             // What cannot be evaluated is refused before hours of training.
             labels.encode_texts(test, config.model.output == OutputKind::Sigmoid)?;
         }
