@@ -3,7 +3,7 @@
 use super::Usage;
 use super::output_file::{OutputFile, folder_of};
 use anyhow::Context;
-use birnn::data::{AddedColumn, AddedValues, Format, Portion, RowShape, RowWriter};
+use birnn::data::{AddedColumn, AddedValues, Format, Portion, RowShape, RowWriter, list_parts};
 use birnn::inference::WrongRow;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,8 @@ impl ErrorsFile {
             let both = (self.path.canonicalize(), Path::new(other).canonicalize());
             matches!(both, (Ok(path), Ok(other)) if path == other)
         };
-        match sources.any(|source| same(source) || source.split(',').any(same)) {
+        let is_listed = |source: &str| list_parts(source).iter().any(|part| same(part));
+        match sources.any(|source| same(source) || is_listed(source)) {
             true => {
                 let path = self.path.display();
                 let problem = "texts are read from this file; give another one";

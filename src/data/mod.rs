@@ -54,6 +54,7 @@ mod parquet;
 #[cfg(not(feature = "parquet"))]
 #[path = "no_parquet.rs"]
 mod parquet;
+mod partitions;
 mod quote;
 #[cfg(feature = "csv")]
 mod row_io;
@@ -70,6 +71,7 @@ mod text_labels;
 
 pub(crate) use bytes::encoding_exists;
 pub use doubts::{Doubt, doubts};
+pub use files::list_parts;
 pub use format::Format;
 pub use label_map::LabelMap;
 pub(crate) use label_map::listed;
