@@ -12,6 +12,7 @@ use super::{Ending, pretrained};
 use anyhow::Context;
 use birnn::config::DataConfig;
 use birnn::data::{DownloadProgress, LabelMap, Split};
+use birnn::dataset::check::empty_texts;
 use birnn::device::AUTO;
 use birnn::inference::{
     Ensemble, Evaluation, Group, Groups, Predictor, WrongRow, evaluate, evaluate_labels,
@@ -141,6 +142,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let map = LabelMap::new(config.label_map.clone())?;
     if let Some(reading) = labels.read(&mut split, &map)? {
         terminal.note(&reading.to_string());
+    }
+    if let Some(finding) = empty_texts(&split.origin, &split) {
+        terminal.note(&finding.message);
     }
     let (cache, stopped) = (arguments.data.cache(), "the evaluation was stopped");
     let text = match model.thresholds() {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::models::classifier::OutputKind;
 use crate::text::{AutoTokens, TextConfig, TextEncoder, TokenKind, Truncation};
-use check::{Part, rank, text_findings};
+use check::{FindingKind, Part, rank, text_findings};
 use encoded::tokens_through;
 use splits::{add_sources, read_labels, read_test, read_unlabelled};
 use std::ops::ControlFlow;
@@ -193,7 +193,7 @@ impl Dataset {
     }
 }
 
-/// Notes the two most serious things about the texts of a run.
+/// Notes the two most serious things about the texts of a run, and in any case which of them are empty.
 fn note_findings(
     train: &Split,
     validation: &Split,
@@ -213,8 +213,10 @@ fn note_findings(
     parts.extend(test.map(|test| part("test", test, false)));
     let mut findings = text_findings(&parts).1;
     rank(&mut findings);
-    for finding in findings.iter().take(NOTED) {
-        progress.note(&finding.message);
+    for (rank, finding) in findings.iter().enumerate() {
+        if rank < NOTED || finding.kind == FindingKind::EmptyTexts {
+            progress.note(&finding.message);
+        }
     }
 }
 

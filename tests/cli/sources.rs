@@ -135,3 +135,36 @@ fn a_subset_is_chosen_by_an_option() {
     let report: Value = serde_json::from_str(&succeed(&output)).unwrap();
     assert_eq!(report["splits"][0]["rows"], 2);
 }
+
+#[test]
+fn empty_texts_are_counted() {
+    let folder = temp();
+    let path = folder.path();
+    // What is worse than empty texts comes first: rows of both splits, with different labels.
+    let rows = "good film,pos\nbad film,neg\nold film,pos\nold film,neg\n,pos\n";
+    fs::write(path.join("data.csv"), format!("text,label\n{rows}")).unwrap();
+    fs::write(
+        path.join("dev.csv"),
+        format!("text,label\n{rows}\" \",neg\n"),
+    )
+    .unwrap();
+    let arguments = [
+        "--data",
+        "data.csv",
+        "--validation",
+        "dev.csv",
+        "--out",
+        "run",
+    ];
+    let output = train(path, &arguments);
+    let lines = [
+        "train: 1 of 5 texts is empty (row 5)",
+        "validation: 2 of 6 texts are empty (rows 5, 6)",
+    ];
+    for line in lines {
+        assert!(stderr(&output).lines().any(|other| other == line));
+    }
+    let output = run(path, &["eval", "--model", "run", "--data", "dev.csv"]);
+    let line = "dev.csv: 2 of 6 texts are empty (rows 5, 6)";
+    assert!(stderr(&output).lines().any(|other| other == line));
+}
