@@ -175,5 +175,7 @@ parsers!(
     safetensors,
     pytorch,
     vectors,
+    vectors_fasttext,
+    vectors_word2vec,
     checkpoint
 );

@@ -374,6 +374,16 @@ pub fn vectors(folder: &Path) -> Work {
     })
 }
 
+/// The same for models of fastText.
+pub fn vectors_fasttext(folder: &Path) -> Work {
+    vectors(folder)
+}
+
+/// The same for the binary format of word2vec.
+pub fn vectors_word2vec(folder: &Path) -> Work {
+    vectors(folder)
+}
+
 /// The state of a run with matching hashes, as if crafted on purpose.
 pub fn checkpoint(folder: &Path) -> Work {
     let run = folder.join("run");

@@ -836,8 +836,65 @@ fn a_clone_of_a_hub_repository_is_read() {
     assert_eq!(
         folder.open_with("", options).unwrap_err(),
         "DIR: there is no subset \"none\"; the subsets are: other, plain_text; choose one with \
-         the subset option"
+         --subset NAME (key data.subset)"
     );
+}
+
+#[test]
+fn folders_may_be_named_after_the_values_of_a_column() {
+    let folder = Folder::new();
+    folder.file("t/label=neg/part-0.csv", "id,text\n1,poor\n");
+    folder.file("t/label=pos%2Fneg/part-0.csv", "id,text\n2,so so\n");
+    folder.file("t/label=pos/part-0.csv", "id,text\n3,good\n4,fine\n");
+    folder.file("t/label=pos/part-1.csv", "id,text\n5,lovely\n");
+    folder.file("t/_SUCCESS", "");
+    let read = folder.read("t").unwrap();
+    assert_eq!(
+        texts_and_labels(&read),
+        [
+            ("poor", "neg"),
+            ("good", "pos"),
+            ("fine", "pos"),
+            ("lovely", "pos"),
+            ("so so", "pos/neg"),
+        ]
+    );
+    assert!(read.records.iter().map(|row| row.row).eq(1..=5));
+    let subset = SourceOptions {
+        subset: Some("label=neg".into()),
+        unlabelled: true,
+        ..SourceOptions::default()
+    };
+    folder.file("p/label=neg/part-0.parquet", two_columns());
+    folder.file("p/label=pos/part-0.parquet", two_columns());
+    assert_eq!(folder.read_with("p", subset).unwrap().records.len(), 3);
+    // Without a value there is no label.
+    folder.file(
+        "n/label=__HIVE_DEFAULT_PARTITION__/part-0.csv",
+        "text\nodd\n",
+    );
+    folder.file("n/label=a/part-0.csv", "text\neven\n");
+    let read = folder.read("n").unwrap();
+    assert_eq!(texts_and_labels(&read), [("odd", "-"), ("even", "a")]);
+    let skipping = SourceOptions {
+        skip_bad_rows: true,
+        ..SourceOptions::default()
+    };
+    let read = folder.read_with("n", skipping).unwrap();
+    assert_eq!(texts_and_labels(&read), [("even", "a")]);
+    assert_eq!(read.skipped.len(), 1);
+    // A column that is no label is not read; one with splits is.
+    folder.file("y/split=dev/year=2020/0000.csv", "text,label\nold,a\n");
+    folder.file("y/split=train/year=2021/0000.csv", "text,label\nnew,b\n");
+    let source = folder.open("y").unwrap();
+    assert_eq!(names(&source), ["train", "validation"]);
+    let grouped = SourceOptions {
+        group_column: Some("year".into()),
+        ..SourceOptions::default()
+    };
+    let read = folder.read_with("y", grouped).unwrap();
+    assert_eq!(read.records[0].group.as_deref(), Some("2021"));
+    assert_eq!(texts_and_labels(&read), [("new", "b")]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::{Ending, pretrained};
 use anyhow::Context;
 use birnn::config::DataConfig;
 use birnn::data::{DownloadProgress, LabelMap, Split};
+use birnn::dataset::check::empty_texts;
 use birnn::device::AUTO;
 use birnn::inference::{
     Ensemble, Evaluation, Group, Groups, Predictor, WrongRow, evaluate, evaluate_labels,
@@ -55,7 +56,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", requires = "data")]
     group_column: Option<String>,
     /// Write the rows that the model gets wrong, those it is surest of first: row number, text, label, predicted label
-    /// and the probability of the latter; as CSV, TSV, JSON lines or Parquet by the ending of the name.
+    /// and the probability of the latter; in the format of the file's ending: .csv, .tsv, .jsonl, .json, .parquet or .arrow.
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
     /// Leave out the n-gram head, if the model has one.
@@ -139,8 +140,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         errors.check_sources(all_sources(&config))?;
     }
     let map = LabelMap::new(config.label_map.clone())?;
-    if let Some(note) = labels.read(&mut split, &map)? {
-        terminal.note(&note);
+    if let Some(reading) = labels.read(&mut split, &map)? {
+        terminal.note(&reading.to_string());
+    }
+    if let Some(finding) = empty_texts(&split.origin, &split) {
+        terminal.note(&finding.message);
     }
     let (cache, stopped) = (arguments.data.cache(), "the evaluation was stopped");
     let text = match model.thresholds() {

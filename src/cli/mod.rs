@@ -16,6 +16,7 @@ mod export;
 mod format;
 mod generate;
 mod interrupt;
+mod output_file;
 mod predict;
 mod pretrain;
 mod pretrained;

@@ -33,7 +33,8 @@ pub(super) struct RunArguments {
     pub(super) out: Option<PathBuf>,
     /// Resume the run in --out, with the same result as if it had not been interrupted.
     #[arg(long, requires = "out", conflicts_with_all = ["force", "config", "set", "seed", "data",
-        "text_column", "label_column", "label_map", "label_separator", "validation", "print_config"])]
+        "text_column", "label_column", "label_map", "label_separator", "subset", "validation",
+        "print_config"])]
     pub(super) resume: bool,
     /// Overwrite an existing run in --out.
     #[arg(long)]

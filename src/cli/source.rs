@@ -2,6 +2,7 @@
 
 use super::format::FormatArguments;
 use birnn::config::DataConfig;
+use birnn::data::list_parts;
 use birnn::fs::cache::Cache;
 use std::path::Path;
 
@@ -29,6 +30,9 @@ pub(super) struct DataArguments {
         allow_hyphen_values = true
     )]
     pub(super) label_separator: Option<String>,
+    /// Which of several subsets ("configurations") of a hub data set or of the folders in a folder.
+    #[arg(long, help_heading = "Data", value_name = "NAME")]
+    pub(super) subset: Option<String>,
     /// Neither read nor write the cache of vocabularies and tokens, which is in the folder given by BIRNN_CACHE (empty:
     /// no cache), or else in the system's cache folder (on Linux ~/.cache/birnn).
     #[arg(long, help_heading = "Data")]
@@ -57,6 +61,9 @@ impl DataArguments {
         self.format.apply(config);
         if let Some(column) = &self.label_column {
             config.label_column = Some(column.clone());
+        }
+        if let Some(subset) = &self.subset {
+            config.subset = Some(subset.clone());
         }
         config.label_map.extend(self.label_map.iter().cloned());
         if let Some(separator) = &self.label_separator {
@@ -135,7 +142,7 @@ pub(super) fn lost_source<'a>(sources: impl Iterator<Item = &'a str> + Clone) ->
     };
     let files = |source: &'_ str| match Path::new(source).exists() {
         true => Vec::new(),
-        false => source.split(',').map(str::to_owned).collect(),
+        false => list_parts(source),
     };
     match reads_stdin(sources.clone()) {
         true => Some("standard input, which is not stored".to_owned()),
@@ -175,9 +182,9 @@ pub(super) fn stored_source(data: &mut DataConfig) -> std::io::Result<()> {
         if Path::new(source.as_str()).exists() {
             *source = absolute(source)?;
         } else if source.contains([',', '*', '?', '[']) {
-            let parts: std::io::Result<Vec<String>> = source
-                .split(',')
-                .map(|part| absolute(part.trim()))
+            let parts: std::io::Result<Vec<String>> = list_parts(source)
+                .iter()
+                .map(|part| absolute(part))
                 .collect();
             *source = parts?.join(",");
         }

@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     data: String,
     #[command(flatten)]
     format: FormatArguments,
+    /// Which of several subsets ("configurations") of a hub data set or of the folders in a folder.
+    #[arg(long, help_heading = "Data", value_name = "NAME")]
+    subset: Option<String>,
     /// A split to read; may be given several times [default: all except `validation` and `test`].
     #[arg(long, help_heading = "Data", value_name = "NAME")]
     split: Vec<String>,
@@ -167,6 +170,7 @@ fn read_texts(
 ) -> anyhow::Result<Vec<String>> {
     let mut config = DataConfig::default();
     arguments.format.apply(&mut config);
+    config.subset.clone_from(&arguments.subset);
     let options = SourceOptions {
         unlabelled: true,
         ..source_options(&config)?

@@ -40,7 +40,7 @@ pub struct DataConfig {
     /// What separates the labels of a text in one column, such as `|` or `,`, where a text may have several (with
     /// `model.output = "sigmoid"`); an empty column is then a text of no class.
     pub label_separator: Option<String>,
-    /// The subset ("configuration") of a hub data set that has several.
+    /// The subset ("configuration") of a hub data set, or of the folders in a folder, where there are several.
     pub subset: Option<String>,
     /// A branch, tag or commit of a hub data set.
     pub revision: Option<String>,

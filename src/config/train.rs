@@ -89,7 +89,8 @@ pub struct TrainConfig {
     /// it this many epochs after the one above (the recurrent layers from last to first, then the embeddings); 0 trains
     /// all from the start.
     pub unfreeze_every: f64,
-    /// Pretrained word vectors in text format (GloVe, fastText, word2vec), optionally gzip-compressed.
+    /// Pretrained word vectors: text (GloVe, fastText, word2vec), word2vec's binary format, or a model of fastText; also
+    /// compressed.
     pub vectors: Option<PathBuf>,
     /// Number of epochs, over all texts including unlabelled ones, for learning word vectors before training (as
     /// `birnn vectors` does) to initialise the embeddings; 0 for none.

@@ -151,6 +151,14 @@ pub(super) fn is_text_column(name: &str, options: &SourceOptions) -> bool {
     }
 }
 
+/// Whether a column of this name would be read as the label.
+pub(super) fn is_label_column(name: &str, options: &SourceOptions) -> bool {
+    match &options.label_column {
+        Some(named) => is_alike(name, named),
+        None => LABEL_COLUMNS.iter().any(|usual| is_alike(name, usual)),
+    }
+}
+
 /// Whether a column of this name would be read as the text or the label, or has one of their usual names.
 pub(super) fn is_column(name: &str, options: &SourceOptions) -> bool {
     let is_named =

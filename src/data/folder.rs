@@ -7,6 +7,7 @@ use super::bytes::Input;
 use super::class_folders::{is_text, text_files};
 use super::format::{EXTENSIONS, FileName, is_description};
 use super::layout::{self, known_split, known_split_of_file, split_name, split_order};
+use super::partitions::{Partition, partitions};
 use super::{Format, SourceOptions};
 use crate::error::{Error, Result};
 
@@ -19,6 +20,8 @@ pub(super) enum Rows {
     Classes(Vec<Class>),
     /// One text per line, one file per class: its path and its label.
     ClassFiles(Vec<(PathBuf, String)>),
+    /// In files whose folders are named after the values of a column.
+    Partitions(Vec<Partition>),
 }
 
 /// A folder of texts that share a label.
@@ -38,12 +41,18 @@ const UNLABELLED: &str = "unsup";
 
 /// Finds the splits of a folder without reading their rows.
 ///
-/// The layouts, tried in this order: `SPLIT/CLASS/*.txt`; a file of lines for each class; data files named like splits;
+/// The layouts, tried in this order: `COLUMN=VALUE/*.parquet`, unless a subset is asked for; `SPLIT/CLASS/*.txt`; a file of lines for each class; data files named like splits;
 /// `CLASS/*.txt`; Parquet and Arrow files in folders, as a clone of a hub repository and `save_to_disk` have them.
 pub(super) fn splits(folder: &Path, options: &SourceOptions) -> Result<Vec<(String, Rows)>> {
     let subset = options.subset.as_deref();
     let (folders, files) = entries(folder)?;
-    let mut splits = split_tree(folder, &folders)?;
+    let mut splits = match subset {
+        None => partitioned(folder)?,
+        Some(_) => Vec::new(),
+    };
+    if splits.is_empty() {
+        splits = split_tree(folder, &folders)?;
+    }
     if splits.is_empty() {
         splits = class_files(folder, &files, options)?;
     }
@@ -68,6 +77,14 @@ pub(super) fn splits(folder: &Path, options: &SourceOptions) -> Result<Vec<(Stri
     }
     splits.sort_by(|a, b| split_order(&a.0).cmp(&split_order(&b.0)));
     Ok(splits)
+}
+
+/// `COLUMN=VALUE/*.parquet`.
+fn partitioned(folder: &Path) -> Result<Vec<(String, Rows)>> {
+    let splits = partitions(folder)?.into_iter();
+    Ok(splits
+        .map(|(split, files)| (split, Rows::Partitions(files)))
+        .collect())
 }
 
 /// `SPLIT/CLASS/*.txt`, where at least one split has a well-known name.

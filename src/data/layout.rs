@@ -151,7 +151,7 @@ pub(super) fn plan(paths: &[String], subset: Option<&str>, origin: &str) -> Resu
         return Err(Error::data(
             origin,
             format!("{problem}; the subsets are: {}", subsets.join(", ")),
-            "choose one with the subset option",
+            "choose one with --subset NAME (key data.subset)",
         ));
     };
     found.retain(|(file, _)| file.subset == chosen);
@@ -271,8 +271,8 @@ mod tests {
         );
         assert_eq!(
             planned(&paths, None).unwrap_err(),
-            "here: there are several subsets; the subsets are: cola, sst2; choose one with the \
-             subset option"
+            "here: there are several subsets; the subsets are: cola, sst2; choose one with \
+             --subset NAME (key data.subset)"
         );
         assert!(
             planned(&paths, Some("x"))

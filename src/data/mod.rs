@@ -43,6 +43,7 @@ mod hub;
 mod huggingface;
 mod json;
 mod label_map;
+mod label_reading;
 mod label_rule;
 mod labels;
 mod layout;
@@ -53,6 +54,7 @@ mod parquet;
 #[cfg(not(feature = "parquet"))]
 #[path = "no_parquet.rs"]
 mod parquet;
+mod partitions;
 mod quote;
 #[cfg(feature = "csv")]
 mod row_io;
@@ -69,10 +71,11 @@ mod text_labels;
 
 pub(crate) use bytes::encoding_exists;
 pub use doubts::{Doubt, doubts};
+pub use files::list_parts;
 pub use format::Format;
 pub use label_map::LabelMap;
 pub(crate) use label_map::listed;
-pub use label_rule::merge_numbers;
+pub use label_reading::{LabelReading, merge_numbers};
 pub use labels::Labels;
 pub(crate) use options::delimiter_of;
 pub use options::{HubOptions, SourceOptions};

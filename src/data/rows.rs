@@ -224,6 +224,11 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The rows, of which there may be none.
+    pub fn into_read(self) -> Read {
+        self.read
+    }
+
     /// The rows.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::archive::{Archive, is_archive};
 use super::bytes::{Content, Input, open_file};
@@ -9,7 +10,8 @@ use super::class_folders;
 use super::files;
 use super::folder::{self, own_split};
 use super::format::{FileName, compression_of};
-use super::rows::{Read, first_few};
+use super::partitions::Partition;
+use super::rows::{Read, Rows, first_few};
 use super::{Format, Record, SourceOptions, Split, arrow, hub, json, lines, parquet, table};
 use crate::error::{Error, Result};
 
@@ -34,6 +36,8 @@ pub struct Source {
     splits: Vec<(String, Location)>,
     /// Where the files are, if the source is an archive.
     archive: Option<Archive>,
+    /// Lines for the user about how it was opened, until they are said.
+    notes: Mutex<Vec<String>>,
 }
 
 /// The location of the rows of a split.
@@ -77,6 +81,7 @@ impl Source {
     /// - a folder with a folder for each class, `CLASS/*.txt`, or for each split and class,
     ///   `train/pos/*.txt`: the layout of aclImdb, whose `unsup` becomes the split `unsupervised`;
     /// - a folder with a file for each class, `rt-polarity.pos`, one text on each line;
+    /// - a folder with folders that are named after the values of a column, `label=pos/part-0.parquet`;
     /// - `imdb` or `owner/name`: a data set on the Hugging Face hub (Cargo feature `hub`).
     ///
     /// An existing file or folder takes precedence over a hub data set of the same name. Well-known
@@ -88,6 +93,7 @@ impl Source {
     pub fn open(source: &str, options: SourceOptions) -> Result<Self> {
         let path = Path::new(source);
         let mut archive = None;
+        let mut notes = Vec::new();
         let splits = if source == "sample" {
             let bundled = |(name, rows): (&str, _)| (name.to_owned(), Location::Bundled(rows));
             SAMPLE.into_iter().map(bundled).collect()
@@ -102,8 +108,9 @@ impl Source {
         } else if path.exists() {
             let rows = folder::Rows::Files(vec![path.to_owned()]);
             vec![(own_split(path).to_owned(), Location::Local(rows))]
-        } else if let Some(files) = files::listed(source)? {
-            local(files)
+        } else if let Some(listed) = files::listed(source)? {
+            notes.extend(listed.note);
+            local(listed.splits)
         } else if let Some(id) = hub_id(source) {
             hub::open(id, &options)?
                 .into_iter()
@@ -117,6 +124,7 @@ impl Source {
             options,
             splits,
             archive,
+            notes: Mutex::new(notes),
         })
     }
 
@@ -155,7 +163,13 @@ impl Source {
                 .map_err(|error| archive.rename(error))?,
             None => split?,
         };
-        for note in split.notes.iter().chain(&left_out(&split)) {
+        let of_source =
+            std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        for note in of_source
+            .iter()
+            .chain(&split.notes)
+            .chain(&left_out(&split))
+        {
             progress.note(note);
         }
         let has_group = |record: &Record| record.group.is_some();
@@ -228,6 +242,10 @@ fn read_location(
             };
             Ok(together(classes.iter().map(read), origin)?)
         }
+        Location::Local(folder::Rows::Partitions(files)) => {
+            let read = |file: &Partition| read_partition(file, options);
+            Ok(together(files.iter().map(read), origin)?)
+        }
         Location::Hub(files) => {
             let files = files.fetch(progress)?;
             let split = read_files(&files, origin.clone(), options)?;
@@ -262,6 +280,35 @@ fn together(files: impl Iterator<Item = Result<Read>>, origin: String) -> Result
         record.row = index + 1;
     }
     Ok(Split::of(origin, all))
+}
+
+/// The rows of a file whose folders give some of their columns.
+fn read_partition(file: &Partition, options: &SourceOptions) -> Result<Read> {
+    let Read {
+        mut records,
+        mut skipped,
+        mut notes,
+    } = read_file(&file.path, &file.options(options))?;
+    for record in &mut records {
+        record.group = file.group_of(record, options).map(str::to_owned);
+    }
+    if let Some(label) = file.label(options) {
+        // It is read like one in a column.
+        let origin = file.path.display().to_string();
+        let mut rows = Rows::new(&origin, options);
+        for record in records {
+            rows.push(record.text, label, record.group.as_deref())?;
+        }
+        let read = rows.into_read();
+        records = read.records;
+        skipped.extend(read.skipped);
+        notes.extend(read.notes);
+    }
+    Ok(Read {
+        records,
+        skipped,
+        notes,
+    })
 }
 
 /// Reads rows from a stream, decompressing and decoding it if needed. The format is `options.format`, or else found from

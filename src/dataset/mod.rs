@@ -14,12 +14,12 @@ pub use plain::TextDataset;
 pub use splits::{RunSplits, read_other, read_splits, source_options};
 
 use crate::config::{Config, InitFrom};
-use crate::data::{DownloadProgress, LabelMap, Labels, Split};
+use crate::data::{DownloadProgress, Labels, Split};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::models::classifier::OutputKind;
 use crate::text::{AutoTokens, Coverage, TextConfig, TextEncoder, TokenKind, Truncation};
-use check::{Part, rank, text_findings};
+use check::{FindingKind, Part, rank, text_findings};
 use encoded::tokens_through;
 use splits::{add_sources, read_labels, read_test, read_unlabelled};
 use std::ops::ControlFlow;
@@ -188,12 +188,8 @@ impl Dataset {
             mut validation,
             folds,
         } = splits;
-        let labels = read_labels(config, &mut train, &mut validation, test.as_ref(), progress)?;
-        if let Some(test) = &mut test {
-            let map = LabelMap::new(config.data.label_map.clone())?;
-            if let Some(note) = labels.read(test, &map)? {
-                progress.note(&note);
-            }
+        let labels = read_labels(config, &mut train, &mut validation, test.as_mut(), progress)?;
+        if let Some(test) = &test {
             // What cannot be evaluated is refused before hours of training.
             labels.encode_texts(test, config.model.output == OutputKind::Sigmoid)?;
         }
@@ -264,7 +260,7 @@ impl Dataset {
     }
 }
 
-/// Notes the two most serious things about the texts of a run.
+/// Notes the two most serious things about the texts of a run, and in any case which of them are empty.
 fn note_findings(
     train: &Split,
     validation: &Split,
@@ -284,8 +280,10 @@ fn note_findings(
     parts.extend(test.map(|test| part("test", test, false)));
     let mut findings = text_findings(&parts).1;
     rank(&mut findings);
-    for finding in findings.iter().take(NOTED) {
-        progress.note(&finding.message);
+    for (rank, finding) in findings.iter().enumerate() {
+        if rank < NOTED || finding.kind == FindingKind::EmptyTexts {
+            progress.note(&finding.message);
+        }
     }
 }
 

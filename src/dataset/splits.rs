@@ -3,7 +3,8 @@
 use super::DatasetProgress;
 use crate::config::{Config, DataConfig, Folds};
 use crate::data::{
-    LabelMap, Labels, Source, SourceOptions, Split, delimiter_of, doubts, hold_out, merge_numbers,
+    LabelMap, LabelReading, Labels, Source, SourceOptions, Split, delimiter_of, doubts, hold_out,
+    merge_numbers,
 };
 use crate::error::{Error, Result};
 use crate::models::classifier::OutputKind;
@@ -174,7 +175,7 @@ pub(super) fn read_unlabelled(
     Ok(split.records.into_iter().map(|row| row.text).collect())
 }
 
-/// The classes of a run; the labels of both splits become their names. What is doubtful about them is noted.
+/// The classes of a run; the labels of all splits become their names. What is doubtful about them is noted.
 ///
 /// # Errors
 /// Labels that are no classes, or a class without a training row.
@@ -182,16 +183,21 @@ pub(super) fn read_labels(
     config: &Config,
     train: &mut Split,
     validation: &mut Split,
-    test: Option<&Split>,
+    mut test: Option<&mut Split>,
     progress: &mut dyn DatasetProgress,
 ) -> Result<Labels> {
     let map = LabelMap::new(config.data.label_map.clone())?;
-    let others: Vec<&Split> = std::iter::once(&*validation).chain(test).collect();
-    let (labels, note) = classes_of(train, &others, &map, &config.data)?;
+    let others: Vec<&Split> = std::iter::once(&*validation)
+        .chain(test.as_deref())
+        .collect();
+    let (labels, of_train) = classes_of(train, &others, &map, &config.data)?;
     check_classes(train, &labels, config.model.output)?;
-    let of_validation = labels.read(validation, &map)?;
-    for note in [note, of_validation].into_iter().flatten() {
-        progress.note(&note);
+    let mut readings = vec![of_train, labels.read(validation, &map)?];
+    if let Some(test) = &mut test {
+        readings.push(labels.read(test, &map)?);
+    }
+    for reading in LabelReading::together(readings.into_iter().flatten()) {
+        progress.note(&reading.to_string());
     }
     for doubt in doubts(train, &labels) {
         progress.note(&format!("{}: {doubt}", train.origin));
@@ -199,7 +205,7 @@ pub(super) fn read_labels(
     Ok(labels)
 }
 
-/// The classes of a training split, whose labels become their names, and a line about how they were read. The labels of
+/// The classes of a training split, whose labels become their names, and how they were read. The labels of
 /// `others` are read by the same map.
 ///
 /// # Errors
@@ -209,15 +215,15 @@ pub(super) fn classes_of(
     others: &[&Split],
     map: &LabelMap,
     config: &DataConfig,
-) -> Result<(Labels, Option<String>)> {
+) -> Result<(Labels, Option<LabelReading>)> {
     if let Some(names) = &config.label_names {
         let labels = Labels::new(names.clone())?;
-        let note = labels.read(train, map)?;
-        return Ok((labels, note));
+        let reading = labels.read(train, map)?;
+        return Ok((labels, reading));
     }
     map.apply(train, others)?;
-    let note = merge_numbers(train);
-    Ok((Labels::of_split(train)?, note))
+    let reading = merge_numbers(train);
+    Ok((Labels::of_split(train)?, reading))
 }
 
 /// Checks that every class has a training row.

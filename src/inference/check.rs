@@ -3,7 +3,7 @@
 use super::classifier::Classifier;
 use super::predict::{Prediction, Predictor};
 use super::wrong_rows::{WrongRow, classes_of, surest_error, wrong_rows};
-use crate::data::{LabelMap, Split};
+use crate::data::{LabelMap, LabelReading, Split};
 use crate::dataset::check::{Check, Finding, FindingKind, Rows, counted, is_labelled};
 use crate::dataset::{DatasetProgress, encode_texts};
 use crate::error::{Error, Result};
@@ -41,12 +41,12 @@ pub fn check_with_model(
     map: &LabelMap,
     progress: &mut dyn DatasetProgress,
 ) -> Result<Option<Vec<SureRow>>> {
-    let mut sure = Vec::new();
+    let (mut sure, mut of_labels) = (Vec::new(), Vec::new());
     for (index, (name, split)) in splits.iter_mut().enumerate() {
         let mut is_comparable = is_labelled(split);
         if is_comparable {
             match model.labels().read(split, map) {
-                Ok(note) => check.notes.extend(note),
+                Ok(reading) => of_labels.extend(reading),
                 Err(error) => {
                     is_comparable = false;
                     let message = format!("{name}: its labels are not those of the model: {error}");
@@ -84,6 +84,10 @@ pub fn check_with_model(
     }
     sure.sort_by(|a: &SureRow, b| b.wrong.score.total_cmp(&a.wrong.score));
     sure.truncate(NAMED);
+    let of_labels = LabelReading::together(of_labels);
+    check
+        .notes
+        .extend(of_labels.iter().map(LabelReading::to_string));
     Ok(Some(sure))
 }
 

@@ -351,8 +351,12 @@ fn vectors(
         };
         let table = read_vectors(path, &dataset.encoder.vocabulary(), &mut on_progress)?;
         let table = table.ok_or(Error::Stopped)?;
+        let of_ngrams = match table.from_ngrams {
+            0 => String::new(),
+            count => format!(", {} of them of their n-grams alone", grouped(count)),
+        };
         monitor.note(&format!(
-            "{}: vectors for {} of {} words of the vocabulary ({:.1} %)",
+            "{}: vectors for {} of {} words of the vocabulary ({:.1} %){of_ngrams}",
             path.display(),
             grouped(table.found),
             grouped(table.vocabulary_size),

@@ -1,26 +1,14 @@
-//! The lines of a file of word vectors, plain or compressed, and their parsing.
+//! The lines of a text file of word vectors, and their parsing.
 
+use super::file::VectorsFile;
 use crate::error::{Error, Result};
-use crate::fs::unpack::Compression;
-use std::cell::Cell;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
-use std::path::Path;
-use std::rc::Rc;
 
-/// The maximum unpacked size of a compressed file; known ones have a tenth of it.
-const MAX_UNPACKED: u64 = 64 << 30;
 /// The maximum line length in bytes; text files of vectors stay far below it.
 const MAX_LINE: u64 = 1 << 20;
 
 /// The lines of a file of vectors.
 pub(super) struct Lines {
-    path: String,
-    reader: Box<dyn BufRead>,
-    read: Rc<Cell<u64>>,
-    pub(super) size: u64,
-    /// How many bytes may still be unpacked.
-    left: u64,
+    pub(super) file: VectorsFile,
     /// The current line without its end and without white space at its end.
     pub(super) text: Vec<u8>,
     /// Its number, from 1.
@@ -28,71 +16,27 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        let size = file.metadata().map_err(Error::io("read", path))?.len();
-        let read = Rc::new(Cell::new(0));
-        let mut file = Counted {
+    pub(super) fn new(file: VectorsFile) -> Self {
+        Self {
             file,
-            read: Rc::clone(&read),
-        };
-        let mut start = Vec::new();
-        let read_start = file.by_ref().take(16).read_to_end(&mut start);
-        read_start.map_err(Error::io("read", path))?;
-        let name = path.display().to_string();
-        let refuse = |problem: &str, remedy: &str| Err(Error::data(&name, problem, remedy));
-        let compression = Compression::of(&start);
-        match start.as_slice() {
-            [] => return refuse("the file is empty", "download it again"),
-            [b'P', b'K', 3, 4, ..] => {
-                return refuse(
-                    "this is a zip archive",
-                    "unpack it and give the text file in it",
-                );
-            }
-            [0xba, 0x16, 0x4f, 0x2f, ..] => {
-                return refuse(
-                    "this looks like the binary format of fastText",
-                    "give the text file (.vec) or convert it to text",
-                );
-            }
-            _ => {}
-        }
-        let file: Chain<Cursor<Vec<u8>>, Counted> = Cursor::new(start).chain(file);
-        let file = BufReader::with_capacity(1 << 18, file);
-        let reader: Box<dyn BufRead> = match compression {
-            Some(compression) => compression.unpack(file, &name)?,
-            None => Box::new(file),
-        };
-        Ok(Self {
-            path: name,
-            reader,
-            read,
-            size,
-            left: compression.map_or(u64::MAX, |_| MAX_UNPACKED),
             text: Vec::new(),
             number: 0,
-        })
+        }
     }
 
-    pub(super) fn file(&self) -> &str {
-        &self.path
-    }
-
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.read.get().min(self.size)
+    fn place(&self) -> String {
+        format!("line {}", self.number)
     }
 
     /// An error about the current line.
     fn refuse(&self, problem: impl Into<String>, remedy: &str) -> Error {
-        let place = format!("{}, line {}", self.path, self.number);
-        Error::data(place, problem, remedy)
+        self.file.refuse(&self.place(), problem, remedy)
     }
 
-    fn binary(&self) -> Error {
+    fn no_text(&self) -> Error {
         self.refuse(
-            "this looks like the binary format of word2vec",
-            "convert it to text",
+            "the line is no text",
+            "the file is damaged: download it again",
         )
     }
 
@@ -100,28 +44,15 @@ impl Lines {
     pub(super) fn advance(&mut self) -> Result<bool> {
         self.text.clear();
         self.number += 1;
-        let mut line = self.reader.by_ref().take(MAX_LINE);
-        let length =
-            line.read_until(b'\n', &mut self.text)
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => {
-                        self.refuse("the compressed file ends early", "download it again")
-                    }
-                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => self.refuse(
-                        format!("the compressed file is damaged ({error})"),
-                        "download it again",
-                    ),
-                    _ => Error::io("read", &self.path)(error),
-                })?;
-        let Some(left) = self.left.checked_sub(length as u64) else {
-            return Err(self.refuse(
-                "the file unpacks to more than 64 GiB",
-                "unpack it, and keep the words that are needed",
-            ));
-        };
-        self.left = left;
+        let place = self.place();
+        let length = self
+            .file
+            .read_until(b'\n', MAX_LINE, &place, &mut self.text)?;
         if length as u64 == MAX_LINE {
-            return Err(self.binary());
+            return Err(self.refuse(
+                "the line is longer than 1 MiB",
+                "give word vectors as text, or in a format of word2vec or fastText",
+            ));
         }
         let end = self.text.trim_ascii_end().len();
         self.text.truncate(end);
@@ -138,7 +69,6 @@ impl Lines {
                 return Err(self.refuse("the file holds no lines", "download it again"));
             }
         }
-        // The first line of word2vec's binary format is text.
         let line = std::str::from_utf8(&self.text)
             .map_err(|_| self.refuse("the file is not UTF-8 text", REMEDY))?;
         let fields: Vec<&str> = line.split([' ', '\t']).collect();
@@ -160,7 +90,7 @@ impl Lines {
             let numbers = self.spaces();
             if numbers != dimension {
                 return Err(if std::str::from_utf8(&self.text).is_err() {
-                    self.binary()
+                    self.no_text()
                 } else {
                     self.wrong_count(numbers, dimension)
                 });
@@ -182,7 +112,7 @@ impl Lines {
         let mut spaces = bytes.filter(|(_, byte)| is_space(byte));
         let Some((end, _)) = spaces.nth(dimension - 1) else {
             if self.text.contains(&0) {
-                return Err(self.binary());
+                return Err(self.no_text());
             }
             return Err(self.wrong_count(self.spaces(), dimension));
         };
@@ -192,12 +122,9 @@ impl Lines {
         let Ok(word) = std::str::from_utf8(word) else {
             return Err(
                 if std::str::from_utf8(values).is_err() || word.contains(&0) {
-                    self.binary()
+                    self.no_text()
                 } else {
-                    self.refuse(
-                        "the word is not UTF-8",
-                        "convert the file to UTF-8, or from the binary format to text",
-                    )
+                    self.refuse("the word is not UTF-8", "convert the file to UTF-8")
                 },
             );
         };
@@ -227,7 +154,7 @@ impl Lines {
         let mut row = Vec::with_capacity(dimension);
         for field in values.split(is_space) {
             let Ok(field) = std::str::from_utf8(field) else {
-                return Err(self.binary());
+                return Err(self.no_text());
             };
             match field.parse::<f32>() {
                 Ok(value) if value.is_finite() => row.push(value),
@@ -254,20 +181,6 @@ fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// A file that counts the bytes read from it.
-struct Counted {
-    file: File,
-    read: Rc<Cell<u64>>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.read.set(self.read.get() + count as u64);
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,8 +194,8 @@ mod tests {
         packed.write_all(&b"a 1 2\n".repeat(4)).unwrap();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&packed.finish().unwrap()).unwrap();
-        let mut lines = Lines::open(file.path()).unwrap();
-        lines.left = 15;
+        let mut lines = Lines::new(VectorsFile::open(file.path()).unwrap());
+        lines.file.limit(15);
         assert!(lines.advance().unwrap() && lines.advance().unwrap());
         let error = lines.advance().unwrap_err().to_string();
         assert!(

@@ -1,21 +1,28 @@
-//! Pretrained word vectors in text form, for the words of a vocabulary.
+//! Pretrained word vectors, for the words of a vocabulary.
 //!
-//! One word and its numbers per line, separated by single spaces or tabs: GloVe files as they are,
-//! word2vec and fastText files with their first line `count dimension`, each plain or
-//! gzip-compressed (detected from the content, not the name). The file is read as a stream; only
-//! the rows of words in the vocabulary are parsed and kept.
+//! Text files have a word and its numbers on each line, separated by single spaces or tabs: GloVe files as they are,
+//! word2vec and fastText files with their first line `count dimension`. The binary files of word2vec and the models of
+//! fastText are read as well. All may be compressed. The format and the compression are found from the content, not the
+//! name. The file is read as a stream; only the rows of words in the vocabulary are kept.
 //!
 //! # Which vector a word gets
 //! The vector with the same spelling. If the file has none, the first whose spelling agrees in
 //! lower case: `Paris` takes the vector of `paris`, and `paris` that of `Paris`. If a word occurs
-//! twice in the file, the first vector counts.
+//! twice in the file, the first vector counts. Other words have the mean of their n-grams, if the file is a model of
+//! fastText with n-grams of letters; [`VectorTable::from_ngrams`] counts them.
 
+use super::fasttext::read_fasttext;
+use super::file::{VectorsFile, VectorsFormat};
 use super::lines::Lines;
 use super::search::Search;
 use super::vector_table::VectorTable;
+use super::word2vec::read_word2vec;
 use crate::error::{Error, Result};
 use std::ops::ControlFlow;
 use std::path::Path;
+
+/// Is called with the number of bytes read and the size of the file, and may break off.
+pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 
 /// How many lines are read between two calls of the progress callback.
 const LINES_PER_REPORT: usize = 8192;
@@ -26,15 +33,28 @@ const LINES_PER_REPORT: usize = 8192;
 /// the result is `None`.
 ///
 /// # Errors
-/// The file cannot be read; it is not a text file of vectors, is damaged or ends early (the error
-/// names the line); or it holds none of the words. The number of values is checked on every line,
-/// but only those of words in the vocabulary are parsed; they must be finite.
+/// The file cannot be read; it is not a file of vectors, is damaged or ends early (the error
+/// names the place); it is a quantised model; or it holds none of the words. The numbers of words in the vocabulary must be
+/// finite; those of others are not looked at.
 pub fn read_vectors(
     path: &Path,
     vocabulary: &[(String, u32)],
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Option<VectorTable>> {
-    let mut lines = Lines::open(path)?;
+    let file = VectorsFile::open(path)?;
+    match file.format() {
+        VectorsFormat::Text => read_text(file, vocabulary, progress),
+        VectorsFormat::Word2Vec => read_word2vec(file, vocabulary, progress),
+        VectorsFormat::FastText => read_fasttext(file, vocabulary, progress),
+    }
+}
+
+fn read_text(
+    file: VectorsFile,
+    vocabulary: &[(String, u32)],
+    progress: Progress<'_>,
+) -> Result<Option<VectorTable>> {
+    let mut lines = Lines::new(file);
     let (header, dimension) = lines.first()?;
     let mut search = Search::new(vocabulary, dimension);
     let mut words = 0;
@@ -45,7 +65,7 @@ pub fn read_vectors(
             search.offer(word, || lines.numbers(values, dimension))?;
         }
         if lines.number % LINES_PER_REPORT == 0
-            && progress(lines.bytes_read(), lines.size).is_break()
+            && progress(lines.file.bytes_read(), lines.file.size()).is_break()
         {
             return Ok(None);
         }
@@ -53,17 +73,18 @@ pub fn read_vectors(
             break;
         }
     }
-    if progress(lines.size, lines.size).is_break() {
+    let size = lines.file.size();
+    if progress(size, size).is_break() {
         return Ok(None);
     }
     if let Some(count) = header.filter(|&count| words < count) {
         return Err(Error::data(
-            lines.file(),
+            lines.file.name(),
             format!("holds {words} words, but its first line declares {count}"),
             "the file ends early: download it again",
         ));
     }
-    search.finish(lines.file()).map(Some)
+    search.finish(lines.file.name()).map(Some)
 }
 
 #[cfg(test)]
@@ -212,8 +233,7 @@ mod tests {
         );
         assert_eq!(
             message(b"the 1 2\ng\xffod 1 2\n"),
-            "V, line 2: the word is not UTF-8; convert the file to UTF-8, or from the binary \
-             format to text"
+            "V, line 2: the word is not UTF-8; convert the file to UTF-8"
         );
     }
 
@@ -250,12 +270,7 @@ mod tests {
         );
         assert_eq!(
             message("PK\u{3}\u{4}rest"),
-            "V: this is a zip archive; unpack it and give the text file in it"
-        );
-        assert_eq!(
-            message(b"\xba\x16\x4f\x2f rest"),
-            "V: this looks like the binary format of fastText; give the text file (.vec) or \
-             convert it to text"
+            "V: this is a zip archive; unpack it and give the file in it"
         );
         assert_eq!(
             message("A story about vectors\n"),
@@ -267,24 +282,11 @@ mod tests {
             "V: holds none of the 5 words of the vocabulary; take vectors of the language of \
              the texts, and words as tokens"
         );
-        // word2vec's own format: a text header, then words each with raw 32-bit floats.
-        let mut binary = b"2 3\n".to_vec();
-        for word in ["good ", "Paris "] {
-            binary.extend_from_slice(word.as_bytes());
-            for value in [0.125f32, -3.7, 1e-9] {
-                binary.extend_from_slice(&value.to_le_bytes());
-            }
-            binary.push(b'\n');
-        }
-        assert_eq!(
-            message(&binary),
-            "V, line 2: this looks like the binary format of word2vec; convert it to text"
-        );
         let mut endless = b"2 3\n".to_vec();
         endless.resize(3 << 20, b'a');
         assert_eq!(
             message(&endless),
-            "V, line 2: this looks like the binary format of word2vec; convert it to text"
+            "V, line 2: the line is longer than 1 MiB; give word vectors as text, or in a format of word2vec or fastText"
         );
         let missing = read_vectors(Path::new("/no/such/file"), &[], &mut |_, _| {
             ControlFlow::Continue(())

@@ -4,7 +4,7 @@ use super::vector_table::VectorTable;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
-/// How well a vector matches the word for which it was kept.
+/// How well a word of the file matches a word of the vocabulary.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// The spelling agrees in lower case only.
@@ -13,32 +13,88 @@ enum Fit {
     Exact,
 }
 
-/// The rows found so far.
-pub(super) struct Search<'a> {
-    dimension: usize,
-    vocabulary_size: usize,
+/// The words of the file that match words of the vocabulary best.
+pub(super) struct Matches<'a> {
     exact: HashMap<&'a str, u32>,
     lower: HashMap<String, Vec<u32>>,
-    rows: HashMap<u32, (Fit, usize)>,
-    values: Vec<f32>,
+    fits: HashMap<u32, Fit>,
     /// The current word in lower case; a reused buffer.
     folded: String,
 }
 
-impl<'a> Search<'a> {
-    pub(super) fn new(vocabulary: &'a [(String, u32)], dimension: usize) -> Self {
+impl<'a> Matches<'a> {
+    pub(super) fn new(vocabulary: &'a [(String, u32)]) -> Self {
         let mut lower: HashMap<String, Vec<u32>> = HashMap::with_capacity(vocabulary.len());
         for (word, id) in vocabulary {
             lower.entry(word.to_lowercase()).or_default().push(*id);
         }
         Self {
-            dimension,
-            vocabulary_size: vocabulary.len(),
             exact: vocabulary.iter().map(|(w, id)| (w.as_str(), *id)).collect(),
             lower,
-            rows: HashMap::new(),
-            values: Vec::new(),
+            fits: HashMap::new(),
             folded: String::new(),
+        }
+    }
+
+    /// The words of the vocabulary that the next word of the file matches better than those before it.
+    pub(super) fn next(&mut self, word: &str) -> Vec<u32> {
+        self.folded.clear();
+        if word.is_ascii() {
+            self.folded.push_str(word);
+            self.folded.make_ascii_lowercase();
+        } else {
+            self.folded.push_str(&word.to_lowercase());
+        }
+        let Some(ids) = self.lower.get(&self.folded) else {
+            return Vec::new();
+        };
+        let exact = self.exact.get(word).copied();
+        let mut better = Vec::new();
+        for &id in ids {
+            let fit = match exact {
+                Some(exact) if exact == id => Fit::Exact,
+                _ => Fit::LowerCase,
+            };
+            if self.fits.get(&id).is_none_or(|&there| there < fit) {
+                self.fits.insert(id, fit);
+                better.push(id);
+            }
+        }
+        better
+    }
+
+    /// Whether a word of the file matches this word of the vocabulary.
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.fits.contains_key(&id)
+    }
+
+    /// Refuses a file of which no word matches.
+    ///
+    /// # Errors
+    /// That is so.
+    pub(super) fn check(&self, file: &str, vocabulary_size: usize) -> Result<()> {
+        match self.fits.is_empty() {
+            false => Ok(()),
+            true => Err(Error::data(
+                file,
+                format!("holds none of the {vocabulary_size} words of the vocabulary"),
+                "take vectors of the language of the texts, and words as tokens",
+            )),
+        }
+    }
+}
+
+/// The rows found so far.
+pub(super) struct Search<'a> {
+    matches: Matches<'a>,
+    table: VectorTable,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(vocabulary: &'a [(String, u32)], dimension: usize) -> Self {
+        Self {
+            matches: Matches::new(vocabulary),
+            table: VectorTable::empty(dimension, vocabulary.len()),
         }
     }
 
@@ -49,66 +105,19 @@ impl<'a> Search<'a> {
         word: &str,
         numbers: impl FnOnce() -> Result<Vec<f32>>,
     ) -> Result<()> {
-        self.folded.clear();
-        if word.is_ascii() {
-            self.folded.push_str(word);
-            self.folded.make_ascii_lowercase();
-        } else {
-            self.folded.push_str(&word.to_lowercase());
-        }
-        let Some(ids) = self.lower.get(&self.folded) else {
-            return Ok(());
-        };
-        let exact = self.exact.get(word).copied();
-        let fit = |id| match exact {
-            Some(exact) if exact == id => Fit::Exact,
-            _ => Fit::LowerCase,
-        };
-        let rows = &self.rows;
-        let wanted = |&&id: &&u32| rows.get(&id).is_none_or(|&(there, _)| there < fit(id));
-        let wanted: Vec<u32> = ids.iter().filter(wanted).copied().collect();
-        if wanted.is_empty() {
+        let ids = self.matches.next(word);
+        if ids.is_empty() {
             return Ok(());
         }
         let numbers = numbers()?;
-        for id in wanted {
-            let next = self.values.len() / self.dimension;
-            match self.rows.get_mut(&id) {
-                Some((there, row)) => {
-                    *there = fit(id);
-                    let start = *row * self.dimension;
-                    self.values[start..start + self.dimension].copy_from_slice(&numbers);
-                }
-                None => {
-                    self.rows.insert(id, (fit(id), next));
-                    self.values.extend_from_slice(&numbers);
-                }
-            }
+        for id in ids {
+            self.table.keep(id, &numbers);
         }
         Ok(())
     }
 
     pub(super) fn finish(self, file: &str) -> Result<VectorTable> {
-        if self.rows.is_empty() {
-            return Err(Error::data(
-                file,
-                format!(
-                    "holds none of the {} words of the vocabulary",
-                    self.vocabulary_size
-                ),
-                "take vectors of the language of the texts, and words as tokens",
-            ));
-        }
-        Ok(VectorTable {
-            dimension: self.dimension,
-            found: self.rows.len(),
-            vocabulary_size: self.vocabulary_size,
-            rows: self
-                .rows
-                .into_iter()
-                .map(|(id, (_, row))| (id, row))
-                .collect(),
-            values: self.values,
-        })
+        self.matches.check(file, self.table.vocabulary_size)?;
+        Ok(self.table)
     }
 }

@@ -1,81 +1,55 @@
-//! Vectors for words that a table lacks, from parts of the words that it has.
+//! The n-grams of a word, and the rows of fastText's input matrix that they have (Bojanowski et al. 2017, "Enriching word
+//! vectors with subword information").
 
-use std::collections::HashMap;
-
-/// Parts of words have so many characters, with a mark at each end of the word.
-const LENGTHS: std::ops::RangeInclusive<usize> = 3..=6;
-
-/// A word with a mark at each end.
-fn marked(word: &str) -> String {
-    format!("<{word}>")
+/// Which n-grams have rows, and how many rows there are for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Subwords {
+    /// The number of letters of the shortest.
+    pub shortest: usize,
+    /// That of the longest; 0 if n-grams have no rows.
+    pub longest: usize,
+    /// The number of rows, over which n-grams are spread by their hashes.
+    pub buckets: u32,
 }
 
-/// The parts of a marked word.
-fn parts(marked: &str) -> impl Iterator<Item = &str> {
-    let ends = marked.char_indices().map(|(at, _)| at);
-    let ends: Vec<usize> = ends.chain([marked.len()]).collect();
-    LENGTHS.flat_map(move |length| {
-        let windows: Vec<&str> = ends
-            .windows(length + 1)
-            .map(|window| &marked[window[0]..window[length]])
+/// The end of a sentence is a word without n-grams.
+const END_OF_SENTENCE: &str = "</s>";
+
+impl Subwords {
+    /// The rows of the n-grams of a word, counted from the first one for n-grams. Several n-grams may have the same row.
+    pub fn rows(self, word: &str) -> Vec<u32> {
+        let mut rows = Vec::new();
+        if self.buckets == 0 || word == END_OF_SENTENCE {
+            return rows;
+        }
+        // The beginning and the end of a word are letters too.
+        let marked = format!("<{word}>");
+        let starts: Vec<usize> = marked
+            .char_indices()
+            .map(|(start, _)| start)
+            .chain([marked.len()])
             .collect();
-        windows
+        let letters = starts.len() - 1;
+        for first in 0..letters {
+            let longest = self.longest.min(letters - first);
+            for length in self.shortest.max(1)..=longest {
+                // The marks alone say nothing.
+                let is_mark = length == 1 && (first == 0 || first + 1 == letters);
+                if !is_mark {
+                    let ngram = &marked[starts[first]..starts[first + length]];
+                    rows.push(hash(ngram.as_bytes()) % self.buckets);
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// FNV-1a with 32 bits, in which fastText takes bytes for signed numbers.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(2_166_136_261, |hash, &byte| {
+        (hash ^ byte as i8 as u32).wrapping_mul(16_777_619)
     })
-}
-
-/// The sum of the vectors of the words with a part, and their number.
-struct Sum {
-    vector: Vec<f32>,
-    words: u32,
-}
-
-/// A vector [width] for each of the words in `missing`, one after another: the mean over its parts of the mean vector of the
-/// known words with that part, the rarer a part the more it counts. All zeros for a word of which no part is known. `table` has
-/// a row of `width` numbers for each known word.
-pub fn from_subwords<'a>(
-    known: impl IntoIterator<Item = &'a str>,
-    table: &[f32],
-    width: usize,
-    missing: &[&str],
-) -> Vec<f32> {
-    // Only parts of missing words are needed.
-    let missing: Vec<String> = missing.iter().map(|word| marked(word)).collect();
-    let mut sums: HashMap<&str, Sum> = HashMap::new();
-    for part in missing.iter().flat_map(|word| parts(word)) {
-        sums.entry(part).or_insert_with(|| Sum {
-            vector: vec![0.0; width],
-            words: 0,
-        });
-    }
-    for (word, row) in known.into_iter().zip(table.chunks_exact(width)) {
-        for part in parts(&marked(word)) {
-            let Some(sum) = sums.get_mut(part) else {
-                continue;
-            };
-            sum.words += 1;
-            for (sum, value) in sum.vector.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
-    }
-    let mut vectors = vec![0.0; missing.len() * width];
-    for (word, vector) in missing.iter().zip(vectors.chunks_exact_mut(width)) {
-        let mut total = 0.0;
-        let found = parts(word).filter_map(|part| sums.get(part));
-        for sum in found.filter(|sum| sum.words > 0) {
-            // The mean of the part's words, weighted by how few they are.
-            let weight = 1.0 / (sum.words as f32).sqrt();
-            total += weight;
-            let factor = weight / sum.words as f32;
-            for (value, of_part) in vector.iter_mut().zip(&sum.vector) {
-                *value += factor * of_part;
-            }
-        }
-        if total > 0.0 {
-            vector.iter_mut().for_each(|value| *value /= total);
-        }
-    }
-    vectors
 }
 
 #[cfg(test)]
@@ -83,22 +57,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_near_those_that_share_its_rare_parts() {
-        let known = ["walking", "walked", "singing", "table"];
-        let table = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, -1.0, -1.0];
-        let vectors = from_subwords(known, &table, 2, &["walker", "xyz", "sings"]);
-        // Of the parts of <walker>, those up to "walke" are in "walked", of which those of "walk" are in both.
-        assert_eq!(vectors[..2], [1.0, 0.0]);
-        assert_eq!(vectors[2..4], [0.0, 0.0]);
-        assert_eq!(vectors[4..], [0.0, 1.0]);
+    fn hashes_are_those_of_fnv_but_for_signs() {
+        assert_eq!(hash(b""), 0x811c_9dc5);
+        assert_eq!(hash(b"a"), 0xe40c_292c);
+        assert_eq!(hash(b"foobar"), 0xbf9c_f968);
+        assert_eq!(
+            hash(&[0x80]),
+            (0x811c_9dc5 ^ 0xffff_ff80_u32).wrapping_mul(16_777_619)
+        );
     }
 
     #[test]
-    fn parts_of_several_words_count_less() {
-        // "<ab" is in two words, "cd>" in one.
-        let vectors = from_subwords(["abx", "aby", "qcd"], &[0.0, 0.0, 1.0], 1, &["abcd"]);
-        let (shared, own) = (1.0 / 2f32.sqrt(), 1.0);
-        let expected = own / (own + shared);
-        assert!((vectors[0] - expected).abs() < 1e-6, "{vectors:?}");
+    fn ngrams_are_of_letters_between_two_marks() {
+        let rows = |shortest, longest, word: &str| {
+            let subwords = Subwords {
+                shortest,
+                longest,
+                buckets: u32::MAX,
+            };
+            subwords.rows(word)
+        };
+        let of = |ngrams: &[&str]| -> Vec<u32> {
+            let ngrams = ngrams.iter();
+            ngrams
+                .map(|ngram| hash(ngram.as_bytes()) % u32::MAX)
+                .collect()
+        };
+        assert_eq!(
+            rows(3, 4, "\u{e9}t"),
+            of(&["<\u{e9}t", "<\u{e9}t>", "\u{e9}t>"])
+        );
+        assert_eq!(rows(1, 2, "a"), of(&["<a", "a", "a>"]));
+        assert_eq!(rows(5, 6, "a"), [0; 0]);
+        assert_eq!(rows(0, 0, "a"), [0; 0]);
+        assert_eq!(rows(1, 6, "</s>"), [0; 0]);
     }
 }

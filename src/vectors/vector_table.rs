@@ -13,15 +13,44 @@ pub struct VectorTable {
     pub dimension: usize,
     /// How many words of the vocabulary have a vector.
     pub found: usize,
+    /// How many of these are not in the file, and have a vector of their n-grams.
+    pub from_ngrams: usize,
     /// How many words the vocabulary has, special tokens included.
     pub vocabulary_size: usize,
     /// The row of each id that has a vector.
-    pub(super) rows: HashMap<u32, usize>,
+    rows: HashMap<u32, usize>,
     /// `(found, dimension)`, row after row.
-    pub(super) values: Vec<f32>,
+    values: Vec<f32>,
 }
 
 impl VectorTable {
+    /// A table without vectors for a vocabulary of this size.
+    pub(super) fn empty(dimension: usize, vocabulary_size: usize) -> Self {
+        Self {
+            dimension,
+            found: 0,
+            from_ngrams: 0,
+            vocabulary_size,
+            rows: HashMap::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Gives a word a vector in place of the one that it may have.
+    pub(super) fn keep(&mut self, id: u32, numbers: &[f32]) {
+        match self.rows.get(&id) {
+            Some(row) => {
+                let start = row * self.dimension;
+                self.values[start..start + self.dimension].copy_from_slice(numbers);
+            }
+            None => {
+                self.rows.insert(id, self.found);
+                self.found += 1;
+                self.values.extend_from_slice(numbers);
+            }
+        }
+    }
+
     /// The share of the vocabulary that has a vector, from 0 to 1.
     #[must_use]
     pub fn coverage(&self) -> f64 {
@@ -71,6 +100,7 @@ impl VectorTable {
         Self {
             dimension: vectors.dimension(),
             found: rows.len(),
+            from_ngrams: 0,
             vocabulary_size: encoder.vocabulary_size(),
             rows,
             values: vectors.vectors().flatten().copied().collect(),

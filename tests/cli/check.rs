@@ -130,7 +130,7 @@ fn a_split_without_labels_is_checked_as_texts() {
 }
 
 #[test]
-fn train_says_the_two_most_serious_findings() {
+fn train_says_the_two_most_serious_findings_and_which_texts_are_empty() {
     let rows = format!("{TABLE}{}", &DOUBTFUL["text,label\n".len()..]);
     let folder = written(&[("data.csv", &rows), ("dev.csv", TEST)]);
     let output = train(
@@ -146,14 +146,15 @@ fn train_says_the_two_most_serious_findings() {
     );
     let lines: Vec<&str> = stderr(&output).lines().collect();
     assert_eq!(
-        lines[..2],
+        lines[..3],
         [
             "validation: 1 of 2 texts is in train as well, so its accuracy says less about new texts (row 1)",
             "1 text has different labels in 2 rows, such as \"a good film\": pos and neg (rows 11, 12)",
+            "train: 1 of 15 texts is empty (row 15)",
         ],
         "{lines:?}"
     );
-    let finding = |line: &&&str| line.contains("repeat") || line.contains("empty");
+    let finding = |line: &&&str| line.contains("repeat");
     assert_eq!(lines.iter().filter(finding).count(), 0, "{lines:?}");
 }
 
@@ -292,7 +293,13 @@ fn wrong_rows_are_written_in_every_format() {
         );
     }
 
-    for name in ["wrong.csv", "wrong.tsv", "wrong.parquet"] {
+    for name in [
+        "wrong.csv",
+        "wrong.tsv",
+        "wrong.json",
+        "wrong.parquet",
+        "wrong.arrow",
+    ] {
         eval(name);
         // What was written is read again: every row is wrong.
         let report = json(path, &["eval", "--model", model, "--data", name]);
@@ -307,6 +314,8 @@ fn wrong_rows_are_written_in_every_format() {
         table.lines().next().unwrap(),
         "row,text,label,predicted,score"
     );
+    // Nothing but the files that were asked for.
+    assert_eq!(fs::read_dir(path).unwrap().count(), 6);
 }
 
 #[test]
@@ -371,11 +380,11 @@ fn a_file_for_wrong_rows_is_checked_before_any_work() {
     };
     assert_eq!(
         eval("wrong.txt"),
-        "--errors wrong.txt: end the name in .csv, .tsv, .jsonl or .parquet"
+        "--errors wrong.txt: rows are not written in this format; end the name in .csv, .tsv, .jsonl, .json, .parquet or .arrow"
     );
     assert_eq!(
         eval("nowhere/wrong.csv"),
-        "--errors nowhere/wrong.csv: there is no such folder; create it first"
+        "--errors nowhere: there is no such folder; create it"
     );
     assert_eq!(
         eval("./data.csv"),

@@ -114,10 +114,19 @@ fn several_files_and_links() {
             ),
         ),
         ("a, [b] é.csv", rows(&["neg|bad"])),
+        // A comma is part of a name where there is such a file.
+        (&both, rows(&["neg|bad", "neg|bad"])),
         (
-            &both,
+            "a/one.csv,b.csv",
             refused(
-                "a: there is no such file; give several files as a.csv b.csv or with a pattern such as data/*.csv (a comma separates files: one with a comma in its name can only be given alone)",
+                "b.csv: there is no such file; give several files as a.csv b.csv or with a pattern such as data/*.csv",
+            ),
+        ),
+        (
+            "a*",
+            said(
+                &["neg|bad"],
+                &["a*: a is a folder, which is not read (a pattern for what is in it: a/*)"],
             ),
         ),
         ("sets", rows(&["neg|bad"])),

@@ -241,6 +241,8 @@ fn real_and_listed_labels_in_json_lines() {
         stderr.contains("are read as \"1\", \"5\" (by number)"),
         "{stderr}"
     );
+    // Of the training and of the validation split together.
+    assert_eq!(stderr.matches("(by number)").count(), 1, "{stderr}");
     write("b.jsonl", ["[\"1\"]", "[\"5\"]"]);
     assert_eq!(eval(folder, "b.jsonl", &["--label-column", "stars"]).0, 1.0);
     write("c.jsonl", ["[\"1\", \"5\"]", "[\"5\"]"]);

@@ -1,7 +1,8 @@
 //! All sources of texts.
 
 use super::program::{
-    RUN_FILES, TABLE, listing, run, run_with_input, stderr, succeed, temp, train, train_arguments,
+    RUN_FILES, TABLE, listing, refuse, run, run_with_input, stderr, succeed, temp, train,
+    train_arguments,
 };
 use serde_json::Value;
 use std::fs;
@@ -97,4 +98,73 @@ fn a_split_is_not_validated_on_itself() {
     let about = stderr(&output).lines().next().unwrap();
     assert!(about.starts_with("sample: 144 texts"), "{about}");
     assert!(about.contains(", 16 to validate;"), "{about}");
+}
+
+#[test]
+fn a_run_is_resumed_and_evaluated_on_files_with_commas_in_their_names() {
+    let folder = temp();
+    let path = folder.path();
+    for name in ["a,b.csv", "c.csv"] {
+        fs::write(path.join(name), TABLE).unwrap();
+    }
+    train(path, &["--data", "a,b.csv", "--out", "one"]);
+    succeed(&run(path, &["eval", "--model", "one"]));
+    let output = train(path, &["--data", "a,b.csv", "c.csv", "--out", "two"]);
+    let about = stderr(&output);
+    assert!(about.contains("a,b.csv,c.csv"), "{about}");
+    // Its sources are stored with their folders.
+    let elsewhere = temp();
+    let model = path.join("two").display().to_string();
+    succeed(&run(elsewhere.path(), &["eval", "--model", &model]));
+}
+
+#[test]
+fn a_subset_is_chosen_by_an_option() {
+    let folder = temp();
+    let path = folder.path();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files/views.parquet");
+    for subset in ["one", "two"] {
+        let subset = path.join("data").join(subset);
+        fs::create_dir_all(&subset).unwrap();
+        fs::copy(&fixture, subset.join("train.parquet")).unwrap();
+    }
+    let check = ["check", "--data", "data"];
+    let several = "data: there are several subsets; the subsets are: one, two; choose one with --subset NAME (key data.subset)";
+    assert_eq!(refuse(path, &check, 1), several);
+    let output = run(path, &[&check[..], &["--subset", "two", "--json"]].concat());
+    let report: Value = serde_json::from_str(&succeed(&output)).unwrap();
+    assert_eq!(report["splits"][0]["rows"], 2);
+}
+
+#[test]
+fn empty_texts_are_counted() {
+    let folder = temp();
+    let path = folder.path();
+    // What is worse than empty texts comes first: rows of both splits, with different labels.
+    let rows = "good film,pos\nbad film,neg\nold film,pos\nold film,neg\n,pos\n";
+    fs::write(path.join("data.csv"), format!("text,label\n{rows}")).unwrap();
+    fs::write(
+        path.join("dev.csv"),
+        format!("text,label\n{rows}\" \",neg\n"),
+    )
+    .unwrap();
+    let arguments = [
+        "--data",
+        "data.csv",
+        "--validation",
+        "dev.csv",
+        "--out",
+        "run",
+    ];
+    let output = train(path, &arguments);
+    let lines = [
+        "train: 1 of 5 texts is empty (row 5)",
+        "validation: 2 of 6 texts are empty (rows 5, 6)",
+    ];
+    for line in lines {
+        assert!(stderr(&output).lines().any(|other| other == line));
+    }
+    let output = run(path, &["eval", "--model", "run", "--data", "dev.csv"]);
+    let line = "dev.csv: 2 of 6 texts are empty (rows 5, 6)";
+    assert!(stderr(&output).lines().any(|other| other == line));
 }

@@ -1,16 +1,15 @@
 //! Predictions for the rows of a table, as columns after its own.
 
 use super::super::Usage;
+use super::super::output_file::OutputFile;
 use super::super::progress::Terminal;
 use super::super::table::joined;
-use anyhow::Context;
 use birnn::data::{
     AddedColumn, AddedValues, DownloadProgress, Format, Portion, RowShape, RowWriter, free_names,
 };
 use birnn::inference::Prediction;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use std::path::Path;
 
 /// Writes rows with their predictions.
 pub(super) struct TableOutput<'a> {
@@ -19,21 +18,8 @@ pub(super) struct TableOutput<'a> {
     columns: Vec<String>,
     classes: &'a [String],
     scores: bool,
-    /// The file that becomes the output when all is written, and where to.
-    file: Option<(NamedTempFile, PathBuf)>,
-}
-
-/// A temporary file with the rights that any other new file has: it stays.
-fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".birnn-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The mask of the process takes away what it does not allow.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
+    /// The file that is written, if it is not standard output.
+    file: Option<OutputFile>,
 }
 
 impl<'a> TableOutput<'a> {
@@ -65,20 +51,9 @@ impl<'a> TableOutput<'a> {
                         format!("{} exists: give another name, or --force", path.display());
                     return Err(Usage(problem).into());
                 }
-                let folder = path
-                    .parent()
-                    .filter(|folder| !folder.as_os_str().is_empty());
-                let folder = folder.unwrap_or(Path::new("."));
-                if !folder.is_dir() {
-                    let problem =
-                        format!("{}: there is no such folder; create it", folder.display());
-                    return Err(Usage(problem).into());
-                }
-                let place = || format!("cannot write in {}", folder.display());
-                let file = temporary_file(folder).with_context(place)?;
-                let out = file.reopen().with_context(place)?;
-                temporary = Some((file, path.to_owned()));
-                Box::new(BufWriter::with_capacity(1 << 16, out))
+                let (file, out) = OutputFile::create(path)?;
+                temporary = Some(file);
+                Box::new(out)
             }
             None => Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout())),
         };
@@ -142,12 +117,8 @@ impl<'a> TableOutput<'a> {
 
     pub(super) fn finish(self) -> anyhow::Result<Vec<String>> {
         let notes = self.writer.finish()?;
-        if let Some((file, path)) = self.file {
-            let place = || format!("cannot write {}", path.display());
-            file.as_file().sync_all().with_context(place)?;
-            file.persist(&path)
-                .map_err(|error| error.error)
-                .with_context(place)?;
+        if let Some(file) = self.file {
+            file.finish()?;
         }
         Ok(notes)
     }

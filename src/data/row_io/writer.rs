@@ -11,6 +11,12 @@ use crate::data::format::FileName;
 use crate::data::{Format, Quote};
 use crate::error::{Error, Result};
 
+/// The endings of the names of files that can be written, for messages.
+const ENDINGS: &str = match cfg!(feature = "parquet") {
+    true => ".csv, .tsv, .jsonl, .json, .parquet or .arrow",
+    false => ".csv, .tsv, .jsonl or .json",
+};
+
 /// Writes rows with columns added to them.
 pub struct RowWriter<'a>(Inner<'a>);
 
@@ -35,7 +41,7 @@ impl<'a> RowWriter<'a> {
             Err(Error::data(
                 path.display().to_string(),
                 problem,
-                "end the name in .csv, .tsv, .jsonl, .json, .parquet or .arrow",
+                format!("end the name in {ENDINGS}"),
             ))
         };
         if name.to_ascii_lowercase().ends_with(".json") {
@@ -48,14 +54,12 @@ impl<'a> RowWriter<'a> {
                     .next()
                     .is_some_and(|end| parsed.is_extension(end)) =>
             {
-                match parsed.format {
-                    Format::FastText | Format::Trec => {
-                        refuse("predictions are not written in this format")
-                    }
-                    format => Ok(format),
+                match can_write(parsed.format) {
+                    true => Ok(parsed.format),
+                    false => refuse("rows are not written in this format"),
                 }
             }
-            Some(_) => refuse("predictions are not written compressed"),
+            Some(_) => refuse("rows are not written compressed"),
             None => refuse("the ending of the name is that of no format"),
         }
     }
@@ -99,7 +103,7 @@ impl<'a> RowWriter<'a> {
                 return Err(Error::data(
                     other.to_string(),
                     "rows are not written in this format",
-                    "write csv, tsv, jsonl, json, parquet or arrow",
+                    format!("write a file whose name ends in {ENDINGS}"),
                 ));
             }
         }))
@@ -142,6 +146,15 @@ impl<'a> RowWriter<'a> {
             #[cfg(feature = "parquet")]
             Inner::Typed(writer) => writer.finish(),
         }
+    }
+}
+
+/// Whether rows can be written in a format.
+fn can_write(format: Format) -> bool {
+    match format {
+        Format::Csv | Format::Tsv | Format::Json | Format::Jsonl => true,
+        Format::Parquet | Format::Arrow => cfg!(feature = "parquet"),
+        _ => false,
     }
 }
 

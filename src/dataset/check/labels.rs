@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, FindingKind, Rows, counted};
 use crate::config::DataConfig;
-use crate::data::{Doubt, LabelMap, Labels, Split, doubts};
+use crate::data::{Doubt, LabelMap, LabelReading, Labels, Split, doubts};
 use crate::dataset::splits::classes_of;
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -32,10 +32,11 @@ pub(super) fn read_classes(
     let Some(((name, train), others)) = splits.split_first_mut() else {
         return Ok(None);
     };
+    let mut readings = Vec::new();
     let read_alike: Vec<&Split> = others.iter().map(|(_, split)| split).collect();
     let labels = match classes_of(train, &read_alike, &map, config) {
-        Ok((labels, note)) => {
-            notes.extend(note);
+        Ok((labels, reading)) => {
+            readings.extend(reading);
             labels
         }
         Err(error @ Error::Data { .. }) => {
@@ -65,13 +66,15 @@ pub(super) fn read_classes(
     }
     for (name, split) in others.iter_mut().filter(|(_, split)| is_labelled(split)) {
         match labels.read(split, &map) {
-            Ok(note) => notes.extend(note),
+            Ok(reading) => readings.extend(reading),
             Err(error) => {
                 let message = format!("{name}: {error}");
                 findings.push(Finding::general(FindingKind::UnknownLabels, 0, message));
             }
         }
     }
+    let readings = LabelReading::together(readings);
+    notes.extend(readings.iter().map(LabelReading::to_string));
     Ok(Some(labels))
 }
 

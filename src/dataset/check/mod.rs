@@ -24,8 +24,8 @@ pub use labels::ClassCount;
 pub(crate) use labels::is_labelled;
 pub use read::read_all_splits;
 pub use summary::{Lengths, ScriptShare, SplitSummary};
-pub use texts::TextCounts;
 pub(crate) use texts::{Part, text_findings};
+pub use texts::{TextCounts, empty_texts};
 
 use crate::config::DataConfig;
 use crate::data::Split;

@@ -132,28 +132,46 @@ fn labels_of(record: &Record) -> Option<u64> {
 }
 
 fn few_letters(part: &Part<'_>, empty: Rows, nearly_empty: Rows) -> Vec<Finding> {
-    let all = part.split.records.len();
-    let finding = |kind, rows: Rows, what: &str| {
-        let texts = counted(all, "text");
-        let message = match rows.count {
-            0 => return None,
-            count => format!("{}: {count} of {texts} {what}", part.name),
-        };
-        Some(Finding::of_rows(kind, rows, message))
-    };
-    let verb = |count: usize, one: &'static str, several: &'static str| match count {
+    let empty = of_texts(
+        FindingKind::EmptyTexts,
+        (part.name, part.split),
+        empty,
+        ["is empty", "are empty"],
+    );
+    let nearly_empty = of_texts(
+        FindingKind::NearlyEmpty,
+        (part.name, part.split),
+        nearly_empty,
+        ["has fewer than 3 letters", "have fewer than 3 letters"],
+    );
+    empty.into_iter().chain(nearly_empty).collect()
+}
+
+/// The texts of a split that are white space only, which a model reads like any other.
+#[must_use]
+pub fn empty_texts(name: &str, split: &Split) -> Option<Finding> {
+    let records = &split.records;
+    let empty = (0..records.len()).filter(|&index| records[index].text.trim().is_empty());
+    let rows = Rows::of(name, split, empty);
+    let what = ["is empty", "are empty"];
+    of_texts(FindingKind::EmptyTexts, (name, split), rows, what)
+}
+
+/// The finding about some texts of a split, with what one or several of them are; none if there are none.
+fn of_texts(
+    kind: FindingKind,
+    (name, split): (&str, &Split),
+    rows: Rows,
+    [one, several]: [&str; 2],
+) -> Option<Finding> {
+    let all = counted(split.records.len(), "text");
+    let what = match rows.count {
+        0 => return None,
         1 => one,
         _ => several,
     };
-    let is = verb(empty.count, "is empty", "are empty");
-    let has = verb(
-        nearly_empty.count,
-        "has fewer than 3 letters",
-        "have fewer than 3 letters",
-    );
-    let empty = finding(FindingKind::EmptyTexts, empty, is);
-    let nearly_empty = finding(FindingKind::NearlyEmpty, nearly_empty, has);
-    empty.into_iter().chain(nearly_empty).collect()
+    let message = format!("{name}: {} of {all} {what}", rows.count);
+    Some(Finding::of_rows(kind, rows, message))
 }
 
 /// The texts in groups of the same.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::models::classifier::{EMBEDDING, ModelConfig};
 use crate::parameters::Parameters;
 use crate::text::TextEncoder;
-use crate::vectors::from_subwords;
+use crate::vectors::from_parts;
 use candle_core::{Device, Tensor};
 
 /// Copies the embeddings and the recurrent layers that the language model shares with the classifier: the first layer
@@ -88,7 +88,7 @@ pub fn init_from_language_model(
 
 /// Copies the embeddings and the recurrent layers of a classifier, whose tokens are the first ones of `encoder`; also the
 /// decoder if the classes are the same. Further tokens get vectors from the tokens that share parts with them
-/// ([`from_subwords`]). Returns the names of the parameters that were set. The classifier that is initialised may have
+/// ([`from_parts`]). Returns the names of the parameters that were set. The classifier that is initialised may have
 /// been built under a prefix.
 ///
 /// # Errors
@@ -135,7 +135,7 @@ fn with_new_rows(table: &Tensor, encoder: &TextEncoder) -> Result<Tensor> {
     }
     let known = vocabulary[..rows].iter().map(|(word, _)| word.as_str());
     let values = table.flatten_all()?.to_vec1()?;
-    let new = from_subwords(known, &values, width, &added);
+    let new = from_parts(known, &values, width, &added);
     let new = Tensor::from_vec(new, (added.len(), width), &Device::Cpu)?;
     Ok(Tensor::cat(&[&table, &new], 0)?)
 }
