@@ -3,6 +3,7 @@
 mod bytes;
 mod checkpoints;
 mod checksums;
+mod discard;
 mod export;
 mod language_directory;
 mod manifest;
@@ -15,7 +16,10 @@ mod tensors;
 mod verify;
 mod weights;
 
+#[cfg(feature = "toml")]
+pub(crate) use checkpoints::{Lock, lock_file};
 pub use checksums::FileState;
+pub use discard::{discard_checkpoints, discard_model};
 pub use export::export;
 pub use language_directory::{LanguageDirectory, LanguageFile};
 pub use model_directory::{Loading, ModelFile, SavedClassifier};

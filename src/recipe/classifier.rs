@@ -1,8 +1,9 @@
 //! The run of a classifier.
 
 use super::classes::{class_list, class_weights, describe_missed};
-use super::ngrams::{TextHead, fit_texts, fit_tokens, limit_ngrams};
+use super::ngrams::{TextHead, fit_tokens, limit_ngrams};
 use super::notes::{coverage_notes, grouped};
+use super::shared::SharedInputs;
 use super::test_split::test_report;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step, decided};
@@ -26,17 +27,18 @@ use candle_core::Device;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The prepared inputs of a classifier's training run.
 #[derive(Debug)]
 pub struct ClassifierRecipe<'a> {
     /// With the number of n-grams that were found.
     config: Cow<'a, Config>,
-    dataset: Dataset,
+    dataset: Arc<Dataset>,
     /// The initial model; taken by training.
     model: Option<(BiRnn, Parameters)>,
     soft_labels: Option<SoftLabels>,
-    head: Option<TextHead>,
+    head: Option<Arc<TextHead>>,
 }
 
 impl<'a> ClassifierRecipe<'a> {
@@ -51,10 +53,26 @@ impl<'a> ClassifierRecipe<'a> {
         folder: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        let mut inputs = SharedInputs::new(config, dataset);
+        Self::begin_sharing(config, &mut inputs, device, folder, monitor)
+    }
+
+    /// The same with texts that several runs share.
+    ///
+    /// # Errors
+    /// As [`Recipe::begin`].
+    pub fn begin_sharing(
+        config: &'a Config,
+        inputs: &mut SharedInputs,
+        device: &Device,
+        folder: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
         config.validate()?;
+        let dataset = inputs.dataset.clone();
         let vectors = vectors(config, &dataset, monitor)?;
-        describe(config, &dataset, folder, monitor);
-        let (config, head) = text_head(config, &dataset, monitor)?;
+        inputs.describe(folder, monitor);
+        let (config, head) = text_head(config, inputs, monitor)?;
         let config = &config;
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
         if let Some(folder) = folder {
@@ -62,9 +80,34 @@ impl<'a> ClassifierRecipe<'a> {
         }
         transfer(config, &model.1, device, monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
-        ngrams(config, &dataset, head.as_ref(), &model.1, monitor)?;
+        ngrams(config, &dataset, head.as_deref(), &model.1, monitor)?;
         Ok(Self {
             config: config.clone(),
+            dataset,
+            model: Some(model),
+            soft_labels,
+            head,
+        })
+    }
+
+    /// Prepares a resumed run as [`Recipe::resume`], with texts that several runs share.
+    ///
+    /// # Errors
+    /// As [`Recipe::begin`].
+    pub fn resume_sharing(
+        config: &'a Config,
+        inputs: &mut SharedInputs,
+        device: &Device,
+        folder: &Path,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        let dataset = inputs.dataset.clone();
+        inputs.describe(Some(folder), monitor);
+        let (config, head) = text_head(config, inputs, monitor)?;
+        let model = model(&config, &dataset, None, device, monitor)?;
+        let soft_labels = teachers(&config, &dataset, device, monitor)?;
+        Ok(Self {
+            config,
             dataset,
             model: Some(model),
             soft_labels,
@@ -96,8 +139,8 @@ impl<'a> ClassifierRecipe<'a> {
         Classifier::from_parts(ClassifierParts {
             name: "trained in memory".into(),
             model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
-            encoder: self.dataset.encoder,
-            labels: self.dataset.labels,
+            encoder: self.dataset.encoder.clone(),
+            labels: self.dataset.labels.clone(),
             temperature: best.output_fit.temperature.unwrap_or(1.0),
             thresholds: best.output_fit.thresholds,
         })
@@ -126,18 +169,8 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         folder: &Path,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
-        let dataset = data(config, cache, monitor)?;
-        describe(config, &dataset, Some(folder), monitor);
-        let (config, head) = text_head(config, &dataset, monitor)?;
-        let model = model(&config, &dataset, None, device, monitor)?;
-        let soft_labels = teachers(&config, &dataset, device, monitor)?;
-        Ok(Self {
-            config,
-            dataset,
-            model: Some(model),
-            soft_labels,
-            head,
-        })
+        let mut inputs = SharedInputs::load(config, cache, monitor)?;
+        Self::resume_sharing(config, &mut inputs, device, folder, monitor)
     }
 
     fn fingerprints(&self) -> Fingerprints {
@@ -152,7 +185,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
     fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
         let Dataset {
             labels, encoder, ..
-        } = &self.dataset;
+        } = &*self.dataset;
         let mut config = decided(config, &self.dataset.tokenizer);
         config.model.ngrams = self.config.model.ngrams;
         let file = ModelFile::new(config.model.clone(), &config.text, labels.clone());
@@ -231,7 +264,7 @@ fn check_stop(monitor: &mut dyn Monitor) -> Result<()> {
     }
 }
 
-fn data(config: &Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Dataset> {
+pub(super) fn data(config: &Config, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Dataset> {
     config.validate()?;
     monitor.begins(Step::Data);
     Dataset::load(config, cache, monitor)?.ok_or(Error::Stopped)
@@ -272,7 +305,12 @@ fn vectors(
 }
 
 /// Notes the data of the run.
-fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: &mut dyn Monitor) {
+pub(super) fn describe(
+    config: &Config,
+    dataset: &Dataset,
+    folder: Option<&Path>,
+    monitor: &mut dyn Monitor,
+) {
     let tokens: usize = dataset.train.lengths().iter().sum();
     let run_folder = match folder {
         Some(folder) => format!("; run in {}", folder.display()),
@@ -376,20 +414,20 @@ fn teachers(
 /// Fits the n-gram head, if it reads the texts themselves, and gives the config the n-grams that it has.
 fn text_head<'a>(
     config: &'a Config,
-    dataset: &Dataset,
+    inputs: &mut SharedInputs,
     monitor: &mut dyn Monitor,
-) -> Result<(Cow<'a, Config>, Option<TextHead>)> {
+) -> Result<(Cow<'a, Config>, Option<Arc<TextHead>>)> {
     if !config.model.ngrams.reads_text() {
         return Ok((Cow::Borrowed(config), None));
     }
     let mut config = config.clone();
-    if let Some(note) = limit_ngrams(&mut config, &dataset.train_texts) {
+    if let Some(note) = limit_ngrams(&mut config, &inputs.dataset.train_texts) {
         monitor.note(&note);
     }
     if !config.model.ngrams.is_on() {
         return Ok((Cow::Owned(config), None));
     }
-    let head = fit_texts(&config, dataset, monitor)?;
+    let head = inputs.head(&config, monitor)?;
     config.model.ngrams.features = head.fit.idf.len();
     Ok((Cow::Owned(config), Some(head)))
 }

@@ -20,12 +20,14 @@ mod classifier;
 mod language;
 mod ngrams;
 mod notes;
+mod shared;
 mod test_split;
 mod vectors;
 
 pub use classifier::ClassifierRecipe;
 pub use language::LanguageRecipe;
 pub use notes::{coverage_notes, grouped};
+pub use shared::SharedInputs;
 pub use vectors::learn_noting;
 
 use crate::checkpoint::{RunDirectory, RunKind, Snapshot};

@@ -11,7 +11,10 @@ const WAITING: usize = 1;
 /// The thread that writes, or none if it could not be started: then each portion is written at once.
 pub(super) struct Writing<'scope, 'a> {
     output: &'scope Mutex<Output<'a>>,
-    thread: Option<(SyncSender<Predicted>, ScopedJoinHandle<'scope, anyhow::Result<()>>)>,
+    thread: Option<(
+        SyncSender<Predicted>,
+        ScopedJoinHandle<'scope, anyhow::Result<()>>,
+    )>,
 }
 
 impl<'scope, 'a> Writing<'scope, 'a> {
