@@ -1,8 +1,8 @@
 //! Which trial is trained next: asynchronous successive halving (ASHA; Li et al. 2020) for one process.
 //!
 //! The epochs of a trial are divided into rungs. At the end of each but the last one a trial waits; of all trials that
-//! have reached it, the best third goes on. A trial that goes on is resumed from its checkpoint. With no trial to go on, a
-//! new one is drawn.
+//! have reached it, the best third goes on, rounded up: the first ones drawn must be better than the start. A trial that
+//! goes on is resumed from its checkpoint. With no trial to go on, a new one is drawn.
 
 use super::trials::{Best, Trial};
 use crate::config::Metric;
@@ -44,7 +44,7 @@ pub fn next(trials: &[Trial], metric: Metric) -> Next {
     }
     for rung in (0..RUNGS - 1).rev() {
         let ranking = ranking(trials, rung, metric);
-        let promoted = ranking.iter().take(ranking.len() / REDUCTION);
+        let promoted = ranking.iter().take(ranking.len().div_ceil(REDUCTION));
         let waiting = promoted.copied().find(|trial| waits(trial, rung));
         if let Some(trial) = waiting {
             return Next::Train(trial.number);
@@ -142,35 +142,22 @@ mod tests {
 
     #[test]
     fn the_best_third_goes_on() {
-        // One of three, which is the start already.
+        // One of two and of three, rounded up, which is the start already.
+        assert_eq!(next_of(&[START, &[0.4]]), Next::Draw);
         assert_eq!(next_of(&[START, &[0.4], &[0.3]]), Next::Draw);
         assert_eq!(next_of(&[START, &[0.4], &[0.6]]), Next::Train(2));
-        assert_eq!(
-            next_of(&[START, &[0.4], &[0.6], &[0.1], &[0.2]]),
-            Next::Train(2)
-        );
-        // Two of six: the better of the waiting ones, then nothing.
-        assert_eq!(
-            next_of(&[START, &[0.4], &[0.6, 0.6], &[0.1], &[0.2]]),
-            Next::Draw
-        );
-        assert_eq!(
-            next_of(&[START, &[0.4], &[0.6, 0.6], &[0.7], &[0.2], &[0.65]]),
-            Next::Train(3)
-        );
+        // Two of four: the better of those that wait, then nothing.
+        assert_eq!(next_of(&[START, &[0.4], &[0.3], &[0.2]]), Next::Train(1));
+        assert_eq!(next_of(&[START, &[0.55], &[0.6], &[0.2]]), Next::Train(2));
+        assert_eq!(next_of(&[START, &[0.4, 0.5], &[0.3], &[0.2]]), Next::Draw);
         // Of those that reached the second rung, one of three; it goes before the first rung's.
-        let rungs: [&[f64]; 7] = [
-            START,
-            &[0.4],
-            &[0.6, 0.65],
-            &[0.7, 0.6],
-            &[0.2],
-            &[0.65],
-            &[0.9],
-        ];
+        let rungs: [&[f64]; 5] = [START, &[0.4], &[0.6, 0.65], &[0.7, 0.6], &[0.9]];
         assert_eq!(next_of(&rungs), Next::Train(2));
+        let rungs: [&[f64]; 5] = [START, &[0.4], &[0.6, 0.65, 0.8], &[0.7, 0.6], &[0.9]];
+        assert_eq!(next_of(&rungs), Next::Train(4));
         // Of equal ones the first.
         assert_eq!(next_of(&[START, &[0.6], &[0.6]]), Next::Train(1));
+        assert_eq!(next_of(&[START, &[0.5], &[0.4]]), Next::Draw);
     }
 
     #[test]
@@ -189,9 +176,7 @@ mod tests {
         trials[1].out = true;
         trials[4].failed = Some("loss is NaN".to_owned());
         assert!(out(&trials, Metric::Accuracy).is_empty());
-        // Neither goes on, though the rung counts them.
-        trials.extend(self::trials(&[&[], &[0.01]]).into_iter().skip(1));
-        trials[6].number = 6;
+        // It does not go on, though it is one of the best two of six.
         assert_eq!(next(&trials, Metric::Accuracy), Next::Draw);
     }
 }

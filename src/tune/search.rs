@@ -347,7 +347,15 @@ impl Search {
         match (run, trial.best) {
             // Nor could it be trained again to its best epoch.
             (Run::Failed(reason), _) => (trial.failed, trial.best) = (Some(reason), None),
-            (Run::Paused, Some(best)) => trial.rungs.push(best),
+            (Run::Paused, Some(best)) => {
+                trial.rungs.push(best);
+                // With few epochs, the next rung may be at the same one.
+                while epochs_at(trial.rungs.len(), trial.of_epochs) <= trial.epochs
+                    && !trial.is_complete()
+                {
+                    trial.rungs.push(best);
+                }
+            }
             (Run::Finished, Some(best)) => trial.rungs.resize(RUNGS, best),
             _ => {}
         }

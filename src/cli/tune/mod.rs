@@ -68,7 +68,7 @@ pub(super) struct Arguments {
     /// The random seed of the trials, and of each of them.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_SEED))]
     seed: Option<u64>,
-    /// Continue the search in --out, with other limits if some are given.
+    /// Continue the search in --out; limits that are given take the place of its own.
     #[arg(long, requires = "out", conflicts_with_all = ["config", "set", "seed", "data", "text_column", "label_column",
         "label_map", "label_separator", "validation", "metric", "space"])]
     resume: bool,
@@ -175,11 +175,11 @@ fn resumed(arguments: &Arguments, out: &Path) -> anyhow::Result<Search> {
     let search = Search::resume(out, limits(arguments))?;
     check_sources(search.config(), out)?;
     let spent = std::time::Duration::try_from_secs_f64(search.spent()).unwrap_or_default();
-    note(&format!(
-        "resuming after {} trials and {}",
-        search.trials().len(),
-        duration(spent)
-    ));
+    let trials = match search.trials().len() {
+        1 => "1 trial".to_owned(),
+        trials => format!("{trials} trials"),
+    };
+    note(&format!("resuming after {trials} and {}", duration(spent)));
     Ok(search)
 }
 

@@ -33,12 +33,13 @@ pub(super) fn opening(search: &Search) -> String {
     )
 }
 
-/// A time such as `4 min 10 s`.
+/// A time such as `4 min 10 s` or `3 min`.
 pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     match (hours, minutes) {
         (0, 0) => format!("{seconds} s"),
+        (0, _) if seconds % 60 == 0 => format!("{minutes} min"),
         (0, _) => format!("{minutes} min {} s", seconds % 60),
         _ => format!("{hours} h {minutes} min"),
     }
@@ -166,10 +167,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_two_units() {
+    fn times_have_at_most_two_units() {
         let text = |seconds| duration(Duration::from_secs(seconds));
         assert_eq!(text(0), "0 s");
         assert_eq!(text(59), "59 s");
+        assert_eq!(text(180), "3 min");
         assert_eq!(text(250), "4 min 10 s");
         assert_eq!(text(3600 * 30 + 61), "30 h 1 min");
     }
