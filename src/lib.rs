@@ -21,6 +21,7 @@
 //!  inference    Classifier: from texts to classes; evaluation, calibration
 //!  train        one loop for every model
 //!  recipe       complete runs, step by step
+//!  tune         a search for a better config
 //!  shapes       every tensor of a model, explained
 //!  bench        how fast all this is on a machine
 //! ```
@@ -83,6 +84,8 @@ pub mod train;
 
 pub mod bench;
 pub mod shapes;
+#[cfg(feature = "toml")]
+pub mod tune;
 
 pub use error::{Error, Result};
 

@@ -36,6 +36,8 @@ pub enum Stream {
     Candidates = 10,
     /// The parts of cross-validation.
     Folds = 11,
+    /// The configurations of a search.
+    Trials = 12,
 }
 
 /// A counter-based generator for one key.

@@ -18,7 +18,7 @@ const LOCK: &str = "lock";
 
 /// A lock on a folder, released on drop.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     /// Closing the file is not enough: a child process that is being spawned elsewhere in this process holds the file
@@ -33,20 +33,24 @@ impl Drop for Lock {
 pub(super) fn lock(path: &Path) -> Result<Lock> {
     let folder = path.join(CHECKPOINTS);
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let file = folder.join(LOCK);
-    let opened = File::create(&file).map_err(Error::io("create", &file))?;
+    lock_file(path, &folder.join(LOCK), "run")
+}
+
+/// Locks a folder by a file in it; `writer` is what writes there.
+pub(crate) fn lock_file(path: &Path, file: &Path, writer: &str) -> Result<Lock> {
+    let opened = File::create(file).map_err(Error::io("create", file))?;
     match opened.try_lock() {
         Ok(()) => Ok(Lock(opened)),
         Err(TryLockError::WouldBlock) => Err(Error::model(
             path,
-            "another run is writing in this folder",
+            format!("another {writer} is writing in this folder"),
             "wait for its end, or choose another --out",
         )),
         // The file system does not support locks.
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
             Ok(Lock(opened))
         }
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &file)(error)),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", file)(error)),
     }
 }
 

@@ -4,6 +4,7 @@ mod beginning;
 mod bytes;
 mod checkpoints;
 mod checksums;
+mod discard;
 mod export;
 mod language_directory;
 mod manifest;
@@ -18,7 +19,10 @@ mod verify;
 mod weights;
 
 pub use beginning::Beginning;
+#[cfg(feature = "toml")]
+pub(crate) use checkpoints::{Lock, lock_file};
 pub use checksums::FileState;
+pub use discard::{discard_checkpoints, discard_model};
 pub use export::export;
 pub use language_directory::{LanguageDirectory, LanguageFile};
 pub use model_directory::{Loading, ModelFile, SavedClassifier};

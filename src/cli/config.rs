@@ -35,6 +35,19 @@ fn recipe(name: &Path) -> Option<&'static str> {
     found.map(|(_, text)| text)
 }
 
+/// The recipe of a classifier without `--config`: that of the sample, or the one for other texts.
+pub(super) fn default_recipe(
+    source: Option<String>,
+    overrides: &[(String, String)],
+) -> &'static str {
+    let is_sample = source.is_none_or(|source| source == "sample");
+    let sets_source = overrides.iter().any(|(key, _)| key == "data.source");
+    match is_sample && !sets_source {
+        true => "sample",
+        false => "text",
+    }
+}
+
 /// The config of a file, or the recipe of that name if there is no such file, or the recipe `default` if none is given;
 /// with overrides.
 pub(super) fn read_config(

@@ -31,6 +31,7 @@ mod source;
 mod table;
 mod threads;
 mod train;
+mod tune;
 mod vectors;
 mod verify;
 
@@ -62,6 +63,7 @@ struct Arguments {
 enum Command {
     Check(check::Arguments),
     Train(train::Arguments),
+    Tune(tune::Arguments),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Vectors(vectors::Arguments),
@@ -116,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
     match command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Train(arguments) => train::run(arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),

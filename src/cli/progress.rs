@@ -23,6 +23,8 @@ pub(super) struct Terminal {
     interactive: bool,
     /// The current task of the bar.
     task: String,
+    /// What is trained, if a command trains several models.
+    subject: Option<String>,
     last_line: Instant,
     /// The training step at which the current bar began.
     first_step: u64,
@@ -35,9 +37,15 @@ impl Terminal {
             bar: ProgressBar::hidden(),
             interactive: std::io::stderr().is_terminal(),
             task: String::new(),
+            subject: None,
             last_line: Instant::now(),
             first_step: 0,
         }
+    }
+
+    /// Says what is trained from now on.
+    pub(super) fn set_subject(&mut self, subject: String) {
+        self.subject = Some(subject);
     }
 
     /// Prints a line, above the bar if there is one.
@@ -164,12 +172,16 @@ impl Terminal {
             }
             self.first_step = step;
         }
-        self.bar.set_prefix(format!("epoch {epoch}"));
+        let place = match &self.subject {
+            Some(subject) => format!("{subject}, epoch {epoch}"),
+            None => format!("epoch {epoch}"),
+        };
+        self.bar.set_prefix(place.clone());
         self.bar.set_message(state.to_owned());
         self.bar.set_position(step);
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
-            note(&format!("epoch {epoch}: step {step} of {steps}, {state}"));
+            note(&format!("{place}: step {step} of {steps}, {state}"));
         }
     }
 }

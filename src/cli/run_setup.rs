@@ -54,7 +54,7 @@ pub(super) struct RunArguments {
 }
 
 /// The largest integer of a TOML file.
-const MAX_SEED: u64 = i64::MAX as u64;
+pub(super) const MAX_SEED: u64 = i64::MAX as u64;
 
 /// A run that has ended by itself.
 pub(super) struct Finished<R> {
@@ -219,7 +219,7 @@ impl RunArguments {
 }
 
 /// Checks that the texts of a run that is to be resumed can be read again.
-fn check_sources(config: &Config, out: &Path) -> anyhow::Result<()> {
+pub(super) fn check_sources(config: &Config, out: &Path) -> anyhow::Result<()> {
     let stdin = reads_stdin(all_sources(&config.data));
     // The same texts may come through a pipe again.
     if stdin && !std::io::stdin().is_terminal() {
@@ -237,7 +237,7 @@ fn check_sources(config: &Config, out: &Path) -> anyhow::Result<()> {
 }
 
 /// The config as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
-fn stored_config(config: &Config) -> std::io::Result<Config> {
+pub(super) fn stored_config(config: &Config) -> std::io::Result<Config> {
     let mut config = config.clone();
     stored_source(&mut config.data)?;
     let train = &mut config.train;

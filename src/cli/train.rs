@@ -1,6 +1,6 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
-use super::config::read_config;
+use super::config::{default_recipe, read_config};
 use super::print_config::print_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
@@ -71,16 +71,7 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         return Ok(config);
     }
     let mut overrides = arguments.run.overrides();
-    let is_sample = arguments
-        .run
-        .data
-        .source()
-        .is_none_or(|source| source == "sample");
-    let sets_source = overrides.iter().any(|(key, _)| key == "data.source");
-    let default = match is_sample && !sets_source {
-        true => "sample",
-        false => "text",
-    };
+    let default = default_recipe(arguments.run.data.source(), &overrides);
     if let Some(beginning) = &arguments.init_from {
         overrides.push(("train.init_from".into(), toml_string(beginning)));
     }

@@ -28,16 +28,7 @@ impl Config {
     ) -> Result<Self> {
         let mut table = toml::Table::new();
         if let Some((path, text)) = file {
-            table = text.parse().map_err(|error: toml::de::Error| {
-                // A tab would be printed as is, and the mark below the line would be misaligned.
-                let message = error.to_string().replace('\t', " ");
-                let lines: Vec<String> = message.lines().map(one_line).collect();
-                Error::config(
-                    path.display().to_string(),
-                    format!("not valid TOML: {}", lines.join("\n")),
-                    "correct the file",
-                )
-            })?;
+            table = parsed(path, text)?;
             rename_old_keys(&mut table, note)?;
             check_keys(&table)?;
             if let Some(folder) = path.parent() {
@@ -66,6 +57,23 @@ impl Config {
         toml::to_string(self)
             .map_err(|error| Error::config("the config", error.to_string(), "report this as a bug"))
     }
+}
+
+/// The table that the TOML text of a file is.
+///
+/// # Errors
+/// It is not valid TOML.
+pub(crate) fn parsed(path: &Path, text: &str) -> Result<toml::Table> {
+    text.parse().map_err(|error: toml::de::Error| {
+        // A tab would be printed as is, and the mark below the line would be misaligned.
+        let message = error.to_string().replace('\t', " ");
+        let lines: Vec<String> = message.lines().map(one_line).collect();
+        Error::config(
+            path.display().to_string(),
+            format!("not valid TOML: {}", lines.join("\n")),
+            "correct the file",
+        )
+    })
 }
 
 /// Checked separately, because this value's own error message is more precise.

@@ -11,7 +11,7 @@ fn known_keys() -> serde_json::Value {
 }
 
 /// Finds the first unknown key, or key that holds a value where a section belongs.
-pub(super) fn check_keys(table: &toml::Table) -> Result<()> {
+pub(crate) fn check_keys(table: &toml::Table) -> Result<()> {
     check_section("", table, &known_keys())
 }
 
@@ -122,7 +122,7 @@ pub(super) fn rename_old_keys(table: &mut toml::Table, note: &mut dyn FnMut(&str
 }
 
 /// The current name of a dotted key; an old name is noted.
-pub(super) fn current_name(key: &str, note: &mut dyn FnMut(&str)) -> String {
+pub(crate) fn current_name(key: &str, note: &mut dyn FnMut(&str)) -> String {
     for (section, old, new) in RENAMED {
         if key == format!("{section}.{old}") {
             note(&renamed(section, old, new));
@@ -138,7 +138,7 @@ fn renamed(section: &str, old: &str, new: &str) -> String {
 }
 
 /// Sets a dotted key.
-pub(super) fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
+pub(crate) fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     let parsed = format!("value = {value}").parse::<toml::Table>();
     let value = match parsed.ok().and_then(|mut table| table.remove("value")) {
         Some(value) => value,
@@ -162,7 +162,7 @@ pub(super) fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()>
 }
 
 /// Makes relative paths in a config file relative to its folder.
-pub(super) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
+pub(crate) fn resolve_paths(table: &mut toml::Table, folder: &Path) {
     let mut resolve = |section: &str, key: &str, is_path: fn(&str, &Path) -> bool| {
         let value = table
             .get_mut(section)

@@ -23,8 +23,12 @@ mod trainer;
 
 pub use class_weights::ClassWeights;
 pub use data::DataConfig;
+#[cfg(feature = "toml")]
+pub(crate) use file::parsed;
 pub use folds::Folds;
 pub use init_from::InitFrom;
+#[cfg(feature = "toml")]
+pub(crate) use keys::{check_keys, current_name, resolve_paths, set};
 pub use metric::Metric;
 pub use ngram_cost::NgramCost;
 pub use pretrain::PretrainConfig;

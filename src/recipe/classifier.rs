@@ -4,8 +4,9 @@ use super::beginning::Start;
 use super::classes::{class_list, class_weights, describe_missed};
 use super::cross_validation::{best_epoch, cross_validate};
 use super::decisions::{Decision, decide};
-use super::ngrams::{TextHead, fit_texts, fit_tokens};
+use super::ngrams::{TextHead, fit_tokens};
 use super::notes::{coverage_notes, grouped};
+use super::shared::SharedInputs;
 use super::test_split::test_report;
 use super::vectors::learn_table;
 use super::{Monitor, Recipe, Step};
@@ -27,17 +28,18 @@ use candle_core::Device;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The prepared inputs of a classifier's training run.
 #[derive(Debug)]
 pub struct ClassifierRecipe<'a> {
     /// With the number of n-grams that were found.
     config: Cow<'a, Config>,
-    dataset: Dataset,
+    dataset: Arc<Dataset>,
     /// The initial model; taken by training.
     model: Option<(BiRnn, Parameters)>,
     soft_labels: Option<SoftLabels>,
-    head: Option<TextHead>,
+    head: Option<Arc<TextHead>>,
     /// What each epoch is worth, if the texts are cross-validated.
     epochs: Option<Vec<Validation>>,
 }
@@ -66,26 +68,32 @@ impl<'a> ClassifierRecipe<'a> {
                 "prepare them by Dataset::load_from with it",
             ));
         }
-        Self::begin_from(config, start, dataset, device, folder, monitor)
+        let mut inputs = SharedInputs::new(config, start, dataset);
+        Self::begin_sharing(config, &mut inputs, device, folder, monitor)
     }
 
-    fn begin_from(
+    /// The same with texts that several runs share.
+    ///
+    /// # Errors
+    /// As [`Recipe::begin`].
+    pub fn begin_sharing(
         config: &'a Config,
-        start: Start,
-        dataset: Dataset,
+        inputs: &mut SharedInputs,
         device: &Device,
         folder: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        config.validate()?;
+        let (start, dataset) = (inputs.start.clone(), inputs.dataset.clone());
         let vectors = vectors(config, &dataset, monitor)?;
-        describe(config, &dataset, folder, monitor);
+        inputs.describe(folder, monitor);
         let mut config = Cow::Borrowed(config);
         for decision in decide(config.to_mut(), &start, &dataset) {
             if decision.is_noted() {
                 monitor.note(&decision.reason);
             }
         }
-        let head = text_head(&mut config, &dataset, monitor)?;
+        let head = text_head(&mut config, inputs, monitor)?;
         let config = &config;
         let model = model(config, &dataset, vectors.as_ref(), device, monitor)?;
         if let Some(folder) = folder {
@@ -95,17 +103,57 @@ impl<'a> ClassifierRecipe<'a> {
         start.initialise(config, &dataset, &model.1)?;
         check_stop(monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
-        ngrams(config, &dataset, head.as_ref(), &model.1, monitor)?;
+        ngrams(config, &dataset, head.as_deref(), &model.1, monitor)?;
         let epochs = epochs(
             config,
             (&start, vectors.as_ref()),
             &dataset,
-            head.as_ref(),
+            head.as_deref(),
             device,
             monitor,
         )?;
         Ok(Self {
             config: config.clone(),
+            dataset,
+            model: Some(model),
+            soft_labels,
+            head,
+            epochs,
+        })
+    }
+
+    /// Prepares a resumed run as [`Recipe::resume`], with texts that several runs share.
+    ///
+    /// # Errors
+    /// As [`Recipe::begin`].
+    pub fn resume_sharing(
+        config: &'a Config,
+        inputs: &mut SharedInputs,
+        device: &Device,
+        folder: &Path,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        let (start, dataset) = (inputs.start.clone(), inputs.dataset.clone());
+        inputs.describe(Some(folder), monitor);
+        let mut config = Cow::Borrowed(config);
+        decide(config.to_mut(), &start, &dataset);
+        let head = text_head(&mut config, inputs, monitor)?;
+        let model = model(&config, &dataset, None, device, monitor)?;
+        let soft_labels = teachers(&config, &dataset, device, monitor)?;
+        let vectors = match dataset.folds {
+            0 => None,
+            _ => vectors(&config, &dataset, monitor)?,
+        };
+        let epochs = epochs(
+            &config,
+            (&start, vectors.as_ref()),
+            &dataset,
+            head.as_deref(),
+            device,
+            monitor,
+        )?;
+        Ok(Self {
+            config,
             dataset,
             model: Some(model),
             soft_labels,
@@ -156,8 +204,8 @@ impl<'a> ClassifierRecipe<'a> {
         Classifier::from_parts(ClassifierParts {
             name: "trained in memory".into(),
             model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
-            encoder: self.dataset.encoder,
-            labels: self.dataset.labels,
+            encoder: self.dataset.encoder.clone(),
+            labels: self.dataset.labels.clone(),
             temperature: best.output_fit.temperature.unwrap_or(1.0),
             thresholds: best.output_fit.thresholds,
         })
@@ -175,9 +223,8 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         folder: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
-        let start = Start::of(config, device)?;
-        let dataset = data(config, &start, cache, monitor)?;
-        Self::begin_from(config, start, dataset, device, folder, monitor)
+        let mut inputs = SharedInputs::load(config, cache, device, monitor)?;
+        Self::begin_sharing(config, &mut inputs, device, folder, monitor)
     }
 
     fn resume(
@@ -187,34 +234,8 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         folder: &Path,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
-        let start = Start::of(config, device)?;
-        let dataset = data(config, &start, cache, monitor)?;
-        describe(config, &dataset, Some(folder), monitor);
-        let mut config = Cow::Borrowed(config);
-        decide(config.to_mut(), &start, &dataset);
-        let head = text_head(&mut config, &dataset, monitor)?;
-        let model = model(&config, &dataset, None, device, monitor)?;
-        let soft_labels = teachers(&config, &dataset, device, monitor)?;
-        let vectors = match dataset.folds {
-            0 => None,
-            _ => vectors(&config, &dataset, monitor)?,
-        };
-        let epochs = epochs(
-            &config,
-            (&start, vectors.as_ref()),
-            &dataset,
-            head.as_ref(),
-            device,
-            monitor,
-        )?;
-        Ok(Self {
-            config,
-            dataset,
-            model: Some(model),
-            soft_labels,
-            head,
-            epochs,
-        })
+        let mut inputs = SharedInputs::load(config, cache, device, monitor)?;
+        Self::resume_sharing(config, &mut inputs, device, folder, monitor)
     }
 
     fn fingerprints(&self) -> Fingerprints {
@@ -229,7 +250,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
     fn create_run(&self, folder: &Path, config: &Config, force: bool) -> Result<RunDirectory> {
         let Dataset {
             labels, encoder, ..
-        } = &self.dataset;
+        } = &*self.dataset;
         // The sources and paths of `config` are absolute.
         let mut config = Config {
             model: self.config.model.clone(),
@@ -325,7 +346,7 @@ fn check_stop(monitor: &mut dyn Monitor) -> Result<()> {
     }
 }
 
-fn data(
+pub(super) fn data(
     config: &Config,
     start: &Start,
     cache: &Cache,
@@ -391,7 +412,12 @@ fn epochs(
 }
 
 /// Notes the data of the run.
-fn describe(config: &Config, dataset: &Dataset, folder: Option<&Path>, monitor: &mut dyn Monitor) {
+pub(super) fn describe(
+    config: &Config,
+    dataset: &Dataset,
+    folder: Option<&Path>,
+    monitor: &mut dyn Monitor,
+) {
     let tokens: usize = dataset.train.lengths().iter().sum();
     let run_folder = match folder {
         Some(folder) => format!("; run in {}", folder.display()),
@@ -477,9 +503,9 @@ fn teachers(
 /// Fits the n-gram head, if it reads the texts themselves, and gives the config the n-grams that it has.
 fn text_head(
     config: &mut Cow<Config>,
-    dataset: &Dataset,
+    inputs: &mut SharedInputs,
     monitor: &mut dyn Monitor,
-) -> Result<Option<TextHead>> {
+) -> Result<Option<Arc<TextHead>>> {
     if !config.model.ngrams.reads_text() {
         return Ok(None);
     }
@@ -487,7 +513,7 @@ fn text_head(
     if !config.model.ngrams.is_on() {
         return Ok(None);
     }
-    let head = fit_texts(config, dataset, monitor)?;
+    let head = inputs.head(config, monitor)?;
     config.model.ngrams.features = head.fit.idf.len();
     Ok(Some(head))
 }

@@ -23,6 +23,7 @@ mod decisions;
 mod language;
 mod ngrams;
 mod notes;
+mod shared;
 mod test_split;
 mod vectors;
 
@@ -30,6 +31,7 @@ pub use classifier::ClassifierRecipe;
 pub use decisions::Decision;
 pub use language::LanguageRecipe;
 pub use notes::{coverage_notes, grouped};
+pub use shared::SharedInputs;
 pub use vectors::learn_noting;
 
 use crate::checkpoint::{RunDirectory, RunKind, Snapshot};

@@ -98,7 +98,7 @@ pub trait Observer: Send {
     fn evaluating(&mut self, done: usize, total: usize);
     /// Called after every epoch.
     fn epoch(&mut self, report: &EpochReport);
-    /// Called after every step and during evaluations: whether to save and stop.
+    /// Called after every step, during evaluations and before every epoch but the first: whether to save and stop.
     fn stop(&mut self) -> bool;
 }
 

@@ -107,6 +107,12 @@ impl<T: Task> Trainer<T> {
             if self.out_of_patience() {
                 return Ok(self.outcome(true));
             }
+            // The state after an epoch has been saved.
+            if self.is_between_epochs() && ends.observer.stop() {
+                return Ok(Outcome::Interrupted {
+                    step: self.state.step,
+                });
+            }
             let batches = plan(self.state.epoch);
             let mut ended = self.train_epoch(&batches, &collator, &schedule, ends)?;
             if let EpochEnd::Completely = ended {
@@ -287,6 +293,11 @@ impl<T: Task> Trainer<T> {
     fn out_of_patience(&self) -> bool {
         let patience = self.config.patience;
         patience > 0 && self.state.epoch > 0 && self.state.epoch - self.state.best_epoch >= patience
+    }
+
+    /// Whether an epoch is done, and nothing of the next one.
+    fn is_between_epochs(&self) -> bool {
+        self.state.epoch > 0 && self.state.batch_in_epoch == 0
     }
 
     fn outcome(&self, early: bool) -> Outcome {

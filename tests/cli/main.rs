@@ -26,4 +26,5 @@ mod sources;
 mod tables;
 mod threads;
 mod train;
+mod tune;
 mod verify;

@@ -15,4 +15,5 @@ mod recorded_labels;
 mod settings;
 mod shapes;
 mod shared_data;
+mod tune;
 mod weights;
