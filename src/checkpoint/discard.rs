@@ -71,7 +71,7 @@ mod tests {
         discard_checkpoints(path).unwrap();
         assert_eq!(names(path), ["config.toml"]);
 
-        let encoder = TextEncoder::train(&["a b"], &TextConfig::default(), &mut |_, _| ());
+        let encoder = TextEncoder::train(&["a a b b"], &TextConfig::default(), &mut |_, _| ());
         let labels = Labels::new(vec!["no".into(), "yes".into()]).unwrap();
         let config = Config::default();
         let model = ModelFile::new(config.model.clone(), &config.text, labels);

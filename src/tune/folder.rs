@@ -91,8 +91,14 @@ impl SearchDirectory {
             let problem = "this is a file, not a folder";
             return Err(Error::model(path, problem, "choose another --out"));
         }
-        let names = [SEARCH, START, SPACE, TRIALS, TABLE, BEST, RUNS];
-        match names.into_iter().find(|name| path.join(name).exists()) {
+        // A search that was killed while it was begun has left its first files, and is replaced.
+        let is_unfinished = path.join(LOCK).exists() && !path.join(SEARCH).exists();
+        let names = match is_unfinished {
+            true => &[TABLE, BEST, RUNS][..],
+            false => &[SEARCH, START, SPACE, TRIALS, TABLE, BEST, RUNS],
+        };
+        let mut names = names.iter().copied();
+        match names.find(|name| path.join(name).exists()) {
             None => Ok(()),
             Some(SEARCH) => Err(Error::model(
                 path,

@@ -28,6 +28,7 @@ mod draw;
 mod folder;
 pub mod halving;
 mod outcome;
+mod run;
 mod search;
 mod space;
 mod start;

@@ -4,16 +4,15 @@ use super::budget::Budget;
 use super::folder::{Found, SearchDirectory, SearchFile, Texts};
 use super::halving::{Next, RUNGS, epochs_at, next, out};
 use super::outcome::Findings;
+use super::run::{Run, train};
 use super::space::{Overrides, Space};
 use super::start::Start;
-use super::trials::{Best, Trial, ranked};
+use super::trials::{Trial, ranked};
 use super::watch::Watch;
-use crate::checkpoint::{RunDirectory, RunKind};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
-use crate::recipe::{ClassifierRecipe, Monitor, Recipe, SharedInputs};
-use crate::train::Outcome;
+use crate::recipe::{Monitor, SharedInputs};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -63,18 +62,6 @@ const MAX_INPUTS: usize = 4;
 
 /// The number of draws in place of one that cannot be used or was drawn before.
 const ATTEMPTS: u64 = 100;
-
-/// How far a trial came.
-enum Run {
-    /// To the end of the rung.
-    Paused,
-    /// It is trained to its end.
-    Finished,
-    /// Stopped before.
-    Stopped,
-    /// It cannot be trained, for this reason.
-    Failed(String),
-}
 
 impl Search {
     /// Checks, before any work is done, that a search may begin in a folder.
@@ -339,7 +326,7 @@ impl Search {
         monitor.rung_begins(&trial, until);
         let began = Instant::now();
         let run = match self.read(&config, (cache, device), monitor) {
-            Ok(()) => self.train_run(&mut trial, &config, until, device, monitor)?,
+            Ok(()) => self.train_run(&mut trial, &config, (until, device), monitor)?,
             Err(Error::Stopped) => Run::Stopped,
             Err(error) => return Err(error),
         };
@@ -375,65 +362,23 @@ impl Search {
         Ok(())
     }
 
-    /// Begins or resumes the run of a trial on the newest texts, until a number of epochs is done.
     fn train_run(
         &mut self,
         trial: &mut Trial,
         config: &Config,
-        until: u64,
-        device: &Device,
+        (until, device): (u64, &Device),
         monitor: &mut dyn SearchMonitor,
     ) -> Result<Run> {
-        let mut watch = self.watch(until, monitor);
         let path = self.folder.begin_run(trial.number, config)?;
+        let mut watch = self.watch(until, monitor);
         let Some(inputs) = self.inputs.last_mut() else {
             return Err(Error::argument("inputs", "no texts have been read"));
         };
-        // A run without an intact checkpoint begins anew.
-        let is_begun = RunDirectory::config_of(&path, RunKind::Classifier).is_ok();
-        let recipe = match is_begun {
-            true => ClassifierRecipe::resume_sharing(config, inputs, device, &path, &mut watch),
-            false => {
-                ClassifierRecipe::begin_sharing(config, inputs, device, Some(&path), &mut watch)
-            }
-        };
-        let mut recipe = match recipe {
-            Err(Error::Stopped) => return Ok(Run::Stopped),
-            recipe => recipe?,
-        };
-        let (mut run, snapshot) = match is_begun {
-            false => (recipe.create_run(&path, config, true)?, None),
-            true => {
-                let resumed = RunDirectory::resume(
-                    &path,
-                    RunKind::Classifier,
-                    recipe.fingerprints(),
-                    device,
-                )?;
-                for problem in &resumed.skipped {
-                    watch
-                        .monitor
-                        .note(&format!("skipped a damaged checkpoint: {problem}"));
-                }
-                let state = &resumed.snapshot.state;
-                (watch.epochs, watch.best) = (state.epoch, Best::of_state(state));
-                (resumed.run, Some(resumed.snapshot))
-            }
-        };
-        let outcome = recipe.train(&mut run, snapshot, &mut watch);
-        (trial.epochs, trial.best) = (watch.epochs, watch.best);
-        match outcome {
-            Ok(Outcome::Finished { .. }) => Ok(Run::Finished),
-            Ok(Outcome::Interrupted { .. }) if watch.epochs >= until => Ok(Run::Paused),
-            Ok(Outcome::Interrupted { .. }) => Ok(Run::Stopped),
-            // A remedy such as a lower learning rate is what other trials try.
-            Err(Error::NotFinite {
-                quantity,
-                value,
-                step,
-                ..
-            }) => Ok(Run::Failed(format!("{quantity} is {value} at step {step}"))),
-            Err(error) => Err(error),
+        let run = train(&path, config, inputs, device, &mut watch)?;
+        // A run that was stopped while it was prepared has not come to what it had.
+        if watch.epochs > 0 {
+            (trial.epochs, trial.best) = (watch.epochs, watch.best);
         }
+        Ok(run)
     }
 }

@@ -241,6 +241,13 @@ fn the_time_is_a_limit_and_the_texts_must_stay() {
         "another search is writing in this folder; wait for its end, or choose another --out"
     ));
     drop(search);
+    // Killed while it was begun, it leaves nothing that is in the way.
+    let killed = folder.path().join("killed");
+    fs::create_dir(&killed).unwrap();
+    for name in ["lock", "start.toml", "trials.jsonl"] {
+        fs::write(killed.join(name), "").unwrap();
+    }
+    Search::create(&killed, config(), space(), time).unwrap();
     let error = Search::create(&path, config(), space(), time).unwrap_err();
     assert!(
         error

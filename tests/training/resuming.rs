@@ -96,6 +96,29 @@ fn a_run_interrupted_during_an_evaluation_evaluates_again() {
 }
 
 #[test]
+fn a_run_interrupted_between_epochs_takes_no_step_of_the_next() {
+    let toy = Toy::new();
+    let reference = Reference::new(&toy, &everything());
+    for epoch in 1..=3 {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let mut watch = Watch {
+            stop_after_epoch: Some(epoch),
+            ..Watch::default()
+        };
+        let outcome = toy.begin(&everything(), &run, &mut watch).unwrap();
+        let steps = epoch * reference.steps / 3;
+        assert_eq!(watch.steps.len() as u64, steps);
+        match epoch {
+            3 => assert!(matches!(outcome, Outcome::Finished { .. })),
+            _ => assert_eq!(interrupted(&outcome), steps),
+        }
+        toy.resume(&run, &mut Watch::default()).unwrap();
+        reference.assert_same(&run, &format!("interrupted after epoch {epoch}"));
+    }
+}
+
+#[test]
 fn a_run_killed_at_any_step_resumes_from_its_last_checkpoint() {
     let toy = Toy::new();
     let reference = Reference::new(&toy, &everything());

@@ -121,6 +121,7 @@ impl Toy {
 pub struct Watch {
     pub stop_at_step: Option<u64>,
     pub stop_in_evaluation: Option<u64>,
+    pub stop_after_epoch: Option<u64>,
     pub copy_at_step: Option<(u64, PathBuf, PathBuf)>,
     pub stopped: bool,
     pub evaluations: u64,
@@ -154,6 +155,7 @@ impl Observer for Watch {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
+        self.stopped |= self.stop_after_epoch == Some(report.epoch);
         self.epochs.push(report.clone());
     }
 

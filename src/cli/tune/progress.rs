@@ -39,7 +39,7 @@ pub(super) fn duration(time: Duration) -> String {
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     match (hours, minutes) {
         (0, 0) => format!("{seconds} s"),
-        (0, _) if seconds % 60 == 0 => format!("{minutes} min"),
+        (0, _) if seconds.is_multiple_of(60) => format!("{minutes} min"),
         (0, _) => format!("{minutes} min {} s", seconds % 60),
         _ => format!("{hours} h {minutes} min"),
     }
