@@ -203,7 +203,7 @@ fn search(
             }
             own += 1;
         }
-        if index % PER_REPORT == 0 && progress(file.bytes_read(), file.size()).is_break() {
+        if index.is_multiple_of(PER_REPORT) && progress(file.bytes_read(), file.size()).is_break() {
             return Ok(None);
         }
     }
@@ -276,7 +276,7 @@ fn means(
                 *sum += number;
             }
         }
-        let is_time = done as u64 % PER_REPORT == 0;
+        let is_time = (done as u64).is_multiple_of(PER_REPORT);
         if is_time && progress(file.bytes_read(), file.size()).is_break() {
             return Ok(None);
         }

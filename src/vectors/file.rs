@@ -122,8 +122,16 @@ impl VectorsFile {
 
     /// Reads as many bytes as the buffer has.
     pub(super) fn fill(&mut self, bytes: &mut [u8], place: &str) -> Result<()> {
-        let read = self.reader.read_exact(bytes);
-        read.map_err(|error| self.failed(error, place))?;
+        let mut filled = 0;
+        // Not `read_exact`, whose error at the end is that of compressed data that end early.
+        while filled < bytes.len() {
+            match self.reader.read(&mut bytes[filled..]) {
+                Ok(0) => return Err(self.ends_early(place)),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error, place)),
+            }
+        }
         self.count(bytes.len() as u64, place)
     }
 
@@ -173,7 +181,6 @@ impl VectorsFile {
             io::ErrorKind::UnexpectedEof if self.is_packed => {
                 self.refuse(place, "the compressed file ends early", "download it again")
             }
-            io::ErrorKind::UnexpectedEof => self.ends_early(place),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput if self.is_packed => self
                 .refuse(
                     place,

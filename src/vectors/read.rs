@@ -64,7 +64,7 @@ fn read_text(
             words += 1;
             search.offer(word, || lines.numbers(values, dimension))?;
         }
-        if lines.number % LINES_PER_REPORT == 0
+        if lines.number.is_multiple_of(LINES_PER_REPORT)
             && progress(lines.file.bytes_read(), lines.file.size()).is_break()
         {
             return Ok(None);

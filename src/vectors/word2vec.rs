@@ -39,7 +39,9 @@ pub(super) fn read_word2vec(
         if let Ok(word) = std::str::from_utf8(word.trim_ascii_start()) {
             search.offer(word, || finite(&numbers, &file, &place))?;
         }
-        if index % WORDS_PER_REPORT == 0 && progress(file.bytes_read(), file.size()).is_break() {
+        if index.is_multiple_of(WORDS_PER_REPORT)
+            && progress(file.bytes_read(), file.size()).is_break()
+        {
             return Ok(None);
         }
     }

@@ -1011,6 +1011,15 @@ def languages():
     )
 
 
+def fasttext_model():
+    """A model of fastText up to the end of its input matrix: two words of three numbers, without n-grams."""
+    settings = [3, 5, 5, 1, 5, 1, 2, 2, 0, 0, 0, 100]
+    sizes = struct.pack("<3iqq", 2, 2, 0, 9, -1)
+    words = b"".join(word + b"\0" + struct.pack("<qb", 4, 0) for word in [b"good", b"bad"])
+    matrix = struct.pack("<bqq", 0, 2, 3) + floats(0.1, -3.7, 1e-9) * 2
+    return struct.pack("<2i12id", 793712314, 12, *settings, 1e-4) + sizes + words + matrix
+
+
 def vectors():
     text = "2 3\ngood 0.5 0.25 1\nbad -0.5 0.25 1\n"
     packed = gzip(text.encode())
@@ -1018,6 +1027,8 @@ def vectors():
     binary = b"2 3\n" + b"".join(
         word + b" " + floats(0.1, -3.7, 1e-9) + b"\n" for word in [b"good", b"bad"]
     )
+    model = fasttext_model()
+    rows = len(model) - 4 * 3 * 2
     write_all(
         "vectors",
         "vec",
@@ -1051,9 +1062,20 @@ def vectors():
             "web_page": "<!DOCTYPE html>\n<html><title>404</title></html>\n",
             "zip_archive": b"PK\x03\x04" + bytes(60),
             "zero_bytes": bytes(64),
-            "binary_of_word2vec": binary,
-            "binary_of_word2vec_without_line_ends": binary[:4] + binary[4:].replace(b"\n", b""),
-            "binary_of_fasttext": b"\xba\x16\x4f\x2f\x0c\0\0\0" + bytes(60),
+            "word2vec_cut": binary[:-6],
+            "word2vec_cut_without_line_ends": binary[:4] + binary[4:].replace(b"\n", b"")[:-4],
+            "word2vec_first_line_says_more_words": patched(binary, 0, b"9"),
+            "word2vec_first_line_says_too_many_numbers": b"2 99999" + binary[3:],
+            "word2vec_number_nan": patched(binary, 9, floats(math.nan)),
+            "fasttext_cut_in_the_settings": model[:40],
+            "fasttext_cut_in_the_matrix": model[:-4],
+            "fasttext_of_another_version": patched(model, 4, b"\x63"),
+            "fasttext_number_of_words_negative": patched(model, 68, struct.pack("<i", -1)),
+            "fasttext_quantised": patched(model, rows - 17, b"\1"),
+            "fasttext_pruned": patched(model, 84, bytes(8)),
+            "fasttext_matrix_of_more_rows": patched(model, rows - 16, struct.pack("<q", 1 << 40)),
+            "fasttext_word_without_end": model[:92] + b"good" * 20_000,
+            "fasttext_number_nan": patched(model, rows, floats(math.nan)),
             "model_safetensors": safetensors(good_tensors()),
         },
     )
@@ -1068,7 +1090,7 @@ def vectors():
             "gzip_method_unknown": patched(packed, 2, b"\x07"),
             "gzip_with_junk_behind_the_end": packed + b"junk behind the end",
             "gzip_of_nothing": gzip(b""),
-            "gzip_of_binary_word2vec": gzip(binary),
+            "gzip_of_cut_word2vec": gzip(binary[:-6]),
             "gzip_of_gzip": gzip(packed),
             "gzip_of_a_number_too_few": gzip(b"good 1 2 3\nbad 1 2\n"),
         },

@@ -151,11 +151,12 @@ impl<'a> RowWriter<'a> {
 
 /// Whether rows can be written in a format.
 fn can_write(format: Format) -> bool {
-    match format {
-        Format::Csv | Format::Tsv | Format::Json | Format::Jsonl => true,
-        Format::Parquet | Format::Arrow => cfg!(feature = "parquet"),
-        _ => false,
-    }
+    let is_text = matches!(
+        format,
+        Format::Csv | Format::Tsv | Format::Json | Format::Jsonl
+    );
+    let is_typed = matches!(format, Format::Parquet | Format::Arrow);
+    is_text || (is_typed && cfg!(feature = "parquet"))
 }
 
 /// Refuses columns of the same name, of which readers of all formats but tables see only one.
