@@ -1,8 +1,9 @@
 //! `--config` and `--set`.
 
-use super::note;
+use super::{Usage, note};
 use anyhow::Context;
-use birnn::config::Config;
+use birnn::checkpoint::Beginning;
+use birnn::config::{Config, InitFrom};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +69,55 @@ pub(super) fn read_config(
         }
     };
     let file = Some((path, text.as_ref()));
-    Ok(Config::from_toml_noting(file, overrides, &mut note)?)
+    let mut config = Config::from_toml_noting(file, overrides, &mut note)?;
+    let keys = overrides.iter().map(|(key, _)| key.as_str());
+    settle_beginning(&mut config, keys)?;
+    Ok(config)
+}
+
+/// The keys that a classifier from which a run begins decides.
+const DECIDED: [&str; 11] = [
+    "model.cell",
+    "model.embedding_size",
+    "model.num_hiddens",
+    "model.num_layers",
+    "model.bidirectional",
+    "model.bias",
+    "model.pooling",
+    "text.tokenizer",
+    "text.lowercase",
+    "train.vectors",
+    "train.vector_epochs",
+];
+
+/// Begins a run with random numbers if the command line sets what the shipped model would decide, and says so.
+///
+/// # Errors
+/// It also names the model to begin with.
+pub(super) fn settle_beginning<'a>(
+    config: &mut Config,
+    mut keys: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<()> {
+    let Some(key) = keys.find(|key| DECIDED.contains(key)) else {
+        return Ok(());
+    };
+    match &config.train.init_from {
+        InitFrom::None => {}
+        InitFrom::Auto => {
+            config.train.init_from = InitFrom::None;
+            note(&format!(
+                "{key} is set, so the network does not begin as the shipped model, which has its own"
+            ));
+        }
+        InitFrom::Folder(folder) if !Beginning::is_in(folder) => {}
+        InitFrom::Shipped | InitFrom::Folder(_) => {
+            let problem = format!(
+                "{key} is that of the model with which the run begins (train.init_from): leave it out, or give --init-from none"
+            );
+            return Err(Usage(problem).into());
+        }
+    }
+    Ok(())
 }
 
 /// Parses `KEY=VALUE`, the argument of `--set`.

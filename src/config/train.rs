@@ -239,7 +239,8 @@ impl TrainConfig {
         if let Some(weights) = &self.class_weights {
             weights.validate()?;
         }
-        if self.init_from != InitFrom::None && (self.vector_epochs > 0 || self.vectors.is_some()) {
+        let begins = !matches!(self.init_from, InitFrom::None | InitFrom::Auto);
+        if begins && (self.vector_epochs > 0 || self.vectors.is_some()) {
             return Err(Error::config(
                 "train.init_from",
                 "the embeddings cannot be initialised both from a model and from word vectors",

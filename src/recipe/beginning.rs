@@ -29,6 +29,10 @@ impl Start {
             InitFrom::None => Self::Random,
             // A build without it begins with random numbers.
             InitFrom::Auto if !cfg!(feature = "shipped") => Self::Random,
+            // The vectors are what it begins with.
+            InitFrom::Auto if config.train.vectors.is_some() || config.train.vector_epochs > 0 => {
+                Self::Random
+            }
             InitFrom::Auto | InitFrom::Shipped => Self::Classifier(Beginning::shipped(device)?),
             InitFrom::Folder(path) if Beginning::is_in(path) => {
                 Self::Classifier(Beginning::load(path, device)?)

@@ -85,6 +85,9 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
                 "the shipped model {known}, fewer than {:.0} %",
                 100.0 * KNOWN_WORDS
             ),
+            None if config.train.vectors.is_some() || config.train.vector_epochs > 0 => {
+                "the embeddings begin as word vectors".to_owned()
+            }
             None if cfg!(feature = "shipped") => {
                 "the texts were prepared without the shipped model".to_owned()
             }
@@ -157,8 +160,11 @@ fn epochs(config: &mut Config, dataset: &Dataset) -> Decision {
     config.train.epochs = config.train.epochs_for(in_epoch);
     config.train.steps = 0;
     let reason = format!(
-        "{} epochs of {}, for about {} in all (train.steps)",
-        config.train.epochs,
+        "{} of {}, for about {} in all (train.steps)",
+        match config.train.epochs {
+            1 => "1 epoch".to_owned(),
+            epochs => format!("{epochs} epochs"),
+        },
         match in_epoch {
             1 => "1 step".to_owned(),
             _ => format!("{} steps", grouped(in_epoch as usize)),

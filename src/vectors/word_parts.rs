@@ -90,7 +90,8 @@ mod tests {
         // Of the parts of <walker>, those up to "walke" are in "walked", of which those of "walk" are in both.
         assert_eq!(vectors[..2], [1.0, 0.0]);
         assert_eq!(vectors[2..4], [0.0, 0.0]);
-        assert_eq!(vectors[4..], [0.0, 1.0]);
+        // Only "ing" is in "walking" too.
+        assert!(vectors[4] < 0.05 && vectors[5] > 0.95, "{vectors:?}");
     }
 
     #[test]

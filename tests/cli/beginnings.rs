@@ -182,3 +182,29 @@ fn a_run_begins_from_nothing_from_a_folder_or_from_the_shipped_model() {
     let refused = fail(&run(path, &missing), 1);
     assert!(refused.starts_with("missing"), "{refused}");
 }
+
+#[test]
+fn sizes_on_the_command_line_are_not_replaced_in_silence() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(path.join("rows.csv"), table(60)).unwrap();
+    let output = train(path, &["--out", "a", "--set", "model.num_hiddens=7"]);
+    succeed(&output);
+    let note = "model.num_hiddens is set, so the network does not begin as the shipped model, which has its own\n";
+    assert!(stderr(&output).contains(note));
+    let config = fs::read_to_string(path.join("a/config.json")).unwrap();
+    assert!(config.contains("\"num_hiddens\": 7"));
+    let both = [
+        "--out",
+        "b",
+        "--set",
+        "model.num_hiddens=7",
+        "--init-from",
+        "shipped",
+    ];
+    assert_eq!(
+        fail(&train(path, &both), 2),
+        "model.num_hiddens is that of the model with which the run begins (train.init_from): leave it out, or give \
+         --init-from none"
+    );
+}

@@ -61,6 +61,8 @@ fn the_printed_config_is_a_config() {
     let arguments = [
         "train",
         "--print-config",
+        "--config",
+        "d2l",
         "--data",
         "some where.csv",
         "--label-column",

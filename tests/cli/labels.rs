@@ -25,6 +25,10 @@ fn train(folder: &Path, more: &[&str]) -> (Vec<String>, String) {
         "model.embedding_size=8",
         "--set",
         "train.batch_size=8",
+        "--set",
+        "train.init_from=none",
+        "--set",
+        "train.folds=0",
     ];
     let run_for = [
         "--set",

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// A model that is trained quickly; everything that the tests count is set explicitly, so that they
 /// do not depend on the recipes.
-pub const SMALL: [&str; 14] = [
+pub const SMALL: [&str; 18] = [
     "--set",
     "text.vocabulary_size=1000",
     "--set",
@@ -27,6 +27,10 @@ pub const SMALL: [&str; 14] = [
     "model.embedding_size=8",
     "--set",
     "train.epochs=1",
+    "--set",
+    "train.init_from=none",
+    "--set",
+    "train.folds=0",
 ];
 
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {

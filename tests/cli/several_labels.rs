@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Settings with which a few short texts are learnt.
-const QUICK: [&str; 10] = [
+const QUICK: [&str; 14] = [
     "--set",
     "model.num_hiddens=8",
     "--set",
@@ -17,6 +17,10 @@ const QUICK: [&str; 10] = [
     "train.epochs=20",
     "--set",
     "train.learning_rate=0.03",
+    "--set",
+    "train.init_from=none",
+    "--set",
+    "train.folds=0",
 ];
 const SIGMOID: [&str; 2] = ["--set", "model.output=sigmoid"];
 
@@ -291,6 +295,10 @@ fn class_weights_make_a_rare_class_count() {
             "train.learning_rate=0.02",
             "--set",
             "train.batch_size=16",
+            "--set",
+            "train.init_from=none",
+            "--set",
+            "train.folds=0",
         ];
         let output = run(folder, &[&arguments[..], &sizes, &speed, more].concat());
         succeed(&output);

@@ -3,7 +3,7 @@
 mod output;
 mod progress;
 
-use super::config::{default_recipe, key_value, read_config};
+use super::config::{default_recipe, key_value, read_config, settle_beginning};
 use super::device;
 use super::interrupt::Interrupt;
 use super::note;
@@ -224,6 +224,9 @@ fn starting_config(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
     arguments.data.apply(&mut config.data);
     arguments.validation.apply(&mut config.data);
+    if let Some(space) = given_space(arguments, &mut |_| ())? {
+        settle_beginning(&mut config, space.keys().map(|(key, _)| key))?;
+    }
     decided(arguments, &config)
 }
 
@@ -245,14 +248,23 @@ fn decided(arguments: &Arguments, config: &Config) -> anyhow::Result<Config> {
     Ok(found)
 }
 
+/// The space of the file, if there is one.
+fn given_space(
+    arguments: &Arguments,
+    on_old_key: &mut dyn FnMut(&str),
+) -> anyhow::Result<Option<Space>> {
+    let Some(path) = &arguments.space else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(birnn::Error::io("read", path))?;
+    Ok(Some(Space::from_toml(path, &text, on_old_key)?))
+}
+
 /// The space of the file or the default one, without the keys that are set on the command line.
 fn space(arguments: &Arguments, config: &Config) -> anyhow::Result<Space> {
-    let mut space = match &arguments.space {
+    let mut space = match given_space(arguments, &mut note)? {
         None => Space::default_for(config)?,
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(birnn::Error::io("read", path))?;
-            Space::from_toml(path, &text, &mut note)?
-        }
+        Some(space) => space,
     };
     let fixed = space.fix(arguments.set.iter().map(|(key, _)| key.as_str()));
     if arguments.space.is_some() && !fixed.is_empty() {
