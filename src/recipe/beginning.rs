@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::parameters::Parameters;
 use crate::train::classifier::{init_from_classifier, init_from_language_model};
 use candle_core::Device;
+use std::path::Path;
 
 /// Where a run begins.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Start {
         }
     }
 
-    /// Sets the initial values.
+    /// Sets the initial values, and returns the names of the parameters that the model gives.
     ///
     /// # Errors
     /// A model of other sizes.
@@ -58,16 +59,23 @@ impl Start {
         config: &Config,
         dataset: &Dataset,
         parameters: &Parameters,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         match self {
             Self::Language(language) => {
-                init_from_language_model(parameters, &config.model, language)?;
+                init_from_language_model(parameters, &config.model, language)
             }
             Self::Classifier(beginning) if dataset.begins => {
-                init_from_classifier(parameters, beginning, &dataset.encoder, &dataset.labels)?;
+                init_from_classifier(parameters, beginning, &dataset.encoder, &dataset.labels)
             }
-            _ => {}
+            _ => Ok(Vec::new()),
         }
-        Ok(())
+    }
+
+    /// The folder of the language model, if it is one.
+    pub(super) fn language(&self) -> Option<&Path> {
+        match self {
+            Self::Language(language) => Some(&language.path),
+            _ => None,
+        }
     }
 }

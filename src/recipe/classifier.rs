@@ -100,7 +100,14 @@ impl<'a> ClassifierRecipe<'a> {
             check_space(folder, model.1.count() as u64)?;
         }
         monitor.begins(Step::Transfer);
-        start.initialise(config, &dataset, &model.1)?;
+        let set = start.initialise(config, &dataset, &model.1)?;
+        if let Some(language) = start.language() {
+            monitor.note(&format!(
+                "initialised from the language model in {}: {}",
+                language.display(),
+                set.join(", ")
+            ));
+        }
         check_stop(monitor)?;
         let soft_labels = teachers(config, &dataset, device, monitor)?;
         ngrams(config, &dataset, head.as_deref(), &model.1, monitor)?;

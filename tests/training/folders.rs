@@ -18,7 +18,7 @@ fn an_empty_split_is_refused() {
     let none = Encoded::default();
     let parts = toy.parts(&config);
     let error = ClassifierTask::new(&config, parts, &toy.train, &none, 2, 1).unwrap_err();
-    assert_eq!(error.to_string(), "train, validation: a split has no texts");
+    assert_eq!(error.to_string(), "validation: it has no texts");
 }
 
 /// An interrupted run in a new folder.
