@@ -302,6 +302,8 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         let mut trainer_config = TrainerConfig::classifier(config);
         let mut task = match &self.epochs {
             Some(epochs) => {
+                // It is known when to stop.
+                trainer_config.patience = 0;
                 trainer_config.last_epoch = Some(best_epoch(config, epochs));
                 let epochs = epochs.clone();
                 ClassifierTask::cross_validated(config, model, texts, epochs, classes, unknown)?

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// The costs that cross-validation tries: neighbours differ little.
-const COSTS: [f64; 5] = [0.5, 2.0, 8.0, 32.0, 128.0];
+const COSTS: [f64; 6] = [0.5, 2.0, 8.0, 32.0, 128.0, 512.0];
 
 /// The number of parts of cross-validation, and the larger one for fewer than [`FEW_TEXTS`] texts, of which each part is
 /// missed more.
@@ -139,7 +139,6 @@ pub(super) fn fit_texts(
             classes: dataset.labels.len(),
             class_weights: weights.as_deref(),
         },
-        seed: config.seed,
         folds: folds(&dataset.train.labels, config.seed),
     };
     let costs = match config.train.ngram_cost {
@@ -150,8 +149,7 @@ pub(super) fn fit_texts(
     let all: Vec<usize> = (0..texts.len()).collect();
     let mut fitting = ngrams.begin(&all, problem.targets);
     stoppable(monitor, |keep_going| {
-        let precision = (problem.seed, PRECISELY);
-        fitting.fit(&all, problem.targets, found.cost, precision, keep_going)
+        fitting.fit(&all, problem.targets, found.cost, PRECISELY, keep_going)
     })?;
     let fit = ngrams.head(&fitting, found.temperature);
     monitor.note(&problem.description(config, &found));
@@ -207,7 +205,6 @@ pub(super) fn spread(labels: &TextLabels, number: usize, seed: u64) -> Vec<usize
 struct CrossValidation<'a> {
     ngrams: &'a NgramTexts,
     targets: Targets<'a>,
-    seed: u64,
     /// The part to which each text belongs.
     folds: Vec<usize>,
 }
@@ -225,7 +222,7 @@ struct Found {
 }
 
 impl CrossValidation<'_> {
-    /// The cost with the lowest loss, each with a temperature of its own. `None` if `keep_going` returns false.
+    /// The cost with the highest accuracy, of equal ones that with the lower loss, each with a temperature of its own. `None` if `keep_going` returns false.
     fn run(&self, costs: &[f64], keep_going: &(dyn Fn() -> bool + Sync)) -> Option<Found> {
         let parts = self.folds.iter().max().map_or(0, |last| last + 1);
         let work = self.ngrams.values() * self.targets.classes;
@@ -240,11 +237,12 @@ impl CrossValidation<'_> {
                 .collect()
         };
         let tried: Vec<Scored> = (0..costs.len()).map(&mut of_cost).collect();
-        let losses: Vec<f64> = tried
-            .iter()
-            .map(|scores| self.quality(scores).loss)
-            .collect();
-        let best = (0..costs.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]))?;
+        let tried_quality: Vec<Quality> = tried.iter().map(|scores| self.quality(scores)).collect();
+        let best = (0..costs.len()).min_by(|&a, &b| {
+            let (a, b) = (&tried_quality[a], &tried_quality[b]);
+            let by_accuracy = b.accuracy.total_cmp(&a.accuracy);
+            by_accuracy.then(a.loss.total_cmp(&b.loss))
+        })?;
         let one = |part| self.of_part(part, &costs[best..=best], keep_going);
         let others: Option<Vec<Vec<Scored>>> = (searched..parts).into_par_iter().map(one).collect();
         let mut scores = tried.into_iter().nth(best)?;
@@ -268,7 +266,7 @@ impl CrossValidation<'_> {
             (0..self.folds.len()).partition(|&text| self.folds[text] == part);
         let mut fitting = self.ngrams.begin(&texts, self.targets);
         let mut of_cost = |&cost: &f64| {
-            fitting.fit(&texts, self.targets, cost, (self.seed, ROUGHLY), keep_going)?;
+            fitting.fit(&texts, self.targets, cost, ROUGHLY, keep_going)?;
             let scores = self.ngrams.scores(&held_out, &fitting);
             Some(held_out.iter().copied().zip(scores).collect())
         };

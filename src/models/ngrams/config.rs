@@ -12,7 +12,7 @@ pub enum Weighting {
     #[default]
     NaiveBayes,
     /// N-grams of the words and of the characters of the text itself, also of words that the tokenizer does not know,
-    /// weighted by how few texts contain them; the norm of each text is 1.
+    /// weighted by how few texts contain them; the norm of each text is 1 for each of the two.
     TfIdf,
 }
 

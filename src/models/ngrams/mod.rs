@@ -10,6 +10,7 @@ mod config;
 mod fit;
 mod index;
 mod logistic;
+mod newton;
 mod text;
 mod text_head;
 mod tf_idf;

@@ -102,23 +102,45 @@ impl TextRows {
         Self { rows, unknown }
     }
 
-    /// For each kind of n-grams the factor that gives the text the norm 1; 0 for a kind of which it has none.
+    /// For each kind of n-grams the factor of its values; 0 for a kind of which the text has none.
     ///
-    /// N-grams without a row count as the rarest ones do: otherwise the few known ones of a text of mostly unknown
-    /// words would weigh more than in any training text.
+    /// Each kind has the norm 1 if all its n-grams have a row. N-grams without one count as the rarest ones do: otherwise
+    /// the few known words of a text of mostly unknown ones would weigh as much as all its characters. What has a row
+    /// then gets the norm of a text of known n-grams: otherwise its scores would be nearer to those of the frequent classes.
+    /// `kind` gives that of a row, and whether its n-gram counts as one with a row.
     pub(super) fn scales(
         &self,
         idf: &[f32],
         highest_idf: f32,
-        kind: impl Fn(u32) -> usize,
+        kind: impl Fn(u32) -> (usize, bool),
     ) -> [f32; KINDS] {
         let highest = f64::from(highest_idf).powi(2);
-        let mut squares = self.unknown.map(|square| square * highest);
+        let mut known = [0.0; KINDS];
+        let mut unknown = self.unknown.map(|square| square * highest);
         for &(row, frequency) in &self.rows {
-            squares[kind(row)] += f64::from(frequency * idf[row as usize]).powi(2);
+            let (kind, is_known) = kind(row);
+            let square = f64::from(frequency * idf[row as usize]).powi(2);
+            match is_known {
+                true => known[kind] += square,
+                false => unknown[kind] += square,
+            }
         }
-        squares.map(|square| match square > 0.0 {
-            true => (1.0 / square.sqrt()) as f32,
+        let mut kinds = 0.0;
+        let mut shares = [0.0; KINDS];
+        for ((share, known), unknown) in shares.iter_mut().zip(known).zip(unknown) {
+            let all = known + unknown;
+            if all > 0.0 {
+                kinds += 1.0;
+                *share = 1.0 / all;
+            }
+        }
+        let square: f64 = shares
+            .iter()
+            .zip(known)
+            .map(|(share, known)| share * known)
+            .sum();
+        shares.map(|share| match square > 0.0 {
+            true => (share * kinds / square).sqrt() as f32,
             false => 0.0,
         })
     }

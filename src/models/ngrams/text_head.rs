@@ -93,7 +93,7 @@ impl TextNgrams {
     fn score(&self, table: &[f32], text: &str) -> Vec<f32> {
         let text = TextRows::new(&text_keys(text, self.config), &self.index);
         let kind = |row: u32| kind(self.index.key(row));
-        let scales = text.scales(&self.idf, self.highest_idf, kind);
+        let scales = text.scales(&self.idf, self.highest_idf, |row| (kind(row), true));
         let mut sums: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
         let classes = sums.len();
         for (row, frequency) in text.rows {

@@ -2,7 +2,7 @@
 
 use super::fit::text_weight;
 use super::index::Index;
-use super::logistic::{Design, Problem};
+use super::newton::Regression;
 use super::text::{TextRows, highest, kind, text_keys};
 use super::{NgramConfig, NgramFit};
 use crate::data::TextLabels;
@@ -11,10 +11,6 @@ use rayon::prelude::*;
 /// An n-gram in at least so many training texts has a row. Rare ones help: in few texts most are in only one, and what a
 /// text to classify shares with a single training text still says something.
 const MIN_TEXTS: usize = 1;
-
-/// The maximum number of passes over the texts. High costs need more than that (why is not
-/// known); even 300 did not suffice for them on TREC, and took four times as long.
-const PASSES: u64 = 40;
 
 /// The n-grams of texts, as rows of an index over all of them.
 #[derive(Debug, Clone)]
@@ -28,10 +24,12 @@ pub struct NgramTexts {
 #[derive(Debug, Clone)]
 pub struct TfIdfFitting {
     idf: Vec<f32>,
+    /// Whether a text that it is fitted to contains the n-gram.
+    is_known: Vec<bool>,
     /// The values of the features of the texts that it is fitted to; the last feature, the bias, is 1 in each.
     values: Vec<Vec<(u32, f32)>>,
-    /// The weights of each fitted class and the multipliers of the texts.
-    classes: Vec<(Vec<f32>, Vec<f64>)>,
+    /// The weights of each fitted class.
+    classes: Vec<Vec<f32>>,
     /// Whether the only fitted class is the first of two that exclude each other.
     are_opposite: bool,
 }
@@ -91,6 +89,7 @@ impl NgramTexts {
         }
         // As in scikit-learn, with one more text that contains everything.
         let all = 1.0 + subset.len() as f32;
+        let is_known = counts.iter().map(|&count| count > 0).collect();
         let idf: Vec<f32> = counts
             .into_iter()
             .map(|count| (all / (1.0 + count.max(1) as f32)).ln() + 1.0)
@@ -99,7 +98,7 @@ impl NgramTexts {
         let bias = (self.features() as u32, 1.0);
         let values = |&text: &usize| {
             let text = &self.texts[text];
-            let scales = text.scales(&idf, highest_idf, |row| self.kind(row));
+            let scales = text.scales(&idf, highest_idf, |row| (self.kind(row), true));
             let value = |&(row, frequency): &(u32, f32)| {
                 (row, frequency * idf[row as usize] * scales[self.kind(row)])
             };
@@ -110,9 +109,10 @@ impl NgramTexts {
         let values: Vec<_> = subset.par_iter().map(values).collect();
         let are_opposite = targets.classes == 2 && matches!(targets.labels, TextLabels::One(_));
         let fitted = if are_opposite { 1 } else { targets.classes };
-        let start = (vec![0.0; self.features() + 1], vec![0.0; subset.len()]);
+        let start = vec![0.0; self.features() + 1];
         TfIdfFitting {
             idf,
+            is_known,
             values,
             classes: vec![start; fitted],
             are_opposite,
@@ -124,8 +124,9 @@ impl NgramTexts {
         let highest_idf = highest(&fitting.idf);
         let score = |&text: &usize| {
             let text = &self.texts[text];
-            let scales = text.scales(&fitting.idf, highest_idf, |row| self.kind(row));
-            let one = |(weights, _): &(Vec<f32>, Vec<f64>)| {
+            let kind = |row| (self.kind(row), fitting.is_known[row as usize]);
+            let scales = text.scales(&fitting.idf, highest_idf, kind);
+            let one = |weights: &Vec<f32>| {
                 let products = text.rows.iter().map(|&(row, frequency)| {
                     let at = row as usize;
                     f64::from(frequency * fitting.idf[at] * scales[self.kind(row)] * weights[at])
@@ -141,7 +142,7 @@ impl NgramTexts {
     pub fn head(&self, fitting: &TfIdfFitting, temperature: f64) -> NgramFit {
         let scaled = |weight: f32| (f64::from(weight) / temperature) as f32;
         let row = |row: usize| {
-            let of_class = |(weights, _): &(Vec<f32>, Vec<f64>)| {
+            let of_class = |weights: &Vec<f32>| {
                 let factor = fitting.idf.get(row).copied().unwrap_or(1.0);
                 scaled(factor * weights[row])
             };
@@ -157,34 +158,32 @@ impl NgramTexts {
 }
 
 impl TfIdfFitting {
-    /// Fits the regression for a cost, which is at least that of the previous call: one-versus-rest for each class.
-    /// `texts` are those with which the fit began. Iteration stops when no multiplier changes by more than the share
-    /// `tolerance` of the cost. `None` if `keep_going` returns false.
+    /// Fits the regression for a cost, quicker after a similar one: one-versus-rest for each class.
+    /// `texts` are those with which the fit began. `tolerance` is relative to the gradient at weights of zero. `None` if `keep_going` returns false.
     pub fn fit(
         &mut self,
         texts: &[usize],
         targets: Targets,
         cost: f64,
-        (seed, tolerance): (u64, f64),
+        tolerance: f64,
         keep_going: &(dyn Fn() -> bool + Sync),
     ) -> Option<()> {
         let values = &self.values;
-        let of_class = |(class, (weights, multipliers)): (usize, &mut (Vec<f32>, Vec<f64>))| {
+        let of_class = |(class, weights): (usize, &mut Vec<f32>)| {
             let has = |&text: &usize| targets.labels.has(text, class);
             let positive: Vec<bool> = texts.iter().map(has).collect();
             let text_weights: Option<Vec<f64>> = targets.class_weights.map(|of_classes| {
                 let weight = |&text: &usize| text_weight(of_classes, targets.labels, text, class);
                 texts.iter().map(weight).collect()
             });
-            let problem = Problem {
+            let regression = Regression {
+                values,
                 positive: &positive,
                 cost,
                 text_weights: text_weights.as_deref(),
                 tolerance,
-                passes: PASSES,
             };
-            let mut design = ValueDesign { values, weights };
-            problem.solve(&mut design, multipliers, seed, keep_going)
+            regression.solve(weights, keep_going)
         };
         let classes = self.classes.par_iter_mut().enumerate();
         classes.map(of_class).collect()
@@ -198,36 +197,6 @@ impl TfIdfFitting {
                 .flat_map(|score| [score / 2.0, -score / 2.0])
                 .collect(),
             false => fitted.collect(),
-        }
-    }
-}
-
-/// Texts as lists of features with their values.
-struct ValueDesign<'a> {
-    values: &'a [Vec<(u32, f32)>],
-    weights: &'a mut [f32],
-}
-
-impl Design for ValueDesign<'_> {
-    fn texts(&self) -> usize {
-        self.values.len()
-    }
-
-    fn square(&self, text: usize) -> f64 {
-        let values = self.values[text].iter();
-        values.map(|(_, value)| f64::from(*value).powi(2)).sum()
-    }
-
-    fn dot(&self, text: usize) -> f64 {
-        let values = self.values[text].iter();
-        values
-            .map(|&(row, value)| f64::from(value * self.weights[row as usize]))
-            .sum()
-    }
-
-    fn add(&mut self, text: usize, change: f32) {
-        for &(row, value) in &self.values[text] {
-            self.weights[row as usize] += change * value;
         }
     }
 }
@@ -264,7 +233,7 @@ mod tests {
     ) -> TfIdfFitting {
         let mut fitting = ngrams.begin(subset, targets);
         for &cost in costs {
-            let fitted = fitting.fit(subset, targets, cost, (1, 1e-4), &|| true);
+            let fitted = fitting.fit(subset, targets, cost, 1e-4, &|| true);
             fitted.unwrap();
         }
         fitting
@@ -346,9 +315,8 @@ mod tests {
             // With the same weights of n-grams.
             for &text in &subset[4..] {
                 fitting.values.push(fitting.values[text].clone());
-                fitting.classes[0].1.push(0.0);
             }
-            let fitted = fitting.fit(subset, targets, 0.25, (1, 1e-6), &|| true);
+            let fitted = fitting.fit(subset, targets, 0.25, 1e-6, &|| true);
             fitted.unwrap();
             ngrams.scores(&[0, 1, 2, 3], &fitting).concat()
         };
