@@ -15,9 +15,9 @@ pub(super) enum Start {
     /// With random numbers.
     Random,
     /// With a language model, whose tokenizer is that of the config.
-    Language(LanguageDirectory),
+    Language(Box<LanguageDirectory>),
     /// With a classifier, if the texts are such as it knows.
-    Classifier(Beginning),
+    Classifier(Box<Beginning>),
 }
 
 impl Start {
@@ -34,11 +34,15 @@ impl Start {
             InitFrom::Auto if config.train.vectors.is_some() || config.train.vector_epochs > 0 => {
                 Self::Random
             }
-            InitFrom::Auto | InitFrom::Shipped => Self::Classifier(Beginning::shipped(device)?),
-            InitFrom::Folder(path) if Beginning::is_in(path) => {
-                Self::Classifier(Beginning::load(path, device)?)
+            InitFrom::Auto | InitFrom::Shipped => {
+                Self::Classifier(Box::new(Beginning::shipped(device)?))
             }
-            InitFrom::Folder(path) => Self::Language(LanguageDirectory::load(path, device)?),
+            InitFrom::Folder(path) if Beginning::is_in(path) => {
+                Self::Classifier(Box::new(Beginning::load(path, device)?))
+            }
+            InitFrom::Folder(path) => {
+                Self::Language(Box::new(LanguageDirectory::load(path, device)?))
+            }
         })
     }
 

@@ -8,10 +8,11 @@ use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
 use ::parquet::arrow::{
     FieldLevels, ProjectionMask, parquet_to_arrow_field_levels, parquet_to_arrow_schema,
 };
+use ::parquet::basic::{ConvertedType, Type};
 use ::parquet::column::page::{PageIterator, PageReader};
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
 use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
 
 use super::lists::max_elements;
@@ -31,6 +32,9 @@ pub(in crate::data) struct WholeFile {
     levels: FieldLevels,
     group: usize,
     reader: Option<ParquetRecordBatchReader>,
+    /// Whether decoded texts are checked: those of columns that only the schema of Arrow calls texts are not while they
+    /// are decoded.
+    has_plain_bytes: bool,
 }
 
 impl WholeFile {
@@ -56,7 +60,13 @@ impl WholeFile {
             Ok(opened) => opened.map_err(fail)?,
             Err(_) => return Err(damaged(origin, "its contents make no sense")),
         };
+        let columns = metadata.file_metadata().schema_descr().columns();
+        let has_plain_bytes = columns.iter().any(|column| {
+            column.physical_type() == Type::BYTE_ARRAY
+                && column.converted_type() == ConvertedType::NONE
+        });
         Ok(Self {
+            has_plain_bytes,
             origin: origin.to_owned(),
             file: Arc::new(file),
             metadata: Arc::new(metadata),
@@ -88,7 +98,13 @@ impl WholeFile {
         loop {
             if let Some(reader) = &mut self.reader {
                 match reader.next() {
-                    Some(batch) => return batch.map(Some).map_err(|error| error.to_string()),
+                    Some(batch) => {
+                        let batch = batch.map_err(|error| error.to_string())?;
+                        if self.has_plain_bytes {
+                            check_texts(&batch)?;
+                        }
+                        return Ok(Some(batch));
+                    }
                     None => self.reader = None,
                 }
             }
@@ -114,6 +130,16 @@ impl WholeFile {
             self.reader = Some(reader.map_err(|error| error.to_string())?);
         }
     }
+}
+
+/// Checks that texts are UTF-8.
+fn check_texts(batch: &RecordBatch) -> std::result::Result<(), String> {
+    let schema = batch.schema();
+    for (column, field) in batch.columns().iter().zip(schema.fields()) {
+        let checked = column.to_data().validate_full();
+        checked.map_err(|error| format!("the column {}: {error}", field.name()))?;
+    }
+    Ok(())
 }
 
 /// One row group, whose pages are checked.
