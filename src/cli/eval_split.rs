@@ -66,7 +66,7 @@ impl Request<'_> {
                 let splits = read_splits(&config, terminal)?;
                 if splits.folds > 0 {
                     let problem = format!(
-                        "{model} was trained on all texts of its data and cross-validated on them"
+                        "{model} was trained on all texts of its data, so that none is left to evaluate it"
                     );
                     return Err(unknown(&problem).into());
                 }

@@ -107,6 +107,11 @@ fn results(finished: &Finished<ClassifierRecipe>, several: bool) -> String {
             "validation",
             format!("{} texts", grouped(dataset.validation.len())),
         ),
+        1 => {
+            let texts = grouped(dataset.train.len());
+            let what = format!("a tenth of the texts; then trained on all {texts}");
+            ("validation", what)
+        }
         parts => {
             let texts = grouped(dataset.train.len());
             (

@@ -5,11 +5,11 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// In how many parts the training texts are cross-validated where there is no validation split; 0 holds out a part of them
-/// instead.
+/// In how many parts the training texts are cross-validated where there is no validation split: 1 leaves out one tenth of
+/// them once; 0 holds out a part of them, which is never trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folds {
-    /// Few texts are cross-validated, of many a part is held out.
+    /// Few texts are cross-validated, of more a tenth is left out once, and of many a part is held out.
     Auto,
     /// This number.
     Fixed(usize),
@@ -26,6 +26,11 @@ const FEW_CHARACTERS: usize = 1_000_000;
 /// The number of parts for few texts.
 const PARTS: usize = 5;
 
+/// Fewer texts than this with fewer characters than this in all are trained on twice: without a tenth, then all of them. Of
+/// more, the tenth would hardly be missed.
+const MANY_TEXTS: usize = 20_000;
+const MANY_CHARACTERS: usize = 10_000_000;
+
 /// The most parts that can be asked for.
 const MOST: usize = 100;
 
@@ -35,6 +40,7 @@ impl Folds {
         match self {
             Self::Fixed(parts) => parts,
             Self::Auto if texts < FEW_TEXTS && characters < FEW_CHARACTERS => PARTS,
+            Self::Auto if texts < MANY_TEXTS && characters < MANY_CHARACTERS => 1,
             Self::Auto => 0,
         }
     }
@@ -42,10 +48,10 @@ impl Folds {
     /// Checks the number.
     pub(super) fn validate(self) -> Result<()> {
         match self {
-            Self::Fixed(parts) if parts == 1 || parts > MOST => Err(Error::config(
+            Self::Fixed(parts) if parts > MOST => Err(Error::config(
                 "train.folds",
                 format!("{parts} is out of range"),
-                format!("use \"auto\", 0, or a number from 2 to {MOST}"),
+                format!("use \"auto\" or a number from 0 to {MOST}"),
             )),
             _ => Ok(()),
         }
@@ -105,8 +111,9 @@ mod tests {
     #[test]
     fn few_short_texts_are_cross_validated() {
         let parts = |texts, characters| Folds::Auto.parts(texts, characters);
-        assert_eq!((parts(1999, 999_999), parts(2000, 10)), (5, 0));
-        assert_eq!(parts(10, 1_000_000), 0);
+        assert_eq!((parts(1999, 999_999), parts(2000, 10)), (5, 1));
+        assert_eq!((parts(10, 1_000_000), parts(10, 10_000_000)), (1, 0));
+        assert_eq!((parts(19_999, 10), parts(20_000, 10)), (1, 0));
         assert_eq!(Folds::Fixed(3).parts(1 << 20, 1 << 30), 3);
     }
 
@@ -124,10 +131,10 @@ mod tests {
             assert!(serde_json::from_str::<Folds>(json).is_err());
         }
         assert!(Folds::Fixed(0).validate().is_ok());
-        let message = Folds::Fixed(1).validate().unwrap_err().to_string();
+        let message = Folds::Fixed(101).validate().unwrap_err().to_string();
         assert_eq!(
             message,
-            "configuration, train.folds: 1 is out of range; use \"auto\", 0, or a number from 2 to 100"
+            "configuration, train.folds: 101 is out of range; use \"auto\" or a number from 0 to 100"
         );
     }
 }

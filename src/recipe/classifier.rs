@@ -434,6 +434,7 @@ pub(super) fn describe(
     };
     let validation = match dataset.folds {
         0 => format!("{} to validate", grouped(dataset.validation.len())),
+        1 => "a tenth of them left out first, to choose by".to_owned(),
         parts => format!("cross-validated in {parts} parts"),
     };
     monitor.note(&format!(

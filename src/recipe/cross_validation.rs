@@ -15,6 +15,9 @@ use crate::train::classifier::{
 use crate::vectors::VectorTable;
 use candle_core::Device;
 
+/// Of one part alone, a text in so many is left out.
+const TENTHS: usize = 10;
+
 /// What a training with these settings is worth after each epoch, by trainings that leave out one part of the texts each;
 /// the temperature and the share of the network are fitted to the parts that were left out, all together.
 ///
@@ -32,8 +35,14 @@ pub(super) fn cross_validate(
     monitor.begins(Step::CrossValidation);
     let texts = &dataset.train;
     let classes = dataset.labels.len();
-    let parts = spread(&texts.labels, dataset.folds, config.seed);
-    let number = parts.iter().max().map_or(0, |last| last + 1);
+    let parts = match dataset.folds {
+        1 => spread(&texts.labels, TENTHS, config.seed),
+        parts => spread(&texts.labels, parts, config.seed),
+    };
+    let number = match dataset.folds {
+        1 => 1,
+        _ => parts.iter().max().map_or(0, |last| last + 1),
+    };
     // [epochs][texts][classes].
     let mut logits = vec![vec![Vec::new(); texts.len()]; config.train.epochs as usize];
     for part in 0..number {
@@ -70,11 +79,19 @@ pub(super) fn cross_validate(
             }
         }
     }
+    let judged: Vec<usize> = (0..parts.len())
+        .filter(|&text| parts[text] < number)
+        .collect();
     let head: Option<Vec<Vec<f32>>> = head.map(|head| {
-        let rows = head.train.chunks_exact(classes);
-        rows.map(<[f32]>::to_vec).collect()
+        let scores = head.of_texts(&judged, classes);
+        scores.chunks_exact(classes).map(<[f32]>::to_vec).collect()
     });
-    let judge = |logits| judge(logits, head.as_deref(), &dataset.train.labels, classes);
+    let labels = dataset.train.labels.subset(&judged);
+    let judge = |logits: Vec<Vec<f32>>| {
+        let rows = logits.into_iter().zip(&parts);
+        let rows = rows.filter(|(_, part)| **part < number).map(|(row, _)| row);
+        judge(rows.collect(), head.as_deref(), &labels, classes)
+    };
     logits.into_iter().map(judge).collect()
 }
 

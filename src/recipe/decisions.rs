@@ -141,6 +141,8 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
 fn folds(dataset: &Dataset) -> String {
     match dataset.folds {
         0 => "there is a validation split, or there are enough texts to hold some out".to_owned(),
+        1 => "a tenth of the texts is left out to choose by, and would be missed in the model"
+            .to_owned(),
         _ => format!(
             "{} texts are too few to hold out some of them",
             grouped(dataset.train.len())

@@ -58,7 +58,7 @@ fn few_texts_are_cross_validated_and_all_are_trained_on() {
     // There is no text left to evaluate.
     assert_eq!(
         fail(&run(path, &["eval", "--model", "a"]), 2),
-        "a was trained on all texts of its data and cross-validated on them: give --data"
+        "a was trained on all texts of its data, so that none is left to evaluate it: give --data"
     );
     // The same again, byte for byte.
     succeed(&train(path, &["--out", "b"]));
