@@ -78,6 +78,16 @@ impl Config {
             ));
         }
         self.validate_ngrams()?;
+        let has_others = self.data.sentences
+            || self.data.unlabelled_split.is_some()
+            || !self.data.additional_sources.is_empty();
+        if has_others && matches!(train.folds, Folds::Fixed(parts) if parts > 0) {
+            return Err(Error::config(
+                "train.folds",
+                "sentences, unlabelled texts and additional sources belong to no part of the training texts",
+                "set it to 0",
+            ));
+        }
         let is_sigmoid = self.model.output == OutputKind::Sigmoid;
         if is_sigmoid && train.virtual_adversarial_weight > 0.0 {
             return Err(Error::config(
@@ -196,6 +206,17 @@ mod tests {
         assert!(message("", &[("model.cell.x", "1")]).contains("model.cell"));
         assert!(message("seed = ", &[]).contains("configs/a.toml: not valid TOML"));
         assert!(message("seed = -1", &[]).contains("seed"));
+    }
+
+    #[test]
+    fn texts_of_no_part_exclude_cross_validation() {
+        let sentences = [("data.sentences", "true"), ("train.folds", "5")];
+        assert_eq!(
+            message("", &sentences),
+            "configuration, train.folds: sentences, unlabelled texts and additional sources belong to no part of the \
+             training texts; set it to 0"
+        );
+        assert!(read("", &[("data.sentences", "true"), ("train.folds", "auto")]).is_ok());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod decisions;
 mod language;
 mod ngrams;
 mod notes;
+mod preparation;
 mod shared;
 mod test_split;
 mod vectors;

@@ -2,8 +2,8 @@
 
 use super::Monitor;
 use super::beginning::Start;
-use super::classifier::{data, describe};
 use super::ngrams::{TextHead, fit_texts};
+use super::preparation::{data, describe};
 use crate::config::{ClassWeights, Config, NgramCost};
 use crate::dataset::Dataset;
 use crate::error::Result;
