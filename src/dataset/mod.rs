@@ -83,7 +83,7 @@ pub struct Dataset {
     pub folds: usize,
     /// Whether the tokenizer is that of a model from which this one begins, with more words.
     pub begins: bool,
-    /// The share of the tokens of the training texts, or of [`SAMPLED_TEXTS`] of them, that this model knows, whether or
+    /// The share of the tokens of the training texts, or of 2,000 of them, that this model knows, whether or
     /// not it is used.
     pub known_share: Option<f64>,
 }

@@ -29,7 +29,7 @@ struct Sum {
     words: u32,
 }
 
-/// A vector [width] for each of the words in `missing`, one after another: the mean over its parts of the mean vector of the
+/// A vector of `width` numbers for each of the words in `missing`, one after another: the mean over its parts of the mean vector of the
 /// known words with that part, the rarer a part the more it counts. All zeros for a word of which no part is known. `table` has
 /// a row of `width` numbers for each known word.
 pub fn from_parts<'a>(
