@@ -28,6 +28,7 @@ const SHIPPED: &str = "shipped";
 
 impl InitFrom {
     /// Whether this is a word that has a meaning of its own, not a path.
+    #[cfg(any(feature = "toml", test))]
     pub(super) fn is_word(text: &str) -> bool {
         [NONE, AUTO, SHIPPED].contains(&text)
     }
