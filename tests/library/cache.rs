@@ -47,6 +47,8 @@ impl Setting {
             "train.batch_size=128",
             "model.num_hiddens=4",
             "model.embedding_size=4",
+            "train.init_from=none",
+            "train.folds=0",
         ] {
             arguments.extend(["--set", setting]);
         }
