@@ -3,7 +3,7 @@
 use super::{Usage, note};
 use anyhow::Context;
 use birnn::checkpoint::Beginning;
-use birnn::config::{Config, InitFrom};
+use birnn::config::{Config, Folds, InitFrom};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,13 @@ pub(super) fn read_config(
     let mut config = Config::from_toml_noting(file, overrides, &mut note)?;
     let keys = overrides.iter().map(|(key, _)| key.as_str());
     settle_beginning(&mut config, keys)?;
+    let holds_out = overrides
+        .iter()
+        .any(|(key, _)| key == "data.validation_fraction");
+    if holds_out && config.train.folds == Folds::Auto {
+        // Who says how many texts to hold out wants them held out.
+        config.train.folds = Folds::Fixed(0);
+    }
     Ok(config)
 }
 

@@ -208,3 +208,16 @@ fn sizes_on_the_command_line_are_not_replaced_in_silence() {
          --init-from none"
     );
 }
+
+#[test]
+fn a_share_to_hold_out_is_held_out() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(path.join("rows.csv"), table(60)).unwrap();
+    let share = "data.validation_fraction=0.2";
+    let text = succeed(&train(
+        path,
+        &["--out", "a", "--init-from", "none", "--set", share],
+    ));
+    assert!(text.starts_with("validation accuracy ") && text.contains(", 12 texts)"));
+}
