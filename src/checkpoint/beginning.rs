@@ -7,7 +7,7 @@ use super::tensors::check_tensors;
 use super::weights::WeightFile;
 use super::{LanguageDirectory, shipped};
 use crate::data::Labels;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::classifier::ModelConfig;
 use crate::text::TextEncoder;
 use candle_core::{Device, Tensor};
@@ -37,6 +37,13 @@ impl Beginning {
     /// A missing or damaged file, a newer format, a language model, or weights that do not match the architecture or are
     /// not finite.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        if !path.is_dir() {
+            return Err(Error::model(
+                path,
+                "there is no such folder to begin from",
+                "give the folder of a model or of a language model, or one of shipped, auto and none",
+            ));
+        }
         let (config, tokenizer) = (read(path, CONFIG)?, read(path, TOKENIZER)?);
         let weights = WeightFile::open(&present(path, WEIGHTS)?)?;
         Self::new(path, &config, &tokenizer, &weights, device)

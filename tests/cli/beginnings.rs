@@ -180,7 +180,11 @@ fn a_run_begins_from_nothing_from_a_folder_or_from_the_shipped_model() {
         "x",
     ];
     let refused = fail(&run(path, &missing), 1);
-    assert!(refused.starts_with("missing"), "{refused}");
+    assert_eq!(
+        refused,
+        "missing: there is no such folder to begin from; give the folder of a model or of a language model, or one of \
+         shipped, auto and none"
+    );
 }
 
 #[test]
