@@ -6,8 +6,9 @@
     python3 benches/any_data.py --sets sets [--rows 200 1000 5000] [--seeds 5] [--set KEY=VALUE]
 
 A set is a table NAME.tsv, NAME.csv or NAME.parquet with the columns label and text. For each seed its rows are shuffled;
-a fifth, at most 2,000 of them, is held out, and --rows of the others are trained on (all by default). Everything is
-given the same rows, and none sees the held-out ones. Each class keeps its share of both.
+a fifth, at most 2,000 of them, is held out, and --rows of the others are trained on (all by default). A folder NAME with
+the tables train and held-out is a set too, whose held-out rows are always those. Everything is given the same rows, and
+none sees the held-out ones. Each class keeps its share of both.
 
     words       TF-IDF of words and pairs of words, logistic regression
     characters  TF-IDF of two to five characters within words, logistic regression
@@ -57,15 +58,26 @@ def read(path):
     return [" ".join(str(text).split()) for text in table["text"]], [str(label) for label in table["label"]]
 
 
-def split(texts, labels, rows, seed):
+def tables(path):
+    """The tables of a set: one, or those for training and for holding out."""
+    if not path.is_dir():
+        return [read(path)]
+    return [read(table) for name in ["train", "held-out"] for table in path.glob(f"{name}.*")]
+
+
+def split(tables, rows, seed):
     """Training and held-out rows."""
-    counts = {label: labels.count(label) for label in set(labels)}
-    kept = [row for row, label in enumerate(labels) if counts[label] >= 10]
-    texts, labels = [texts[row] for row in kept], [labels[row] for row in kept]
-    held_out = min(len(texts) // 5, MOST_HELD_OUT)
-    rest, test, rest_labels, test_labels = train_test_split(
-        texts, labels, test_size=held_out, random_state=seed, stratify=labels
-    )
+    texts, labels = tables[0]
+    if len(tables) == 2:
+        (rest, rest_labels), (test, test_labels) = tables
+    else:
+        counts = {label: labels.count(label) for label in set(labels)}
+        kept = [row for row, label in enumerate(labels) if counts[label] >= 10]
+        texts, labels = [texts[row] for row in kept], [labels[row] for row in kept]
+        held_out = min(len(texts) // 5, MOST_HELD_OUT)
+        rest, test, rest_labels, test_labels = train_test_split(
+            texts, labels, test_size=held_out, random_state=seed, stratify=labels
+        )
     if rows and rows < len(rest):
         rest, _, rest_labels, _ = train_test_split(
             rest, rest_labels, train_size=rows, random_state=seed, stratify=rest_labels
@@ -146,8 +158,8 @@ def mean_and_error(values):
     return 100 * statistics.mean(values), 100 * error
 
 
-def table(found, systems):
-    """A Markdown table of the results."""
+def print_table(found, systems):
+    """Prints a Markdown table of the results."""
     print("| set | rows | " + " | ".join(systems) + " | birnn above the best other |")
     print("|---" * (len(systems) + 3) + "|")
     for name, rows in dict.fromkeys((key[0], key[1]) for key in found):
@@ -190,16 +202,16 @@ def main():
             kept[tuple(row["key"])] = row["accuracy"], row["seconds"], row["rows"]
     variant = " ".join([*arguments.set, arguments.config or ""])
     paths = sorted(arguments.sets.iterdir()) if arguments.sets.is_dir() else [arguments.sets]
-    paths = [path for path in paths if path.suffix in {".tsv", ".csv", ".parquet"}]
+    paths = [path for path in paths if path.is_dir() or path.suffix in {".tsv", ".csv", ".parquet"}]
     found = {}
     for path in paths:
         if arguments.only and path.stem not in arguments.only:
             continue
-        texts, labels = read(path)
+        of_set = tables(path)
         for rows in arguments.rows:
             for seed in range(arguments.seeds):
                 arguments.seed = seed
-                data = split(texts, labels, rows, seed)
+                data = split(of_set, rows, seed)
                 for system in arguments.systems:
                     key = (path.stem, rows, seed, system, variant if system == "birnn" else "")
                     if key not in kept:
@@ -211,7 +223,7 @@ def main():
                             file.write(json.dumps({"key": key, **of_run}) + "\n")
                         print(*key[:4], f"{100 * accuracy:.1f} % in {kept[key][1]:.1f} s", file=sys.stderr, flush=True)
                     found[key[:4]] = kept[key]
-    table(found, arguments.systems)
+    print_table(found, arguments.systems)
 
 
 if __name__ == "__main__":

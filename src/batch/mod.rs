@@ -1,6 +1,9 @@
 //! Batches of token lists: which texts are grouped, and their layout.
 
 pub mod packing;
+mod token_lists;
+
+pub use token_lists::TokenLists;
 
 use crate::batch::packing::Packing;
 use crate::device::indices::Indices;

@@ -1,11 +1,6 @@
 //! The bytes of a file without copying them.
 
-#![allow(
-    unsafe_code,
-    reason = "mapping a file into memory requires that nobody writes to it"
-)]
-
-use memmap2::Mmap;
+use crate::fs::mapped::Mapped;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Result;
@@ -17,7 +12,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) enum Bytes {
     /// A file mapped into memory.
-    Mapped(Arc<Mmap>),
+    Mapped(Arc<Mapped>),
     /// Bytes in memory.
     Owned(Arc<Vec<u8>>),
     /// A file that is embedded in the program.
@@ -28,11 +23,7 @@ impl Bytes {
     /// Maps a file into memory; the mapping stays valid if the file is replaced by another one of
     /// the same name.
     pub(super) fn map(path: &Path) -> Result<Self> {
-        let file = File::open(path)?;
-        // SAFETY: the bytes must not change while they are mapped. This program never writes to
-        // such a file in place: it renames a new file over it (`atomic`), which leaves the mapped
-        // one unchanged. `Loading::Mapped` requires of its callers that nobody else writes to it.
-        let map = unsafe { Mmap::map(&file) }?;
+        let map = Mapped::of(&File::open(path)?)?;
         Ok(Self::Mapped(Arc::new(map)))
     }
 }
@@ -51,7 +42,7 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(map) => map.bytes(),
             Self::Owned(bytes) => bytes,
             Self::Static(bytes) => bytes,
         }

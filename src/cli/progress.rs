@@ -4,8 +4,9 @@ use super::interrupt::Interrupt;
 use super::note;
 use birnn::dataset::Stage;
 use birnn::models::language::perplexity;
+use birnn::recipe::grouped;
 use birnn::recipe::{Monitor, Step};
-use birnn::train::{EpochReport, Observer, StepReport};
+use birnn::train::{EpochReport, FirstReport, Observer, StepReport};
 use birnn::{data, dataset};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -205,6 +206,18 @@ impl Observer for Terminal {
 
     fn evaluating(&mut self, done: usize, total: usize) {
         self.count("evaluating", done as u64, Some(total as u64), "texts");
+    }
+
+    fn first(&mut self, report: &FirstReport) {
+        let accuracy = match report.validation_accuracy {
+            Some(accuracy) => format!(", accuracy {:.2} %", 100.0 * accuracy),
+            None => String::new(),
+        };
+        self.print(&format!(
+            "a first model after {:.0} s of training and {} of {} steps: validation loss {:.4}{accuracy}; it is in the \
+             folder of the run and can be used while the training goes on",
+            report.seconds, grouped(report.step as usize), grouped(report.steps as usize), report.validation_loss
+        ));
     }
 
     fn epoch(&mut self, report: &EpochReport) {

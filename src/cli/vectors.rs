@@ -7,7 +7,7 @@ use super::shell::{free_path, program, quoted, quoted_source};
 use super::{Ending, Usage, note};
 use anyhow::Context;
 use birnn::config::DataConfig;
-use birnn::data::{Source, SourceOptions};
+use birnn::data::{Source, SourceOptions, Text};
 use birnn::dataset::{DatasetProgress, Stage, encode_texts, source_options};
 use birnn::recipe::{grouped, learn_noting};
 use birnn::text::TextEncoder;
@@ -146,7 +146,7 @@ fn learn(
     terminal: &mut Terminal,
 ) -> anyhow::Result<Option<WordVectors>> {
     let texts = read_texts(arguments, source_name, terminal)?;
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let texts: Vec<&str> = texts.iter().map(Text::as_str).collect();
     // A stop request is ignored here; it is repeated when the texts are tokenised.
     let mut on_progress = |done, total| {
         let _ = terminal.texts(Stage::Vocabulary, done, total);
@@ -167,7 +167,7 @@ fn read_texts(
     arguments: &Arguments,
     source_name: &str,
     terminal: &mut Terminal,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<Text>> {
     let mut config = DataConfig::default();
     arguments.format.apply(&mut config);
     config.subset.clone_from(&arguments.subset);

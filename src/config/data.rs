@@ -58,6 +58,10 @@ pub struct DataConfig {
     pub additional_sources: Vec<String>,
     /// The share of the training split that is held out if there is no validation split.
     pub validation_fraction: f64,
+    /// At most as many texts are held out; 0 for no limit.
+    pub validation_limit: usize,
+    /// As many MiB of the texts of a split stay in memory; where there are more, they wait in temporary files.
+    pub memory: u64,
 }
 
 impl Default for DataConfig {
@@ -86,6 +90,8 @@ impl Default for DataConfig {
             unlabelled_split: None,
             additional_sources: Vec::new(),
             validation_fraction: 0.1,
+            validation_limit: 20_000,
+            memory: 256,
         }
     }
 }

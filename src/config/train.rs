@@ -107,6 +107,9 @@ pub struct TrainConfig {
     /// Training stops after this many epochs that are not better than the best one before, by `train.metric`; 0
     /// disables early stopping.
     pub patience: u64,
+    /// Within a first epoch that is at least four times as long, a first model is evaluated and saved after this many steps,
+    /// to be used while the training goes on; 0 for none.
+    pub first_evaluation: u64,
     /// The precision of matrix products on an NVIDIA GPU: `f32`, `tf32` with 10 instead of 23 mantissa bits, or `bf16`
     /// with 7 (see [`Precision`]). Weights, and everything on other devices, are always f32.
     pub precision: Precision,
@@ -160,6 +163,7 @@ impl Default for TrainConfig {
             metric: Metric::default(),
             folds: Folds::Fixed(0),
             patience: 0,
+            first_evaluation: 0,
             precision: Precision::F32,
             log_every: 20,
             checkpoint_every: 200,
@@ -170,6 +174,12 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// The number of passes that `steps` does not go below.
     pub const FEWEST_EPOCHS: u64 = 3;
+
+    /// With TF-IDF, the maximum number of characters of the training texts for n-grams of words, of which texts have fewer
+    /// than of characters: ten times `ngram_text_limit`.
+    pub fn ngram_word_limit(&self) -> u64 {
+        self.ngram_text_limit.saturating_mul(10)
+    }
 
     /// The number of passes for so many steps in each: that of `steps`, within its limits.
     pub fn epochs_for(&self, steps_per_epoch: u64) -> u64 {

@@ -29,6 +29,9 @@ pub struct TrainerConfig {
     pub patience: u64,
     /// The run ends after this many epochs, although the learning rates are those of [`TrainerConfig::epochs`].
     pub last_epoch: Option<u64>,
+    /// Within a first epoch that is at least four times as long, a first model is evaluated and saved after this many steps; 0
+    /// for none.
+    pub first_evaluation: u64,
     /// Number of steps between log lines.
     pub log_every: u64,
     /// Number of steps between checkpoints within an epoch; 0 for checkpoints only between epochs.
@@ -53,6 +56,7 @@ impl TrainerConfig {
             metric: train.metric,
             patience: train.patience,
             last_epoch: None,
+            first_evaluation: train.first_evaluation,
             log_every: train.log_every,
             checkpoint_every: train.checkpoint_every,
         }
@@ -94,6 +98,7 @@ impl TrainerConfig {
             metric: Metric::Loss,
             patience: 0,
             last_epoch: None,
+            first_evaluation: 0,
             log_every: pretrain.log_every,
             checkpoint_every: pretrain.checkpoint_every,
         }

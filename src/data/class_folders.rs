@@ -45,7 +45,7 @@ pub(super) fn read_classes(
             Err(error) => return Ok(Err((path.clone(), error.into_bytes()))),
         };
         Ok(Ok(Record {
-            text: without_marks(text.into()).into_owned(),
+            text: without_marks(text.into()).into_owned().into(),
             labels: label.map(|label| vec![label.to_owned()]),
             group: None,
             row: index + 1,

@@ -202,7 +202,7 @@ mod tests {
     /// The doubts about rows with these labels.
     fn about<S: AsRef<str>>(labels: &[S]) -> Vec<String> {
         let record = |(index, label): (usize, &S)| Record {
-            text: String::new(),
+            text: "".into(),
             labels: Some(vec![label.as_ref().to_owned()]),
             group: None,
             row: index + 1,
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn texts_of_no_class_are_counted() {
         let record = |labels: &[&str]| Record {
-            text: String::new(),
+            text: "".into(),
             labels: Some(labels.iter().map(|&label| label.to_owned()).collect()),
             group: None,
             row: 1,

@@ -200,7 +200,7 @@ mod tests {
 
     fn split(labels: &[&str]) -> Split {
         let record = |(index, label): (usize, &&str)| Record {
-            text: String::new(),
+            text: "".into(),
             labels: Some(vec![(*label).to_owned()]),
             group: None,
             row: index + 1,

@@ -2,7 +2,7 @@
 
 use super::label_map::listed;
 use super::text_labels::TextLabels;
-use super::{Example, Record, Split};
+use super::{Record, Split};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -82,11 +82,11 @@ impl Labels {
         self.0.iter().position(|other| other == name)
     }
 
-    /// Converts rows with one label to examples.
+    /// The class of each row, where each has one.
     ///
     /// # Errors
     /// A row without a label, with several, or with one that is not the name of a class; the error names the row.
-    pub fn encode(&self, split: &Split) -> Result<Vec<Example>> {
+    pub fn encode(&self, split: &Split) -> Result<Vec<u32>> {
         split
             .records
             .iter()
@@ -95,11 +95,10 @@ impl Labels {
                     [label] => label,
                     labels => return Err(not_one(record, labels, split)),
                 };
-                let class = self.class_of(label);
-                Ok(Example {
-                    text: record.text.clone(),
-                    label: class.ok_or_else(|| self.unknown_label(label, record, split))?,
-                })
+                match self.class_of(label) {
+                    Some(class) => Ok(class as u32),
+                    None => Err(self.unknown_label(label, record, split)),
+                }
             })
             .collect()
     }
@@ -129,13 +128,10 @@ impl Labels {
     /// # Errors
     /// Those of [`Labels::encode`] or [`Labels::encode_sets`].
     pub fn encode_texts(&self, split: &Split, several: bool) -> Result<TextLabels> {
-        if several {
-            return self.encode_sets(split).map(TextLabels::Several);
+        match several {
+            true => self.encode_sets(split).map(TextLabels::Several),
+            false => self.encode(split).map(TextLabels::One),
         }
-        let examples = self.encode(split)?.into_iter();
-        Ok(TextLabels::One(
-            examples.map(|example| example.label as u32).collect(),
-        ))
     }
 
     fn unknown_label(&self, label: &str, record: &Record, split: &Split) -> Error {
@@ -253,7 +249,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .map(|(i, label)| Record {
-                    text: format!("text {i}"),
+                    text: format!("text {i}").into(),
                     labels: label.map(|label| vec![label.to_owned()]),
                     group: None,
                     row: i + 1,

@@ -67,6 +67,7 @@ mod table;
 #[cfg(not(feature = "csv"))]
 #[path = "no_table.rs"]
 mod table;
+mod text;
 mod text_labels;
 
 pub(crate) use bytes::encoding_exists;
@@ -84,13 +85,14 @@ pub use quote::Quote;
 pub use row_io::{AddedColumn, AddedValues, Portion, RowReader, RowShape, RowWriter, free_names};
 pub use source::{DownloadProgress, Source, read_rows};
 pub use split::hold_out;
+pub use text::Text;
 pub use text_labels::TextLabels;
 
 /// One row of a source, as written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The text.
-    pub text: String,
+    pub text: Text,
     /// The labels as written (`pos`, `1`), or `None` for an unlabelled row. An empty list is a text of no class, where
     /// a text may have several labels.
     pub labels: Option<Vec<String>>,
@@ -132,13 +134,4 @@ impl Split {
             notes: read.notes,
         }
     }
-}
-
-/// A text with its class, ready to be tokenised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Example {
-    /// The text.
-    pub text: String,
-    /// The class number, an index into [`Labels`].
-    pub label: usize,
 }

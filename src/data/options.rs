@@ -47,6 +47,9 @@ pub struct SourceOptions {
     pub encoding: Option<String>,
     /// Whether rows that cannot be read, or have no label where one is needed, are left out.
     pub skip_bad_rows: bool,
+    /// As many bytes of texts stay in memory; where there are more, all that are read wait in temporary files. By default
+    /// 256 MiB.
+    pub memory: Option<usize>,
     /// Which of several subsets ("configurations") of a hub data set, or of the folders in a
     /// clone of one: `sst2` of `nyu-mll/glue`.
     pub subset: Option<String>,

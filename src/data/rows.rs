@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::label_map;
+use super::text::{MEMORY, Overflow};
 use super::{Record, SourceOptions};
 use crate::error::{Error, Result};
 
-/// The maximum memory for the rows of a file: a small file may repeat the same text a billion times.
+/// The maximum size of the rows of a file: a small file may repeat the same text a billion times.
 const MAX_MEMORY: usize = 8 << 30;
 
 /// Labels that say that there is none, as programs write it, unless a class of that name is given.
@@ -56,6 +57,7 @@ pub(super) struct Rows<'a> {
     rows: usize,
     /// How many bytes may still be used.
     left: usize,
+    overflow: Overflow,
 }
 
 impl<'a> Rows<'a> {
@@ -68,6 +70,7 @@ impl<'a> Rows<'a> {
             read: Read::default(),
             rows: 0,
             left: MAX_MEMORY,
+            overflow: Overflow::new(options.memory.unwrap_or(MEMORY)),
         }
     }
 
@@ -144,13 +147,15 @@ impl<'a> Rows<'a> {
         }
         let group = group.map(str::trim).filter(|group| !group.is_empty());
         self.rows += 1;
+        let text = without_marks(text.into()).into_owned();
+        let bytes = text.len();
         self.read.records.push(Record {
-            text: without_marks(text.into()).into_owned(),
+            text: text.into(),
             labels,
             group: group.map(str::to_owned),
             row: self.rows,
         });
-        Ok(())
+        self.overflow.add(bytes, &mut self.read.records)
     }
 
     /// The different labels of a row, in their order; `None` where none is given, or where the only one says that there is

@@ -12,8 +12,10 @@ use super::folder::{self, own_split};
 use super::format::{FileName, compression_of};
 use super::partitions::Partition;
 use super::rows::{Read, Rows, first_few};
+use super::text::{MEMORY, Overflow};
 use super::{Format, Record, SourceOptions, Split, arrow, hub, json, lines, parquet, table};
 use crate::error::{Error, Result};
+use crate::fs::temporary::folder as temporary_folder;
 
 /// Receives the progress of downloads, and what is to be said about how rows were read. `()` ignores both.
 pub trait DownloadProgress {
@@ -169,6 +171,7 @@ impl Source {
             .iter()
             .chain(&split.notes)
             .chain(&left_out(&split))
+            .chain(&overflow_note(&split))
         {
             progress.note(note);
         }
@@ -199,6 +202,20 @@ fn left_out(split: &Split) -> Option<String> {
         format!(
             "{}: {count} of {rows} rows are left out: {named}",
             split.origin
+        )
+    })
+}
+
+/// The line that says that texts are not in memory.
+fn overflow_note(split: &Split) -> Option<String> {
+    let bytes = |row: &Record| row.text.bytes_in_file();
+    let bytes: usize = split.records.iter().map(bytes).sum();
+    (bytes > 0).then(|| {
+        format!(
+            "{}: {} MiB of texts are in temporary files in {}, not in memory (data.memory)",
+            split.origin,
+            bytes.div_ceil(1 << 20),
+            temporary_folder().display()
         )
     })
 }
@@ -240,11 +257,11 @@ fn read_location(
                 }
                 Ok(read)
             };
-            Ok(together(classes.iter().map(read), origin)?)
+            Ok(together(classes.iter().map(read), origin, options)?)
         }
         Location::Local(folder::Rows::Partitions(files)) => {
             let read = |file: &Partition| read_partition(file, options);
-            Ok(together(files.iter().map(read), origin)?)
+            Ok(together(files.iter().map(read), origin, options)?)
         }
         Location::Hub(files) => {
             let files = files.fetch(progress)?;
@@ -260,19 +277,31 @@ fn read_files(files: &[PathBuf], origin: String, options: &SourceOptions) -> Res
         let read = read_file(file, options)?;
         return Ok(Split::of(file.display().to_string(), read));
     }
-    together(files.iter().map(|file| read_file(file, options)), origin)
+    together(
+        files.iter().map(|file| read_file(file, options)),
+        origin,
+        options,
+    )
 }
 
 /// The rows of several files, numbered consecutively.
-fn together(files: impl Iterator<Item = Result<Read>>, origin: String) -> Result<Split> {
+fn together(
+    files: impl Iterator<Item = Result<Read>>,
+    origin: String,
+    options: &SourceOptions,
+) -> Result<Split> {
     let mut all = Read::default();
+    let mut overflow = Overflow::new(options.memory.unwrap_or(MEMORY));
     for read in files {
         let Read {
             records,
             skipped,
             notes,
         } = read?;
+        let in_memory = |row: &Record| row.text.len() - row.text.bytes_in_file();
+        let bytes = records.iter().map(in_memory).sum();
         all.records.extend(records);
+        overflow.add(bytes, &mut all.records)?;
         all.skipped.extend(skipped);
         all.notes.extend(notes);
     }
@@ -297,7 +326,7 @@ fn read_partition(file: &Partition, options: &SourceOptions) -> Result<Read> {
         let origin = file.path.display().to_string();
         let mut rows = Rows::new(&origin, options);
         for record in records {
-            rows.push(record.text, label, record.group.as_deref())?;
+            rows.push(record.text.into(), label, record.group.as_deref())?;
         }
         let read = rows.into_read();
         records = read.records;

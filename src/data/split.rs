@@ -89,7 +89,7 @@ mod tests {
     /// Rows with these labels; `-` means none.
     fn split(labels: &str) -> Split {
         let record = |(index, label): (usize, char)| Record {
-            text: format!("text {index}"),
+            text: format!("text {index}").into(),
             labels: (label != '-').then(|| vec![label.to_string()]),
             group: None,
             row: index + 1,

@@ -91,7 +91,7 @@ mod tests {
     /// Rows with these labels, one character each; `-` for a row without any known.
     fn split(rows: &[&str]) -> Split {
         let record = |(index, labels): (usize, &&str)| Record {
-            text: format!("text {index}"),
+            text: format!("text {index}").into(),
             labels: (*labels != "-").then(|| labels.chars().map(String::from).collect()),
             group: None,
             row: index + 1,

@@ -1,6 +1,6 @@
 //! Hashes of the inputs of a run: whether two runs have the same inputs, and which ones differ.
 
-use crate::data::{Labels, Record, Split};
+use crate::data::{Labels, Record, Split, Text};
 use crate::error::Result;
 use crate::text::TextEncoder;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ impl Fingerprints {
     pub(super) fn new(
         train: &Split,
         validation: &Split,
-        unlabelled: &[String],
+        unlabelled: &[Text],
         encoder: &TextEncoder,
         labels: &Labels,
     ) -> Result<Self> {
@@ -30,7 +30,7 @@ impl Fingerprints {
             all.add(name, of_strings(rows.flat_map(strings_of)));
         }
         if !unlabelled.is_empty() {
-            let texts = unlabelled.iter().map(String::as_str);
+            let texts = unlabelled.iter().map(Text::as_str);
             all.add("unlabelled texts", of_strings(texts));
         }
         all.add("tokenizer", of_strings([&encoder.to_json()?[..]]));

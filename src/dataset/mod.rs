@@ -13,14 +13,17 @@ pub(crate) use fingerprints::hexadecimal;
 pub use plain::TextDataset;
 pub use splits::{RunSplits, read_other, read_splits, source_options};
 
+use crate::batch::TokenLists;
 use crate::config::{Config, InitFrom};
-use crate::data::{DownloadProgress, Labels, Split};
+use crate::data::{DownloadProgress, Labels, Split, Text};
 use crate::error::{Error, Result};
 use crate::fs::cache::{Cache, Key};
 use crate::models::classifier::OutputKind;
+use crate::rnn::kernels::cpu::return_freed_memory;
 use crate::text::{AutoTokens, Coverage, TextConfig, TextEncoder, TokenKind, Truncation};
 use check::{FindingKind, Part, rank, text_findings};
 use encoded::tokens_through;
+use rayon::prelude::*;
 use splits::{add_sources, read_labels, read_test, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -67,15 +70,18 @@ pub struct Dataset {
     /// The validation split.
     pub validation: Encoded,
     /// The texts of the unlabelled split; empty if there is none.
-    pub unlabelled_texts: Vec<String>,
+    pub unlabelled_texts: Vec<Text>,
     /// Their token ids; no text is empty.
-    pub unlabelled: Vec<Vec<u32>>,
+    pub unlabelled: TokenLists,
     /// Hashes of the texts, the tokenizer and the classes.
     pub fingerprints: Fingerprints,
-    /// The training texts, in the order of [`Dataset::train`]; empty unless an n-gram head reads them.
-    pub train_texts: Vec<String>,
+    /// The training texts, in the order of [`Dataset::train`]; empty unless an n-gram head reads them, which it does not if
+    /// they are too long (`train.ngram_text_limit`).
+    pub train_texts: Vec<Text>,
+    /// How many characters they have, if an n-gram head is wanted.
+    pub train_characters: usize,
     /// The validation texts, in the order of [`Dataset::validation`].
-    pub validation_texts: Vec<String>,
+    pub validation_texts: Vec<Text>,
     /// The split of the test source, whose labels are classes; `None` without such a source.
     pub test: Option<Split>,
     /// In how many parts the training texts are cross-validated, which then are all texts; 0 if there is a validation
@@ -95,10 +101,20 @@ pub const KNOWN_WORDS: f64 = 0.75;
 /// As many texts tell what share of the tokens a model knows.
 const SAMPLED_TEXTS: usize = 2000;
 
+/// Reading more texts than this takes much more memory than training on them.
+const LARGE: usize = 500_000;
+
+/// A word that is not found in so many texts is too rare to be learnt.
+const MOST_OF_VOCABULARY: usize = 400_000;
+
 /// The share of the tokens of texts, evenly spaced ones if there are many, that a tokenizer knows.
-fn known_share(encoder: &TextEncoder, texts: &[&str]) -> Result<f64> {
+fn known_share(encoder: &TextEncoder, texts: &[&Text]) -> Result<f64> {
     let step = texts.len().div_ceil(SAMPLED_TEXTS).max(1);
-    let sample: Vec<&str> = texts.iter().copied().step_by(step).collect();
+    let sample: Vec<&str> = texts
+        .iter()
+        .step_by(step)
+        .map(|text| text.as_str())
+        .collect();
     // `()` never stops it.
     let tokens = encode_texts(encoder, &sample, &mut ())?.ok_or(Error::Stopped)?;
     let coverage: Coverage = tokens.readings.into_iter().collect();
@@ -162,7 +178,7 @@ impl Dataset {
         config: &Config,
         train: Split,
         validation: Split,
-        unlabelled: Vec<String>,
+        unlabelled: Vec<Text>,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Self>> {
@@ -178,7 +194,7 @@ impl Dataset {
         config: &Config,
         splits: RunSplits,
         mut test: Option<Split>,
-        unlabelled: Vec<String>,
+        unlabelled: Vec<Text>,
         beginning: Option<&TextEncoder>,
         cache: &Cache,
         progress: &mut dyn DatasetProgress,
@@ -194,9 +210,14 @@ impl Dataset {
             labels.encode_texts(test, config.model.output == OutputKind::Sigmoid)?;
         }
         note_findings(&train, &validation, test.as_ref(), progress);
+        let is_large = train.records.len() > LARGE;
+        if is_large {
+            return_freed_memory();
+        }
         let several = config.model.output == OutputKind::Sigmoid;
-        let mut texts: Vec<&str> = train.records.iter().map(|row| row.text.as_str()).collect();
-        texts.extend(unlabelled.iter().map(String::as_str));
+        let mut texts: Vec<&Text> = train.records.iter().map(|row| &row.text).collect();
+        texts.extend(&unlabelled);
+        let texts = of_vocabulary(texts, progress);
         let mut reuse = TokenCache::of(cache);
         let known_share = match beginning {
             Some(encoder) => Some(known_share(encoder, &texts)?),
@@ -205,7 +226,13 @@ impl Dataset {
         let is_auto = config.train.init_from == InitFrom::Auto;
         let beginning = beginning.filter(|_| !is_auto || known_share >= Some(KNOWN_WORDS));
         let (text, encoder) = match beginning {
-            Some(encoder) => (config.text.clone(), encoder.extended(&texts, &config.text)?),
+            Some(encoder) => {
+                let mut on_progress = |done, total| {
+                    let _ = progress.texts(Stage::Vocabulary, done, total);
+                };
+                let encoder = encoder.extended(&texts, &config.text, &mut on_progress)?;
+                (config.text.clone(), encoder)
+            }
             None => {
                 let text = decided(&texts, &config.text, progress);
                 let encoder = encoder_of(&mut reuse, &texts, &text, progress)?;
@@ -223,7 +250,7 @@ impl Dataset {
         let Some(encoded_validation) = encode("validation tokens", &validation)? else {
             return Ok(None);
         };
-        let texts: Vec<&str> = unlabelled.iter().map(String::as_str).collect();
+        let texts: Vec<&Text> = unlabelled.iter().collect();
         let Some(encoded_unlabelled) =
             tokens_through(&mut reuse, "unlabelled tokens", &texts, &encoder, progress)?
         else {
@@ -232,13 +259,24 @@ impl Dataset {
         reuse.report(progress);
         let whole_texts = encoded_train.len();
         if config.data.sentences {
-            encoded_train.add_sentences(&sentence_ends(&encoder)?);
+            encoded_train.add_sentences(&sentence_ends(&encoder)?)?;
         }
         let fingerprints = Fingerprints::new(&train, &validation, &unlabelled, &encoder, &labels)?;
-        let train_texts = match config.model.ngrams.reads_text() {
-            true => train.records.into_iter().map(|row| row.text).collect(),
-            false => Vec::new(),
+        let train_characters = match config.model.ngrams.reads_text() {
+            true => characters(&train),
+            false => 0,
         };
+        let is_wanted = (1..=config.train.ngram_word_limit()).contains(&(train_characters as u64));
+        let train_texts = match is_wanted {
+            true => train.records.into_iter().map(|row| row.text).collect(),
+            false => {
+                drop(train);
+                Vec::new()
+            }
+        };
+        if is_large {
+            return_freed_memory();
+        }
         let validation_texts = validation.records.into_iter().map(|row| row.text).collect();
         Ok(Some(Self {
             labels,
@@ -251,6 +289,7 @@ impl Dataset {
             unlabelled: encoded_unlabelled.ids,
             fingerprints,
             train_texts,
+            train_characters,
             validation_texts,
             test,
             folds,
@@ -258,6 +297,19 @@ impl Dataset {
             known_share,
         }))
     }
+}
+
+/// The texts from which the vocabulary is made: all, or of very many evenly spaced ones.
+fn of_vocabulary<'a>(texts: Vec<&'a Text>, progress: &mut dyn DatasetProgress) -> Vec<&'a Text> {
+    let step = texts.len().div_ceil(MOST_OF_VOCABULARY);
+    if step < 2 {
+        return texts;
+    }
+    progress.note(&format!(
+        "the vocabulary is made from one of {step} texts, since there are {} of them",
+        texts.len()
+    ));
+    texts.into_iter().step_by(step).collect()
 }
 
 /// Notes the two most serious things about the texts of a run, and in any case which of them are empty.
@@ -287,6 +339,12 @@ fn note_findings(
     }
 }
 
+/// The number of characters of all texts.
+fn characters(split: &Split) -> usize {
+    let counts = split.records.par_iter().map(|row| row.text.chars().count());
+    counts.sum()
+}
+
 /// The tokens that end sentences.
 fn sentence_ends(encoder: &TextEncoder) -> Result<Vec<u32>> {
     let ends: Vec<u32> = [".", "!", "?"]
@@ -304,7 +362,7 @@ fn sentence_ends(encoder: &TextEncoder) -> Result<Vec<u32>> {
 }
 
 /// The settings with [`TokenKind::Auto`] decided for the training texts; a line says so if they are not split into words.
-fn decided(texts: &[&str], config: &TextConfig, progress: &mut dyn DatasetProgress) -> TextConfig {
+fn decided(texts: &[&Text], config: &TextConfig, progress: &mut dyn DatasetProgress) -> TextConfig {
     let mut config = config.clone();
     if config.tokenizer == TokenKind::Auto {
         let found = AutoTokens::of(texts);
@@ -319,7 +377,7 @@ fn decided(texts: &[&str], config: &TextConfig, progress: &mut dyn DatasetProgre
 /// The tokenizer that `config` requests, trained on the texts.
 fn encoder_of(
     reuse: &mut TokenCache,
-    texts: &[&str],
+    texts: &[&Text],
     config: &TextConfig,
     progress: &mut dyn DatasetProgress,
 ) -> Result<TextEncoder> {

@@ -1,12 +1,13 @@
 //! Texts without classes, for language models.
 
-use super::encoded::{encode_texts, tokens_through};
+use super::encoded::tokens_through;
 use super::fingerprints::of_strings;
 use super::splits::TEST;
 use super::token_cache::TokenCache;
 use super::{DatasetProgress, Fingerprints, decided, encoder_of, source_options};
+use crate::batch::TokenLists;
 use crate::config::Config;
-use crate::data::{Source, SourceOptions, Split};
+use crate::data::{Source, SourceOptions, Split, Text};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::rng::{Rng, Stream};
@@ -20,11 +21,11 @@ pub struct TextDataset {
     /// The kind of its tokens, never [`TokenKind::Auto`].
     pub tokenizer: TokenKind,
     /// Token ids of the training texts; no text is empty.
-    pub train: Vec<Vec<u32>>,
+    pub train: TokenLists,
     /// The names of their splits.
     pub splits: Vec<String>,
     /// Token ids of the validation texts.
-    pub validation: Vec<Vec<u32>>,
+    pub validation: TokenLists,
     /// Hashes of the texts and the tokenizer.
     pub fingerprints: Fingerprints,
 }
@@ -79,8 +80,8 @@ impl TextDataset {
             None if apart => texts_of(source.split(name, progress)?),
             None => hold_out(&mut texts, data.validation_fraction, config.seed),
         };
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let validation: Vec<&str> = validation.iter().map(String::as_str).collect();
+        let texts: Vec<&Text> = texts.iter().collect();
+        let validation: Vec<&Text> = validation.iter().collect();
         let whole = TextConfig {
             max_tokens: 0,
             ..config.text.clone()
@@ -91,13 +92,16 @@ impl TextDataset {
         let Some(train) = tokens_through(&mut reuse, "tokens", &texts, &encoder, progress)? else {
             return Ok(None);
         };
-        let Some(encoded_validation) = encode_texts(&encoder, &validation, progress)? else {
+        let name = "validation tokens";
+        let Some(encoded_validation) =
+            tokens_through(&mut reuse, name, &validation, &encoder, progress)?
+        else {
             return Ok(None);
         };
         reuse.report(progress);
         let mut fingerprints = Fingerprints::default();
         for (name, texts) in [("texts", &texts), ("validation texts", &validation)] {
-            fingerprints.add(name, of_strings(texts.iter().copied()));
+            fingerprints.add(name, of_strings(texts.iter().map(|text| text.as_str())));
         }
         fingerprints.add("tokenizer", of_strings([&encoder.to_json()?[..]]));
         Ok(Some(Self {
@@ -117,7 +121,7 @@ fn read_other(
     split: &str,
     options: SourceOptions,
     progress: &mut dyn DatasetProgress,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Text>> {
     let options = SourceOptions {
         unlabelled: true,
         ..options
@@ -131,24 +135,24 @@ fn read_other(
     source.split(name, progress).map(texts_of)
 }
 
-fn texts_of(split: Split) -> Vec<String> {
+fn texts_of(split: Split) -> Vec<Text> {
     split.records.into_iter().map(|row| row.text).collect()
 }
 
 /// Removes a random share of the texts and returns it; at least one if there are two.
-fn hold_out(texts: &mut Vec<String>, share: f64, seed: u64) -> Vec<String> {
+fn hold_out(texts: &mut Vec<Text>, share: f64, seed: u64) -> Vec<Text> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     Rng::new(seed, Stream::Split, 0, 0).shuffle(&mut order);
     let count = (texts.len() as f64 * share).round() as usize;
-    order.truncate(count.clamp(1, texts.len().saturating_sub(1)));
-    order.sort_unstable();
-    let mut held_out = Vec::with_capacity(order.len());
-    // From the end, so that the preceding indices stay valid.
-    for &index in order.iter().rev() {
-        held_out.push(texts.remove(index));
+    let mut is_held_out = vec![false; texts.len()];
+    for &index in &order[..count.clamp(1, texts.len().saturating_sub(1))] {
+        is_held_out[index] = true;
     }
-    held_out.reverse();
-    held_out
+    let parts = std::mem::take(texts).into_iter().zip(is_held_out);
+    let (held_out, others): (Vec<_>, Vec<_>) = parts.partition(|(_, is_held_out)| *is_held_out);
+    let alone = |part: Vec<(Text, bool)>| part.into_iter().map(|(text, _)| text).collect();
+    *texts = alone(others);
+    alone(held_out)
 }
 
 #[cfg(test)]
@@ -157,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_share_is_held_out_and_the_rest_stays_in_order() {
-        let mut texts: Vec<String> = (0..20).map(|text| format!("{text:02}")).collect();
+        let mut texts: Vec<Text> = (0..20).map(|text| format!("{text:02}").into()).collect();
         let all = texts.clone();
         let held_out = hold_out(&mut texts, 0.1, 7);
         assert_eq!((texts.len(), held_out.len()), (18, 2));

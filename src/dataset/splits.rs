@@ -3,8 +3,8 @@
 use super::DatasetProgress;
 use crate::config::{Config, DataConfig, Folds};
 use crate::data::{
-    LabelMap, LabelReading, Labels, Source, SourceOptions, Split, delimiter_of, doubts, hold_out,
-    merge_numbers,
+    LabelMap, LabelReading, Labels, Source, SourceOptions, Split, Text, delimiter_of, doubts,
+    hold_out, merge_numbers,
 };
 use crate::error::{Error, Result};
 use crate::models::classifier::OutputKind;
@@ -31,6 +31,7 @@ pub fn source_options(config: &DataConfig) -> Result<SourceOptions> {
         unlabelled_label: config.unlabelled.clone(),
         label_separator: config.label_separator.clone(),
         subset: config.subset.clone(),
+        memory: Some(usize::try_from(config.memory.saturating_mul(1 << 20)).unwrap_or(usize::MAX)),
         ..SourceOptions::default()
     };
     options.hub.revision = config.revision.clone();
@@ -85,8 +86,19 @@ pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Resul
             folds,
         });
     }
-    let (train, validation) = hold_out(train, data.validation_fraction, config.seed)?;
+    let share = held_out(data, train.records.len());
+    let (train, validation) = hold_out(train, share, config.seed)?;
     Ok(RunSplits::of(train, validation))
+}
+
+/// The share of so many texts that is held out.
+fn held_out(data: &DataConfig, texts: usize) -> f64 {
+    match data.validation_limit {
+        0 => data.validation_fraction,
+        limit => data
+            .validation_fraction
+            .min(limit as f64 / texts.max(1) as f64),
+    }
 }
 
 impl RunSplits {
@@ -165,7 +177,7 @@ pub(super) fn add_sources(
 pub(super) fn read_unlabelled(
     config: &Config,
     progress: &mut dyn DatasetProgress,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Text>> {
     let Some(name) = &config.data.unlabelled_split else {
         return Ok(Vec::new());
     };

@@ -6,6 +6,9 @@ use crate::fs::cache::{Cache, FOLDER_VARIABLE, Key};
 /// Texts with fewer bytes than this are not cached.
 const WORTH_KEEPING: usize = 256 << 10;
 
+/// Nor texts with more: their tokens would displace those of all others.
+const TOO_LARGE: usize = 512 << 20;
+
 /// A cache, with a record of how it was used.
 pub(super) struct TokenCache<'a> {
     cache: &'a Cache,
@@ -25,9 +28,16 @@ impl<'a> TokenCache<'a> {
     }
 
     /// The key of the texts, if they are large enough for the cache.
-    pub(super) fn key_of_texts(&self, texts: &[&str]) -> Option<Key> {
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        (self.cache.folder().is_some() && bytes >= WORTH_KEEPING).then(|| Key::of_texts(texts))
+    pub(super) fn key_of_texts<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Option<Key> {
+        self.cache.folder()?;
+        let mut bytes = 0;
+        for text in texts {
+            bytes += text.as_ref().len();
+            if bytes > TOO_LARGE {
+                return None;
+            }
+        }
+        (bytes >= WORTH_KEEPING).then(|| Key::of_texts(texts))
     }
 
     /// The cached value of `key`, parsed by `read`.

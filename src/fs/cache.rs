@@ -54,9 +54,9 @@ impl Key {
     }
 
     /// The key of a list of texts, computed on all threads.
-    pub fn of_texts(texts: &[&str]) -> Self {
-        let hash_all = |texts: &[&str]| {
-            let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+    pub fn of_texts<T: AsRef<str> + Sync>(texts: &[T]) -> Self {
+        let hash_all = |texts: &[T]| {
+            let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_ref().as_bytes()).collect();
             Self::new("texts", &texts)
         };
         // Chunks of fixed size, so that the key does not depend on the number of threads.
@@ -245,7 +245,7 @@ mod tests {
             Key::new("a", &[b"xy"]),
             Key::new("a", &[b"x", b"y"]),
             Key::new("a", &[b"", b"xy"]),
-            Key::of_texts(&[]),
+            Key::of_texts::<&str>(&[]),
             Key::of_texts(&["xy"]),
             Key::of_texts(&["x", "y"]),
             Key::of_texts(&["y", "x"]),

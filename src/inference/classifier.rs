@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::predict::{Prediction, Predictor};
+use crate::batch::TokenLists;
 use crate::checkpoint::{Loading, SavedClassifier};
 use crate::data::Labels;
 use crate::dataset::{DatasetProgress, Stage, encode_texts};
@@ -178,7 +179,7 @@ impl Classifier {
     pub(super) fn outputs(
         &self,
         texts: &[&str],
-        ids: &[Vec<u32>],
+        ids: &TokenLists,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Output>>> {
         let mut on_progress = |done, total| progress.texts(Stage::Predictions, done, total);
@@ -201,7 +202,7 @@ impl Classifier {
     }
 
     /// Refuses logits that do not give probabilities: with large finite weights, sums can overflow.
-    fn check_finite(&self, rows: &[Vec<f32>], ids: &[Vec<u32>]) -> Result<()> {
+    fn check_finite(&self, rows: &[Vec<f32>], ids: &TokenLists) -> Result<()> {
         /// Number of tokens shown to identify a text.
         const SHOWN: usize = 8;
         let is_finite = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
@@ -253,7 +254,7 @@ impl Predictor for Classifier {
         let Some(Tokens { ids, readings }) = self.tokenize(texts, progress)? else {
             return Ok(None);
         };
-        let outputs = self.outputs(texts, &ids, progress)?;
+        let outputs = self.outputs(texts, &ids.into(), progress)?;
         let thresholds = self.thresholds();
         Ok(outputs.map(|outputs| Prediction::all(outputs, readings, thresholds)))
     }

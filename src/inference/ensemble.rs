@@ -3,6 +3,7 @@
 use super::classifier::Classifier;
 use super::output::Output;
 use super::predict::{Prediction, Predictor};
+use crate::batch::TokenLists;
 use crate::data::{Labels, listed};
 use crate::dataset::DatasetProgress;
 use crate::error::{Error, Result};
@@ -112,7 +113,7 @@ impl Ensemble {
     pub(crate) fn outputs_of(
         &self,
         texts: &[&str],
-        mut tokenize: impl FnMut(&Classifier, &mut dyn DatasetProgress) -> Result<Option<Vec<Vec<u32>>>>,
+        mut tokenize: impl FnMut(&Classifier, &mut dyn DatasetProgress) -> Result<Option<TokenLists>>,
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Output>>> {
         let mut sums: Option<Vec<Output>> = None;
@@ -168,7 +169,7 @@ impl Predictor for Ensemble {
                         }
                     }
                 }
-                ids
+                ids.into()
             }))
         };
         let outputs = self.outputs_of(texts, tokenize, progress)?;

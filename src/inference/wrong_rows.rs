@@ -35,7 +35,7 @@ pub(super) fn wrong_rows<'a>(
         let names = labels.names();
         wrong.push(WrongRow {
             row: record.row,
-            text: record.text.clone(),
+            text: record.text.to_string(),
             labels: record.labels.clone().unwrap_or_default(),
             predicted: classes.iter().map(|&class| names[class].clone()).collect(),
             score,
@@ -79,7 +79,7 @@ mod tests {
     fn wrong_rows_are_in_the_order_of_their_scores() {
         let labels = Labels::new(vec!["a".into(), "b".into()]).unwrap();
         let record = |(index, own): (usize, Option<&str>)| Record {
-            text: format!("text {index}"),
+            text: format!("text {index}").into(),
             labels: own.map(|own| vec![own.to_owned()]),
             group: None,
             row: 10 + index,

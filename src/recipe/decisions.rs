@@ -51,7 +51,7 @@ pub(super) fn decide(config: &mut Config, start: &Start, dataset: &Dataset) -> V
     if config.train.steps > 0 {
         decisions.push(epochs(config, dataset));
     }
-    if let Some(reason) = limit_ngrams(config, &dataset.train_texts) {
+    if let Some(reason) = limit_ngrams(config, dataset.train_characters) {
         decisions.push(Decision {
             keys: vec!["model.ngrams.order", "model.ngrams.characters"],
             reason,

@@ -63,7 +63,7 @@ impl<'a> Recipe<'a> for LanguageRecipe<'a> {
         if epochs > 0 {
             monitor.begins(Step::Vectors);
             let dataset = &recipe.dataset;
-            let texts: Vec<&[u32]> = dataset.train.iter().map(Vec::as_slice).collect();
+            let texts: Vec<&[u32]> = dataset.train.iter().collect();
             let table = learn_table(config, epochs, &dataset.encoder, &texts, monitor)?;
             recipe.vectors = Some(table);
         }
@@ -123,7 +123,7 @@ impl<'a> LanguageRecipe<'a> {
         config.validate()?;
         monitor.begins(Step::Data);
         let dataset = TextDataset::load(config, cache, monitor)?.ok_or(Error::Stopped)?;
-        let tokens: usize = dataset.train.iter().map(Vec::len).sum();
+        let tokens: usize = dataset.train.lengths().iter().sum();
         monitor.note(&format!(
             "{}: {} texts to train on ({} tokens; {}), {} to validate; vocabulary {}",
             config.data.source,

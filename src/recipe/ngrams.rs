@@ -4,7 +4,7 @@ use super::classes::class_weights;
 use super::notes::grouped;
 use super::{Monitor, Step};
 use crate::config::{Config, NgramCost};
-use crate::data::TextLabels;
+use crate::data::{Text, TextLabels};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::inference::{
@@ -32,18 +32,17 @@ const MOST_WORK: usize = 1 << 24;
 const ROUGHLY: f64 = 0.05;
 const PRECISELY: f64 = 0.01;
 
-/// The texts may have so many times `train.ngram_text_limit` characters for n-grams of words, of which they have fewer.
-const WORDS_PER_LIMIT: u64 = 10;
-
 /// Takes the n-grams out of a config for which the training texts are too long, and the line that says so.
-pub(super) fn limit_ngrams(config: &mut Config, texts: &[String]) -> Option<String> {
-    let limit = config.train.ngram_text_limit;
+pub(super) fn limit_ngrams(config: &mut Config, characters: usize) -> Option<String> {
+    let (limit, word_limit) = (
+        config.train.ngram_text_limit,
+        config.train.ngram_word_limit(),
+    );
     let ngrams = &mut config.model.ngrams;
-    let characters: usize = texts.par_iter().map(|text| text.chars().count()).sum();
     let is_over = |limit: u64| characters as u64 > limit;
-    let (what, limit) = if is_over(limit.saturating_mul(WORDS_PER_LIMIT)) {
+    let (what, limit) = if is_over(word_limit) {
         (ngrams.order, ngrams.characters) = (0, 0);
-        ("no n-grams", limit.saturating_mul(WORDS_PER_LIMIT))
+        ("no n-grams", word_limit)
     } else if is_over(limit) && ngrams.characters > 0 {
         ngrams.characters = 0;
         match ngrams.order {
@@ -103,8 +102,8 @@ pub(super) fn fit_tokens(
     monitor.begins(Step::Ngrams);
     monitor.note("fitting n-grams");
     // The n-grams of a sentence are already in its text.
-    let whole = ..dataset.whole_texts;
-    let texts = (&dataset.train.ids[whole], &dataset.train.labels);
+    let ids: Vec<&[u32]> = dataset.train.ids.iter().take(dataset.whole_texts).collect();
+    let texts = (&ids[..], &dataset.train.labels);
     let weights = class_weights(config, dataset)?;
     let NgramCost::Fixed(cost) = config.train.ngram_cost else {
         return Err(Error::argument("train.ngram_cost", "it is not a number"));
@@ -129,7 +128,7 @@ pub(super) fn fit_texts(
     monitor: &mut dyn Monitor,
 ) -> Result<TextHead> {
     monitor.begins(Step::Ngrams);
-    let texts: Vec<&str> = dataset.train_texts.iter().map(String::as_str).collect();
+    let texts: Vec<&str> = dataset.train_texts.iter().map(Text::as_str).collect();
     let ngrams = NgramTexts::new(&texts, config.model.ngrams);
     let weights = class_weights(config, dataset)?.map(|weights| relative(weights, dataset));
     let problem = CrossValidation {
@@ -154,8 +153,8 @@ pub(super) fn fit_texts(
     let fit = ngrams.head(&fitting, found.temperature);
     monitor.note(&problem.description(config, &found));
     let head = TextNgrams::of_fit(config.model.ngrams, &fit)?;
-    let scores = |texts: &[String]| {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let scores = |texts: &[Text]| {
+        let texts: Vec<&str> = texts.iter().map(Text::as_str).collect();
         head.scores(&texts)
     };
     let scaled = |score: f32| (f64::from(score) / found.temperature) as f32;
@@ -352,10 +351,7 @@ mod tests {
             let mut config = Config::default();
             config.train.ngram_text_limit = 100;
             (config.model.ngrams.order, config.model.ngrams.characters) = (order, characters);
-            let note = limit_ngrams(
-                &mut config,
-                &["é".repeat(length / 2), "é".repeat(length / 2)],
-            );
+            let note = limit_ngrams(&mut config, length);
             let ngrams = config.model.ngrams;
             (ngrams.order, ngrams.characters, note.unwrap_or_default())
         };

@@ -9,7 +9,7 @@ use super::shared::SharedInputs;
 use super::vectors::learn_table;
 use super::{Monitor, Step};
 use crate::config::Config;
-use crate::data::listed;
+use crate::data::{Text, listed};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
@@ -78,9 +78,8 @@ pub(super) fn vectors(
         return Ok(None);
     }
     monitor.begins(Step::Vectors);
-    let whole = &dataset.train.ids[..dataset.whole_texts];
-    let texts = whole.iter().chain(&dataset.unlabelled);
-    let texts: Vec<&[u32]> = texts.map(Vec::as_slice).collect();
+    let whole = dataset.train.ids.iter().take(dataset.whole_texts);
+    let texts: Vec<&[u32]> = whole.chain(dataset.unlabelled.iter()).collect();
     learn_table(config, epochs, &dataset.encoder, &texts, monitor).map(Some)
 }
 
@@ -161,7 +160,7 @@ pub(super) fn teachers(
     }
     monitor.begins(Step::Teachers);
     let texts = dataset.unlabelled_texts.iter();
-    let texts: Vec<&str> = texts.map(String::as_str).collect();
+    let texts: Vec<&str> = texts.map(Text::as_str).collect();
     let teachers = Ensemble::map_dirs(&config.train.teachers, device)?;
     if *teachers.labels() != dataset.labels {
         return Err(Error::config(

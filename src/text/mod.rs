@@ -111,8 +111,8 @@ impl TextEncoder {
     /// # Errors
     /// A configuration that cannot be used, or texts without a sufficiently frequent token; for a
     /// file as [`TextEncoder::load`].
-    pub fn train(
-        texts: &[&str],
+    pub fn train<T: AsRef<str> + Sync>(
+        texts: &[T],
         config: &TextConfig,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
@@ -168,13 +168,19 @@ impl TextEncoder {
 
     /// The same tokenizer with more words: the most frequent ones of `texts` that it lacks, at least
     /// `config.min_frequency` times there, at most `config.vocabulary_size` of them, with ids after all others. A tokenizer of
-    /// other tokens than words stays as it is. Of `config` also `max_tokens` and `truncation` are used.
+    /// other tokens than words stays as it is. Of `config` also `max_tokens` and `truncation` are used. `progress` is called
+    /// with the number of texts read so far and their total.
     ///
     /// # Errors
     /// None is known.
-    pub fn extended(&self, texts: &[&str], config: &TextConfig) -> Result<Self> {
+    pub fn extended<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        config: &TextConfig,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
         let engine = match &self.engine {
-            Engine::Words(words) => Engine::Words(train::extended(words, texts, config)?),
+            Engine::Words(words) => Engine::Words(train::extended(words, texts, config, progress)?),
             general => general.clone(),
         };
         Ok(Self::new(engine, &self.origin, config))

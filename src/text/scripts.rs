@@ -28,12 +28,12 @@ pub struct AutoTokens {
 impl AutoTokens {
     /// Decides for these texts: characters if at least a fifth of all letters is in scripts without spaces between words,
     /// words otherwise.
-    pub fn of(texts: &[&str]) -> Self {
+    pub fn of<T: AsRef<str> + Sync>(texts: &[T]) -> Self {
         // Sums of whole numbers, on any number of threads.
         let (unspaced, letters) = texts
             .par_iter()
             .with_min_len(64)
-            .map(|text| count(text))
+            .map(|text| count(text.as_ref()))
             .reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let unspaced = unspaced as f64 / letters.max(1) as f64;
         let kind = match unspaced >= MIN_SHARE {

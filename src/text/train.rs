@@ -16,8 +16,8 @@ use tokenizers::{AddedToken, ModelWrapper};
 type Counts = HashMap<String, u64>;
 
 /// Trains the tokenizer requested by `config`; never called for a tokenizer from a file.
-pub(super) fn train(
-    texts: &[&str],
+pub(super) fn train<T: AsRef<str> + Sync>(
+    texts: &[T],
     config: &TextConfig,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
@@ -70,8 +70,8 @@ fn internal(problem: String) -> Error {
 
 /// Counts the words of all texts, or their characters, on all threads. Sums do not depend on the
 /// order, so the number of threads does not affect the result.
-fn count(
-    texts: &[&str],
+fn count<T: AsRef<str> + Sync>(
+    texts: &[T],
     config: &TextConfig,
     progress: &mut dyn FnMut(usize, usize),
 ) -> std::result::Result<Counts, String> {
@@ -82,9 +82,9 @@ fn count(
         TokenKind::Character => Some(Pipeline::new(&config.tokenizer, config.lowercase)?),
         _ => None,
     };
-    let count_chunk = |texts: &[&str]| {
+    let count_chunk = |texts: &[T]| {
         let mut counts = Counts::new();
-        for text in texts {
+        for text in texts.iter().map(T::as_ref) {
             let take = |token: &str| match counts.get_mut(token) {
                 Some(count) => *count += 1,
                 None => {
@@ -182,17 +182,18 @@ fn word_tokenizer(counts: Counts, config: &TextConfig) -> Result<WordTokenizer> 
 
 /// The words of a tokenizer and, after them, the most frequent ones of the texts that it lacks: at most
 /// `config.vocabulary_size`.
-pub(super) fn extended(
+pub(super) fn extended<T: AsRef<str> + Sync>(
     words: &WordTokenizer,
-    texts: &[&str],
+    texts: &[T],
     config: &TextConfig,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<WordTokenizer> {
     let config = TextConfig {
         tokenizer: TokenKind::Word,
         lowercase: words.words.lowercase,
         ..config.clone()
     };
-    let counts = count(texts, &config, &mut |_, _| ()).map_err(internal)?;
+    let counts = count(texts, &config, progress).map_err(internal)?;
     let known = |word: &str| words.vocabulary.id(word).is_some();
     let others = counts.into_iter().filter(|(word, _)| !known(word));
     let others = ranked(others, config.min_frequency);

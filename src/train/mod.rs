@@ -20,7 +20,7 @@ mod sink;
 mod task;
 mod trainer;
 
-pub use report::{EpochReport, Event, Observer, Outcome, StepReport, TestReport};
+pub use report::{EpochReport, Event, FirstReport, Observer, Outcome, StepReport, TestReport};
 pub use sink::{BestWeights, InMemory, Sink};
 pub use task::{Collator, StepMetrics, Task, Validation};
 pub use trainer::Trainer;

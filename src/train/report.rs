@@ -9,6 +9,8 @@ use serde::Serialize;
 pub enum Event {
     /// Some optimizer steps have been taken.
     Step(StepReport),
+    /// A first model has been evaluated and saved within the first epoch.
+    First(FirstReport),
     /// An epoch has been trained and evaluated.
     Epoch(EpochReport),
     /// The trained classifier has been evaluated on the test source.
@@ -37,6 +39,26 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Tokens read per second since the run was started or resumed.
     pub tokens_per_second: f64,
+}
+
+/// The result of a first model within a long first epoch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FirstReport {
+    /// Number of optimizer steps taken.
+    pub step: u64,
+    /// Number of optimizer steps of the whole run.
+    pub steps: u64,
+    /// As [`EpochReport::validation_loss`].
+    pub validation_loss: f64,
+    /// As [`EpochReport::validation_accuracy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// As [`EpochReport::validation_macro_f1`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_macro_f1: Option<f64>,
+    /// Seconds of training so far, the evaluation included.
+    pub seconds: f64,
 }
 
 /// The result of an epoch.
@@ -96,6 +118,8 @@ pub trait Observer: Send {
     fn step(&mut self, report: &StepReport);
     /// Called during evaluation of the validation split, with the number of texts done and their total.
     fn evaluating(&mut self, done: usize, total: usize);
+    /// Called after a first model has been saved within a long first epoch.
+    fn first(&mut self, _report: &FirstReport) {}
     /// Called after every epoch.
     fn epoch(&mut self, report: &EpochReport);
     /// Called after every step, during evaluations and before every epoch but the first: whether to save and stop.

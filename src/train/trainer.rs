@@ -1,14 +1,17 @@
 //! The training loop.
 
-use super::report::{EpochReport, Event, Observer, Outcome, StepReport};
+use super::report::{EpochReport, Event, FirstReport, Observer, Outcome, StepReport};
 use super::sink::Sink;
-use super::task::{Collator, StepMetrics, Task};
+use super::task::{Collator, StepMetrics, Task, Validation};
 use crate::checkpoint::{RunState, Snapshot};
 use crate::config::TrainerConfig;
 use crate::error::{Error, Result};
 use crate::optim::Schedule;
 use std::ops::ControlFlow;
 use std::time::Instant;
+
+/// There is a first model within the first epoch if that has as many times its steps.
+const LONG_EPOCH: u64 = 4;
 
 /// A training run: a task and the state of the run.
 #[derive(Debug)]
@@ -177,6 +180,11 @@ impl<T: Task> Trainer<T> {
             if stop {
                 return Ok(EpochEnd::Interrupted(step));
             }
+            if self.is_first_due(batches.len())
+                && let EpochEnd::Interrupted(step) = self.finish_first(schedule.steps, ends)?
+            {
+                return Ok(EpochEnd::Interrupted(step));
+            }
         }
         Ok(EpochEnd::Completely)
     }
@@ -221,9 +229,8 @@ impl<T: Task> Trainer<T> {
         })
     }
 
-    /// Evaluates after an epoch, saves the weights if they are the best, and advances to the next epoch, unless the
-    /// observer stops the run.
-    fn finish_epoch(&mut self, ends: &mut Ends) -> Result<EpochEnd> {
+    /// Evaluates; if the observer stops that, saves the state and returns `None`.
+    fn evaluate(&mut self, ends: &mut Ends) -> Result<Option<Validation>> {
         let observer = &mut ends.observer;
         let epoch = self.state.epoch + 1;
         let validation = self.task.evaluate(epoch, &mut |done, total| {
@@ -233,11 +240,49 @@ impl<T: Task> Trainer<T> {
                 false => ControlFlow::Continue(()),
             }
         })?;
-        let Some(validation) = validation else {
-            self.save_state(ends)?;
+        match &validation {
+            Some(validation) => check_finite("validation loss", validation.loss, self.state.step)?,
+            None => self.save_state(ends)?,
+        }
+        Ok(validation)
+    }
+
+    /// Whether a first model is due: the first epoch goes on for much longer.
+    fn is_first_due(&self, batches: usize) -> bool {
+        let first = self.config.first_evaluation;
+        let steps = batches.div_ceil(self.config.accumulate) as u64;
+        first > 0
+            && self.state.epoch == 0
+            && self.state.step == first
+            && steps >= LONG_EPOCH * first
+    }
+
+    /// Evaluates and saves a first model, which the first epoch will replace.
+    fn finish_first(&mut self, steps: u64, ends: &mut Ends) -> Result<EpochEnd> {
+        let Some(validation) = self.evaluate(ends)? else {
             return Ok(EpochEnd::Interrupted(self.state.step));
         };
-        check_finite("validation loss", validation.loss, self.state.step)?;
+        ends.sink
+            .save_best(&validation.weights, &validation.output_fit)?;
+        let report = FirstReport {
+            step: self.state.step,
+            steps,
+            validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
+            validation_macro_f1: validation.macro_f1,
+            seconds: ends.clock.seconds(),
+        };
+        ends.sink.log(&Event::First(report.clone()))?;
+        ends.observer.first(&report);
+        Ok(EpochEnd::Completely)
+    }
+
+    /// Evaluates after an epoch, saves the weights if they are the best, and advances to the next epoch, unless the
+    /// observer stops the run.
+    fn finish_epoch(&mut self, ends: &mut Ends) -> Result<EpochEnd> {
+        let Some(validation) = self.evaluate(ends)? else {
+            return Ok(EpochEnd::Interrupted(self.state.step));
+        };
         let best = self.state.is_better(
             self.config.metric,
             validation.accuracy,

@@ -9,7 +9,7 @@ use super::space::{Overrides, Space};
 use super::start::Start;
 use super::trials::{Trial, ranked};
 use super::watch::Watch;
-use crate::config::Config;
+use crate::config::{Config, Folds};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::recipe::{Monitor, SharedInputs};
@@ -62,6 +62,15 @@ const MAX_INPUTS: usize = 4;
 
 /// The number of draws in place of one that cannot be used or was drawn before.
 const ATTEMPTS: u64 = 100;
+
+/// The config by which a trial is trained: cross-validated if it says so by a number. Otherwise a part of the texts is held
+/// out, although the best one may be trained on all of them in the end.
+fn of_trial(mut config: Config) -> Config {
+    if matches!(config.train.folds, Folds::Auto | Folds::Fixed(1)) {
+        config.train.folds = Folds::Fixed(0);
+    }
+    config
+}
 
 impl Search {
     /// Checks, before any work is done, that a search may begin in a folder.
@@ -176,7 +185,7 @@ impl Search {
         let left = self.file.budget.left(self.spent());
         self.deadline = left.and_then(|left| Instant::now().checked_add(left));
         self.folder.tidy(&self.trials, &self.start)?;
-        let start = self.start.config.clone();
+        let start = of_trial(self.start.config.clone());
         match self.read(&start, (cache, device), monitor) {
             Err(Error::Stopped) => return Ok(self.stopped(monitor)),
             read => read?,
@@ -256,7 +265,10 @@ impl Search {
         match &self.file.texts {
             None => {
                 self.file.texts = Some(Texts {
-                    validation: dataset.validation.len(),
+                    validation: match dataset.folds {
+                        0 => dataset.validation.len(),
+                        _ => dataset.train.len(),
+                    },
                     data: dataset.fingerprints.clone(),
                 });
                 self.folder.save_file(&self.file)
@@ -321,8 +333,12 @@ impl Search {
         monitor: &mut dyn SearchMonitor,
     ) -> Result<()> {
         let mut trial = self.trials[number].clone();
-        let config = self.start.with(&trial.overrides)?;
-        let until = epochs_at(trial.rungs.len(), trial.of_epochs);
+        let config = of_trial(self.start.with(&trial.overrides)?);
+        let until = match config.train.folds {
+            // It would be repeated at each rung.
+            Folds::Fixed(2..) => trial.of_epochs,
+            _ => epochs_at(trial.rungs.len(), trial.of_epochs),
+        };
         monitor.rung_begins(&trial, until);
         let began = Instant::now();
         let run = match self.read(&config, (cache, device), monitor) {

@@ -144,7 +144,7 @@ fn no_float_below_the_config_is_taken_out_of_range() {
         LanguageLearner::new(model, training).epoch(&stream, &CPU)
     };
     let encoded = Encoded {
-        ids: vec![vec![1, 2], vec![3]],
+        ids: vec![vec![1, 2], vec![3]].into(),
         labels: vec![0, 1].into(),
         ..Encoded::default()
     };

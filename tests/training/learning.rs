@@ -188,7 +188,7 @@ fn two_accumulated_batches_are_one_of_twice_the_size() {
     let toy = Toy::new();
     // 13 texts in all: a batch of 8 and one of 5 make the same step as one of 13.
     let train = Encoded {
-        ids: toy.train.ids[..13].to_vec(),
+        ids: toy.train.ids.iter().take(13).collect(),
         labels: (0..13).map(|text| toy.train.labels.of(text)[0]).collect(),
         ..Encoded::default()
     };

@@ -59,7 +59,8 @@ fn a_classifier_under_a_prefix_is_trained_to_the_same_bytes() {
     let toy = Toy::new();
     let mut config = grouped();
     (config.model.ngrams.order, config.model.ngrams.features) = (2, 40);
-    let texts = (&toy.train.ids[..], &toy.train.labels);
+    let ids: Vec<&[u32]> = toy.train.ids.iter().collect();
+    let texts = (&ids[..], &toy.train.labels);
     let head = fit(config.model.ngrams, 1.0, 0, texts, 2, None, &|| true).unwrap();
     let rows = toy.encoder.vocabulary_size();
     let build = |vb: VarBuilder| BiRnn::new(&config.model, rows, 2, vb.pp("my").pp("net"));

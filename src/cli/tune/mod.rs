@@ -239,11 +239,16 @@ fn decided(arguments: &Arguments, config: &Config) -> anyhow::Result<Config> {
     let mut terminal = Terminal::new(None);
     let found = ClassifierRecipe::decide(config, &arguments.data.cache(), &device, &mut terminal);
     terminal.clear();
-    let mut found = found?.0;
-    if config.train.folds == Folds::Auto && found.train.folds != Folds::Fixed(0) {
-        // Each trial would be trained several times at every comparison.
-        found.train.folds = Folds::Fixed(0);
-        note("the texts are few, but a search holds out some of them: what it finds is uncertain");
+    let found = found?.0;
+    match found.train.folds {
+        Folds::Fixed(1) => note(&format!(
+            "trials are compared on a share of {} of the texts; the config of the best one trains on all of them",
+            found.data.validation_fraction
+        )),
+        Folds::Fixed(parts @ 2..) => note(&format!(
+            "the texts are few: each trial is cross-validated in {parts} parts"
+        )),
+        Folds::Auto | Folds::Fixed(_) => {}
     }
     Ok(found)
 }

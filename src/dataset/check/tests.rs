@@ -4,7 +4,7 @@ use crate::data::Record;
 /// A split with these rows; a label `-` means none, and `a|b` two.
 fn split(name: &str, rows: &[(&str, &str)]) -> (String, Split) {
     let record = |(index, (text, label)): (usize, &(&str, &str))| Record {
-        text: (*text).to_owned(),
+        text: (*text).into(),
         labels: (*label != "-").then(|| label.split('|').map(str::to_owned).collect()),
         group: None,
         row: index + 1,

@@ -1,7 +1,7 @@
 //! The classifier on any number of texts.
 
 use super::BiRnn;
-use crate::batch::{Batch, Batching};
+use crate::batch::{Batch, Batching, TokenLists};
 use crate::error::Result;
 use crate::ops::dropout::Phase;
 use rayon::prelude::*;
@@ -26,10 +26,10 @@ impl BiRnn {
     /// A token id outside the vocabulary.
     pub fn logits(
         &self,
-        ids: &[Vec<u32>],
+        ids: &TokenLists,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Vec<f32>>>> {
-        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let lengths = ids.lengths();
         let mut found = vec![Vec::new(); ids.len()];
         let mut done = 0;
         let batches = BATCHING.by_length(&lengths);
@@ -43,7 +43,7 @@ impl BiRnn {
         let at_once = BATCHES_PER_THREAD * rayon::current_num_threads();
         for batches in large.chunks(1).chain(small.chunks(at_once)) {
             let logits = |texts: &Vec<usize>| {
-                let rows: Vec<&[u32]> = texts.iter().map(|&text| ids[text].as_slice()).collect();
+                let rows: Vec<&[u32]> = texts.iter().map(|&text| &ids[text]).collect();
                 let logits = self.forward(&Batch::new(&rows)?, Phase::Inference)?;
                 Ok(logits.to_vec2()?)
             };

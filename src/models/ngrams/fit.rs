@@ -40,14 +40,16 @@ pub fn fit(
     config: NgramConfig,
     cost: f64,
     seed: u64,
-    (ids, labels): (&[Vec<u32>], &TextLabels),
+    (ids, labels): (&[impl AsRef<[u32]> + Sync], &TextLabels),
     classes: usize,
     class_weights: Option<&[f64]>,
     keep_going: &(dyn Fn() -> bool + Sync),
 ) -> Option<NgramFit> {
     let index = Index::of_texts(ids, config.order, config.features);
-    let rows = |ids: &Vec<u32>| index.rows(ids, config.order);
-    let features: Vec<Vec<u32>> = ids.par_iter().map(rows).collect();
+    let rows = ids
+        .par_iter()
+        .map(|ids| index.rows(ids.as_ref(), config.order));
+    let features: Vec<Vec<u32>> = rows.collect();
     let is_one = matches!(labels, TextLabels::One(_));
     // With two classes the second one's scores are the negated scores of the first.
     let are_opposite = is_one && classes == 2;
@@ -185,7 +187,6 @@ fn log_ratios(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Encoded;
     use crate::models::ngrams::Ngrams;
     use crate::ops::argmax::argmax;
     use crate::rng::{Rng, Stream};
@@ -194,9 +195,9 @@ mod tests {
     const FEATURES: usize = 1 << 12;
 
     /// Texts of ten words, of which one or two determine the class by themselves or as a pair.
-    fn texts(classes: u32, seed: u64) -> Encoded {
+    fn texts(classes: u32, seed: u64) -> (Vec<Vec<u32>>, TextLabels) {
         let mut rng = Rng::new(seed, Stream::Ngrams, 1, 1);
-        let mut texts = Encoded::default();
+        let mut texts = Vec::new();
         let mut labels = Vec::new();
         for text in 0..240 {
             let label = text % classes;
@@ -215,22 +216,21 @@ mod tests {
                     }
                 }
             }
-            texts.ids.push(ids);
+            texts.push(ids);
             labels.push(label);
         }
-        texts.labels = labels.into();
-        texts
+        (texts, labels.into())
     }
 
     fn fitted(order: usize, classes: u32, threads: usize) -> NgramFit {
-        let texts = texts(classes, 5);
+        let (ids, labels) = texts(classes, 5);
         let config = NgramConfig {
             order,
             features: FEATURES,
             ..NgramConfig::default()
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let texts = (&texts.ids[..], &texts.labels);
+        let texts = (&ids[..], &labels);
         let fit = || fit(config, 0.1, 1, texts, classes as usize, None, &|| true).unwrap();
         pool.unwrap().install(fit)
     }
@@ -249,11 +249,11 @@ mod tests {
         let classes = classes as usize;
         let (keys, table) = (tensor(&fit.keys, 2), tensor(&fit.weights, classes));
         let ngrams = Ngrams::new(config, &keys, &table).unwrap();
-        let texts = texts(classes as u32, 6);
-        let scores = ngrams.scores(&texts.ids).unwrap();
+        let (ids, labels) = texts(classes as u32, 6);
+        let scores = ngrams.scores(&ids).unwrap();
         let rows = scores.chunks_exact(classes).enumerate();
-        let correct = rows.filter(|(text, scores)| texts.labels.has(*text, argmax(scores)));
-        correct.count() as f64 / texts.len() as f64
+        let correct = rows.filter(|(text, scores)| labels.has(*text, argmax(scores)));
+        correct.count() as f64 / ids.len() as f64
     }
 
     #[test]

@@ -70,8 +70,11 @@ fn most_frequent(mut all: Vec<u64>, min_texts: usize, rows: usize) -> Vec<u64> {
 impl Index {
     /// The `rows` n-grams that occur in the most texts, but in at least two. Ties go to the lowest
     /// keys.
-    pub(super) fn of_texts(ids: &[Vec<u32>], order: usize, rows: usize) -> Self {
-        let of_texts: Vec<Vec<u64>> = ids.par_iter().map(|ids| keys(ids, order)).collect();
+    pub(super) fn of_texts(ids: &[impl AsRef<[u32]> + Sync], order: usize, rows: usize) -> Self {
+        let of_texts: Vec<Vec<u64>> = ids
+            .par_iter()
+            .map(|ids| keys(ids.as_ref(), order))
+            .collect();
         let mut keys = most_frequent(of_texts.concat(), 2, rows);
         keys.resize(rows, NONE);
         Self::of_keys(keys)

@@ -1,5 +1,6 @@
 //! The texts for training a classifier.
 
+use crate::batch::TokenLists;
 use crate::data::TextLabels;
 use crate::dataset::{Encoded, hexadecimal};
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SoftLabels {
     /// Token ids of each text, none of them empty.
-    pub ids: Vec<Vec<u32>>,
+    pub ids: TokenLists,
     /// The probability of each class for each text, [texts, classes], row after row; all 0 for a
     /// text without soft labels, which only virtual adversarial training uses.
     pub probabilities: Vec<f32>,
@@ -87,7 +88,13 @@ impl<'a> TrainingTexts<'a> {
 
     /// Number of tokens of each text.
     pub(super) fn lengths(&self) -> Vec<usize> {
-        (0..self.len()).map(|text| self.ids(text).len()).collect()
+        let mut lengths = self.labelled.lengths();
+        lengths.extend(
+            self.unlabelled
+                .into_iter()
+                .flat_map(|texts| texts.ids.lengths()),
+        );
+        lengths
     }
 
     /// The token ids of a text.

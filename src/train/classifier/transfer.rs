@@ -191,7 +191,9 @@ mod tests {
             min_frequency: 1,
             ..TextConfig::default()
         };
-        let new = old.extended(&["walk walker xyz"], &settings).unwrap();
+        let new = old
+            .extended(&["walk walker xyz"], &settings, &mut |_, _| ())
+            .unwrap();
         assert_eq!(new.vocabulary_size(), old.vocabulary_size() + 2);
         for (names, same) in [(["a", "b"], true), (["a", "c"], false)] {
             let other = Config {

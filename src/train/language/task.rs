@@ -50,14 +50,14 @@ impl<'a> LanguageTask<'a> {
             most => dataset.validation.len().div_ceil(most).max(1),
         };
         let validation = dataset.validation.iter().step_by(every);
-        let validation: Vec<&[u32]> = validation.map(Vec::as_slice).collect();
+        let validation: Vec<&[u32]> = validation.collect();
         if segments.is_empty() || validation.is_empty() {
             return Err(Error::argument(
                 "dataset",
                 "there are no texts of two tokens",
             ));
         }
-        let texts = dataset.train.iter().map(Vec::as_slice);
+        let texts = dataset.train.iter();
         let unigrams = Unigrams::new(texts, dataset.encoder.vocabulary_size())?;
         let model = initial_language_model(config, &unigrams, vectors, device)?;
         let training = LanguageTraining {

@@ -19,3 +19,17 @@ pub fn keep_freed_memory() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
+
+/// Returns freed memory to the operating system once, where supported (GNU/Linux): after much more has been used than will
+/// be again.
+#[allow(
+    unsafe_code,
+    reason = "a function of the C library, where there is one"
+)]
+pub fn return_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `malloc_trim` takes an integer and gives back pages that no block of the allocator uses, under its lock.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

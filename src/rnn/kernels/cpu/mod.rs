@@ -10,7 +10,7 @@ mod memory;
 mod op;
 
 pub use birnn_kernels::InstructionSet;
-pub use memory::keep_freed_memory;
+pub use memory::{keep_freed_memory, return_freed_memory};
 
 use super::{
     CellType, DirectionWeights, Kernel, Layer, LayerGradients, Prepared, SavedActivations, Sizes,
