@@ -38,6 +38,8 @@ pub enum Stream {
     Folds = 11,
     /// The configurations of a search.
     Trials = 12,
+    /// The samples of a bootstrap.
+    Bootstrap = 13,
 }
 
 /// A counter-based generator for one key.

@@ -22,7 +22,7 @@ use super::model_directory::{
     CONFIG, ModelFile, TOKENIZER, WEIGHTS, weights_to_bytes, write_description,
 };
 use super::output_fit::OutputFit;
-use super::state::{FORMAT_VERSION, RunKind, STATE, Snapshot, StateFile, TENSORS};
+use super::state::{FORMAT_VERSION, RunKind, RunState, STATE, Snapshot, StateFile, TENSORS};
 use super::weights::WeightFile;
 use crate::config::Config;
 use crate::dataset::Fingerprints;
@@ -163,6 +163,15 @@ impl RunDirectory {
     /// There is no checkpoint, it cannot be read, or it belongs to a different command.
     pub fn config_of(path: &Path, kind: RunKind) -> Result<Config> {
         Ok(newest(path, kind)?.state.config)
+    }
+
+    /// The config of the run of this kind in the folder, and its state at the newest checkpoint.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::config_of`].
+    pub fn progress_of(path: &Path, kind: RunKind) -> Result<(Config, RunState)> {
+        let file = newest(path, kind)?.state;
+        Ok((file.config, file.state))
     }
 
     /// Opens a run to resume it, and reads its newest intact checkpoint. Log lines written after the checkpoint are

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod completions;
 mod config;
 mod device;
@@ -65,6 +66,7 @@ enum Command {
     Train(train::Arguments),
     Tune(tune::Arguments),
     Eval(eval::Arguments),
+    Compare(compare::Arguments),
     Predict(predict::Arguments),
     Vectors(vectors::Arguments),
     Pretrain(pretrain::Arguments),
@@ -120,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Train(arguments) => train::run(arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),

@@ -172,7 +172,7 @@ impl TextTokens {
 }
 
 /// As many texts are tokenised before their tokens are put away.
-const AT_ONCE: usize = 1 << 15;
+const AT_ONCE: usize = 1 << 11;
 
 /// The tokens of texts, from the cache if possible; `name` is their name in messages. `None` if
 /// `progress` stopped it.

@@ -251,3 +251,18 @@ fn check_classes(train: &Split, labels: &Labels, output: OutputKind) -> Result<(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_the_limit_is_held_out() {
+        let mut data = DataConfig::default();
+        assert_eq!(held_out(&data, 1000), 0.1);
+        assert_eq!(held_out(&data, 400_000), 0.05);
+        data.validation_limit = 0;
+        assert_eq!(held_out(&data, 400_000), 0.1);
+        assert_eq!(held_out(&data, 0), 0.1);
+    }
+}

@@ -28,12 +28,32 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// How often predictions of each probability are correct.
     pub calibration: Calibration,
-    /// The predicted class of every text, in order.
-    pub classes: Vec<usize>,
-    /// The probability of that class.
-    pub scores: Vec<f64>,
+    /// What is predicted for every text, in order.
+    pub judged: Vec<JudgedText>,
     /// How much of the texts was read; of several models, by the one that cut most texts. Zero for log-probabilities.
     pub coverage: Coverage,
+}
+
+/// A labelled text and its prediction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct JudgedText {
+    /// The class of the text.
+    pub label: u32,
+    /// The predicted class.
+    pub class: u32,
+    /// The probability of the predicted class.
+    pub score: f64,
+    /// The cross-entropy in nats: the negative logarithm of the probability of the label.
+    pub loss: f64,
+}
+
+impl JudgedText {
+    /// Whether the predicted class is the label.
+    #[must_use]
+    pub fn is_correct(&self) -> bool {
+        self.label == self.class
+    }
 }
 
 impl Evaluation {
@@ -53,12 +73,11 @@ impl Evaluation {
             loss_uncalibrated: None,
             confusion: Confusion::new(classes),
             calibration: Calibration::default(),
-            classes: Vec::with_capacity(rows.len()),
-            scores: Vec::with_capacity(rows.len()),
+            judged: Vec::with_capacity(rows.len()),
             coverage: Coverage::default(),
         };
-        for (row, &label) in rows.iter().zip(labels) {
-            let label = label as usize;
+        for (row, &number) in rows.iter().zip(labels) {
+            let label = number as usize;
             let Some(log_probability) = row.get(label).filter(|_| row.len() == classes) else {
                 return Err(Error::argument(
                     "labels",
@@ -70,8 +89,12 @@ impl Evaluation {
             found.confusion.add(label, class);
             let score = row[class].exp();
             found.calibration.add(score, class == label);
-            found.classes.push(class);
-            found.scores.push(score);
+            found.judged.push(JudgedText {
+                label: number,
+                class: class as u32,
+                score,
+                loss: -log_probability,
+            });
         }
         found.loss /= rows.len().max(1) as f64;
         Ok(found)
@@ -79,19 +102,23 @@ impl Evaluation {
 
     /// The rows of the evaluated split for which another class is predicted than their label, the surest first.
     pub fn wrong_rows(&self, split: &Split, labels: &Labels) -> Vec<WrongRow> {
-        let classes = self.classes.iter().map(std::slice::from_ref);
-        wrong_rows(split, labels, classes.zip(self.scores.iter().copied()))
+        let predicted = self.judged.iter();
+        let predicted: Vec<_> = predicted
+            .map(|text| ([text.class as usize], text.score))
+            .collect();
+        let predicted = predicted.iter().map(|(class, score)| (&class[..], *score));
+        wrong_rows(split, labels, predicted)
     }
 
     /// The number of correct predictions by group of the evaluated split; a text without a group is
     /// not counted.
     pub fn groups(&self, split: &Split, labels: &Labels) -> Groups {
         let mut groups = Groups::default();
-        for (record, class) in split.records.iter().zip(&self.classes) {
+        for (record, text) in split.records.iter().zip(&self.judged) {
             let label = record.label();
             let label = label.and_then(|label| labels.class_of(label));
             if let Some(group) = &record.group {
-                groups.add(group, label == Some(*class));
+                groups.add(group, label == Some(text.class as usize));
             }
         }
         groups
@@ -209,8 +236,8 @@ mod tests {
         let found = Evaluation::new(&rows, &[1, 1], 2).unwrap();
         assert!((found.loss - -(0.75f64.ln() + 0.5f64.ln()) / 2.0).abs() < 1e-12);
         assert_eq!(found.confusion.counts(), [[0, 0], [1, 1]]);
-        assert_eq!(found.classes, [1, 0]);
-        assert!((found.scores[0] - 0.75).abs() < 1e-12);
+        assert_eq!((found.judged[0].class, found.judged[1].class), (1, 0));
+        assert!((found.judged[0].score - 0.75).abs() < 1e-12);
         assert!((found.calibration.error().unwrap() - 0.375).abs() < 1e-12);
         assert_eq!(Evaluation::new(&[], &[], 2).unwrap().loss, 0.0);
     }

@@ -7,6 +7,7 @@
 //! | `ensemble` | the mean of several models |
 //! | `evaluate` | a model on labelled texts |
 //! | `multilabel` | the same where a text may have several labels |
+//! | `compare` | two models on the same texts |
 //! | `thresholds` | from which probability on a text has a label |
 //! | `wrong_rows` | rows whose labels are not the predicted classes |
 //! | `check` | what a model says about data before it is trained on |
@@ -16,6 +17,7 @@
 mod calibration;
 mod check;
 mod classifier;
+mod compare;
 mod ensemble;
 mod evaluate;
 mod metrics;
@@ -28,8 +30,9 @@ mod wrong_rows;
 pub use calibration::{Calibration, fit_sigmoid_temperature, fit_temperature, log_probabilities};
 pub use check::{SureRow, check_with_model};
 pub use classifier::{Classifier, ClassifierParts};
+pub use compare::{Agreement, Bootstrap, ComparedScore, Comparison, Interval, mcnemar};
 pub use ensemble::Ensemble;
-pub use evaluate::{Evaluation, evaluate, evaluate_labels};
+pub use evaluate::{Evaluation, JudgedText, evaluate, evaluate_labels};
 pub use metrics::{ClassScores, Confusion, Group, Groups};
 pub use multilabel::{LabelCounts, MultiLabelEvaluation};
 pub use predict::{Prediction, Predictor};

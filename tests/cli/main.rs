@@ -9,6 +9,7 @@ mod reading;
 mod bad_input;
 mod beginnings;
 mod check;
+mod compare;
 mod config;
 mod containers;
 mod eval;

@@ -381,3 +381,24 @@ fn pretrained_vectors_are_read_plain_and_compressed() {
     let more = ["--set", "train.vectors=no.txt"];
     assert!(refuse(path, &train_arguments(&more), 1).starts_with("cannot read no.txt: "));
 }
+
+#[test]
+fn texts_in_temporary_files_train_the_same_model() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(path.join("rows.csv"), TABLE).unwrap();
+    let model = |memory: &str, out: &str| {
+        let more = ["--data", "rows.csv", "--set", memory, "--out", out];
+        let output = train(path, &more);
+        let weights = fs::read(path.join(out).join("model.safetensors")).unwrap();
+        (stderr(&output).to_owned(), weights)
+    };
+    let (silent, expected) = model("data.memory=256", "memory");
+    assert!(!silent.contains("temporary files"), "{silent}");
+    let (said, found) = model("data.memory=0", "files");
+    assert!(
+        said.starts_with("rows.csv: 1 MiB of texts are in temporary files in "),
+        "{said}"
+    );
+    assert!(found == expected);
+}

@@ -199,3 +199,51 @@ fn what_cannot_be_searched_is_refused() {
     let message = fail(&run(path, &set), 2);
     assert!(message.contains("no key is left that could be searched"));
 }
+
+#[test]
+fn few_texts_are_cross_validated() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(path.join("rows.csv"), super::program::TABLE).unwrap();
+    let more = [
+        "--data",
+        "rows.csv",
+        "--set",
+        "train.folds=2",
+        "--trials",
+        "2",
+        "--out",
+        "search",
+        "--json",
+    ];
+    let output = run(path, &arguments(&more));
+    let found: Value = serde_json::from_str(&succeed(&output)).unwrap();
+    // All texts, each by a network that has not seen it.
+    assert_eq!(found["validation_texts"], 10);
+    let progress = stderr(&output);
+    assert!(
+        progress.contains("the texts are few: each trial is cross-validated in 2 parts"),
+        "{progress}"
+    );
+    for trial in found["trials"].as_array().unwrap() {
+        assert_eq!(trial["rungs"].as_array().unwrap().len(), 3, "{trial}");
+    }
+    let config = fs::read_to_string(path.join("search/best.toml")).unwrap();
+    assert!(config.contains("folds = 2"), "{config}");
+    // A tenth that is held out for the search is trained on by its best config.
+    let more = [
+        "--data",
+        "rows.csv",
+        "--set",
+        "train.folds=1",
+        "--trials",
+        "1",
+        "--out",
+        "other",
+        "--json",
+    ];
+    let found: Value = serde_json::from_str(&succeed(&run(path, &arguments(&more)))).unwrap();
+    assert_eq!(found["validation_texts"], 2);
+    let config = fs::read_to_string(path.join("other/best.toml")).unwrap();
+    assert!(config.contains("folds = 1"), "{config}");
+}

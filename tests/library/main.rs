@@ -11,6 +11,7 @@ mod documents;
 mod ingredients;
 mod model;
 mod probes;
+mod recorded_comparison;
 mod recorded_labels;
 mod settings;
 mod shapes;

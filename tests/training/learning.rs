@@ -6,6 +6,7 @@ use birnn::checkpoint::{Loading, Resumed, RunDirectory, RunKind, SavedClassifier
 use birnn::config::TrainerConfig;
 use birnn::data::TextLabels;
 use birnn::dataset::{Encoded, Fingerprints};
+use birnn::inference::{Evaluation, log_probabilities};
 use birnn::models::classifier::EMBEDDING;
 use birnn::optim::Ema;
 use birnn::train::classifier::{ClassifierTask, initial_model};
@@ -278,4 +279,54 @@ fn groups_that_are_frozen_keep_their_values() {
             );
         }
     }
+}
+
+#[test]
+fn a_long_first_epoch_gives_a_first_model() {
+    let toy = Toy::new();
+    let mut config = plain();
+    // 30 texts.
+    (config.train.batch_size, config.train.epochs) = (1, 1);
+    let run = |first_evaluation: u64, stop_at_first: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config.clone();
+        config.train.first_evaluation = first_evaluation;
+        let mut watch = Watch {
+            stop_at_first,
+            ..Watch::default()
+        };
+        let outcome = toy.begin(&config, folder.path(), &mut watch).unwrap();
+        (folder, watch, outcome)
+    };
+    let (usual, watch, _) = run(0, false);
+    assert_eq!(watch.first, None);
+    // Half of the epoch is not long enough.
+    assert_eq!(run(8, false).1.first, None);
+    let (whole, watch, _) = run(7, false);
+    let first = watch.first.unwrap();
+    assert_eq!((first.step, first.steps), (7, 30));
+    // It changes nothing in what follows.
+    assert!(weights(whole.path()) == weights(usual.path()));
+    let log = fs::read_to_string(whole.path().join("metrics.jsonl")).unwrap();
+    let line = log.lines().position(|line| line.contains("\"first\""));
+    assert_eq!(line, Some(7));
+    // It can be used, and the run goes on from there.
+    let (stopped, _, outcome) = run(7, true);
+    assert_eq!(outcome, Outcome::Interrupted { step: 8 });
+    let model = SavedClassifier::load(stopped.path(), Loading::Mapped, &CPU).unwrap();
+    let mut on_progress = |_, _| ControlFlow::Continue(());
+    let logits = model.model.logits(&toy.validation.ids, &mut on_progress);
+    let TextLabels::One(labels) = &toy.validation.labels else {
+        panic!("one class a text");
+    };
+    let rows: Vec<Vec<f64>> = logits
+        .unwrap()
+        .unwrap()
+        .iter()
+        .map(|row| log_probabilities(row, 1.0))
+        .collect();
+    let found = Evaluation::new(&rows, labels, 2).unwrap();
+    assert!((found.loss - first.validation_loss).abs() < 1e-6);
+    toy.resume(stopped.path(), &mut Watch::default()).unwrap();
+    assert!(weights(stopped.path()) == weights(usual.path()));
 }

@@ -8,7 +8,7 @@ use birnn::error::Result;
 use birnn::parameters::Parameters;
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::train::classifier::{ClassifierTask, initial_model};
-use birnn::train::{EpochReport, Observer, Outcome, StepReport, Trainer};
+use birnn::train::{EpochReport, FirstReport, Observer, Outcome, StepReport, Trainer};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::fs;
@@ -127,6 +127,8 @@ pub struct Watch {
     pub evaluations: u64,
     pub steps: Vec<StepReport>,
     pub epochs: Vec<EpochReport>,
+    pub first: Option<FirstReport>,
+    pub stop_at_first: bool,
 }
 
 impl Watch {
@@ -152,6 +154,11 @@ impl Observer for Watch {
     fn evaluating(&mut self, _done: usize, _total: usize) {
         self.evaluations += 1;
         self.stopped |= self.stop_in_evaluation == Some(self.evaluations);
+    }
+
+    fn first(&mut self, report: &FirstReport) {
+        self.stopped |= self.stop_at_first;
+        self.first = Some(report.clone());
     }
 
     fn epoch(&mut self, report: &EpochReport) {

@@ -16,7 +16,9 @@ struct Report<'a> {
     validation_texts: usize,
     /// Of the accuracy of the best trial.
     standard_error: f64,
-    /// Whether the accuracy of the starting configuration is within one standard error of that of the best trial.
+    /// How much better the best of the trials that were trained to their end can look by chance.
+    by_chance: f64,
+    /// Whether the accuracy of the starting configuration is no more than that below that of the best trial.
     start_is_as_good: bool,
     /// The number of the best trial.
     best: usize,
@@ -34,6 +36,7 @@ pub(super) fn json(found: &Findings, ended: Ended) -> serde_json::Result<String>
         metric: found.metric,
         validation_texts: found.texts,
         standard_error: found.standard_error,
+        by_chance: found.by_chance,
         start_is_as_good: found.start_is_as_good,
         best: found.best().number,
         trials: &found.trials,
@@ -95,7 +98,7 @@ fn trials(found: &Findings) -> String {
 fn verdict(found: &Findings) -> String {
     let best = found.best();
     let texts = grouped(found.texts);
-    let error = 100.0 * found.standard_error;
+    let (by_chance, complete) = (100.0 * found.by_chance, found.complete);
     let result = best
         .best
         .as_ref()
@@ -114,10 +117,12 @@ fn verdict(found: &Findings) -> String {
     };
     let judgement = match found.start_is_as_good {
         true => format!(
-            "the start is as good, as its accuracy is within one standard error ({error:.2} points on {texts} texts)"
+            "the start may be as good: on {texts} texts the best of {complete} equally good trials can look {by_chance:.1} \
+             points of accuracy better by chance"
         ),
         false => format!(
-            "more than one standard error of the accuracy better ({error:.2} points on {texts} texts)"
+            "better than chance explains: on {texts} texts the best of {complete} equally good trials would look up to \
+             {by_chance:.1} points of accuracy better"
         ),
     };
     format!(
