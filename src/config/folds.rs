@@ -1,21 +1,19 @@
 //! The number of parts of cross-validation.
 
+use super::auto_or::{Auto, AutoOr};
 use crate::error::{Error, Result};
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
 /// In how many parts the training texts are cross-validated where there is no validation split: 1 leaves out one tenth of
 /// them once; 0 holds out a part of them, which is never trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AutoOr<usize>", into = "AutoOr<usize>")]
 pub enum Folds {
     /// Few texts are cross-validated, of more a tenth is left out once, and of many a part is held out.
     Auto,
     /// This number.
     Fixed(usize),
 }
-
-const AUTO: &str = "auto";
 
 /// Fewer texts than this are cross-validated: the tenth that would be held out is too small to choose by.
 const FEW_TEXTS: usize = 2000;
@@ -58,49 +56,21 @@ impl Folds {
     }
 }
 
-impl Serialize for Folds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::Auto => serializer.serialize_str(AUTO),
-            Self::Fixed(parts) => serializer.serialize_u64(*parts as u64),
+impl From<AutoOr<usize>> for Folds {
+    fn from(written: AutoOr<usize>) -> Self {
+        match written {
+            AutoOr::Auto(_) => Self::Auto,
+            AutoOr::Fixed(value) => Self::Fixed(value),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Folds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Parts;
-
-        impl Visitor<'_> for Parts {
-            type Value = Folds;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("\"auto\" or a number of parts")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<Folds, E> {
-                match word {
-                    AUTO => Ok(Folds::Auto),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
-                }
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, parts: u64) -> std::result::Result<Folds, E> {
-                Ok(Folds::Fixed(usize::try_from(parts).unwrap_or(usize::MAX)))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, parts: i64) -> std::result::Result<Folds, E> {
-                match u64::try_from(parts) {
-                    Ok(parts) => self.visit_u64(parts),
-                    Err(_) => Err(E::invalid_value(
-                        serde::de::Unexpected::Signed(parts),
-                        &self,
-                    )),
-                }
-            }
+impl From<Folds> for AutoOr<usize> {
+    fn from(value: Folds) -> Self {
+        match value {
+            Folds::Auto => Self::Auto(Auto::Auto),
+            Folds::Fixed(value) => Self::Fixed(value),
         }
-
-        deserializer.deserialize_any(Parts)
     }
 }
 

@@ -1,21 +1,19 @@
 //! The cost of the n-gram head's logistic regression.
 
+use super::auto_or::{Auto, AutoOr};
 use crate::error::{Error, Result};
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
 /// The factor of the losses in the logistic regression over n-grams, relative to a penalty of half the squared norm of its
 /// weights.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(from = "AutoOr<f64>", into = "AutoOr<f64>")]
 pub enum NgramCost {
     /// Chosen by cross-validation.
     Auto,
     /// This number.
     Fixed(f64),
 }
-
-const AUTO: &str = "auto";
 
 impl NgramCost {
     /// Checks the number.
@@ -31,50 +29,21 @@ impl NgramCost {
     }
 }
 
-impl Serialize for NgramCost {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::Auto => serializer.serialize_str(AUTO),
-            Self::Fixed(cost) => serializer.serialize_f64(*cost),
+impl From<AutoOr<f64>> for NgramCost {
+    fn from(written: AutoOr<f64>) -> Self {
+        match written {
+            AutoOr::Auto(_) => Self::Auto,
+            AutoOr::Fixed(value) => Self::Fixed(value),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for NgramCost {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Cost;
-
-        impl Visitor<'_> for Cost {
-            type Value = NgramCost;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("\"auto\" or a number above 0")
-            }
-
-            fn visit_str<E: serde::de::Error>(
-                self,
-                word: &str,
-            ) -> std::result::Result<NgramCost, E> {
-                match word {
-                    AUTO => Ok(NgramCost::Auto),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
-                }
-            }
-
-            fn visit_f64<E>(self, cost: f64) -> std::result::Result<NgramCost, E> {
-                Ok(NgramCost::Fixed(cost))
-            }
-
-            fn visit_i64<E>(self, cost: i64) -> std::result::Result<NgramCost, E> {
-                Ok(NgramCost::Fixed(cost as f64))
-            }
-
-            fn visit_u64<E>(self, cost: u64) -> std::result::Result<NgramCost, E> {
-                Ok(NgramCost::Fixed(cost as f64))
-            }
+impl From<NgramCost> for AutoOr<f64> {
+    fn from(value: NgramCost) -> Self {
+        match value {
+            NgramCost::Auto => Self::Auto(Auto::Auto),
+            NgramCost::Fixed(value) => Self::Fixed(value),
         }
-
-        deserializer.deserialize_any(Cost)
     }
 }
 
@@ -90,7 +59,7 @@ mod tests {
         assert_eq!(read("0.5").unwrap(), NgramCost::Fixed(0.5));
         let message = read("\"much\"").unwrap_err().to_string();
         assert!(
-            message.contains("expected \"auto\" or a number above 0"),
+            message.contains("expected \"auto\" or a number"),
             "{message}"
         );
         assert_eq!(serde_json::to_string(&NgramCost::Auto).unwrap(), "\"auto\"");
