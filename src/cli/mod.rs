@@ -13,6 +13,7 @@ mod eval;
 mod eval_errors;
 mod eval_labels;
 mod eval_split;
+mod explain;
 mod export;
 mod format;
 mod generate;
@@ -68,6 +69,7 @@ enum Command {
     Eval(eval::Arguments),
     Compare(compare::Arguments),
     Predict(predict::Arguments),
+    Explain(explain::Arguments),
     Vectors(vectors::Arguments),
     Pretrain(pretrain::Arguments),
     Generate(generate::Arguments),
@@ -124,6 +126,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -6,6 +6,7 @@
 //! | `predict` | the class of each text: [`Predictor`] |
 //! | `ensemble` | the mean of several models |
 //! | `evaluate` | a model on labelled texts |
+//! | `explain` | what each token and each n-gram of a text adds |
 //! | `multilabel` | the same where a text may have several labels |
 //! | `compare` | two models on the same texts |
 //! | `thresholds` | from which probability on a text has a label |
@@ -20,6 +21,7 @@ mod classifier;
 mod compare;
 mod ensemble;
 mod evaluate;
+mod explain;
 mod metrics;
 mod multilabel;
 mod output;
@@ -33,6 +35,7 @@ pub use classifier::{Classifier, ClassifierParts};
 pub use compare::{Agreement, Bootstrap, ComparedScore, Comparison, Interval, mcnemar};
 pub use ensemble::Ensemble;
 pub use evaluate::{Evaluation, JudgedText, evaluate, evaluate_labels};
+pub use explain::{Contribution, ExplainSettings, Explanation, Method};
 pub use metrics::{ClassScores, Confusion, Group, Groups};
 pub use multilabel::{LabelCounts, MultiLabelEvaluation};
 pub use predict::{Prediction, Predictor};

@@ -99,8 +99,8 @@ pub enum Truncation {
 }
 
 impl Truncation {
-    /// Shortens `ids` to at most `max_tokens`; 0 means no limit.
-    pub(super) fn apply(self, ids: &mut Vec<u32>, max_tokens: usize) {
+    /// Shortens a list of ids to at most `max_tokens`; 0 means no limit.
+    pub(super) fn apply<T>(self, ids: &mut Vec<T>, max_tokens: usize) {
         let length = ids.len();
         if max_tokens == 0 || length <= max_tokens {
             return;
@@ -111,8 +111,7 @@ impl Truncation {
             Self::Both => max_tokens.div_ceil(2),
         };
         let back = max_tokens - front;
-        ids.copy_within(length - back.., front);
-        ids.truncate(max_tokens);
+        ids.drain(front..length - back);
     }
 }
 

@@ -33,6 +33,7 @@ mod decode;
 mod file;
 mod letters;
 mod pipeline;
+mod places;
 mod scripts;
 mod train;
 mod vocabulary;
@@ -41,13 +42,14 @@ mod words;
 pub use config::{MAX_VOCABULARY, TextConfig, TokenKind, Truncation};
 pub use coverage::{Coverage, Reading, Tokens};
 pub use letters::ScriptCounts;
+pub(crate) use places::PlacedText;
 pub use scripts::AutoTokens;
 pub(crate) use scripts::is_unspaced;
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::any::Any;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
@@ -242,6 +244,30 @@ impl TextEncoder {
         self.truncation.apply(&mut ids, self.max_tokens);
         let reading = Reading::new(tokens, &ids, self.unknown_id());
         Ok((ids, reading))
+    }
+
+    /// The token ids of `text` as [`TextEncoder::encode`] has them, each with the bytes of the text that it comes from.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode`].
+    pub fn encode_placed(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
+        let mut placed = Vec::new();
+        match &self.engine {
+            Engine::Words(words) => words.words.each_placed(text, |word, place| {
+                placed.push((words.vocabulary.id(word).unwrap_or(words.unknown_id), place));
+            }),
+            Engine::General(parts) => {
+                let encoding =
+                    self.guarded("failed on a text", || parts.tokenizer.encode(text, false))?;
+                let places = encoding
+                    .get_offsets()
+                    .iter()
+                    .map(|(start, end)| *start..*end);
+                placed.extend(encoding.get_ids().iter().copied().zip(places));
+            }
+        }
+        self.truncation.apply(&mut placed, self.max_tokens);
+        Ok(placed)
     }
 
     /// The token ids of every text, in order, computed on all threads.

@@ -6,6 +6,7 @@
 
 use super::vocabulary::Vocabulary;
 use regex_syntax::hir::{Class, HirKind};
+use std::ops::Range;
 use std::sync::LazyLock;
 use unicode_normalization_alignments::UnicodeNormalization;
 
@@ -37,18 +38,7 @@ impl Words {
     /// Passes every word and symbol of the text to `take`.
     pub(super) fn each(self, text: &str, mut take: impl FnMut(&str)) {
         let text = self.normalize(text);
-        let mut at = 0;
-        while let Some((class, next)) = class_at(&text, at) {
-            at = if class & SPACE != 0 {
-                next
-            } else if class & WORD != 0 {
-                take_word(&text, at, next, &mut take)
-            } else {
-                let end = symbol(&text, next);
-                take(&text[at..end]);
-                end
-            };
-        }
+        split(&text, |place| take(&text[place]));
     }
 
     /// Line breaks become spaces, apostrophes `'`; characters are composed (NFC) and, if so
@@ -75,6 +65,22 @@ impl Words {
             }
         }
         lower
+    }
+}
+
+/// Passes the place of every word and symbol of a normal text to `take`.
+pub(super) fn split(text: &str, mut take: impl FnMut(Range<usize>)) {
+    let mut at = 0;
+    while let Some((class, next)) = class_at(text, at) {
+        at = if class & SPACE != 0 {
+            next
+        } else if class & WORD != 0 {
+            take_word(text, at, next, &mut take)
+        } else {
+            let end = symbol(text, next);
+            take(at..end);
+            end
+        };
     }
 }
 
@@ -105,7 +111,7 @@ fn replace(text: &str) -> String {
 }
 
 /// The rest after a leading `<br>`, `<br/>` or `<br />`, in any case, if the text begins with one.
-fn after_line_break(text: &str) -> Option<&str> {
+pub(super) fn after_line_break(text: &str) -> Option<&str> {
     let text = text.strip_prefix('<')?;
     let text = text.strip_prefix(['b', 'B'])?.strip_prefix(['r', 'R'])?;
     let text = text.trim_start_matches(|character| class_of(character) & SPACE != 0);
@@ -114,7 +120,7 @@ fn after_line_break(text: &str) -> Option<&str> {
 
 /// Takes the word that begins at `start` and whose second character, if any, is at `next`; returns
 /// its end.
-fn take_word(text: &str, start: usize, next: usize, take: &mut impl FnMut(&str)) -> usize {
+fn take_word(text: &str, start: usize, next: usize, take: &mut impl FnMut(Range<usize>)) -> usize {
     let bytes = text.as_bytes();
     let mut end = skip(text, next, WORD);
     let mut ending = end;
@@ -133,7 +139,7 @@ fn take_word(text: &str, start: usize, next: usize, take: &mut impl FnMut(&str))
     }
     for part in [start..ending, ending..end] {
         if !part.is_empty() {
-            take(&text[part]);
+            take(part);
         }
     }
     end
@@ -252,7 +258,7 @@ pub(super) fn class_ranges(pattern: &str) -> Vec<(char, char)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::TokenKind;
     use super::super::pipeline::Pipeline;
     use super::*;
@@ -303,7 +309,7 @@ mod tests {
     }
 
     /// Text covering the rules, mixed with arbitrary characters.
-    fn random_text(rng: &mut Rng) -> String {
+    pub(in crate::text) fn random_text(rng: &mut Rng) -> String {
         const PARTS: [&str; 42] = [
             "a", "S", "m", "D", "n", "T", "ll", "RE", "ve", "'", "'", "\u{2019}", "_", "7", " ",
             "\n", "\u{A0}", "<", "br", "<br", " />", ">", "/", "<BR>", "\u{200D}", "\u{200C}",

@@ -13,6 +13,7 @@ mod compare;
 mod config;
 mod containers;
 mod eval;
+mod explain;
 mod files;
 mod handed_cases;
 mod labels;

@@ -8,6 +8,7 @@ mod cache;
 mod candle_operations;
 mod configs;
 mod documents;
+mod explanations;
 mod ingredients;
 mod model;
 mod probes;

@@ -2,6 +2,7 @@
 
 use super::{BiRnn, decoder, names};
 use crate::batch::Batch;
+use crate::batch::packing::Packing;
 use crate::error::Result;
 use crate::ops::dropout::{Mask, Phase};
 use crate::ops::embedding::embed_dropped;
@@ -9,6 +10,7 @@ use crate::ops::gather::UsedRows;
 use crate::ops::pooling::PoolingActivations;
 use crate::rnn::{ParameterGradients, StackActivations};
 use candle_core::Tensor;
+use std::sync::Arc;
 
 /// A classifier after a forward pass over a batch, with the activations that its backward pass needs.
 ///
@@ -53,7 +55,27 @@ impl BiRnn {
         if let Some(perturbation) = perturbation {
             embedded = (embedded + perturbation)?;
         }
-        let packing = batch.packing();
+        self.forward_from(embedded, batch.packing(), phase)
+    }
+
+    /// The embedded tokens of a batch, [N, E], in packed order, without dropout.
+    ///
+    /// # Errors
+    /// A token id outside the vocabulary, or a failing tensor operation.
+    pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
+        self.embedding.embed(batch)
+    }
+
+    /// Runs the model from packed embedded tokens [N, E], without a graph and without the n-gram head.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn forward_from(
+        &self,
+        embedded: Tensor,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<BiRnnActivations<'_>> {
         let stack = self
             .encoder
             .forward_train(&embedded, packing, None, phase)?;

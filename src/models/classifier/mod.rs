@@ -301,6 +301,11 @@ impl BiRnn {
         self.text_ngrams.as_ref()
     }
 
+    /// The n-gram head that reads the token ids, if the model has one.
+    pub fn token_ngrams(&self) -> Option<&Ngrams> {
+        self.ngrams.as_ref()
+    }
+
     /// The same model with its recurrent layers on another kernel.
     #[must_use]
     pub fn with_kernel(mut self, kernel: &'static dyn Kernel) -> Self {

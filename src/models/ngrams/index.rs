@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Bits of an n-gram's key: two numbers of 24 bits each, which single precision represents exactly.
 const BITS: u32 = 48;
@@ -23,16 +24,21 @@ pub(super) struct Index {
 /// The keys of all n-grams of up to `order` tokens of a text, ascending, without duplicates.
 fn keys(ids: &[u32], order: usize) -> Vec<u64> {
     let mut keys = Vec::with_capacity(ids.len() * order);
-    for start in 0..ids.len() {
-        let mut hash = 0;
-        for &id in ids[start..].iter().take(order) {
-            hash = mix(hash ^ u64::from(id).wrapping_add(1));
-            keys.push(key_of(hash));
-        }
-    }
+    each_key(ids, order, |key, _| keys.push(key));
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+/// Passes the key of each n-gram of up to `order` tokens to `take`, with its place.
+pub(super) fn each_key(ids: &[u32], order: usize, mut take: impl FnMut(u64, Range<usize>)) {
+    for start in 0..ids.len() {
+        let mut hash = 0;
+        for (before, &id) in ids[start..].iter().take(order).enumerate() {
+            hash = mix(hash ^ u64::from(id).wrapping_add(1));
+            take(key_of(hash), start..start + before + 1);
+        }
+    }
 }
 
 /// A bijection of 64 bits in which every input bit affects every output bit (the finaliser of

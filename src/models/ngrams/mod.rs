@@ -17,7 +17,7 @@ mod tf_idf;
 
 pub use config::{NgramConfig, Weighting};
 pub use fit::{NgramFit, fit};
-pub use text_head::{NGRAM_BIAS, NGRAM_IDF, TextNgrams};
+pub use text_head::{NGRAM_BIAS, NGRAM_IDF, NgramContribution, NgramContributions, TextNgrams};
 pub use tf_idf::{NgramTexts, Targets, TfIdfFitting};
 
 use crate::batch::Batch;
@@ -26,6 +26,7 @@ use crate::error::Result;
 use candle_core::{Device, Tensor};
 use index::Index;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The name of the table of scores among the parameters of a model, [features, classes].
@@ -81,6 +82,38 @@ impl Ngrams {
         let scores = self.scores(&texts)?;
         let shape = (packing.batch(), self.table.dim(1)?);
         Ok(Tensor::from_vec(scores, shape, device)?)
+    }
+
+    /// What each n-gram of a text adds to its scores weighted by `classes`, in the order of their first places, which are
+    /// numbers of tokens. Those of one row are one, with all places where it occurs.
+    ///
+    /// # Errors
+    /// A table that is not single precision.
+    pub fn contributions(&self, ids: &[u32], classes: &[f64]) -> Result<Vec<NgramContribution>> {
+        let width = self.table.dim(1)?;
+        let mut found: BTreeMap<u32, NgramContribution> = BTreeMap::new();
+        read(&self.table, |table| {
+            index::each_key(ids, self.order, |key, place| {
+                let Some(row) = self.index.row(key) else {
+                    return;
+                };
+                let of_row = found.entry(row).or_insert_with(|| {
+                    let scores = table[row as usize * width..][..width].iter();
+                    let weighted = scores
+                        .zip(classes)
+                        .map(|(score, weight)| f64::from(*score) * weight);
+                    NgramContribution {
+                        places: Vec::new(),
+                        contribution: weighted.sum(),
+                    }
+                });
+                of_row.places.push(place);
+            });
+            Ok(())
+        })?;
+        let mut ngrams: Vec<NgramContribution> = found.into_values().collect();
+        ngrams.sort_by_key(|ngram| ngram.places.first().map(|place| (place.start, place.end)));
+        Ok(ngrams)
     }
 
     /// The scores of texts, [texts, classes], row after row.

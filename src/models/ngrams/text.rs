@@ -2,7 +2,8 @@
 
 use super::NgramConfig;
 use super::index::{Index, key_of, mix};
-use crate::text::{each_word, is_unspaced};
+use crate::text::{PlacedText, each_word, is_unspaced};
+use std::ops::Range;
 
 /// The kinds of n-grams. The norm of a text is 1 for each kind by itself; otherwise those of characters, of which a text
 /// has many times as many, would outweigh those of words.
@@ -26,30 +27,70 @@ pub(super) fn text_keys(text: &str, config: NgramConfig) -> Vec<(u64, u32)> {
     let mut padded: Vec<char> = Vec::new();
     each_word(text, true, |word| {
         if config.order > 0 {
-            push_words(word, &mut words);
+            each_part(word, |hash, _| words.push(hash));
         }
         if config.characters > 0 {
-            padded.clear();
-            padded.push(' ');
-            padded.extend(word.chars());
-            padded.push(' ');
-            push_characters(&padded, config.characters, &mut keys);
+            pad(word, &mut padded);
+            each_of_characters(&padded, config.characters, |key, _| keys.push(key));
         }
     });
-    for start in 0..words.len() {
-        let mut hash = 0;
-        for word in words[start..].iter().take(config.order) {
-            hash = mix(hash ^ word);
-            keys.push(key_of(hash) & !1);
-        }
-    }
+    each_of_words(&words, config.order, |key, _| keys.push(key));
     keys.sort_unstable();
     let same = keys.chunk_by(|a, b| a == b);
     same.map(|same| (same[0], same.len() as u32)).collect()
 }
 
-/// Adds the hash of a word, or of each part of it.
-fn push_words(word: &str, words: &mut Vec<u64>) {
+/// The n-grams of a text as [`text_keys`] counts them, each with the bytes of the text where it occurs.
+pub(super) fn placed_keys(text: &str, config: NgramConfig) -> Vec<(u64, Range<usize>)> {
+    let placed = PlacedText::new(text, true);
+    let (mut keys, mut words, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let mut padded = Vec::new();
+    placed.each(|word, at| {
+        if config.order > 0 {
+            each_part(word, |hash, part| {
+                words.push(hash);
+                places.push(placed.source(at.start + part.start..at.start + part.end));
+            });
+        }
+        if config.characters > 0 {
+            pad(word, &mut padded);
+            let mut starts: Vec<usize> = word.char_indices().map(|(start, _)| start).collect();
+            starts.push(word.len());
+            each_of_characters(&padded, config.characters, |key, part| {
+                // Without the spaces on both sides.
+                let (first, last) = (part.start.max(1) - 1, part.end.min(padded.len() - 1) - 1);
+                let part = at.start + starts[first]..at.start + starts[last];
+                keys.push((key, placed.source(part)));
+            });
+        }
+    });
+    each_of_words(&words, config.order, |key, part| {
+        keys.push((key, places[part.start].start..places[part.end - 1].end));
+    });
+    keys
+}
+
+/// The characters of a word with a space on each side.
+fn pad(word: &str, padded: &mut Vec<char>) {
+    padded.clear();
+    padded.push(' ');
+    padded.extend(word.chars());
+    padded.push(' ');
+}
+
+/// Passes the key of each n-gram of one to `longest` words, given by their hashes, to `take`, with its place among them.
+fn each_of_words(words: &[u64], longest: usize, mut take: impl FnMut(u64, Range<usize>)) {
+    for start in 0..words.len() {
+        let mut hash = 0;
+        for (before, word) in words[start..].iter().take(longest).enumerate() {
+            hash = mix(hash ^ word);
+            take(key_of(hash) & !1, start..start + before + 1);
+        }
+    }
+}
+
+/// Passes the hash of a word, or of each part of it, to `take`, with its place in the word.
+fn each_part(word: &str, mut take: impl FnMut(u64, Range<usize>)) {
     let hash = |part: &str| {
         part.bytes()
             .fold(WORDS, |hash, byte| mix(hash ^ u64::from(byte)))
@@ -61,19 +102,20 @@ fn push_words(word: &str, words: &mut Vec<u64>) {
             true => first.len_utf8(),
             false => rest.find(is_letter).unwrap_or(rest.len()),
         };
-        words.push(hash(&rest[..end]));
+        let start = word.len() - rest.len();
+        take(hash(&rest[..end]), start..start + end);
         rest = &rest[end..];
     }
 }
 
-/// Adds the keys of the n-grams of two to `longest` characters.
-fn push_characters(padded: &[char], longest: usize, keys: &mut Vec<u64>) {
+/// Passes the key of each n-gram of two to `longest` characters to `take`, with its place among them.
+fn each_of_characters(padded: &[char], longest: usize, mut take: impl FnMut(u64, Range<usize>)) {
     for start in 0..padded.len() - 1 {
         let mut hash = CHARACTERS;
         for (before, &character) in padded[start..].iter().take(longest).enumerate() {
             hash = mix(hash ^ u64::from(u32::from(character)).wrapping_add(1));
             if before > 0 {
-                keys.push(key_of(hash) | 1);
+                take(key_of(hash) | 1, start..start + before + 1);
             }
         }
     }
@@ -182,6 +224,51 @@ mod tests {
         assert_eq!(counts("", 2, 5), [0, 0]);
         // Six letters, and Q5 as one word.
         assert_eq!(counts("这部Q5电影太", 1, 0), [6, 0]);
+    }
+
+    #[test]
+    fn ngrams_are_where_they_occur() {
+        let text = "Caf\u{e9}s don\u{2019}t: \u{8fd9}\u{90e8}Q5 caf\u{e9}s";
+        let config = NgramConfig {
+            order: 2,
+            characters: 4,
+            ..NgramConfig::default()
+        };
+        let placed = placed_keys(text, config);
+        let mut keys: Vec<u64> = placed.iter().map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        let same = keys.chunk_by(|a, b| a == b);
+        let counted: Vec<(u64, u32)> = same.map(|same| (same[0], same.len() as u32)).collect();
+        assert_eq!(counted, text_keys(text, config));
+        let written: Vec<&str> = placed
+            .iter()
+            .filter(|(key, _)| kind(*key) == 0)
+            .map(|(_, place)| &text[place.clone()])
+            .collect();
+        let expected = [
+            "Caf\u{e9}s",
+            "Caf\u{e9}s do",
+            "do",
+            "don\u{2019}t",
+            "n\u{2019}t",
+            "n\u{2019}t:",
+            ":",
+            ": \u{8fd9}",
+            "\u{8fd9}",
+            "\u{8fd9}\u{90e8}",
+            "\u{90e8}",
+            "\u{90e8}Q5",
+            "Q5",
+            "Q5 caf\u{e9}s",
+            "caf\u{e9}s",
+        ];
+        assert_eq!(written, expected);
+        // " c", " ca", " caf", "ca", ...: the spaces beside a word are not part of the place.
+        let first: Vec<&str> = placed[..6]
+            .iter()
+            .map(|(_, place)| &text[place.clone()])
+            .collect();
+        assert_eq!(first, ["C", "Ca", "Caf", "Ca", "Caf", "Caf\u{e9}"]);
     }
 
     #[test]
