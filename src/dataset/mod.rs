@@ -266,8 +266,9 @@ impl Dataset {
             true => characters(&train),
             false => 0,
         };
-        let is_wanted = (1..=config.train.ngram_word_limit()).contains(&(train_characters as u64));
-        let train_texts = match is_wanted {
+        let are_read = config.model.ngrams.reads_text()
+            && train_characters as u64 <= config.train.ngram_word_limit();
+        let train_texts = match are_read {
             true => train.records.into_iter().map(|row| row.text).collect(),
             false => {
                 drop(train);

@@ -402,3 +402,27 @@ fn texts_in_temporary_files_train_the_same_model() {
     );
     assert!(found == expected);
 }
+
+#[test]
+fn empty_texts_are_no_reason_to_fail() {
+    let folder = temp();
+    let path = folder.path();
+    fs::write(
+        path.join("rows.csv"),
+        format!("label,text\n{}", "a,\nb,\"\"\n".repeat(6)),
+    )
+    .unwrap();
+    let more = [
+        "train",
+        "--data",
+        "rows.csv",
+        "--set",
+        "train.epochs=1",
+        "--out",
+        "run",
+    ];
+    let output = run(path, &more);
+    succeed(&output);
+    let said = stderr(&output);
+    assert!(said.contains("12 of 12 texts are empty"), "{said}");
+}
