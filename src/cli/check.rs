@@ -7,7 +7,7 @@ use super::table::{joined, percent, table};
 use super::{Ending, pretrained};
 use anyhow::Context;
 use birnn::config::Config;
-use birnn::data::{DownloadProgress, LabelMap};
+use birnn::data::{DownloadProgress, LabelMap, on_one_line};
 use birnn::dataset::check::{Check, Lengths, SplitSummary, read_all_splits};
 use birnn::device::AUTO;
 use birnn::inference::{SureRow, check_with_model};
@@ -221,7 +221,11 @@ fn classes_table(splits: &[SplitSummary]) -> String {
     )];
     for name in names {
         let counts = splits.iter().map(|split| grouped(count(split, name)));
-        rows.push(std::iter::once(short(name)).chain(counts).collect());
+        rows.push(
+            std::iter::once(on_one_line(name, SHOWN))
+                .chain(counts)
+                .collect(),
+        );
     }
     let mut text = table(&rows);
     if left_out > 0 {
@@ -230,16 +234,8 @@ fn classes_table(splits: &[SplitSummary]) -> String {
     text
 }
 
-/// A text on one line, or its beginning.
-fn short(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let text = words.join(" ");
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
-}
+/// As many characters of a name or a text are shown.
+const SHOWN: usize = 60;
 
 fn lengths_table(splits: &[SplitSummary]) -> String {
     let mut rows = vec![cells(["length", "min", "median", "95 %", "max"])];
@@ -298,7 +294,7 @@ fn sure_table(sure: &[SureRow]) -> String {
             joined(wrong.predicted.iter().map(String::as_str)),
             joined(wrong.labels.iter().map(String::as_str)),
             wrong.score,
-            short(&wrong.text)
+            on_one_line(&wrong.text, SHOWN)
         );
     }
     text

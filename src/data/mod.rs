@@ -85,7 +85,7 @@ pub use quote::Quote;
 pub use row_io::{AddedColumn, AddedValues, Portion, RowReader, RowShape, RowWriter, free_names};
 pub use source::{DownloadProgress, Source, read_rows};
 pub use split::hold_out;
-pub use text::Text;
+pub use text::{Text, on_one_line};
 pub use text_labels::TextLabels;
 
 /// One row of a source, as written there.

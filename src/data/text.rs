@@ -52,6 +52,21 @@ impl Text {
         }
     }
 
+    /// The number of its bytes, without reading them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Place::Memory(text) => text.len(),
+            Place::File { length, .. } => *length as usize,
+        }
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The number of its bytes if it is in a temporary file, otherwise 0.
     pub(super) fn bytes_in_file(&self) -> usize {
         match self.0 {
@@ -149,6 +164,17 @@ impl fmt::Debug for Text {
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&**self, f)
+    }
+}
+
+/// A text on one line, or its first characters and dots if it has more than `most`.
+#[must_use]
+pub fn on_one_line(text: &str, most: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
 }
 
@@ -269,6 +295,15 @@ mod tests {
         assert_eq!((last.bytes_in_file(), last.len()), (0, 609));
         assert_eq!(String::from(rows[4].text.clone()), "text 4 äéééé");
         assert_eq!(format!("{:?} {0}", rows[1].text), "\"text 1 äé\" text 1 äé");
+    }
+
+    #[test]
+    fn a_long_text_is_shown_by_its_beginning() {
+        assert_eq!(on_one_line(" a\n b ", 3), "a b");
+        assert_eq!(
+            on_one_line("\u{e4}\u{f6}\u{fc}x", 3),
+            "\u{e4}\u{f6}\u{fc}..."
+        );
     }
 
     #[test]

@@ -197,8 +197,9 @@ pub(super) fn tokens_through(
     let found = reuse.get(name, key.as_ref(), |bytes| {
         TextTokens::from_bytes(bytes, unknown_id).filter(|tokens| tokens.ids.len() == texts.len())
     });
-    if found.is_some() {
-        return Ok(found);
+    if let Some(tokens) = found {
+        note_files(name, &tokens.ids, progress);
+        return Ok(Some(tokens));
     }
     let mut tokens = TextTokens::default();
     for some in texts.chunks(AT_ONCE) {
@@ -213,7 +214,13 @@ pub(super) fn tokens_through(
         }
     }
     reuse.put(name, key.as_ref(), || tokens.to_bytes());
-    match tokens.ids.bytes_in_files() {
+    note_files(name, &tokens.ids, progress);
+    Ok(Some(tokens))
+}
+
+/// Says that tokens are not in memory, if so.
+fn note_files(name: &str, ids: &TokenLists, progress: &mut dyn DatasetProgress) {
+    match ids.bytes_in_files() {
         0 => {}
         bytes => progress.note(&format!(
             "{} MiB of {name} are in temporary files in {}, not in memory",
@@ -221,7 +228,6 @@ pub(super) fn tokens_through(
             folder().display()
         )),
     }
-    Ok(Some(tokens))
 }
 
 /// The tokens of texts. A text without tokens is read as one unknown token, so that there is a

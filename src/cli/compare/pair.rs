@@ -7,7 +7,7 @@ use super::{Arguments, Usage, device, model};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::DataConfig;
-use birnn::data::{DownloadProgress, LabelMap, Split};
+use birnn::data::{DownloadProgress, LabelMap, Split, on_one_line};
 use birnn::dataset::check::empty_texts;
 use birnn::inference::{
     Bootstrap, ComparedScore, Comparison, Ensemble, Evaluation, Predictor, evaluate,
@@ -261,7 +261,7 @@ fn examples(differences: &[Difference], most: usize) -> String {
                 found.label.clone(),
                 said(&found.first, found.first_probability),
                 said(&found.second, found.second_probability),
-                shown(&found.text),
+                on_one_line(&found.text, SHOWN),
             ]
         }));
         format!("\n{title} ({}):\n{}", found.len(), texts_last(&rows))
@@ -294,14 +294,4 @@ fn texts_last(rows: &[Vec<String>]) -> String {
     lines
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect()
-}
-
-/// The beginning of a text, on one line.
-fn shown(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let text = words.join(" ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, FindingKind, Rows, counted};
 use super::labels::is_labelled;
-use crate::data::{Record, Split};
+use crate::data::{Record, Split, on_one_line};
 use crate::text::is_unspaced;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -300,7 +300,7 @@ fn contradictions(parts: &[Part<'_>], texts: &[Text]) -> Option<Finding> {
             1 => "1 text has different labels in".to_owned(),
             _ => format!("{different} texts have different labels in"),
         },
-        shown(&record(&first).text),
+        on_one_line(&record(&first).text, SHOWN),
     );
     let message = format!(
         "{have} {} rows, such as {example:?}: {} and {}",
@@ -309,14 +309,4 @@ fn contradictions(parts: &[Part<'_>], texts: &[Text]) -> Option<Finding> {
         labels(other)
     );
     Some(Finding::of_rows(FindingKind::Contradictions, rows, message))
-}
-
-/// The beginning of a text, on one line.
-fn shown(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let text = words.join(" ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
 }
