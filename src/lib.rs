@@ -22,6 +22,7 @@
 //!  train        one loop for every model
 //!  recipe       complete runs, step by step
 //!  tune         a search for a better config
+//!  report       pages about models
 //!  shapes       every tensor of a model, explained
 //!  bench        how fast all this is on a machine
 //! ```
@@ -83,6 +84,8 @@ pub mod recipe;
 pub mod train;
 
 pub mod bench;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod shapes;
 #[cfg(feature = "toml")]
 pub mod tune;

@@ -40,6 +40,8 @@ pub enum Stream {
     Trials = 12,
     /// The samples of a bootstrap.
     Bootstrap = 13,
+    /// The typing errors of behaviour tests.
+    Typing = 14,
 }
 
 /// A counter-based generator for one key.

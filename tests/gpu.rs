@@ -18,7 +18,7 @@ use birnn::ops::pooling::Pooling;
 use birnn::optim::{AdamW, AdamWConfig, Gradient, Gradients};
 use birnn::parameters::Parameters;
 use birnn::rnn::kernels::{self, CellType, Kernel};
-use birnn::rnn::{Recurrent, RecurrentConfig};
+use birnn::rnn::{Recurrent, RecurrentConfig, Wanted};
 use birnn::text::{TextConfig, TextEncoder};
 use birnn::train::classifier::{ClassifierTask, initial_model};
 use birnn::train::language::{LanguageLearner, LanguageTraining, Softmax, Unigrams};
@@ -151,7 +151,7 @@ impl Stack {
         let output = pass.output().clone();
         let state = pass.state().unwrap();
         let upstream = normal(5, output.dims()).to_device(output.device()).unwrap();
-        let (d_input, gradients) = pass.backward(upstream, true).unwrap();
+        let (d_input, gradients) = pass.backward(upstream, Wanted::parameters(true)).unwrap();
         let mut found = HashMap::from([
             ("output".to_owned(), output),
             ("h".to_owned(), state.h),

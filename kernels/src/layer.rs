@@ -173,3 +173,29 @@ impl<'a> Arguments<'a> {
         ((part * directions + direction) * self.layout.batch() + position) * self.sizes.hidden
     }
 }
+
+/// Which gradients of a layer's arguments are wanted, beside that of the initial state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// That of the input.
+    pub input: bool,
+    /// Those of the parameters.
+    pub parameters: bool,
+}
+
+impl Wanted {
+    /// That of the input alone.
+    pub const INPUT: Self = Self {
+        input: true,
+        parameters: false,
+    };
+
+    /// Those of the parameters, and that of the input if so.
+    #[must_use]
+    pub fn parameters(input: bool) -> Self {
+        Self {
+            input,
+            parameters: true,
+        }
+    }
+}

@@ -53,7 +53,7 @@ mod weights;
 pub use backward::ArgumentGradients;
 pub use forward::{Computed, Saved};
 pub use instructions::InstructionSet;
-pub use layer::{Arguments, CellType, Sizes, UnknownCellType};
+pub use layer::{Arguments, CellType, Sizes, UnknownCellType, Wanted};
 pub use layout::Layout;
 pub use matmul::{Matrix, matmul};
 pub use weights::ForwardWeights;
@@ -133,7 +133,7 @@ pub struct Results<'a> {
     pub d_state: Option<&'a [f32]>,
 }
 
-/// The gradients of a layer's arguments: that of the input only if `input_wanted`.
+/// The gradients of a layer's arguments, as far as they are wanted.
 ///
 /// # Panics
 /// Arguments or results whose sizes disagree, or saved activations of another layer.
@@ -142,18 +142,18 @@ pub fn backward(
     cell_type: CellType,
     arguments: Arguments,
     results: Results,
-    input_wanted: bool,
+    wanted: Wanted,
 ) -> ArgumentGradients {
     fn run<C: Cell>(
         instructions: InstructionSet,
         arguments: Arguments,
         results: Results,
-        input_wanted: bool,
+        wanted: Wanted,
     ) -> ArgumentGradients {
         instructions.run(Backward::<C> {
             arguments,
             results,
-            input_wanted,
+            wanted,
             cell: PhantomData,
         })
     }
@@ -170,8 +170,5 @@ pub fn backward(
         arguments.sizes.directions,
         "the saved activations"
     );
-    for_cell_of!(
-        cell_type,
-        run(instructions, arguments, results, input_wanted)
-    )
+    for_cell_of!(cell_type, run(instructions, arguments, results, wanted))
 }

@@ -2,7 +2,8 @@
 //! arithmetic rounds twice, and is close.
 
 use birnn_kernels::{
-    Arguments, CellType, InstructionSet, Layout, Results, Sizes, backward, forward, random::bits_at,
+    Arguments, CellType, InstructionSet, Layout, Results, Sizes, Wanted, backward, forward,
+    random::bits_at,
 };
 
 /// Numbers between -1 and 1.
@@ -44,7 +45,7 @@ fn run(set: InstructionSet, cell_type: CellType) -> Vec<f32> {
         d_output: &d_output,
         d_state: Some(&d_state),
     };
-    let gradients = backward(set, cell_type, arguments, results, true);
+    let gradients = backward(set, cell_type, arguments, results, Wanted::parameters(true));
     [
         computed.result.as_slice(),
         &gradients.input.unwrap(),

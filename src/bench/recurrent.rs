@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::ops::dropout::Phase;
 use crate::parameters::Parameters;
 use crate::rng::{Rng, Stream};
-use crate::rnn::{Recurrent, RecurrentConfig};
+use crate::rnn::{Recurrent, RecurrentConfig, Wanted};
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) fn recurrent(workload: &Workload, repeats: usize, device: &Device) ->
         Timing::measure(1, repeats, || {
             let pass = layers.forward_train(&input, &packing, None, Phase::Inference)?;
             let d_output = Tensor::ones(pass.output().dims(), DType::F32, device)?;
-            pass.backward(d_output, true)?;
+            pass.backward(d_output, Wanted::parameters(true))?;
             Ok(device.synchronize()?)
         })
     })

@@ -165,6 +165,12 @@ impl RunDirectory {
         Ok(newest(path, kind)?.state.config)
     }
 
+    /// The file with the log of the run in a folder.
+    #[must_use]
+    pub fn metrics_path(folder: &Path) -> PathBuf {
+        folder.join(METRICS)
+    }
+
     /// The config of the run of this kind in the folder, and its state at the newest checkpoint.
     ///
     /// # Errors

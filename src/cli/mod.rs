@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod check_behaviour;
 mod compare;
 mod completions;
 mod config;
@@ -25,11 +26,13 @@ mod pretrained;
 mod print_config;
 mod progress;
 mod renames;
+mod report;
 mod resume;
 mod run_setup;
 mod shapes;
 mod shell;
 mod source;
+mod sparkline;
 mod table;
 mod threads;
 mod train;
@@ -64,10 +67,12 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
+    CheckBehaviour(check_behaviour::Arguments),
     Train(train::Arguments),
     Tune(tune::Arguments),
     Eval(eval::Arguments),
     Compare(compare::Arguments),
+    Report(report::Arguments),
     Predict(predict::Arguments),
     Explain(explain::Arguments),
     Vectors(vectors::Arguments),
@@ -121,10 +126,12 @@ fn run(command: Command) -> anyhow::Result<Ending> {
     }
     match command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::CheckBehaviour(arguments) => check_behaviour::run(&arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),

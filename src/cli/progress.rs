@@ -2,6 +2,7 @@
 
 use super::interrupt::Interrupt;
 use super::note;
+use super::sparkline::Sparkline;
 use birnn::dataset::Stage;
 use birnn::models::language::perplexity;
 use birnn::recipe::grouped;
@@ -29,6 +30,9 @@ pub(super) struct Terminal {
     last_line: Instant,
     /// The training step at which the current bar began.
     first_step: u64,
+    /// The curves of the training: loss, or perplexity, and accuracy.
+    losses: Sparkline,
+    accuracies: Sparkline,
 }
 
 impl Terminal {
@@ -41,12 +45,15 @@ impl Terminal {
             subject: None,
             last_line: Instant::now(),
             first_step: 0,
+            losses: Sparkline::default(),
+            accuracies: Sparkline::default(),
         }
     }
 
     /// Says what is trained from now on.
     pub(super) fn set_subject(&mut self, subject: String) {
         self.subject = Some(subject);
+        (self.losses, self.accuracies) = Default::default();
     }
 
     /// Prints a line, above the bar if there is one.
@@ -143,6 +150,7 @@ impl dataset::DatasetProgress for Terminal {
             Stage::Tokens => "tokenizing",
             Stage::Predictions => "classifying",
             Stage::CrossValidation => "cross-validating",
+            Stage::Explanations => "explaining",
         };
         let unit = match stage {
             Stage::CrossValidation => "thousandths of a training",
@@ -165,7 +173,7 @@ impl Terminal {
             if self.interactive {
                 self.bar = bar(
                     Some(steps),
-                    "{prefix} [{bar:30}] {pos} of {len} steps, {msg}, {eta} left",
+                    "{prefix} [{bar:30}] {pos} of {len} steps, {eta} left, {msg}",
                 );
                 // The remaining time is estimated from here, also in a resumed run.
                 self.bar.set_position(step.saturating_sub(1));
@@ -178,7 +186,7 @@ impl Terminal {
             None => format!("epoch {epoch}"),
         };
         self.bar.set_prefix(place.clone());
-        self.bar.set_message(state.to_owned());
+        self.bar.set_message(format!("{state}{}", self.curves()));
         self.bar.set_position(step);
         if !self.interactive && self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
@@ -187,8 +195,25 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// A line below the bar with the curves of the training.
+    fn curves(&self) -> String {
+        let losses = self.losses.to_string();
+        let accuracies = self.accuracies.to_string();
+        match (losses.is_empty(), accuracies.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => format!("\n  loss {losses}"),
+            (false, false) => format!("\n  loss {losses}  accuracy {accuracies}"),
+        }
+    }
+}
+
 impl Observer for Terminal {
     fn step(&mut self, report: &StepReport) {
+        self.losses.add(report.loss);
+        if let Some(accuracy) = report.accuracy {
+            self.accuracies.add(accuracy);
+        }
         let rate = report.tokens_per_second;
         let state = match report.accuracy {
             Some(accuracy) => format!(

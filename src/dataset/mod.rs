@@ -24,7 +24,8 @@ use crate::text::{AutoTokens, Coverage, TextConfig, TextEncoder, TokenKind, Trun
 use check::{FindingKind, Part, rank, text_findings};
 use encoded::tokens_through;
 use rayon::prelude::*;
-use splits::{add_sources, read_labels, read_test, read_unlabelled};
+pub(crate) use splits::read_labels;
+use splits::{add_sources, read_test, read_unlabelled};
 use std::ops::ControlFlow;
 use std::path::Path;
 use token_cache::TokenCache;
@@ -40,6 +41,8 @@ pub enum Stage {
     Predictions,
     /// The training is cross-validated; what is counted are thousandths of the trainings.
     CrossValidation,
+    /// Predictions are explained.
+    Explanations,
 }
 
 /// Receives progress reports and can stop the process. `()` ignores them.
@@ -190,7 +193,11 @@ impl Dataset {
         Self::prepare(config, splits, None, unlabelled, None, cache, progress)
     }
 
-    fn prepare(
+    /// The same with a test split, and with the tokenizer of a model from which another one begins.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_splits`].
+    pub(crate) fn prepare(
         config: &Config,
         splits: RunSplits,
         mut test: Option<Split>,

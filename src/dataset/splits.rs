@@ -191,7 +191,7 @@ pub(super) fn read_unlabelled(
 ///
 /// # Errors
 /// Labels that are no classes, or a class without a training row.
-pub(super) fn read_labels(
+pub(crate) fn read_labels(
     config: &Config,
     train: &mut Split,
     validation: &mut Split,

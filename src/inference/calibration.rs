@@ -5,6 +5,7 @@
 //! classes (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
 use crate::data::TextLabels;
+use serde::Serialize;
 
 /// The lowest and the highest temperature that can be fitted.
 const BOUNDS: (f64, f64) = (0.05, 20.0);
@@ -126,6 +127,22 @@ struct Bin {
     probability: f64,
 }
 
+/// What is known of the texts whose predicted class has a probability within one bin.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct CalibrationBin {
+    /// The lower bound of the probabilities, which is not in it.
+    pub from: f64,
+    /// The upper bound.
+    pub to: f64,
+    /// The number of texts.
+    pub texts: u64,
+    /// The mean probability of the predicted class.
+    pub probability: f64,
+    /// The share of correct predictions.
+    pub accuracy: f64,
+}
+
 impl Calibration {
     /// Counts one text: the probability of its predicted class, and whether the prediction is
     /// correct.
@@ -136,6 +153,19 @@ impl Calibration {
         bin.texts += 1;
         bin.correct += u64::from(correct);
         bin.probability += probability;
+    }
+
+    /// The bins that hold texts, by rising probability.
+    pub fn bins(&self) -> impl Iterator<Item = CalibrationBin> {
+        let bins = self.bins.iter().enumerate();
+        bins.filter(|(_, bin)| bin.texts > 0)
+            .map(|(index, bin)| CalibrationBin {
+                from: index as f64 / BINS as f64,
+                to: (index + 1) as f64 / BINS as f64,
+                texts: bin.texts,
+                probability: bin.probability / bin.texts as f64,
+                accuracy: bin.correct as f64 / bin.texts as f64,
+            })
     }
 
     /// The expected calibration error: the difference between the share of correct predictions and

@@ -62,7 +62,7 @@ impl<'a> ClassifierRecipe<'a> {
                 "prepare them by Dataset::load_from with it",
             ));
         }
-        let mut inputs = SharedInputs::new(config, start, dataset);
+        let mut inputs = SharedInputs::new(config, Arc::new(start), dataset);
         Self::begin_sharing(config, &mut inputs, device, folder, monitor)
     }
 

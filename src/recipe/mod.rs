@@ -23,6 +23,7 @@ mod decisions;
 mod language;
 mod ngrams;
 mod notes;
+mod out_of_fold;
 mod preparation;
 mod shared;
 mod test_split;
@@ -32,6 +33,7 @@ pub use classifier::ClassifierRecipe;
 pub use decisions::Decision;
 pub use language::LanguageRecipe;
 pub use notes::{coverage_notes, grouped};
+pub use out_of_fold::{OutOfFold, out_of_fold};
 pub use shared::SharedInputs;
 pub use vectors::learn_noting;
 

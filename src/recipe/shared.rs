@@ -54,13 +54,13 @@ impl SharedInputs {
     ) -> Result<Self> {
         let start = Start::of(config, device)?;
         let dataset = data(config, &start, cache, monitor)?;
-        Ok(Self::new(config, start, dataset))
+        Ok(Self::new(config, Arc::new(start), dataset))
     }
 
-    pub(super) fn new(config: &Config, start: Start, dataset: Dataset) -> Self {
+    pub(super) fn new(config: &Config, start: Arc<Start>, dataset: Dataset) -> Self {
         Self {
             config: config.clone(),
-            start: Arc::new(start),
+            start,
             dataset: Arc::new(dataset),
             is_described: false,
             heads: Vec::new(),

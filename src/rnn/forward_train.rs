@@ -4,7 +4,7 @@ use super::stack::Recurrent;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 use crate::ops::dropout::{Mask, Phase};
-use crate::rnn::kernels::{Layer, SavedActivations, State};
+use crate::rnn::kernels::{Layer, SavedActivations, State, Wanted};
 use candle_core::{Tensor, TensorId};
 use std::sync::Arc;
 
@@ -88,15 +88,15 @@ impl StackActivations<'_> {
         State::cat(self.layers.iter().map(|layer| layer.state()), 0)
     }
 
-    /// The gradients for a given gradient of the output [N, D*H]: that of the input [N, I], if requested, and those of
-    /// the parameters.
+    /// The gradients for a given gradient of the output [N, D*H], as far as they are wanted: that of the input [N, I], and
+    /// those of the parameters, which may be there in any case.
     ///
     /// # Errors
     /// A wrong shape, or a failing tensor operation.
     pub fn backward(
         mut self,
         d_output: Tensor,
-        input_wanted: bool,
+        wanted: Wanted,
     ) -> Result<(Option<Tensor>, ParameterGradients)> {
         let mut parameters = Vec::new();
         let mut gradient = Some(d_output);
@@ -105,7 +105,13 @@ impl StackActivations<'_> {
                 let problem = format!("layer {} returned no gradient of its input", index + 1);
                 return Err(Error::argument("kernel", problem));
             };
-            let found = layer.backward(&d_output, index > 0 || input_wanted)?;
+            let found = layer.backward(
+                &d_output,
+                Wanted {
+                    input: index > 0 || wanted.input,
+                    ..wanted
+                },
+            )?;
             for (weights, gradients) in self.stack.layers[index].iter().zip(found.weights) {
                 parameters.push((weights.input.id(), gradients.input));
                 parameters.push((weights.hidden.id(), gradients.hidden));

@@ -43,7 +43,7 @@ mod variants;
 pub mod views;
 mod weights;
 
-pub use crate::rnn::kernels::{CellType, State};
+pub use crate::rnn::kernels::{CellType, State, Wanted};
 pub use cell::{GruCell, LstmCell, RnnCell};
 pub use config::{GateActivation, RecurrentConfig};
 pub use forward_train::{ParameterGradients, StackActivations};

@@ -15,11 +15,13 @@
 
 pub mod classifier;
 pub mod language;
+mod log;
 mod report;
 mod sink;
 mod task;
 mod trainer;
 
+pub use log::read_log;
 pub use report::{EpochReport, Event, FirstReport, Observer, Outcome, StepReport, TestReport};
 pub use sink::{BestWeights, InMemory, Sink};
 pub use task::{Collator, StepMetrics, Task, Validation};

@@ -1,9 +1,9 @@
 //! The reports of a trainer, and their receiver.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An event during training.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Event {
@@ -18,7 +18,7 @@ pub enum Event {
 }
 
 /// The state after an optimizer step; loss and accuracy cover the epoch so far.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepReport {
     /// The epoch, from 1.
@@ -42,7 +42,7 @@ pub struct StepReport {
 }
 
 /// The result of a first model within a long first epoch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FirstReport {
     /// Number of optimizer steps taken.
@@ -62,7 +62,7 @@ pub struct FirstReport {
 }
 
 /// The result of an epoch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EpochReport {
     /// The epoch, from 1.
@@ -88,7 +88,7 @@ pub struct EpochReport {
     pub network_share: Option<f64>,
     /// For a language model, the mean validation loss of each direction, in nats per token; its exponential is the
     /// perplexity.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_losses: Vec<f64>,
     /// Whether this is the best epoch so far.
     pub best: bool,
@@ -97,7 +97,7 @@ pub struct EpochReport {
 }
 
 /// The result of a trained classifier on the texts of its test source.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestReport {
     /// Where the texts come from.
     pub source: String,

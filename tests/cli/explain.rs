@@ -88,3 +88,21 @@ fn texts_come_from_files_and_models_from_folders() {
     let message = fail(&run(path, &["explain", "--points", "0", "x"]), 1);
     assert_eq!(message, "points: 0, but at least 1 is needed");
 }
+
+#[test]
+fn explanations_are_one_page_or_coloured_where_that_is_asked_for() {
+    let folder = temp();
+    let path = folder.path();
+    let page = succeed(&run(
+        path,
+        &["explain", "--format", "html", TEXT, "A <b>bad</b> film."],
+    ));
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(page.contains("<mark class=\"for m3\" title=\"for\">"));
+    // What a text holds is text.
+    assert!(page.contains("&lt;") && !page.contains("<b>bad"));
+    let coloured = succeed(&run(path, &["explain", "--format", "ansi", TEXT]));
+    assert!(coloured.contains("\u{1b}[32mNot\u{1b}[0m"), "{coloured}");
+    let output = run(path, &["explain", "--format", "html", "--json", TEXT]);
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -9,6 +9,7 @@ mod reading;
 mod bad_input;
 mod beginnings;
 mod check;
+mod check_behaviour;
 mod compare;
 mod config;
 mod containers;
@@ -21,6 +22,7 @@ mod ngrams;
 mod pipes;
 mod predict;
 mod renames;
+mod report;
 mod several_labels;
 #[cfg(unix)]
 mod signals;

@@ -11,7 +11,7 @@ use birnn::ops::pooling::Pooling;
 use birnn::parameters::Parameters;
 use birnn::rng::{Rng, Stream};
 use birnn::rnn::kernels::{self, CellType, Kernel};
-use birnn::rnn::{Recurrent, RecurrentConfig, State};
+use birnn::rnn::{Recurrent, RecurrentConfig, State, Wanted};
 use birnn::train::classifier::{LabelledBatch, Learner};
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
@@ -211,7 +211,9 @@ fn passes_without_a_graph_have_its_gradients() {
         .forward_train(&input, &case.packing, None, Phase::Inference);
     let pass = pass.unwrap();
     assert_eq!(values(pass.output()), values(&output));
-    let (d_input, parameters) = pass.backward(case.upstream[0].clone(), true).unwrap();
+    let (d_input, parameters) = pass
+        .backward(case.upstream[0].clone(), Wanted::parameters(true))
+        .unwrap();
     let of_input = gradients.get(&case.input).unwrap();
     assert_eq!(values(&d_input.unwrap()), values(of_input));
     assert_eq!(parameters.len(), 16);
@@ -252,7 +254,9 @@ fn every_kernel_trains_without_a_graph() {
             let pass = pass.unwrap();
             let name = format!("{cell_type:?} on {}", kernel.name());
             assert_close(pass.output(), &output, 1e-6, &name);
-            let (d_input, parameters) = pass.backward(case.upstream[0].clone(), true).unwrap();
+            let (d_input, parameters) = pass
+                .backward(case.upstream[0].clone(), Wanted::parameters(true))
+                .unwrap();
             let expected = gradients.get(&case.input).unwrap();
             assert_close(&d_input.unwrap(), expected, 1e-5, &name);
             assert_eq!(parameters.len(), case.parameters.iter().count());

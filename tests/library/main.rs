@@ -14,6 +14,7 @@ mod model;
 mod probes;
 mod recorded_comparison;
 mod recorded_labels;
+mod recorded_scores;
 mod settings;
 mod shapes;
 mod shared_data;

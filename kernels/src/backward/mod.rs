@@ -14,7 +14,7 @@ use super::shards::{Chunk, Shard, backward_rows, map_tasks, run_tasks};
 use super::shared::Shared;
 use super::weights::{BackwardWeights, Flat, Widths};
 use crate::Results;
-use crate::layer::{Arguments, Sizes};
+use crate::layer::{Arguments, Sizes, Wanted};
 use crate::subnormals::{Place, note};
 use pulp::{Simd, WithSimd};
 use shard::ShardBackward;
@@ -32,7 +32,7 @@ const CHUNK_ROWS: usize = 128;
 pub struct ArgumentGradients {
     /// Of the input, [N, I]; only if requested.
     pub input: Option<Vec<f32>>,
-    /// Of the parameters.
+    /// Of the parameters; empty unless requested.
     pub parameters: Vec<f32>,
     /// Of the initial state.
     pub start: Vec<f32>,
@@ -42,8 +42,7 @@ pub struct ArgumentGradients {
 pub(super) struct Backward<'a, C> {
     pub(super) arguments: Arguments<'a>,
     pub(super) results: Results<'a>,
-    /// Whether the input's gradient is requested.
-    pub(super) input_wanted: bool,
+    pub(super) wanted: Wanted,
     pub(super) cell: PhantomData<C>,
 }
 
@@ -62,13 +61,13 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         let small = arguments.is_small();
         let weights = map_tasks(directions, small, |direction| {
             let flat = Flat::of_direction(&arguments, direction, widths);
-            BackwardWeights::new(simd, flat, widths, self.input_wanted)
+            BackwardWeights::new(simd, flat, widths, self.wanted.input)
         });
 
         let shards = Shard::all(arguments.layout, backward_rows(directions));
         let tasks = shards.len() * directions;
         let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
-        let d_input_len = match self.input_wanted {
+        let d_input_len = match self.wanted.input {
             true => arguments.input.len(),
             false => 0,
         };
@@ -100,12 +99,15 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         }
 
         // In the order of the shards, whichever finished first.
-        let mut parameters = vec![0.0; arguments.parameters.len()];
+        let mut parameters = match self.wanted.parameters {
+            true => vec![0.0; arguments.parameters.len()],
+            false => Vec::new(),
+        };
         let of_directions: Vec<_> = parameters
             .chunks_exact_mut(widths.parameters(bias))
             .map(Mutex::new)
             .collect();
-        run_tasks(directions, small, |direction| {
+        run_tasks(of_directions.len(), small, |direction| {
             let lock = of_directions[direction].lock();
             let mut parameters = lock.unwrap_or_else(PoisonError::into_inner);
             for gradients in gradients.iter().skip(direction).step_by(directions) {
@@ -116,7 +118,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             note(Place::Gradients, gradients);
         }
         ArgumentGradients {
-            input: self.input_wanted.then_some(d_input),
+            input: self.wanted.input.then_some(d_input),
             parameters,
             start: d_start,
         }

@@ -47,7 +47,9 @@ impl<C: Cell> WithSimd for ShardBackward<'_, C> {
                 Place::Sums,
                 &work.d_sums[..chunk.rows() * work.widths.sums_row()],
             );
-            self.add_weight_gradients(simd, &mut work, chunk);
+            if self.pass.wanted.parameters {
+                self.add_weight_gradients(simd, &mut work, chunk);
+            }
             self.write_input_gradients(simd, &mut work, chunk, written);
         }
         self.end(simd, &mut work);

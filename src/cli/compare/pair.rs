@@ -10,7 +10,7 @@ use birnn::config::DataConfig;
 use birnn::data::{DownloadProgress, LabelMap, Split, on_one_line};
 use birnn::dataset::check::empty_texts;
 use birnn::inference::{
-    Bootstrap, ComparedScore, Comparison, Ensemble, Evaluation, Predictor, evaluate,
+    Bootstrap, ComparedScore, Comparison, Ensemble, Evaluation, Predictor, differences, evaluate,
 };
 use birnn::recipe::{coverage_notes, grouped};
 use serde::Serialize;
@@ -28,12 +28,12 @@ struct Report<'a> {
     /// The share of the bootstrap's samples that is in the intervals.
     level: f64,
     /// The texts about which the models differ, in the order of the source.
-    differences: &'a [Difference],
+    differences: &'a [DifferingText],
 }
 
 /// A text about which two models differ.
 #[derive(Debug, Clone, Serialize)]
-struct Difference {
+struct DifferingText {
     /// The row number in the source, from 1.
     row: usize,
     text: String,
@@ -83,7 +83,7 @@ pub(super) fn compare(
         ..Bootstrap::default()
     };
     let comparison = Comparison::new(&of_first, &of_second, bootstrap)?;
-    let differences = differences(&split_first, (&first, &of_first), (&second, &of_second));
+    let differences = differing_texts(&split_first, (&first, &of_first), (&second, &of_second));
     terminal.clear();
     let names = models.map(|name| name.display().to_string());
     if arguments.json {
@@ -149,32 +149,28 @@ fn evaluation(
     Ok((evaluation, split))
 }
 
-/// The texts for which two models predict classes of different names, or of which only one is right.
-fn differences(
+/// The texts about which two models differ.
+fn differing_texts(
     split: &Split,
     first: (&Ensemble, &Evaluation),
     second: (&Ensemble, &Evaluation),
-) -> Vec<Difference> {
-    let name = |model: &Ensemble, class: u32| model.labels().names()[class as usize].clone();
-    let judged = first.1.judged.iter().zip(&second.1.judged);
-    let rows = split.records.iter().zip(judged);
-    let differences = rows.filter_map(|(record, (a, b))| {
-        let names = (name(first.0, a.class), name(second.0, b.class));
-        let is_different = match (a.is_correct(), b.is_correct()) {
-            (false, false) => names.0 != names.1,
-            (a, b) => a != b,
-        };
-        is_different.then(|| Difference {
+) -> Vec<DifferingText> {
+    let names = [first.0, second.0].map(|model| model.labels().names());
+    let found = differences((first.1, first.0.labels()), (second.1, second.0.labels()));
+    let texts = found.into_iter().map(|found| {
+        let record = &split.records[found.text];
+        let label = first.1.judged[found.text].label;
+        DifferingText {
             row: record.row,
             text: record.text.to_string(),
-            label: name(first.0, a.label),
-            first: names.0,
-            first_probability: a.score,
-            second: names.1,
-            second_probability: b.score,
-        })
+            label: names[0][label as usize].clone(),
+            first: names[0][found.classes[0]].clone(),
+            first_probability: found.probabilities[0],
+            second: names[1][found.classes[1]].clone(),
+            second_probability: found.probabilities[1],
+        }
     });
-    differences.collect()
+    texts.collect()
 }
 
 /// The table of scores.
@@ -242,11 +238,11 @@ fn agreement(comparison: &Comparison) -> String {
 const SIGNIFICANT: f64 = 0.05;
 
 /// Some of the texts about which the models differ, those first that the wrong model is surest of.
-fn examples(differences: &[Difference], most: usize) -> String {
+fn examples(differences: &[DifferingText], most: usize) -> String {
     let of_kind = |title: &str,
-                   is_meant: &dyn Fn(&Difference) -> bool,
-                   wrong: &dyn Fn(&Difference) -> f64| {
-        let mut found: Vec<&Difference> =
+                   is_meant: &dyn Fn(&DifferingText) -> bool,
+                   wrong: &dyn Fn(&DifferingText) -> f64| {
+        let mut found: Vec<&DifferingText> =
             differences.iter().filter(|found| is_meant(found)).collect();
         found.sort_by(|a, b| wrong(b).total_cmp(&wrong(a)).then(a.row.cmp(&b.row)));
         if found.is_empty() || most == 0 {
@@ -266,7 +262,7 @@ fn examples(differences: &[Difference], most: usize) -> String {
         }));
         format!("\n{title} ({}):\n{}", found.len(), texts_last(&rows))
     };
-    let right = |class: &str, found: &Difference| class == found.label;
+    let right = |class: &str, found: &DifferingText| class == found.label;
     of_kind(
         "only A is right",
         &|found| right(&found.first, found),

@@ -10,7 +10,8 @@ use birnn::config::DataConfig;
 use birnn::data::{DownloadProgress, RowReader};
 use birnn::dataset::source_options;
 use birnn::device::AUTO;
-use birnn::inference::{Classifier, ExplainSettings, Method};
+use birnn::inference::{Classifier, ExplainSettings, Explanation, Method, Prediction};
+use birnn::report::explanations_page;
 use std::io::{BufReader, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -26,7 +27,9 @@ use std::path::PathBuf;
     birnn explain \"Not bad at all!\"\n  \
     birnn explain --model runs/sample --method occlusion \"The plot is thin, but the acting is wonderful.\"\n  \
     birnn explain --class negative --json \"Not bad at all!\"\n  \
+    birnn explain --format html \"Not bad at all!\" >why.html\n  \
     birnn explain --file reviews.txt")]
+#[command(mut_arg("format", |argument| argument.long("input-format")))]
 pub(super) struct Arguments {
     /// The texts.
     #[arg(value_name = "TEXT", conflicts_with = "file")]
@@ -55,9 +58,28 @@ pub(super) struct Arguments {
     /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
+    /// How explanations are printed: with colours, or as one page in HTML [default: with colours on a terminal, with signs
+    /// elsewhere].
+    #[arg(
+        id = "printed",
+        long = "format",
+        value_name = "HOW",
+        value_enum,
+        conflicts_with = "json"
+    )]
+    printed: Option<Printed>,
     /// Print one JSON object per text, with places in bytes of the text.
     #[arg(long)]
     json: bool,
+}
+
+/// How explanations are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Printed {
+    /// With colours, also where there is no terminal.
+    Ansi,
+    /// As one page that asks nothing of any server.
+    Html,
 }
 
 /// The names of the methods.
@@ -91,16 +113,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             .transpose()?,
         points: arguments.points,
     };
-    let mut stdout = anstream::AutoStream::auto(std::io::stdout());
+    let mut stdout = match arguments.printed {
+        Some(Printed::Ansi) => anstream::AutoStream::always(std::io::stdout()),
+        _ => anstream::AutoStream::auto(std::io::stdout()),
+    };
+    let mut explained: Vec<(String, Prediction, Explanation)> = Vec::new();
     let is_coloured = stdout.current_choice() != anstream::ColorChoice::Never;
     let mut number = 0;
     let mut explain = |text: &str| -> anyhow::Result<()> {
         let explanation = model.explain(text, &settings)?;
-        let prediction = model.predict(&[text])?;
+        let prediction = model.predict(&[text])?.into_iter().next();
+        let prediction = prediction.context("there is no prediction")?;
+        if arguments.printed == Some(Printed::Html) {
+            explained.push((text.to_owned(), prediction, explanation));
+            return Ok(());
+        }
         let shown = output::Shown {
             text,
             model,
-            prediction: prediction.first().context("there is no prediction")?,
+            prediction: &prediction,
             explanation: &explanation,
             method: settings.method,
         };
@@ -116,8 +147,23 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     };
     if !arguments.texts.is_empty() {
         arguments.texts.iter().try_for_each(|text| explain(text))?;
-        return Ok(Ending::Done);
+    } else {
+        explain_rows(arguments, &mut explain)?;
     }
+    if arguments.printed == Some(Printed::Html) {
+        let texts = explained.iter();
+        let texts = texts.map(|(text, prediction, found)| (text.as_str(), prediction, found));
+        let page = explanations_page(texts, model.labels().names(), arguments.ngrams);
+        stdout.write_all(page.as_bytes())?;
+    }
+    Ok(Ending::Done)
+}
+
+/// Explains the texts of the file, or of standard input.
+fn explain_rows(
+    arguments: &Arguments,
+    explain: &mut dyn FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut without_text = 0;
     let mut rows = rows(arguments)?;
     while let Some(portion) = rows.next(PORTION)? {
@@ -137,7 +183,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             "{without_text} rows have no text and are left out"
         ));
     }
-    Ok(Ending::Done)
+    Ok(())
 }
 
 /// As many rows are read at once.

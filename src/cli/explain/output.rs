@@ -45,9 +45,6 @@ struct Part<'a> {
     contribution: f64,
 }
 
-/// Shares of the largest contribution from which on a word gets one more sign.
-const STEPS: [f64; 3] = [0.1, 0.3, 0.6];
-
 impl Shown<'_> {
     /// As one line of JSON.
     pub fn json(&self) -> serde_json::Result<String> {
@@ -140,27 +137,21 @@ impl Shown<'_> {
 
     /// The text with its words marked by what they and the n-grams within them add.
     fn marked(&self, is_coloured: bool) -> String {
-        let of_words = self.explanation.by_token();
-        let largest = of_words
-            .iter()
-            .fold(0.0, |largest: f64, word| largest.max(word.abs()));
         let (mut marked, mut at) = (String::new(), 0);
-        for (token, contribution) in self.explanation.tokens.iter().zip(of_words) {
-            let place = token.places.first().cloned().unwrap_or(0..0);
-            // Tokens of some tokenizers overlap.
+        for mark in self.explanation.marks() {
+            let place = mark.place;
             let (Some(before), Some(word)) =
                 (self.text.get(at..place.start), self.text.get(place.clone()))
             else {
                 continue;
             };
-            let share = if largest > 0.0 {
-                contribution.abs() / largest
-            } else {
-                0.0
-            };
-            let level = STEPS.iter().filter(|step| share >= **step).count();
             marked.push_str(before);
-            marked.push_str(&marked_word(word, contribution > 0.0, level, is_coloured));
+            marked.push_str(&marked_word(
+                word,
+                mark.contribution > 0.0,
+                mark.level,
+                is_coloured,
+            ));
             at = place.end;
         }
         marked.push_str(self.text.get(at..).unwrap_or_default());

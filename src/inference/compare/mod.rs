@@ -1,9 +1,11 @@
 //! Two models on the same texts.
 
 mod bootstrap;
+mod differences;
 mod mcnemar;
 
 pub use bootstrap::{Bootstrap, Interval};
+pub use differences::{Difference, differences};
 pub use mcnemar::mcnemar;
 
 use super::calibration::Calibration;

@@ -1,7 +1,10 @@
 //! Why a classifier says what it says: what each token and each n-gram of a text adds.
 
+mod marks;
 mod network;
 mod quadrature;
+
+pub use marks::Mark;
 
 use super::classifier::Classifier;
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@ use crate::batch::packing::Packing;
 use crate::error::Result;
 use crate::models::classifier::BiRnn;
 use crate::ops::dropout::Phase;
+use crate::rnn::Wanted;
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl<'a> Target<'a> {
                 .classes
                 .t()?
                 .broadcast_as((points.len(), self.classes.dim(0)?))?;
-            let (gradient, _) = pass.backward(&classes.contiguous()?, true)?;
+            let (gradient, _) = pass.backward(&classes.contiguous()?, Wanted::INPUT)?;
             let Some(gradient) = gradient else { continue };
             let gradient = gradient
                 .reshape(embedded.dims())?

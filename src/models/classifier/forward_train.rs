@@ -8,7 +8,7 @@ use crate::ops::dropout::{Mask, Phase};
 use crate::ops::embedding::embed_dropped;
 use crate::ops::gather::UsedRows;
 use crate::ops::pooling::PoolingActivations;
-use crate::rnn::{ParameterGradients, StackActivations};
+use crate::rnn::{ParameterGradients, StackActivations, Wanted};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -129,15 +129,16 @@ impl BiRnnActivations<'_> {
         &self.embedded
     }
 
-    /// The gradients for a given gradient of the logits [B, classes]: that of [`BiRnnActivations::embedded`], [N, E],
-    /// if requested, and those of all parameters except the embedding table (see [`BiRnn::table_gradient`]).
+    /// The gradients for a given gradient of the logits [B, classes], as far as they are wanted: that of
+    /// [`BiRnnActivations::embedded`], [N, E], and those of all parameters except the embedding table (see
+    /// [`BiRnn::table_gradient`]).
     ///
     /// # Errors
     /// Mismatched shapes, or a failing tensor operation.
     pub fn backward(
         self,
         d_logits: &Tensor,
-        embedded_wanted: bool,
+        wanted: Wanted,
     ) -> Result<(Option<Tensor>, ParameterGradients)> {
         let decoder = &self.model.decoder;
         let weight = decoder.weight().detach();
@@ -146,7 +147,10 @@ impl BiRnnActivations<'_> {
             d_pooled = mask.apply_owned(d_pooled)?;
         }
         let d_output = self.pooling.backward(&d_pooled)?;
-        let (d_embedded, mut parameters) = self.stack.backward(d_output, embedded_wanted)?;
+        let (d_embedded, mut parameters) = self.stack.backward(d_output, wanted)?;
+        if !wanted.parameters {
+            return Ok((d_embedded, Vec::new()));
+        }
         parameters.push((decoder.weight().id(), d_weight));
         if let Some(bias) = decoder.bias() {
             parameters.push((bias.id(), d_logits.sum(0)?));

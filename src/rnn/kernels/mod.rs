@@ -36,7 +36,7 @@ mod upstream;
 use crate::batch::packing::Packing;
 use crate::error::{Error, Result};
 pub(crate) use birnn_kernels::Sizes;
-pub use birnn_kernels::{CellType, subnormals};
+pub use birnn_kernels::{CellType, Wanted, subnormals};
 use candle_core::{DType, Device, Tensor};
 pub(in crate::rnn) use node::ComputedNode;
 pub use state::State;
@@ -131,11 +131,12 @@ pub trait SavedActivations: Send + Sync {
     /// The state after the last step of each sequence, [D, B, H].
     fn state(&self) -> &State;
 
-    /// The gradients for a given gradient of the output [N, D*H]; that of the input only if requested.
+    /// The gradients for a given gradient of the output [N, D*H], as far as they are wanted; those of the weights may be
+    /// there in any case.
     ///
     /// # Errors
     /// A wrong shape, or a failing tensor operation.
-    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients>;
+    fn backward(self: Box<Self>, d_output: &Tensor, wanted: Wanted) -> Result<LayerGradients>;
 }
 
 /// The gradients of a layer.

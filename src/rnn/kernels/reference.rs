@@ -7,8 +7,8 @@
 //! [`tensors`](super::tensors) is for training.
 
 use super::{
-    CellType, DirectionWeights, Kernel, Layer, LayerGradients, SavedActivations, State, check,
-    equations,
+    CellType, DirectionWeights, Kernel, Layer, LayerGradients, SavedActivations, State, Wanted,
+    check, equations,
 };
 use crate::batch::packing::Packing;
 use crate::error::Result;
@@ -107,7 +107,7 @@ impl SavedActivations for Graph {
         &self.state
     }
 
-    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+    fn backward(self: Box<Self>, d_output: &Tensor, wanted: Wanted) -> Result<LayerGradients> {
         check("d_output", d_output, self.output.dims())?;
         let mut store = (&self.output * d_output)?.sum_all()?.backward()?;
         let mut of = |tensor: &Tensor| -> Result<Tensor> {
@@ -129,7 +129,7 @@ impl SavedActivations for Graph {
         });
         Ok(LayerGradients {
             weights: weights.collect::<Result<_>>()?,
-            input: match input_wanted {
+            input: match wanted.input {
                 true => Some(of(&self.input)?),
                 false => None,
             },

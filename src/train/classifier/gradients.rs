@@ -10,7 +10,7 @@ use crate::ops::argmax::argmax_rows;
 use crate::ops::cross_entropy::Targets;
 use crate::ops::dropout::Phase;
 use crate::optim::{Gradient, Gradients};
-use crate::rnn::ParameterGradients;
+use crate::rnn::{ParameterGradients, Wanted};
 use crate::train::StepMetrics;
 use candle_core::{DType, Device, Tensor};
 
@@ -71,7 +71,8 @@ impl Learner {
         let d_logits = like(&d_logits, &embedded)?;
         let adversarial = self.adversarial;
         let embedded_wanted = adversarial.weight > 0.0 || !self.freeze_embeddings;
-        let (d_embedded, parameters) = pass.backward(&d_logits, embedded_wanted)?;
+        let (d_embedded, parameters) =
+            pass.backward(&d_logits, Wanted::parameters(embedded_wanted))?;
         let mut sums = GradientSums {
             embedded: d_embedded,
             parameters,
@@ -93,7 +94,7 @@ impl Learner {
                 .model
                 .forward_train_perturbed(&batch.batch, phase, Some(&probe))?;
             let d_logits = self.logits_gradient(batch, &pass, targets, 0.0, 1.0)?;
-            if let (Some(gradient), _) = pass.backward(&d_logits, true)? {
+            if let (Some(gradient), _) = pass.backward(&d_logits, Wanted::INPUT)? {
                 let change = change_along(&gradient, adversarial.size)?;
                 let weight = weight * adversarial.virtual_weight;
                 self.add_perturbed(&mut sums, batch, &change, (targets, 0.0), weight)?;
@@ -128,7 +129,8 @@ impl Learner {
             .model
             .forward_train_perturbed(&batch.batch, phase, Some(change))?;
         let d_logits = self.logits_gradient(batch, &pass, targets, smoothing, weight)?;
-        let (embedded, parameters) = pass.backward(&d_logits, !self.freeze_embeddings)?;
+        let (embedded, parameters) =
+            pass.backward(&d_logits, Wanted::parameters(!self.freeze_embeddings))?;
         for ((_, sum), (_, more)) in sums.parameters.iter_mut().zip(parameters) {
             *sum = (&*sum + more)?;
         }

@@ -8,7 +8,7 @@ use crate::models::language::{LanguageLoss, one_hot};
 use crate::ops::dropout::Phase;
 use crate::ops::embedding::embed_dropped;
 use crate::optim::{Gradient, Gradients};
-use crate::rnn::{Recurrent, State};
+use crate::rnn::{Recurrent, State, Wanted};
 
 /// The gradients, the losses before the step, and the state after the last token.
 pub(super) type StepResult = (Gradients, LanguageLoss, State);
@@ -79,7 +79,8 @@ impl LanguageLearner {
         if let Some(mask) = &mask {
             d_output = mask.apply_owned(d_output)?;
         }
-        let (d_embedded, parameters) = stack.backward(d_output, model.embedding.is_some())?;
+        let (d_embedded, parameters) =
+            stack.backward(d_output, Wanted::parameters(model.embedding.is_some()))?;
         let mut gradients = self.weights.named(parameters)?;
         gradients.insert(&self.names.decoder_bias, Gradient::Dense(d_bias));
         if let Some(d_embedded) = d_embedded {

@@ -14,7 +14,7 @@ pub use memory::{keep_freed_memory, return_freed_memory};
 
 use super::{
     CellType, DirectionWeights, Kernel, Layer, LayerGradients, Prepared, SavedActivations, Sizes,
-    State, check, flat, sizes_of_weights, upstream::Upstream,
+    State, Wanted, check, flat, sizes_of_weights, upstream::Upstream,
 };
 use crate::device::storage::read;
 use crate::error::{Error, Result};
@@ -184,15 +184,18 @@ impl SavedActivations for CpuActivations {
         &self.state
     }
 
-    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+    fn backward(self: Box<Self>, d_output: &Tensor, wanted: Wanted) -> Result<LayerGradients> {
         check("d_output", d_output, self.output.dims())?;
         let arguments = self.arguments.each_ref();
         let (d_input, d_weights, _) =
             self.op
-                .gradients(arguments, &self.result, d_output, input_wanted)?;
+                .gradients(arguments, &self.result, d_output, wanted)?;
         Ok(LayerGradients {
             input: d_input,
-            weights: flat::weights(&d_weights, self.op.cell_type, self.op.sizes)?,
+            weights: match d_weights {
+                Some(weights) => flat::weights(&weights, self.op.cell_type, self.op.sizes)?,
+                None => Vec::new(),
+            },
         })
     }
 }

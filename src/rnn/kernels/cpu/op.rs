@@ -9,8 +9,8 @@ use crate::batch::packing::Packing;
 use crate::device::storage::elements;
 use crate::rnn::kernels::{flat, upstream::Upstream};
 use birnn_kernels::{
-    ArgumentGradients, Arguments, CellType, InstructionSet, Results, Saved, Sizes, backward,
-    forward,
+    ArgumentGradients, Arguments, CellType, InstructionSet, Results, Saved, Sizes, Wanted,
+    backward, forward,
 };
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Arc, OnceLock};
@@ -57,7 +57,7 @@ impl RecurrentOp {
         arguments: Arguments,
         result: &[f32],
         d_result: &[f32],
-        input_wanted: bool,
+        wanted: Wanted,
     ) -> Result<ArgumentGradients> {
         let Some(saved) = self.saved.get() else {
             bail!("recurrent layer: backward without a tracked forward pass");
@@ -78,19 +78,19 @@ impl RecurrentOp {
             self.cell_type,
             arguments,
             results,
-            input_wanted,
+            wanted,
         ))
     }
 
-    /// Gradients of (input, weights, initial state), from that of the result or of its output alone; that of the input
-    /// only if requested.
+    /// Gradients of (input, weights, initial state), from that of the result or of its output alone; the first two only if
+    /// they are wanted.
     pub(super) fn gradients(
         &self,
         [input, weights, initial]: [&Tensor; 3],
         result: &Tensor,
         d_result: &Tensor,
-        input_wanted: bool,
-    ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
+        wanted: Wanted,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Tensor)> {
         let d_result = d_result.contiguous()?;
         let tensors = [input, weights, initial, result, &d_result];
         let guards = tensors.map(|tensor| tensor.storage_and_layout());
@@ -109,14 +109,21 @@ impl RecurrentOp {
             d_result_data,
         ] = slices;
         let arguments = self.arguments(input_data, weights_data, initial_data);
-        let gradients = self.backward(arguments, result, d_result_data, input_wanted)?;
+        let gradients = self.backward(arguments, result, d_result_data, wanted)?;
         drop(guards);
         let device = d_result.device();
         let d_input = match gradients.input {
             Some(gradient) => Some(Tensor::from_vec(gradient, input.shape(), device)?),
             None => None,
         };
-        let d_weights = Tensor::from_vec(gradients.parameters, weights.shape(), device)?;
+        let d_weights = match wanted.parameters {
+            true => Some(Tensor::from_vec(
+                gradients.parameters,
+                weights.shape(),
+                device,
+            )?),
+            false => None,
+        };
         let d_initial = Tensor::from_vec(gradients.start, initial.shape(), device)?;
         Ok((d_input, d_weights, d_initial))
     }
@@ -166,12 +173,12 @@ impl CustomOp3 for RecurrentOp {
         d_result: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let arguments = [input, weights, initial];
+        let wanted = Wanted {
+            input: input.track_op(),
+            parameters: weights.track_op(),
+        };
         let (d_input, d_weights, d_initial) =
-            self.gradients(arguments, result, d_result, input.track_op())?;
-        Ok((
-            d_input,
-            weights.track_op().then_some(d_weights),
-            initial.track_op().then_some(d_initial),
-        ))
+            self.gradients(arguments, result, d_result, wanted)?;
+        Ok((d_input, d_weights, initial.track_op().then_some(d_initial)))
     }
 }

@@ -5,7 +5,7 @@ use super::pass::{self, Arguments, Gradients, Pass};
 use crate::batch::packing::Packing;
 use crate::device::cuda::gpu::Gpu;
 use crate::rnn::kernels::{
-    CellType, Kernel, Layer, LayerGradients, SavedActivations, Sizes, State, flat,
+    CellType, Kernel, Layer, LayerGradients, SavedActivations, Sizes, State, Wanted, flat,
     upstream::Upstream,
 };
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
@@ -304,12 +304,12 @@ impl<E: Engine> SavedActivations for CudaActivations<E> {
     fn backward(
         self: Box<Self>,
         d_output: &Tensor,
-        input_wanted: bool,
+        wanted: Wanted,
     ) -> crate::error::Result<LayerGradients> {
         let arguments = self.arguments.each_ref();
         let gradients = self
             .op
-            .gradients(arguments, &self.result, d_output, input_wanted)?;
+            .gradients(arguments, &self.result, d_output, wanted.input)?;
         Ok(LayerGradients {
             input: gradients.input,
             weights: flat::weights(&gradients.weights, self.op.cell_type, self.op.sizes)?,

@@ -7,7 +7,9 @@
 
 mod pass;
 
-use super::{ComputedNode, Kernel, Layer, LayerGradients, SavedActivations, State, check, flat};
+use super::{
+    ComputedNode, Kernel, Layer, LayerGradients, SavedActivations, State, Wanted, check, flat,
+};
 use crate::error::Result;
 use candle_core::{DType, Device, Tensor};
 use pass::{Pass, SavedPass};
@@ -93,7 +95,7 @@ impl SavedActivations for TensorActivations {
         &self.state
     }
 
-    fn backward(self: Box<Self>, d_output: &Tensor, input_wanted: bool) -> Result<LayerGradients> {
+    fn backward(self: Box<Self>, d_output: &Tensor, wanted: Wanted) -> Result<LayerGradients> {
         check("d_output", d_output, self.output.dims())?;
         // None of the final state.
         let rest = self.saved.result.dim(0)? - d_output.dim(0)?;
@@ -106,7 +108,7 @@ impl SavedActivations for TensorActivations {
         } = *self;
         let [d_input, d_weights, _] = pass.backward(arguments, &saved, &d_result)?;
         Ok(LayerGradients {
-            input: input_wanted.then_some(d_input),
+            input: wanted.input.then_some(d_input),
             weights: flat::weights(&d_weights, pass.cell_type, pass.sizes)?,
         })
     }
