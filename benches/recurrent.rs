@@ -5,10 +5,10 @@
 //! some:
 //!
 //! ```sh
-//! cargo bench -p birnn-benches                                          # everything
-//! cargo bench -p birnn-benches -- lstm/training                         # one cell, one pass
-//! cargo bench -p birnn-benches -- 'gru/.*/B64-T500-H128'                # every L of a shape
-//! cargo bench -p birnn-benches -- 'B64-T100..400'                       # the ragged batch
+//! cargo bench -p birnn-benches --bench recurrent                                          # everything
+//! cargo bench -p birnn-benches --bench recurrent -- lstm/training                         # one cell, one pass
+//! cargo bench -p birnn-benches --bench recurrent -- 'gru/.*/B64-T500-H128'                # every L of a shape
+//! cargo bench -p birnn-benches --bench recurrent -- 'B64-T100..400'                       # the ragged batch
 //! ```
 
 use birnn::bench::{Lengths, Shape, Workload};

@@ -59,6 +59,7 @@ mod tests {
         let decision = |keys: &[&'static str], reason: &str| Decision {
             keys: keys.to_vec(),
             reason: reason.to_owned(),
+            is_noted: false,
         };
         let decisions = [
             decision(&["train.epochs"], "few texts"),

@@ -83,7 +83,7 @@ impl<'a> ClassifierRecipe<'a> {
         inputs.describe(folder, monitor);
         let mut config = Cow::Borrowed(config);
         for decision in decide(config.to_mut(), &start, &dataset) {
-            if decision.is_noted() {
+            if decision.is_noted {
                 monitor.note(&decision.reason);
             }
         }

@@ -15,20 +15,24 @@ pub struct Decision {
     pub keys: Vec<&'static str>,
     /// The reason, as a sentence without its full stop.
     pub reason: String,
+    /// Whether a run says it: the rest is said elsewhere, or follows.
+    pub is_noted: bool,
 }
 
+/// The decisions about these keys are said.
+const NOTED: [&str; 3] = ["train.init_from", "train.epochs", "model.ngrams.order"];
+
 impl Decision {
-    /// Whether a run says it: the rest is said elsewhere, or follows.
-    pub(super) fn is_noted(&self) -> bool {
-        let noted = ["train.init_from", "train.epochs", "model.ngrams.order"];
-        self.keys.iter().any(|key| noted.contains(key))
+    fn of(keys: Vec<&'static str>, reason: String) -> Self {
+        Self {
+            is_noted: keys.iter().any(|key| NOTED.contains(key)),
+            keys,
+            reason,
+        }
     }
 
     fn new(key: &'static str, reason: String) -> Self {
-        Self {
-            keys: vec![key],
-            reason,
-        }
+        Self::of(vec![key], reason)
     }
 }
 
@@ -44,18 +48,27 @@ pub(super) fn decide(config: &mut Config, start: &Start, dataset: &Dataset) -> V
         ));
     }
     decisions.extend(beginning(config, start, dataset));
-    if config.train.folds == Folds::Auto {
-        config.train.folds = Folds::Fixed(dataset.folds);
-        decisions.push(Decision::new("train.folds", folds(dataset)));
+    match config.train.folds {
+        Folds::Auto => {
+            config.train.folds = Folds::Fixed(dataset.folds);
+            decisions.push(Decision::new("train.folds", folds(dataset)));
+        }
+        Folds::Fixed(parts) if parts > 0 && dataset.folds == 0 => {
+            config.train.folds = Folds::Fixed(0);
+            let reason = format!("there is a validation split: train.folds = {parts} is not used");
+            decisions.push(Decision {
+                is_noted: true,
+                ..Decision::new("train.folds", reason)
+            });
+        }
+        Folds::Fixed(_) => {}
     }
     if config.train.steps > 0 {
         decisions.push(epochs(config, dataset));
     }
     if let Some(reason) = limit_ngrams(config, dataset.train_characters) {
-        decisions.push(Decision {
-            keys: vec!["model.ngrams.order", "model.ngrams.characters"],
-            reason,
-        });
+        let keys = vec!["model.ngrams.order", "model.ngrams.characters"];
+        decisions.push(Decision::of(keys, reason));
     }
     decisions
 }
@@ -123,8 +136,8 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
                 ),
             },
         ),
-        Decision {
-            keys: vec![
+        Decision::of(
+            vec![
                 "model.cell",
                 "model.embedding_size",
                 "model.num_hiddens",
@@ -133,8 +146,8 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
                 "model.bias",
                 "model.pooling",
             ],
-            reason: format!("as {name} has it"),
-        },
+            format!("as {name} has it"),
+        ),
     ]
 }
 

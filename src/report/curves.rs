@@ -14,11 +14,13 @@ use serde::Serialize;
 pub struct Curves {
     /// Texts by the probability of their predicted class.
     pub calibration: Vec<CalibrationBin>,
-    /// The classes whose curves are shown, with their ROC and precision-recall curves: all of two, else the four with the
-    /// lowest average precision.
+    /// The classes whose ROC and precision-recall curves are shown: at most four, the most frequent ones.
     pub ranking: Vec<ClassCurve>,
     /// What is left to answer, and how well, if a probability is required.
     pub answered: Vec<Answered>,
+    /// The number of classes.
+    #[serde(skip)]
+    classes: usize,
 }
 
 /// The curves of a class against all others.
@@ -65,8 +67,7 @@ impl Curves {
             })
             .collect();
         if shown.len() > MOST_CURVES {
-            let precision = |curve: &ClassCurve| curve.curve.average_precision().unwrap_or(0.0);
-            shown.sort_by(|a, b| precision(a).total_cmp(&precision(b)));
+            shown.sort_by_key(|class| std::cmp::Reverse(class.curve.positives));
             shown.truncate(MOST_CURVES);
         }
         let answered = REQUIRED.map(|probability| answered(&evaluation.judged, probability));
@@ -77,6 +78,7 @@ impl Curves {
             calibration: evaluation.calibration.bins().collect(),
             ranking: shown,
             answered,
+            classes: names.len(),
         }
     }
 
@@ -140,7 +142,7 @@ impl Curves {
             series,
         };
         self.ranking_figure(
-            "ROC: each class against the others",
+            &format!("ROC: {} against the others", self.shown()),
             &chart,
             ("taken %", "found %"),
             RankingCurve::roc,
@@ -155,11 +157,19 @@ impl Curves {
             series: self.series(RankingCurve::precision_recall).collect(),
         };
         self.ranking_figure(
-            "Precision and recall: each class against the others",
+            &format!("Precision and recall: {} against the others", self.shown()),
             &chart,
             ("recall %", "precision %"),
             RankingCurve::precision_recall,
         )
+    }
+
+    /// Which classes are shown.
+    fn shown(&self) -> &'static str {
+        match self.ranking.len() == self.classes {
+            true => "each class",
+            false => "each of the most frequent classes",
+        }
     }
 
     fn series<'a>(

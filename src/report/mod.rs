@@ -132,7 +132,7 @@ impl Report {
             .collect();
         let title = format!("birnn: {}", names.join(" and "));
         let introduction = html! {
-            p.quiet { (table::grouped(self.texts as u64)) " texts of " (self.source) }
+            p.quiet { (table::grouped(self.texts as u64)) @if self.texts == 1 { " text" } @else { " texts" } " of " (self.source) }
         };
         let mut sections = Vec::new();
         let mut add = |id, title, body: maud::Markup| {

@@ -206,9 +206,10 @@ fn summary(report: &Report, path: &Path, bytes: usize) -> String {
     });
     let accuracies: Vec<String> = accuracies.collect();
     format!(
-        "{}: {} texts, accuracy {}; {} kB\n",
+        "{}: {} text{}, accuracy {}; {} kB\n",
         path.display(),
         grouped(report.texts),
+        if report.texts == 1 { "" } else { "s" },
         accuracies.join(" and "),
         grouped(bytes.div_ceil(1000))
     )
