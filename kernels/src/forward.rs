@@ -232,7 +232,14 @@ impl<C: Cell> ShardForward<'_, C> {
         let weights = self.weights;
         let (inputs, row_len) = (widths.input, widths.sums_row());
         let (input_columns, hidden_start) = (widths.input_columns(), widths.hidden_start());
-        for (at, rows) in self.shard.runs(chunk) {
+        if let Some(scales) = self.arguments.scales {
+            self.scale_inputs(simd, widths, chunk, scales, sums);
+        }
+        let runs = match self.arguments.scales {
+            None => self.shard.runs(chunk),
+            Some(_) => Vec::new(),
+        };
+        for (at, rows) in runs {
             let from = &self.arguments.input[rows.start * inputs..];
             product(
                 simd,
@@ -247,6 +254,48 @@ impl<C: Cell> ShardForward<'_, C> {
             // The blocks that the input has no part in.
             for row in sums[..chunk.rows() * row_len].chunks_exact_mut(row_len) {
                 row[input_columns..].copy_from_slice(&weights.bias[input_columns..]);
+            }
+        }
+    }
+
+    /// The same for multiples of one sequence: its product is made once.
+    #[inline(always)]
+    fn scale_inputs<S: Simd>(
+        &self,
+        simd: S,
+        widths: Widths<S, C>,
+        chunk: &Chunk,
+        scales: &[f32],
+        sums: &mut [f32],
+    ) {
+        let weights = self.weights;
+        let (inputs, row_len) = (widths.input, widths.sums_row());
+        let steps = chunk.steps.clone();
+        let mut products = Buffer::new(steps.len() * row_len);
+        let from = &self.arguments.input[steps.start * inputs..];
+        product(
+            simd,
+            Lhs::rows(from, steps.len(), inputs, inputs),
+            &weights.input,
+            Accumulate::Zero,
+            &mut products,
+            row_len,
+        );
+        let columns = widths.input_columns();
+        for (step, product) in steps.zip(products.chunks_exact(row_len)) {
+            for (row, position) in self.shard.positions().enumerate() {
+                let scale = Lanes::<S, 1>::splat(simd, scales[position]);
+                let sums = &mut sums[(chunk.start(step) + row) * row_len..][..columns];
+                let registers = sums.chunks_mut(S::F32_LANES);
+                let others = product
+                    .chunks(S::F32_LANES)
+                    .zip(weights.bias.chunks(S::F32_LANES));
+                for (sum, (product, bias)) in registers.zip(others) {
+                    let product = Lanes::load_some(simd, product);
+                    product
+                        .mul_add(scale, Lanes::load_some(simd, bias))
+                        .store_some(sum);
+                }
             }
         }
     }

@@ -114,8 +114,10 @@ pub struct Arguments<'a> {
     pub layout: &'a Layout,
     /// The sizes of the other arguments.
     pub sizes: Sizes,
-    /// Packed rows, [N, I].
+    /// Packed rows, [N, I]; with `scales`, the rows of one sequence, [T, I].
     pub input: &'a [f32],
+    /// If the sequences are multiples of one, all of its length: the factor of each, [B].
+    pub scales: Option<&'a [f32]>,
     /// For each direction in turn: `weight_ih` [G*H, I], `weight_hh` [G*H, H], `bias_ih` `[G*H]`,
     /// `bias_hh` `[G*H]`.
     pub parameters: &'a [f32],
@@ -142,7 +144,16 @@ impl<'a> Arguments<'a> {
             "a batch without rows, or a row without steps"
         );
         assert!(input > 0 && hidden > 0 && (1..=2).contains(&directions));
-        assert_eq!(self.input.len(), self.layout.rows() * input, "input");
+        let rows = match self.scales {
+            None => self.layout.rows(),
+            Some(scales) => {
+                assert_eq!(scales.len(), self.layout.batch(), "scales");
+                let (first, rest) = (self.layout.steps(), self.layout.lengths());
+                assert!(rest.iter().all(|&length| length == first), "other lengths");
+                first
+            }
+        };
+        assert_eq!(self.input.len(), rows * input, "input");
         assert_eq!(
             self.parameters.len(),
             self.sizes.parameters(cell_type),

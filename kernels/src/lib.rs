@@ -135,8 +135,10 @@ pub struct Results<'a> {
 
 /// The gradients of a layer's arguments, as far as they are wanted.
 ///
+/// With scales, the gradient of the input is that of the one sequence, [T, I], and there is none of the parameters.
+///
 /// # Panics
-/// Arguments or results whose sizes disagree, or saved activations of another layer.
+/// Arguments or results whose sizes disagree, saved activations of another layer, or gradients of parameters with scales.
 pub fn backward(
     instructions: InstructionSet,
     cell_type: CellType,
@@ -158,6 +160,10 @@ pub fn backward(
         })
     }
     arguments.check(cell_type);
+    assert!(
+        arguments.scales.is_none() || !wanted.parameters,
+        "with scales there are no gradients of parameters"
+    );
     let outputs = arguments.output_len();
     assert_eq!(results.output.len(), outputs, "output");
     assert_eq!(

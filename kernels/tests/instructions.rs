@@ -34,6 +34,7 @@ fn run(set: InstructionSet, cell_type: CellType) -> Vec<f32> {
     let arguments = Arguments {
         layout: &layout,
         sizes,
+        scales: None,
         input: &input,
         parameters: &parameters,
         start: &start,

@@ -36,6 +36,32 @@ impl Recurrent {
         phase: Phase,
     ) -> Result<StackActivations<'_>> {
         self.check_packed(input, packing)?;
+        self.run_and_save(input, None, packing, initial, phase)
+    }
+
+    /// The same for multiples of one sequence [T, I], by these factors [B], from zeros: the gradient of the input is that of
+    /// the sequence, [T, I], and there may be none of the first layer's parameters. All rows of the packing have its length.
+    ///
+    /// # Errors
+    /// As [`Recurrent::forward_train`].
+    pub fn forward_train_multiples(
+        &self,
+        input: &Tensor,
+        factors: &[f32],
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<StackActivations<'_>> {
+        self.run_and_save(input, Some(factors), packing, None, phase)
+    }
+
+    fn run_and_save(
+        &self,
+        input: &Tensor,
+        factors: Option<&[f32]>,
+        packing: &Arc<Packing>,
+        initial: Option<&State>,
+        phase: Phase,
+    ) -> Result<StackActivations<'_>> {
         self.check_initial(initial, packing)?;
         if self.config().is_extended() {
             let problem = "a variant of the cells, which is trained with `forward` and Candle's backward pass";
@@ -54,7 +80,10 @@ impl Recurrent {
                 initial: initial.as_ref(),
                 prepared: None,
             };
-            let saved = self.kernel.forward_train(&layer)?;
+            let saved = match factors {
+                Some(factors) if index == 0 => self.kernel.forward_multiples(&layer, factors)?,
+                _ => self.kernel.forward_train(&layer)?,
+            };
             if let Some(dropout) = self.dropouts.get(index) {
                 let mask = dropout.mask(phase);
                 input = match &mask {

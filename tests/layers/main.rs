@@ -14,6 +14,7 @@ mod grid;
 mod independent_masks;
 mod large_batches;
 mod masks;
+mod multiples;
 mod not_a_number;
 mod packed_and_padded;
 mod parity;

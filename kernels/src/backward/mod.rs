@@ -67,8 +67,13 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         let shards = Shard::all(arguments.layout, backward_rows(directions));
         let tasks = shards.len() * directions;
         let (mut d_input, mut d_start) = (Vec::new(), Vec::new());
+        // Multiples of one sequence have its gradient together: each shard its part, which are added below.
+        let parts = match arguments.scales {
+            Some(_) => shards.len(),
+            None => 1,
+        };
         let d_input_len = match self.wanted.input {
-            true => arguments.input.len(),
+            true => parts * arguments.input.len(),
             false => 0,
         };
         let chunks: Vec<Vec<(Chunk, Mutex<bool>)>> = shards
@@ -85,6 +90,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             simd.vectorize(ShardBackward::<C> {
                 pass: &self,
                 shard: shards[shard],
+                number: shard,
                 chunks: &chunks[shard],
                 direction,
                 weights: &weights[direction],
@@ -98,6 +104,15 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             d_start.set_len(arguments.start.len());
         }
 
+        if parts > 1 && self.wanted.input {
+            let (sum, others) = d_input.split_at_mut(arguments.input.len());
+            for other in others.chunks_exact(sum.len()) {
+                sum.iter_mut()
+                    .zip(other)
+                    .for_each(|(sum, part)| *sum += part);
+            }
+            d_input.truncate(arguments.input.len());
+        }
         // In the order of the shards, whichever finished first.
         let mut parameters = match self.wanted.parameters {
             true => vec![0.0; arguments.parameters.len()],

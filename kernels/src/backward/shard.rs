@@ -21,6 +21,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct ShardBackward<'a, C> {
     pub(super) pass: &'a Backward<'a, C>,
     pub(super) shard: Shard<'a>,
+    /// Which of the shards it is.
+    pub(super) number: usize,
     /// Each with whether a direction has written its rows of `d_input`.
     pub(super) chunks: &'a [(Chunk, Mutex<bool>)],
     pub(super) direction: usize,
@@ -183,7 +185,9 @@ impl<C: Cell> ShardBackward<'_, C> {
             let previous = before.and_then(packed_in);
             self.prefetch_next(widths, previous, further.and_then(packed_in));
             let packed = shard.row(step) + row;
-            ask(&arguments.input[of(packed, widths.input)]);
+            if arguments.scales.is_none() {
+                ask(&arguments.input[of(packed, widths.input)]);
+            }
             let position = shard.positions().start + row;
             let at = chunk.start(step) + row;
             let state = of(row, state_row);
@@ -293,7 +297,18 @@ impl<C: Cell> ShardBackward<'_, C> {
         };
         let widths = work.widths;
         let (inputs, input_row, row_len) = (widths.input, widths.input_row(), widths.sums_row());
-        let d_sums = Lhs::rows(&work.d_sums, chunk.rows(), widths.input_columns(), row_len);
+        let arguments = self.pass.arguments;
+        // Of multiples of one sequence, the rows of a step become one.
+        let (rows, runs) = match arguments.scales {
+            None => (chunk.rows(), self.shard.runs(chunk)),
+            Some(scales) => {
+                self.add_multiples(simd, work, chunk, scales);
+                let first = self.number * arguments.layout.steps() + chunk.steps.start;
+                let steps = chunk.steps.len();
+                (steps, vec![(0, first..first + steps)])
+            }
+        };
+        let d_sums = Lhs::rows(&work.d_sums, rows, widths.input_columns(), row_len);
         product(
             simd,
             d_sums,
@@ -304,7 +319,7 @@ impl<C: Cell> ShardBackward<'_, C> {
         );
         // Of two numbers the sum is the same whichever comes first.
         let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, run) in self.shard.runs(chunk) {
+        for (at, run) in runs {
             for (index, packed) in run.enumerate() {
                 let row = &mut work.d_inputs[(at + index) * input_row..][..inputs];
                 let to = packed * inputs;
@@ -322,6 +337,32 @@ impl<C: Cell> ShardBackward<'_, C> {
             }
         }
         *written = true;
+    }
+
+    /// Replaces the first rows of a chunk, one for each of its steps, by the sums over the multiples of the sequence of their
+    /// gradients times their factors.
+    #[inline(always)]
+    fn add_multiples<S: Simd>(
+        &self,
+        simd: S,
+        work: &mut Work<S, C>,
+        chunk: &Chunk,
+        scales: &[f32],
+    ) {
+        let row_len = work.widths.sums_row();
+        for (index, step) in chunk.steps.clone().enumerate() {
+            let first = chunk.start(step) * row_len;
+            for register in (0..row_len).step_by(S::F32_LANES) {
+                let mut total = Lanes::<S, 1>::splat(simd, 0.0);
+                for (row, position) in self.shard.positions().enumerate() {
+                    let of_row =
+                        Lanes::load(simd, &work.d_sums[first + row * row_len + register..]);
+                    total = of_row.mul_add(Lanes::splat(simd, scales[position]), total);
+                }
+                // No later step has its rows before this one's.
+                total.store(&mut work.d_sums[index * row_len + register..]);
+            }
+        }
     }
 
     /// Writes the gradients of the initial state.

@@ -94,6 +94,8 @@ enum MethodName {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    // Each text needs the same large tensors.
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     let device = device::open(&arguments.device)?;
     let folders: Vec<PathBuf> = arguments.model.iter().cloned().collect();
     let models = pretrained::models(&folders, &[], &device)?;

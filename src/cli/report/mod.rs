@@ -81,6 +81,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         let problem = format!("--model names {number} models, but a report is about one or two");
         return Err(Usage(problem).into());
     }
+    // Each text that is explained needs the same large tensors.
+    birnn::rnn::kernels::cpu::keep_freed_memory();
     // Before anything is computed.
     let file = match arguments.json {
         true => None,

@@ -68,26 +68,19 @@ impl<'a> Target<'a> {
         let (steps, device) = (self.tokens()?, self.embedded.device());
         let mut sums = vec![0.0; steps];
         for points in points.chunks(self.copies()?) {
-            let list = |of: fn(&(f64, f64)) -> f64| -> Result<Tensor> {
-                let values: Vec<f32> = points.iter().map(|point| of(point) as f32).collect();
-                Ok(Tensor::new(values, device)?.reshape((1, (), 1))?)
-            };
-            let (factors, weights) = (list(|point| point.0)?, list(|point| point.1)?);
-            let embedded = self.embedded.unsqueeze(1)?.broadcast_mul(&factors)?;
-            let packing = Arc::new(Packing::full(points.len(), steps)?);
-            let pass =
-                self.model
-                    .forward_from(embedded.flatten(0, 1)?, &packing, Phase::Inference)?;
-            let classes = self
-                .classes
-                .t()?
-                .broadcast_as((points.len(), self.classes.dim(0)?))?;
-            let (gradient, _) = pass.backward(&classes.contiguous()?, Wanted::INPUT)?;
+            let factors: Vec<f32> = points.iter().map(|point| point.0 as f32).collect();
+            let embedded = self.embedded.clone();
+            let pass = self
+                .model
+                .forward_from_multiples(embedded, &factors, Phase::Inference)?;
+            // The gradient of a multiple has its factor, which is not wanted, but its weight.
+            let weights = points
+                .iter()
+                .map(|(factor, weight)| (weight / factor) as f32);
+            let weights = Tensor::from_iter(weights, device)?.unsqueeze(1)?;
+            let upstream = weights.matmul(&self.classes.t()?)?;
+            let (gradient, _) = pass.backward(&upstream, Wanted::INPUT)?;
             let Some(gradient) = gradient else { continue };
-            let gradient = gradient
-                .reshape(embedded.dims())?
-                .broadcast_mul(&weights)?
-                .sum(1)?;
             let products: Vec<f32> = (gradient * &self.embedded)?.sum(1)?.to_vec1()?;
             for (sum, product) in sums.iter_mut().zip(products) {
                 *sum += f64::from(product);

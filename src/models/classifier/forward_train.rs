@@ -79,6 +79,34 @@ impl BiRnn {
         let stack = self
             .encoder
             .forward_train(&embedded, packing, None, phase)?;
+        self.forward_above(embedded, stack, packing, phase)
+    }
+
+    /// The same from multiples of one text's embedded tokens [T, E], by these factors [B]: the gradient of the embedded
+    /// tokens is then that of the text, [T, E], and there may be none of the parameters.
+    ///
+    /// # Errors
+    /// A failing tensor operation.
+    pub fn forward_from_multiples(
+        &self,
+        embedded: Tensor,
+        factors: &[f32],
+        phase: Phase,
+    ) -> Result<BiRnnActivations<'_>> {
+        let packing = Arc::new(Packing::full(factors.len(), embedded.dim(0)?)?);
+        let encoder = &self.encoder;
+        let stack = encoder.forward_train_multiples(&embedded, factors, &packing, phase)?;
+        self.forward_above(embedded, stack, &packing, phase)
+    }
+
+    /// Runs what is above the recurrent layers.
+    fn forward_above<'a>(
+        &'a self,
+        embedded: Tensor,
+        stack: StackActivations<'a>,
+        packing: &Arc<Packing>,
+        phase: Phase,
+    ) -> Result<BiRnnActivations<'a>> {
         let directions = self.encoder.directions();
         let (mut pooled, pooling) =
             PoolingActivations::forward(&self.pooling, stack.output(), directions, packing)?;

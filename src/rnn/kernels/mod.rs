@@ -27,6 +27,7 @@ pub mod cpu;
 mod cuda;
 pub mod equations;
 mod flat;
+mod multiples;
 mod node;
 pub mod reference;
 mod state;
@@ -118,6 +119,19 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// Tensors with mismatched shapes, or a failing tensor operation.
     fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>>;
+
+    /// The same for multiples of one sequence, by these factors [B]: the layer's input is that sequence, [T, I], and so is
+    /// the gradient of the input, while there may be none of the weights. All rows of the packing have its length.
+    ///
+    /// # Errors
+    /// As [`Kernel::forward_train`].
+    fn forward_multiples(
+        &self,
+        layer: &Layer,
+        factors: &[f32],
+    ) -> Result<Box<dyn SavedActivations>> {
+        multiples::forward(layer, factors, |layer| self.forward_train(layer))
+    }
 }
 
 /// A layer after its forward pass, with saved activations for one backward pass.
@@ -190,7 +204,7 @@ impl Layer<'_> {
 
     /// Checks that all shapes agree.
     pub(crate) fn sizes(&self) -> Result<Sizes> {
-        let (rows, input) = self.input.dims2()?;
+        let rows = self.input.dim(0)?;
         if rows != self.packing.rows() {
             return Err(Error::argument(
                 "input",
@@ -200,6 +214,25 @@ impl Layer<'_> {
                 ),
             ));
         }
+        self.sizes_of_all_but_rows()
+    }
+
+    /// Checks that all shapes agree for multiples of the input, [T, I], by these factors.
+    pub(crate) fn sizes_of_multiples(&self, factors: &[f32]) -> Result<Sizes> {
+        let (steps, batch) = (self.input.dim(0)?, self.packing.batch());
+        let fits = self.packing.lengths().iter().all(|&length| length == steps);
+        if factors.len() != batch || !fits {
+            let (given, rows) = (factors.len(), self.packing.rows());
+            let problem = format!(
+                "{given} of them for {steps} steps, but the packing has {rows} rows in {batch} sequences"
+            );
+            return Err(Error::argument("factors", problem));
+        }
+        self.sizes_of_all_but_rows()
+    }
+
+    fn sizes_of_all_but_rows(&self) -> Result<Sizes> {
+        let (_, input) = self.input.dims2()?;
         if !self.packing.all_have_steps() {
             let problem = "every row of a layer needs at least one step";
             return Err(Error::argument("packing", problem));

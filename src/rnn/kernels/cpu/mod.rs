@@ -65,20 +65,15 @@ impl Kernel for CpuKernel {
     }
 
     fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>> {
-        let sizes = layer.sizes()?;
-        let initial = layer.initial_or_zeros(&sizes)?;
-        let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
-        let op = self.op(layer, sizes, true, None);
-        let [input, weights, initial_state] = &arguments;
-        let result = input.apply_op3_no_bwd(weights, initial_state, &op)?;
-        let (output, state) = flat::result(&result, layer, sizes)?;
-        Ok(Box::new(CpuActivations {
-            op,
-            arguments,
-            result,
-            output,
-            state,
-        }))
+        self.run_and_save(layer, None)
+    }
+
+    fn forward_multiples(
+        &self,
+        layer: &Layer,
+        factors: &[f32],
+    ) -> Result<Box<dyn SavedActivations>> {
+        self.run_and_save(layer, Some(factors.to_vec()))
     }
 
     fn prepare(
@@ -104,6 +99,34 @@ impl Kernel for CpuKernel {
 }
 
 impl CpuKernel {
+    /// Runs a layer without a graph; with factors, over these multiples of its input.
+    fn run_and_save(
+        self,
+        layer: &Layer,
+        scales: Option<Vec<f32>>,
+    ) -> Result<Box<dyn SavedActivations>> {
+        let sizes = match &scales {
+            Some(factors) => layer.sizes_of_multiples(factors)?,
+            None => layer.sizes()?,
+        };
+        let initial = layer.initial_or_zeros(&sizes)?;
+        let arguments = arguments(layer, &initial, None)?.map(|tensor| tensor.detach());
+        let op = op::RecurrentOp {
+            scales,
+            ..self.op(layer, sizes, true, None)
+        };
+        let [input, weights, initial_state] = &arguments;
+        let result = input.apply_op3_no_bwd(weights, initial_state, &op)?;
+        let (output, state) = flat::result(&result, layer, sizes)?;
+        Ok(Box::new(CpuActivations {
+            op,
+            arguments,
+            result,
+            output,
+            state,
+        }))
+    }
+
     /// The prepared form of the layer's weights, if they are constants.
     fn prepared_for(self, layer: &Layer, sizes: Sizes) -> Result<Option<Arc<PreparedLayer>>> {
         let tracked = |weights: &DirectionWeights| {
@@ -145,6 +168,7 @@ impl CpuKernel {
             sizes,
             instructions: self.0,
             tracked,
+            scales: None,
             prepared,
             saved: OnceLock::new(),
             upstream: None,
@@ -186,6 +210,11 @@ impl SavedActivations for CpuActivations {
 
     fn backward(self: Box<Self>, d_output: &Tensor, wanted: Wanted) -> Result<LayerGradients> {
         check("d_output", d_output, self.output.dims())?;
+        // Of multiples, those of the weights are not computed.
+        let wanted = Wanted {
+            parameters: wanted.parameters && self.op.scales.is_none(),
+            ..wanted
+        };
         let arguments = self.arguments.each_ref();
         let (d_input, d_weights, _) =
             self.op

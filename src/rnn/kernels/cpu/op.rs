@@ -27,6 +27,8 @@ pub(super) struct RecurrentOp {
     pub(super) instructions: InstructionSet,
     /// Whether a backward pass may follow.
     pub(super) tracked: bool,
+    /// If the sequences are multiples of one, their factors [B]; the input is then that one, [T, I].
+    pub(super) scales: Option<Vec<f32>>,
     /// The packed weights, if they were prepared in advance.
     pub(super) prepared: Option<Arc<PreparedLayer>>,
     /// The saved activations of each direction.
@@ -46,6 +48,7 @@ impl RecurrentOp {
             layout: self.packing.layout(),
             sizes: self.sizes,
             input,
+            scales: self.scales.as_deref(),
             parameters,
             start: initial,
         }
