@@ -116,7 +116,7 @@ pub struct Arguments<'a> {
     pub sizes: Sizes,
     /// Packed rows, [N, I]; with `scales`, the rows of one sequence, [T, I].
     pub input: &'a [f32],
-    /// If the sequences are multiples of one, all of its length: the factor of each, [B].
+    /// If the sequences are multiples of one, all of its length: the factor of each, `[B]`.
     pub scales: Option<&'a [f32]>,
     /// For each direction in turn: `weight_ih` [G*H, I], `weight_hh` [G*H, H], `bias_ih` `[G*H]`,
     /// `bias_hh` `[G*H]`.

@@ -39,7 +39,7 @@ impl Recurrent {
         self.run_and_save(input, None, packing, initial, phase)
     }
 
-    /// The same for multiples of one sequence [T, I], by these factors [B], from zeros: the gradient of the input is that of
+    /// The same for multiples of one sequence [T, I], by these factors `[B]`, from zeros: the gradient of the input is that of
     /// the sequence, [T, I], and there may be none of the first layer's parameters. All rows of the packing have its length.
     ///
     /// # Errors

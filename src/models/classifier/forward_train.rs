@@ -82,7 +82,7 @@ impl BiRnn {
         self.forward_above(embedded, stack, packing, phase)
     }
 
-    /// The same from multiples of one text's embedded tokens [T, E], by these factors [B]: the gradient of the embedded
+    /// The same from multiples of one text's embedded tokens [T, E], by these factors `[B]`: the gradient of the embedded
     /// tokens is then that of the text, [T, E], and there may be none of the parameters.
     ///
     /// # Errors

@@ -120,7 +120,7 @@ pub trait Kernel: Send + Sync {
     /// Tensors with mismatched shapes, or a failing tensor operation.
     fn forward_train(&self, layer: &Layer) -> Result<Box<dyn SavedActivations>>;
 
-    /// The same for multiples of one sequence, by these factors [B]: the layer's input is that sequence, [T, I], and so is
+    /// The same for multiples of one sequence, by these factors `[B]`: the layer's input is that sequence, [T, I], and so is
     /// the gradient of the input, while there may be none of the weights. All rows of the packing have its length.
     ///
     /// # Errors

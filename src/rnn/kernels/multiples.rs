@@ -4,7 +4,7 @@ use super::{Layer, LayerGradients, SavedActivations, State, Wanted};
 use crate::error::Result;
 use candle_core::Tensor;
 
-/// Runs a layer over the multiples of its input [T, I] by these factors [B].
+/// Runs a layer over the multiples of its input [T, I] by these factors `[B]`.
 pub(super) fn forward(
     layer: &Layer,
     factors: &[f32],

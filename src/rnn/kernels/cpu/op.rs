@@ -27,7 +27,7 @@ pub(super) struct RecurrentOp {
     pub(super) instructions: InstructionSet,
     /// Whether a backward pass may follow.
     pub(super) tracked: bool,
-    /// If the sequences are multiples of one, their factors [B]; the input is then that one, [T, I].
+    /// If the sequences are multiples of one, their factors `[B]`; the input is then that one, [T, I].
     pub(super) scales: Option<Vec<f32>>,
     /// The packed weights, if they were prepared in advance.
     pub(super) prepared: Option<Arc<PreparedLayer>>,
