@@ -5,7 +5,6 @@ mod output;
 use super::format::FormatArguments;
 use super::progress::Terminal;
 use super::{Ending, Usage, device, pretrained};
-use anyhow::Context;
 use birnn::config::DataConfig;
 use birnn::data::{DownloadProgress, RowReader};
 use birnn::dataset::source_options;
@@ -123,9 +122,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let is_coloured = stdout.current_choice() != anstream::ColorChoice::Never;
     let mut number = 0;
     let mut explain = |text: &str| -> anyhow::Result<()> {
-        let explanation = model.explain(text, &settings)?;
-        let prediction = model.predict(&[text])?.into_iter().next();
-        let prediction = prediction.context("there is no prediction")?;
+        let (prediction, explanation) = model.predict_and_explain(text, &settings)?;
         if arguments.printed == Some(Printed::Html) {
             explained.push((text.to_owned(), prediction, explanation));
             return Ok(());

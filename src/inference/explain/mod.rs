@@ -7,6 +7,7 @@ mod quadrature;
 pub use marks::Mark;
 
 use super::classifier::Classifier;
+use super::predict::Prediction;
 use crate::error::{Error, Result};
 use crate::models::classifier::OutputKind;
 use crate::models::ngrams::NgramContribution;
@@ -122,6 +123,18 @@ impl Classifier {
     /// # Errors
     /// A class that it does not have, no points, or a text on which the tokenizer fails.
     pub fn explain(&self, text: &str, settings: &ExplainSettings) -> Result<Explanation> {
+        Ok(self.predict_and_explain(text, settings)?.1)
+    }
+
+    /// The same with the prediction, which is made in any case.
+    ///
+    /// # Errors
+    /// As [`Classifier::explain`].
+    pub fn predict_and_explain(
+        &self,
+        text: &str,
+        settings: &ExplainSettings,
+    ) -> Result<(Prediction, Explanation)> {
         let parts = self.parts();
         let classes = parts.labels.len();
         if let Some(class) = settings.class.filter(|class| *class >= classes) {
@@ -136,7 +149,10 @@ impl Classifier {
             placed.push((parts.encoder.unknown_id().unwrap_or(0), 0..0));
         }
         let (ids, places): (Vec<u32>, Vec<Range<usize>>) = placed.into_iter().unzip();
-        let logits: Vec<f64> = self.logits(text)?.into_iter().map(f64::from).collect();
+        // There is one for each text.
+        let prediction = self.predict(&[text])?.into_iter().next();
+        let prediction = prediction.ok_or(Error::Stopped)?;
+        let logits: Vec<f64> = prediction.logits.iter().copied().map(f64::from).collect();
         let class = settings.class.unwrap_or_else(|| argmax(&logits));
         let other = match parts.model.output() {
             OutputKind::Sigmoid => None,
@@ -157,7 +173,7 @@ impl Classifier {
         let (head_bias, ngrams) = self.of_ngrams(text, (&ids, &places), &weights)?;
         let gap = contributions.iter().sum::<f64>() - difference;
         let tokens = places.into_iter().zip(contributions);
-        Ok(Explanation {
+        let explanation = Explanation {
             class,
             other,
             output: logits[class] - other.map_or(0.0, |other| logits[other]),
@@ -172,16 +188,8 @@ impl Classifier {
             ngrams,
             gap,
             points,
-        })
-    }
-
-    /// The logits of a text, with the scores of an n-gram head.
-    fn logits(&self, text: &str) -> Result<Vec<f32>> {
-        // `()` never stops it.
-        let tokens = self.tokenize(&[text], &mut ())?.ok_or(Error::Stopped)?;
-        let outputs = self.outputs(&[text], &tokens.ids.into(), &mut ())?;
-        let output = outputs.and_then(|outputs| outputs.into_iter().next());
-        Ok(output.ok_or(Error::Stopped)?.logits)
+        };
+        Ok((prediction, explanation))
     }
 
     /// What a text without n-grams and each n-gram add to the weighted scores of the head.
