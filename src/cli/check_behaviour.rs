@@ -1,20 +1,18 @@
 //! `birnn check-behaviour`: tests of what a model must be able to do.
 
+use super::behaviour_tests::{found, some_texts, suite};
 use super::progress::Terminal;
 use super::source::DataArguments;
 use super::table::{percent, table};
 use super::{Ending, Usage, device, pretrained};
-use anyhow::Context;
 use birnn::config::Config;
-use birnn::data::{DownloadProgress, Source, SourceOptions, Split, on_one_line};
+use birnn::data::{Source, SourceOptions, Split, on_one_line};
 use birnn::dataset::source_options;
 use birnn::device::AUTO;
-use birnn::inference::{
-    BehaviourFailure, BehaviourReport, BehaviourSuite, BehaviourTest, Ensemble, check_behaviour,
-};
+use birnn::inference::{BehaviourFailure, BehaviourReport};
 use birnn::recipe::grouped;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Test what a model must be able to do, by texts made from templates.
 ///
@@ -63,20 +61,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         let problem = format!("--max-failure-rate {rate}: a share is from 0 to 1");
         return Err(Usage(problem).into());
     }
-    let suite = suite(arguments.tests.as_deref())?;
     let device = device::open(&arguments.device)?;
     let model = pretrained::models(&arguments.model, &[], &device)?;
+    let suite = suite(arguments.tests.as_deref(), std::slice::from_ref(&model))?;
     let mut terminal = Terminal::new(None);
     let data = own_texts(arguments, &mut terminal)?;
     let data: Vec<&str> = data.iter().map(String::as_str).collect();
     let report = found(&model, &suite, &data, &mut terminal)?;
     terminal.clear();
-    if report.skipped > 0 {
-        terminal.note(&format!(
-            "{} tests are left out: they change texts of --data",
-            report.skipped
-        ));
-    }
     let text = match arguments.json {
         true => serde_json::to_string(&report)? + "\n",
         false => plain(&report, arguments.failures),
@@ -92,26 +84,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         );
     }
     Ok(Ending::Done)
-}
-
-/// The tests of a file, or those of this program.
-pub(super) fn suite(tests: Option<&Path>) -> anyhow::Result<BehaviourSuite> {
-    Ok(match tests {
-        Some(path) => BehaviourSuite::read(path)?,
-        None => BehaviourSuite::shipped()?,
-    })
-}
-
-/// What the model makes of the tests.
-pub(super) fn found(
-    model: &Ensemble,
-    suite: &BehaviourSuite,
-    data: &[&str],
-    terminal: &mut Terminal,
-) -> anyhow::Result<BehaviourReport> {
-    let report = check_behaviour(model, suite, data, terminal)
-        .context("give --tests with the classes of the model")?;
-    report.context("the tests were stopped")
 }
 
 /// Some texts of the data, evenly chosen.
@@ -131,17 +103,8 @@ fn own_texts(arguments: &Arguments, terminal: &mut Terminal) -> anyhow::Result<V
         all.records
             .append(&mut source.split(name, terminal)?.records);
     }
-    let texts = some_texts(&all, arguments.texts).into_iter();
+    let texts = some_texts(&all, arguments.texts, terminal).into_iter();
     Ok(texts.map(str::to_owned).collect())
-}
-
-/// Some texts of a split, evenly chosen.
-pub(super) fn some_texts(split: &Split, most: usize) -> Vec<&str> {
-    let records = &split.records;
-    let number = most.min(records.len());
-    (0..number)
-        .map(|index| records[index * records.len() / number].text.as_str())
-        .collect()
 }
 
 fn plain(report: &BehaviourReport, failures: usize) -> String {
@@ -150,7 +113,7 @@ fn plain(report: &BehaviourReport, failures: usize) -> String {
     rows.extend(report.tests.iter().map(|test| {
         vec![
             test.name.clone(),
-            kind(test).to_owned(),
+            test.kind.to_string(),
             grouped(test.cases as usize),
             grouped(test.failed as usize),
             percent(test.failure_rate()),
@@ -174,16 +137,6 @@ fn plain(report: &BehaviourReport, failures: usize) -> String {
         }
     }
     text
-}
-
-fn kind(test: &BehaviourTest) -> &'static str {
-    use birnn::inference::BehaviourKind::{Direction, Invariance, Minimum};
-    match test.kind {
-        Minimum => "minimum",
-        Invariance => "invariance",
-        Direction => "direction",
-        _ => "",
-    }
 }
 
 /// The longest beginning of a text that is printed.

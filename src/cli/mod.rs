@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 wrong
 //! usage, 101 a bug, 130 interrupted, 143 terminated.
 
+mod behaviour_tests;
 mod bench;
 mod check;
 mod check_behaviour;

@@ -1,7 +1,7 @@
 //! What a model makes of behaviour tests.
 
 use super::table::{Cell, Column, Table, grouped};
-use crate::inference::{BehaviourFailure, BehaviourKind, BehaviourReport};
+use crate::inference::{BehaviourFailure, BehaviourReport};
 use maud::{Markup, html};
 
 pub(super) fn render(report: &BehaviourReport) -> Markup {
@@ -17,11 +17,6 @@ pub(super) fn render(report: &BehaviourReport) -> Markup {
     let caption = format!("{} of {} cases failed", grouped(failed), grouped(cases));
     let mut table = Table::new(caption, columns);
     let rows = report.tests.iter().map(|test| {
-        let kind = match test.kind {
-            BehaviourKind::Minimum => "minimum functionality",
-            BehaviourKind::Invariance => "invariance",
-            BehaviourKind::Direction => "direction",
-        };
         let failures = html! {
             @if !test.failures.is_empty() {
                 details.text {
@@ -33,7 +28,7 @@ pub(super) fn render(report: &BehaviourReport) -> Markup {
         let rate = test.failure_rate();
         vec![
             Cell::text(&test.name),
-            Cell::text(kind),
+            Cell::text(&test.kind.to_string()),
             Cell::count(test.cases),
             Cell::count(test.failed),
             Cell::percent(rate).with_bar(rate),

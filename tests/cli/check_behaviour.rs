@@ -88,7 +88,7 @@ fn tests_that_cannot_be_understood_are_named() {
     .unwrap();
     let error = fail(&run(path, &["check-behaviour", "--tests", "tests.tsv"]), 1);
     assert!(
-        error.contains("\"great\"") && error.contains("give --tests"),
+        error.contains("\"great\"") && error.contains("give tests with the classes of the model"),
         "{error}"
     );
     fs::write(path.join("tests.tsv"), "test\tkind\ttext\na\tminimal\tb\n").unwrap();

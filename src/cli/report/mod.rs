@@ -5,7 +5,7 @@ mod texts;
 use super::output_file::OutputFile;
 use super::progress::Terminal;
 use super::source::DataArguments;
-use super::{Ending, Usage, check_behaviour, device, pretrained};
+use super::{Ending, Usage, behaviour_tests, device, pretrained};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::{Config, DataConfig};
@@ -106,6 +106,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         let problem = "there are no reports on models that give several labels a text yet";
         anyhow::bail!("{problem}: `birnn eval` has their scores");
     }
+    let suite = match &arguments.behaviour {
+        Some(tests) => Some(behaviour_tests::suite(tests.as_deref(), &models)?),
+        None => None,
+    };
     let mut terminal = Terminal::new(None);
     let judged = judged(&models, folders[0], arguments, &device, &mut terminal)?;
     let check = check(folders[0], arguments, &judged.config, &mut terminal)?;
@@ -115,11 +119,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         ..ReportSettings::default()
     };
     let mut report = report(&models, &folders, &judged, check, &settings, &mut terminal)?;
-    if let Some(tests) = &arguments.behaviour {
-        let suite = check_behaviour::suite(tests.as_deref())?;
-        for (model, (split, _)) in models.iter().zip(&judged.texts) {
-            let texts = check_behaviour::some_texts(split, BEHAVIOUR_TEXTS);
-            let found = check_behaviour::found(model, &suite, &texts, &mut terminal)?;
+    if let Some(suite) = suite {
+        // The models have the same texts.
+        let texts = behaviour_tests::some_texts(&judged.texts[0].0, BEHAVIOUR_TEXTS, &mut terminal);
+        for model in &models {
+            let found = behaviour_tests::found(model, &suite, &texts, &mut terminal)?;
             report.behaviour.push(found);
         }
     }

@@ -3,7 +3,7 @@
 use super::suite::{BehaviourKind, BehaviourSuite, Row, RowText, Test};
 use super::template::Lists;
 use crate::dataset::DatasetProgress;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inference::{Prediction, Predictor};
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub struct BehaviourTest {
     pub cases: u64,
     /// The number of those that failed.
     pub failed: u64,
+    /// How many texts the templates stand for beyond those that are made, at most 2,000 of each.
+    pub left_out: u64,
     /// The first ten failures.
     pub failures: Vec<BehaviourFailure>,
 }
@@ -92,16 +94,7 @@ pub fn check_behaviour(
     data: &[&str],
     progress: &mut dyn DatasetProgress,
 ) -> Result<Option<BehaviourReport>> {
-    let labels = model.labels();
-    if let Some(unknown) = suite
-        .classes()
-        .find(|class| labels.class_of(class).is_none())
-    {
-        let names = labels.names().join(", ");
-        let problem =
-            format!("they expect \"{unknown}\", but the classes of the model are {names}");
-        return Err(Error::argument("tests", problem));
-    }
+    suite.check_classes(model.labels())?;
     let mut report = BehaviourReport {
         tests: Vec::new(),
         skipped: 0,
@@ -174,6 +167,7 @@ fn run(
         kind: test.kind,
         cases: cases.len() as u64,
         failed: failures.len() as u64,
+        left_out: test.rows.iter().map(|row| row.left_out(lists) as u64).sum(),
         failures: kept
             .map(|case| failure(case, &texts, &predictions, model))
             .collect(),

@@ -2,6 +2,7 @@
 
 use super::change::Change;
 use super::template::{Filled, Lists, Template};
+use crate::data::Labels;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,17 @@ pub enum BehaviourKind {
     Invariance,
     /// A change must not move the probability of a class against the expected direction.
     Direction,
+}
+
+impl std::fmt::Display for BehaviourKind {
+    /// As it is written in a file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Minimum => "minimum",
+            Self::Invariance => "invariance",
+            Self::Direction => "direction",
+        })
+    }
 }
 
 /// A test.
@@ -234,8 +246,27 @@ impl BehaviourSuite {
         }
     }
 
+    /// Checks that a model has all classes that are expected.
+    ///
+    /// # Errors
+    /// It names one that the model does not have.
+    pub fn check_classes(&self, labels: &Labels) -> Result<()> {
+        match self
+            .classes()
+            .find(|class| labels.class_of(class).is_none())
+        {
+            None => Ok(()),
+            Some(unknown) => {
+                let names = labels.names().join(", ");
+                let problem =
+                    format!("they expect \"{unknown}\", but the classes of the model are {names}");
+                Err(Error::argument("tests", problem))
+            }
+        }
+    }
+
     /// The classes that are expected.
-    pub(super) fn classes(&self) -> impl Iterator<Item = &str> {
+    fn classes(&self) -> impl Iterator<Item = &str> {
         let rows = self.tests.iter().flat_map(|test| &test.rows);
         rows.filter_map(|row| Some(row.expected.as_ref()?.class.as_str()))
     }
@@ -253,6 +284,14 @@ impl Row {
                     items: [].into(),
                 })
                 .collect(),
+        }
+    }
+
+    /// How many texts its template stands for beyond those that are made.
+    pub fn left_out(&self, lists: &Lists) -> usize {
+        match &self.text {
+            RowText::Template(template) => template.left_out(lists),
+            RowText::Data => 0,
         }
     }
 

@@ -66,18 +66,9 @@ impl Template {
     /// Every text that it stands for: each list is gone through, and a list that is named twice has the same item in both
     /// places. Of more than 2,000 texts, evenly chosen ones.
     pub fn filled(&self, lists: &Lists) -> Vec<Filled> {
-        let mut names: Vec<&str> = Vec::new();
-        for part in &self.parts {
-            if let Part::Place(name) = part
-                && !names.contains(&name.as_str())
-            {
-                names.push(name);
-            }
-        }
+        let names = self.lists();
         let sizes: Vec<usize> = names.iter().map(|name| lists[*name].len()).collect();
-        let all = sizes
-            .iter()
-            .fold(1usize, |all, size| all.saturating_mul(*size));
+        let all = self.count(lists);
         let made = all.min(MOST);
         let number = |index: usize| (index as u128 * all as u128 / made as u128) as usize;
         (0..made)
@@ -94,6 +85,30 @@ impl Template {
                 }
             })
             .collect()
+    }
+
+    /// The lists from which its places are filled.
+    fn lists(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for part in &self.parts {
+            if let Part::Place(name) = part
+                && !names.contains(&name.as_str())
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// How many texts it stands for.
+    fn count(&self, lists: &Lists) -> usize {
+        let sizes = self.lists().into_iter().map(|name| lists[name].len());
+        sizes.fold(1, usize::saturating_mul)
+    }
+
+    /// How many of them [`Template::filled`] leaves out.
+    pub fn left_out(&self, lists: &Lists) -> usize {
+        self.count(lists).saturating_sub(MOST)
     }
 
     /// The text with these items.
@@ -161,5 +176,7 @@ mod tests {
             ("0 0", "0 5")
         );
         assert_eq!(found[MOST - 1].text, "99 95");
+        let template = Template::new("{a} {b}", &lists).unwrap();
+        assert_eq!(template.left_out(&lists), 8000);
     }
 }
