@@ -3,7 +3,7 @@
 use super::device;
 use super::eval_errors::{ErrorsFile, LabelStyle};
 use super::eval_labels;
-use super::eval_split::Request;
+use super::eval_split::{Request, name_labels};
 use super::progress::Terminal;
 use super::renames::RenameArguments;
 use super::source::{DataArguments, all_sources};
@@ -11,7 +11,7 @@ use super::table::{percent, table};
 use super::{Ending, pretrained};
 use anyhow::Context;
 use birnn::config::DataConfig;
-use birnn::data::{DownloadProgress, LabelMap, Split};
+use birnn::data::{DownloadProgress, Split};
 use birnn::dataset::check::empty_texts;
 use birnn::device::AUTO;
 use birnn::inference::{
@@ -139,10 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     if let Some(errors) = &errors {
         errors.check_sources(all_sources(&config))?;
     }
-    let map = LabelMap::new(config.label_map.clone())?;
-    if let Some(reading) = labels.read(&mut split, &map)? {
-        terminal.note(&reading.to_string());
-    }
+    name_labels(&mut split, &model, &config, &mut terminal)?;
     if let Some(finding) = empty_texts(&split.origin, &split) {
         terminal.note(&finding.message);
     }

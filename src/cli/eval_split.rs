@@ -5,8 +5,9 @@ use super::progress::Terminal;
 use super::source::{DataArguments, lost_source, training_sources};
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::{Config, DataConfig};
-use birnn::data::{DownloadProgress, Source, SourceOptions, Split};
+use birnn::data::{DownloadProgress, LabelMap, Source, SourceOptions, Split};
 use birnn::dataset::{read_other, read_splits, source_options};
+use birnn::inference::{Ensemble, Predictor};
 use std::path::PathBuf;
 
 /// What is to be evaluated.
@@ -146,4 +147,18 @@ fn has_no_labels(
         }
         Err(_) => false,
     }
+}
+
+/// Makes the labels of a split the names of a model's classes, and says how they were read.
+pub(super) fn name_labels(
+    split: &mut Split,
+    model: &Ensemble,
+    config: &DataConfig,
+    terminal: &mut Terminal,
+) -> anyhow::Result<()> {
+    let map = LabelMap::new(config.label_map.clone())?;
+    if let Some(reading) = model.labels().read(split, &map)? {
+        terminal.note(&reading.to_string());
+    }
+    Ok(())
 }

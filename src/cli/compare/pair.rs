@@ -1,13 +1,13 @@
 //! Two models, compared on the same texts.
 
-use super::super::eval_split::Request;
+use super::super::eval_split::{Request, name_labels};
 use super::super::progress::Terminal;
 use super::super::table::{percent, table};
 use super::{Arguments, Usage, device, model};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::DataConfig;
-use birnn::data::{DownloadProgress, LabelMap, Split, on_one_line};
+use birnn::data::{DownloadProgress, Split, on_one_line};
 use birnn::dataset::check::empty_texts;
 use birnn::inference::{
     Bootstrap, ComparedScore, Comparison, Ensemble, Evaluation, Predictor, differences, evaluate,
@@ -136,10 +136,7 @@ fn evaluation(
     arguments: &Arguments,
     terminal: &mut Terminal,
 ) -> anyhow::Result<(Evaluation, Split)> {
-    let map = LabelMap::new(config.label_map.clone())?;
-    if let Some(reading) = model.labels().read(&mut split, &map)? {
-        terminal.note(&reading.to_string());
-    }
+    name_labels(&mut split, model, config, terminal)?;
     let cache = arguments.data.cache();
     let evaluation = evaluate(model, &split, &cache, terminal)?;
     let evaluation = evaluation.context("the comparison was stopped")?;

@@ -1,14 +1,14 @@
 //! The texts of a report, and what is said about them.
 
 use super::super::config::{default_recipe, read_config};
-use super::super::eval_split::Request;
+use super::super::eval_split::{Request, name_labels};
 use super::super::progress::Terminal;
 use super::super::source::{lost_source, training_sources};
 use super::{Arguments, Usage};
 use anyhow::Context;
 use birnn::checkpoint::{RunDirectory, RunKind};
 use birnn::config::{Config, DataConfig, Folds};
-use birnn::data::{DownloadProgress, LabelMap, Split};
+use birnn::data::{DownloadProgress, Split};
 use birnn::dataset::check::empty_texts;
 use birnn::dataset::read_splits;
 use birnn::inference::{Ensemble, Predictor, Scored, score};
@@ -38,50 +38,49 @@ pub(super) fn judged(
     device: &Device,
     terminal: &mut Terminal,
 ) -> anyhow::Result<Judged> {
-    let whole = trained_on_all(folder, arguments, terminal)?;
-    if let (Some(_), Some(folder), None) = (&whole, folder, arguments.cv) {
-        let problem = "it was trained on all texts of its data, so that none is left to judge it";
-        let remedy = "give --data, or --cv 5 to judge each by a training on the others";
-        return Err(Usage(format!("{}: {problem}: {remedy}", folder.display())).into());
-    }
-    let training = match arguments.cv {
+    let parts = |terminal: &mut Terminal| match arguments.cv {
         Some(parts) => {
             let found = out_of_parts(parts, folder, arguments, device, terminal)?;
-            Some((parts, found))
+            anyhow::Ok(Some((parts, found)))
         }
-        None => None,
+        None => Ok(None),
     };
-    match (whole, training, models) {
-        (Some(config), Some((parts, found)), [model]) => {
-            anyhow::ensure!(
-                found.labels == *model.labels(),
-                "the classes of the data are no longer those of the model: train it again"
-            );
-            Ok(Judged {
-                texts: vec![(found.split, found.scored)],
-                heldout: Heldout::Parts(parts),
-                config,
-                training: None,
-            })
+    let Some(config) = trained_on_all(folder, arguments, terminal)? else {
+        // Before the trainings, which take long.
+        let (split, config) = read(arguments, terminal)?;
+        let mut texts = Vec::new();
+        for model in models {
+            texts.push(scored(model, split.clone(), &config, arguments, terminal)?);
         }
-        (Some(_), ..) => {
-            let problem = "two runs are compared on texts that are given: give --data";
-            Err(Usage(problem.to_owned()).into())
-        }
-        (None, training, models) => {
-            let (split, config) = read(arguments, terminal)?;
-            let mut texts = Vec::new();
-            for model in models {
-                texts.push(scored(model, split.clone(), &config, arguments, terminal)?);
-            }
-            Ok(Judged {
-                texts,
-                heldout: Heldout::Split,
-                config,
-                training,
-            })
-        }
-    }
+        return Ok(Judged {
+            texts,
+            heldout: Heldout::Split,
+            config,
+            training: parts(terminal)?,
+        });
+    };
+    let problem = |remedy: &str| {
+        let folder = folder.map_or(String::new(), |folder| folder.display().to_string());
+        let problem = "was trained on all texts of its data, so that none is left to judge it";
+        Usage(format!("{folder} {problem}: {remedy}"))
+    };
+    let [model] = models else {
+        return Err(problem("give --data").into());
+    };
+    let Some((parts, found)) = parts(terminal)? else {
+        let remedy = "give --data, or --cv 5 to judge each by a training on the others";
+        return Err(problem(remedy).into());
+    };
+    anyhow::ensure!(
+        found.labels == *model.labels(),
+        "the classes of the data are no longer those of the model: train it again"
+    );
+    Ok(Judged {
+        texts: vec![(found.split, found.scored)],
+        heldout: Heldout::Parts(parts),
+        config,
+        training: None,
+    })
 }
 
 /// The texts that are given, or on which the run was validated.
@@ -112,10 +111,7 @@ fn scored(
     arguments: &Arguments,
     terminal: &mut Terminal,
 ) -> anyhow::Result<(Split, Scored)> {
-    let map = LabelMap::new(config.label_map.clone())?;
-    if let Some(reading) = model.labels().read(&mut split, &map)? {
-        terminal.note(&reading.to_string());
-    }
+    name_labels(&mut split, model, config, terminal)?;
     let scored = score(model, &split, &arguments.data.cache(), terminal)?;
     let scored = scored.context("the report was stopped")?;
     for line in coverage_notes(&scored.coverage, "texts") {
