@@ -198,12 +198,13 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .iter()
         .filter(|point| point.0.is_finite() && point.1.is_finite());
     let points: Vec<(f64, f64)> = finite.copied().collect();
-    if points.len() <= MOST_POINTS {
-        return points;
-    }
-    let last = points.len() - 1;
-    let chosen = (0..MOST_POINTS).map(|index| points[index * last / (MOST_POINTS - 1)]);
-    chosen.collect()
+    evenly(&points, MOST_POINTS).collect()
+}
+
+/// At most so many of these points, evenly chosen, with the first and the last.
+pub(super) fn evenly(points: &[(f64, f64)], most: usize) -> impl Iterator<Item = (f64, f64)> {
+    let (last, number) = (points.len().saturating_sub(1), most.min(points.len()));
+    (0..number).map(move |index| points[index * last / (number - 1).max(1)])
 }
 
 /// A number beside an axis with these ends: with as many digits as tell its labels apart.

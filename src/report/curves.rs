@@ -1,6 +1,6 @@
 //! How good the probabilities are: calibration, ranking, and what is gained by not answering.
 
-use super::chart::{Axis, Chart, Kind, Series};
+use super::chart::{Axis, Chart, Kind, Series, evenly};
 use super::page::figure;
 use super::table::{Cell, Column, Table};
 use crate::error::Result;
@@ -50,7 +50,7 @@ pub struct Answered {
 
 /// The probabilities in the table of answered texts.
 const REQUIRED: [f64; 10] = [0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999];
-/// So many curves are told apart.
+/// At most so many curves are drawn.
 const MOST_CURVES: usize = 4;
 /// So many rows has the table of a curve.
 const CURVE_ROWS: usize = 20;
@@ -198,9 +198,7 @@ impl Curves {
         let mut table = Table::new("Some points of the curves", columns);
         for class in &self.ranking {
             let points = points(&class.curve);
-            let last = points.len().saturating_sub(1);
-            let rows = CURVE_ROWS.min(points.len());
-            let chosen = (0..rows).map(|index| points[index * last / (rows - 1).max(1)]);
+            let chosen = evenly(&points, CURVE_ROWS);
             table.rows.extend(
                 chosen.map(|(x, y)| {
                     vec![Cell::text(&class.name), Cell::percent(x), Cell::percent(y)]

@@ -1,6 +1,6 @@
 //! The curves of a run.
 
-use super::chart::{Axis, Chart, Kind, Series};
+use super::chart::{Axis, Chart, Kind, Series, evenly};
 use super::page::figure;
 use super::table::{Cell, Column, Table};
 use crate::error::Result;
@@ -110,9 +110,7 @@ impl RunLog {
             ],
         );
         for series in &series {
-            let rows = ROWS.min(series.points.len());
-            let last = series.points.len() - 1;
-            let chosen = (0..rows).map(|index| series.points[index * last / (rows - 1).max(1)]);
+            let chosen = evenly(&series.points, ROWS);
             table.rows.extend(chosen.map(|(step, value)| {
                 vec![
                     Cell::text(series.name.unwrap_or_default()),
