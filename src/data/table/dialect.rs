@@ -21,7 +21,7 @@ pub(super) struct Dialect {
     pub has_header: bool,
     /// The columns of the text and of the label in a table of two columns without a header.
     pub pair: Option<Pair>,
-    /// How many bytes precede the table: the line `sep=;`, which tells Excel what separates the fields.
+    /// How many bytes precede the table: the line `sep=;`, by which Excel knows what separates the fields.
     pub before: usize,
 }
 

@@ -46,7 +46,7 @@ pub struct ClassifierTask<'a> {
     learner: Learner,
 }
 
-/// What tells how good an epoch is.
+/// How the quality of an epoch is found.
 #[derive(Debug)]
 enum Evidence<'a> {
     /// Texts that are classified after it.
@@ -84,7 +84,7 @@ impl<'a> ClassifierTask<'a> {
         Self::with_evidence(config, model, train.into(), evidence, classes, unknown)
     }
 
-    /// The task on all texts, where cross-validation has told what each epoch is worth.
+    /// The task on all texts, where cross-validation has found what each epoch is worth.
     ///
     /// # Errors
     /// As [`ClassifierTask::new`].
