@@ -23,6 +23,7 @@
 //!  recipe       complete runs, step by step
 //!  tune         a search for a better config
 //!  report       pages about models
+//!  serve        models behind a URL
 //!  shapes       every tensor of a model, explained
 //!  bench        how fast all this is on a machine
 //! ```
@@ -86,6 +87,8 @@ pub mod train;
 pub mod bench;
 #[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod shapes;
 #[cfg(feature = "toml")]
 pub mod tune;

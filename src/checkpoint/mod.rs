@@ -6,6 +6,8 @@ mod checkpoints;
 mod checksums;
 mod discard;
 mod export;
+#[cfg(feature = "serve")]
+mod hashed;
 mod language_directory;
 mod manifest;
 mod model_directory;
@@ -24,6 +26,8 @@ pub(crate) use checkpoints::{Lock, lock_file};
 pub use checksums::FileState;
 pub use discard::{discard_checkpoints, discard_model};
 pub use export::export;
+#[cfg(feature = "serve")]
+pub(crate) use hashed::{hash_of_files, model_files};
 pub use language_directory::{LanguageDirectory, LanguageFile};
 pub use model_directory::{Loading, ModelFile, SavedClassifier};
 pub use output_fit::OutputFit;

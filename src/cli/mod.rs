@@ -30,12 +30,16 @@ mod renames;
 mod report;
 mod resume;
 mod run_setup;
+#[cfg(feature = "serve")]
+mod serve;
 mod shapes;
 mod shell;
 mod source;
 mod sparkline;
 mod table;
 mod threads;
+#[cfg(feature = "serve")]
+mod token;
 mod train;
 mod tune;
 mod vectors;
@@ -76,6 +80,8 @@ enum Command {
     Report(report::Arguments),
     Predict(predict::Arguments),
     Explain(explain::Arguments),
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     Vectors(vectors::Arguments),
     Pretrain(pretrain::Arguments),
     Generate(generate::Arguments),
@@ -135,6 +141,8 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Report(arguments) => report::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -167,12 +167,24 @@ impl Classifier {
     }
 
     /// The tokens of texts, no list empty; `None` if `progress` stopped it.
-    pub(super) fn tokenize(
+    pub(crate) fn tokenize(
         &self,
         texts: &[&str],
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Tokens>> {
         encode_texts(&self.0.encoder, texts, progress)
+    }
+
+    /// The classes of texts with their tokens, no list empty; `None` if `progress` stopped it.
+    pub(crate) fn predict_tokens(
+        &self,
+        texts: &[&str],
+        Tokens { ids, readings }: Tokens,
+        progress: &mut dyn DatasetProgress,
+    ) -> Result<Option<Vec<Prediction>>> {
+        let outputs = self.outputs(texts, &ids.into(), progress)?;
+        let thresholds = self.thresholds();
+        Ok(outputs.map(|outputs| Prediction::all(outputs, readings, thresholds)))
     }
 
     /// The outputs for texts with their token ids, none of the lists empty; `None` if `progress` stopped it.
@@ -251,11 +263,9 @@ impl Predictor for Classifier {
         texts: &[&str],
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
-        let Some(Tokens { ids, readings }) = self.tokenize(texts, progress)? else {
-            return Ok(None);
-        };
-        let outputs = self.outputs(texts, &ids.into(), progress)?;
-        let thresholds = self.thresholds();
-        Ok(outputs.map(|outputs| Prediction::all(outputs, readings, thresholds)))
+        match self.tokenize(texts, progress)? {
+            Some(tokens) => self.predict_tokens(texts, tokens, progress),
+            None => Ok(None),
+        }
     }
 }

@@ -11,6 +11,7 @@
 //! | `compare` | two models on the same texts |
 //! | `behaviour` | what a model must be able to do, by templates |
 //! | `thresholds` | from which probability on a text has a label |
+//! | `record` | predictions and explanations as JSON has them |
 //! | `wrong_rows` | rows whose labels are not the predicted classes |
 //! | `check` | what a model says about data before it is trained on |
 //! | `metrics` | confusion, F1, accuracy by group |
@@ -32,6 +33,7 @@ mod multilabel;
 mod output;
 mod predict;
 mod ranking;
+mod record;
 mod thresholds;
 mod wrong_rows;
 
@@ -55,5 +57,6 @@ pub use metrics::{ClassScores, Confusion, Group, Groups};
 pub use multilabel::{LabelCounts, MultiLabelEvaluation};
 pub use predict::{Prediction, Predictor};
 pub use ranking::{RankingCurve, RankingPoint};
+pub use record::{ContributionRecord, ExplanationRecord, NamedScores, PredictionRecord};
 pub use thresholds::fit_thresholds;
 pub use wrong_rows::WrongRow;

@@ -5,6 +5,8 @@ use super::thresholds::classes_over;
 use crate::data::Labels;
 use crate::dataset::DatasetProgress;
 use crate::error::Result;
+#[cfg(feature = "serve")]
+use crate::models::classifier::OutputKind;
 use crate::ops::argmax::argmax;
 use crate::text::Reading;
 
@@ -50,6 +52,29 @@ impl Prediction {
             },
             scores: output.probabilities(),
             logits: output.logits,
+            reading,
+        }
+    }
+
+    /// The probability of each class by another function than that of the model, with its temperature.
+    #[cfg(feature = "serve")]
+    pub(crate) fn scores_by(&self, kind: OutputKind, temperature: f64) -> Vec<f32> {
+        Output::new(self.logits.clone(), temperature, kind).probabilities()
+    }
+
+    /// A prediction that was made elsewhere; `classes` are the predicted ones where there may be several.
+    #[cfg(feature = "serve")]
+    pub(crate) fn received(
+        class: usize,
+        classes: Option<Vec<usize>>,
+        (scores, logits): (Vec<f32>, Vec<f32>),
+        reading: Reading,
+    ) -> Self {
+        Self {
+            class,
+            classes: classes.unwrap_or_else(|| vec![class]),
+            scores,
+            logits,
             reading,
         }
     }

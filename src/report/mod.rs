@@ -31,7 +31,7 @@ mod training;
 
 pub use comparison::ComparisonReport;
 pub use doubts::{Doubts, Heldout};
-pub use explained::{ExplainedText, explanations_page};
+pub use explained::{ExplainedText, Part, explanations_page};
 pub use model::{ModelReport, Subject};
 
 use crate::dataset::DatasetProgress;
@@ -40,6 +40,8 @@ use crate::error::{Error, Result};
 use crate::inference::{BehaviourReport, Bootstrap};
 use maud::html;
 use page::Section;
+#[cfg(feature = "serve")]
+pub(crate) use page::{Document, document};
 use serde::Serialize;
 
 /// How much a report shows.

@@ -307,6 +307,12 @@ impl TextEncoder {
         Ok(Some(tokens))
     }
 
+    /// How many tokens of a text are read, 0 for all, and which ones of a longer text.
+    #[must_use]
+    pub fn limits(&self) -> (usize, Truncation) {
+        (self.max_tokens, self.truncation)
+    }
+
     /// The number of rows that an embedding needs: the highest id plus one.
     #[must_use]
     pub fn vocabulary_size(&self) -> usize {

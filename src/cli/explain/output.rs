@@ -1,8 +1,9 @@
 //! An explanation on a terminal, in a file, and as JSON.
 
 use anstyle::{AnsiColor, Style};
-use birnn::inference::{Classifier, Contribution, Explanation, Method, Prediction};
-use serde::Serialize;
+use birnn::inference::{
+    Classifier, Contribution, Explanation, ExplanationRecord, Method, Prediction,
+};
 
 /// A text with its explanation.
 pub(super) struct Shown<'a> {
@@ -13,76 +14,17 @@ pub(super) struct Shown<'a> {
     pub method: Method,
 }
 
-/// The object that `--json` prints.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    text: &'a str,
-    /// The predicted classes.
-    predicted: Vec<&'a str>,
-    /// The probability of each class, in the order of `classes`.
-    scores: &'a [f32],
-    classes: &'a [String],
-    /// The class that is explained, and the other one whose logit is subtracted.
-    class: &'a str,
-    other: Option<&'a str>,
-    method: &'static str,
-    output: f64,
-    baseline: f64,
-    head_bias: f64,
-    gap: f64,
-    points: usize,
-    tokens: Vec<Part<'a>>,
-    ngrams: Vec<Part<'a>>,
-}
-
-/// A token or an n-gram.
-#[derive(Debug, Serialize)]
-struct Part<'a> {
-    /// As written at its first place.
-    text: &'a str,
-    /// The first byte of each place, and the one after its last.
-    places: Vec<[usize; 2]>,
-    contribution: f64,
-}
-
 impl Shown<'_> {
     /// As one line of JSON.
     pub fn json(&self) -> serde_json::Result<String> {
-        let found = self.explanation;
-        let names = self.model.labels().names();
-        let report = Report {
-            text: self.text,
-            predicted: self.model.labels_of(self.prediction).collect(),
-            scores: &self.prediction.scores,
-            classes: names,
-            class: &names[found.class],
-            other: found.other.map(|other| names[other].as_str()),
-            method: match self.method {
-                Method::IntegratedGradients => "ig",
-                Method::Gradient => "gradient",
-                Method::Occlusion => "occlusion",
-            },
-            output: found.output,
-            baseline: found.baseline,
-            head_bias: found.head_bias,
-            gap: found.gap,
-            points: found.points,
-            tokens: found.tokens.iter().map(|token| self.part(token)).collect(),
-            ngrams: found.ngrams.iter().map(|ngram| self.part(ngram)).collect(),
-        };
-        Ok(serde_json::to_string(&report)? + "\n")
-    }
-
-    fn part(&self, part: &Contribution) -> Part<'_> {
-        Part {
-            text: self.written(part),
-            places: part
-                .places
-                .iter()
-                .map(|place| [place.start, place.end])
-                .collect(),
-            contribution: part.contribution,
-        }
+        let record = ExplanationRecord::new(
+            self.text,
+            self.prediction,
+            self.explanation,
+            self.model.labels().names(),
+            self.method,
+        );
+        Ok(serde_json::to_string(&record)? + "\n")
     }
 
     /// A part of the text as it is written at its first place.

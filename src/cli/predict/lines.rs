@@ -1,7 +1,7 @@
 //! Predictions for lines: a line each, or an object each.
 
 use super::super::table::joined;
-use birnn::inference::Prediction;
+use birnn::inference::{Prediction, PredictionRecord};
 use serde::Serialize;
 use std::io::{BufWriter, Stdout, Write};
 
@@ -9,30 +9,8 @@ use std::io::{BufWriter, Stdout, Write};
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     text: &'a str,
-    /// The most probable class.
-    label: &'a str,
-    /// All predicted labels; absent if each text has one class.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<Vec<&'a str>>,
-    score: f32,
-    scores: Scores<'a>,
-    logits: &'a [f32],
-    /// The number of tokens of the text.
-    tokens: usize,
-    /// Whether only a part of them was read.
-    truncated: bool,
-    /// The number of tokens read that are not in the vocabulary.
-    unknown_tokens: usize,
-}
-
-/// The probability of each class, in the order of the classes.
-#[derive(Debug)]
-struct Scores<'a>(&'a [String], &'a [f32]);
-
-impl Serialize for Scores<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().zip(self.1))
-    }
+    #[serde(flatten)]
+    record: PredictionRecord<'a>,
 }
 
 /// Writes a line for each text to standard output.
@@ -80,20 +58,9 @@ impl<'a> LineWriter<'a> {
     }
 
     fn write_json(&mut self, text: &str, prediction: &Prediction) -> std::io::Result<()> {
-        let names = self.names;
         let report = Report {
             text,
-            label: &names[prediction.class],
-            labels: self.several.then(|| {
-                let classes = prediction.classes.iter();
-                classes.map(|&class| names[class].as_str()).collect()
-            }),
-            score: prediction.score(),
-            scores: Scores(names, &prediction.scores),
-            logits: &prediction.logits,
-            tokens: prediction.reading.tokens,
-            truncated: prediction.reading.is_truncated(),
-            unknown_tokens: prediction.reading.unknown,
+            record: PredictionRecord::new(prediction, self.names, self.several),
         };
         serde_json::to_writer(&mut self.out, &report)?;
         self.out.write_all(b"\n")

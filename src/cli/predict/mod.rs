@@ -2,6 +2,8 @@
 
 mod input;
 mod lines;
+#[cfg(feature = "serve")]
+mod remote;
 mod table;
 mod writing;
 
@@ -13,7 +15,7 @@ use super::source::label_pair;
 use super::{Ending, Usage, pretrained};
 use birnn::data::{Format, LabelMap, Labels, Portion, RowShape, RowWriter};
 use birnn::device::AUTO;
-use birnn::inference::{Ensemble, Prediction, Predictor};
+use birnn::inference::{Prediction, Predictor};
 use birnn::recipe::coverage_notes;
 use birnn::text::Coverage;
 use input::Input;
@@ -43,6 +45,7 @@ use writing::Writing;
     echo \"What a film.\" | birnn predict --model runs/sample --json\n  \
     birnn predict --label-map negative=bad,positive=good \"Not bad at all!\"\n  \
     birnn predict --model runs/imdb --model runs/imdb-2 \"Two models are better than one.\"\n  \
+    birnn predict --url http://127.0.0.1:8080 --file reviews.csv --out labelled.csv\n  \
     birnn predict --model my-model --rename lstm.=encoder. --rename fc.=decoder. \"Names of my own.\"")]
 pub(super) struct Arguments {
     /// The texts.
@@ -54,6 +57,9 @@ pub(super) struct Arguments {
     model: Vec<PathBuf>,
     #[command(flatten)]
     renames: RenameArguments,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: remote::RemoteArguments,
     /// A table, or a file with one text per line; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -87,11 +93,10 @@ const PORTION: usize = 8192;
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mut terminal = Terminal::new(None);
     let mut input = Input::open(arguments, &mut terminal)?;
-    let device = device::open(&arguments.device)?;
-    let model = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
+    let model = predictor(arguments)?;
     let map = LabelMap::new(arguments.label_map.iter().cloned())?;
     let labels = map.rename(model.labels())?;
-    let output = Output::open(arguments, input.shape(), &labels, &model, &mut terminal)?;
+    let output = Output::open(arguments, input.shape(), &labels, &*model, &mut terminal)?;
     let output = Mutex::new(output);
     let (mut coverage, mut without_text) = (Coverage::default(), 0);
     std::thread::scope(|scope| -> anyhow::Result<()> {
@@ -139,6 +144,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
+/// What predicts: a server, or models here.
+fn predictor(arguments: &Arguments) -> anyhow::Result<Box<dyn Predictor>> {
+    #[cfg(feature = "serve")]
+    if let Some(remote) = arguments.remote.predictor()? {
+        return Ok(remote);
+    }
+    let device = device::open(&arguments.device)?;
+    let models = pretrained::models(&arguments.model, &arguments.renames.rename, &device)?;
+    Ok(Box::new(models))
+}
+
 /// Rows with their predictions.
 type Predicted = (Portion, Vec<Option<Prediction>>);
 
@@ -153,7 +169,7 @@ impl<'a> Output<'a> {
         arguments: &'a Arguments,
         shape: &RowShape,
         labels: &'a Labels,
-        model: &'a Ensemble,
+        model: &'a dyn Predictor,
         terminal: &mut Terminal,
     ) -> anyhow::Result<Self> {
         let names = labels.names();

@@ -1,0 +1,129 @@
+//! The access log: a line of JSON for each request, written by a thread of its own.
+//!
+//! Texts are not in it unless the settings say so. Where its reader is too slow, lines are left out and counted, and requests
+//! do not wait.
+
+use serde::Serialize;
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::SystemTime;
+
+/// So many lines may wait.
+const WAITING: usize = 4096;
+
+/// What is known of a request when it is answered.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Entry {
+    /// When it began, as RFC 3339 has it.
+    #[serde(serialize_with = "time")]
+    pub time: Option<SystemTime>,
+    /// The address of the client.
+    pub client: String,
+    pub method: String,
+    pub path: String,
+    pub status: u16,
+    /// From its head to the answer; of a stream to its end.
+    pub milliseconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The texts that were answered, and their tokens.
+    pub texts: u64,
+    pub tokens: u64,
+    /// How many of them were cut, and how many of their tokens are not in the vocabulary.
+    pub truncated: u64,
+    pub unknown_tokens: u64,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// Only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<String>>,
+    /// So many lines before this one are missing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lines_left_out: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn time<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(&humantime::format_rfc3339_millis(*time)),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Takes the entries.
+#[derive(Clone)]
+pub struct AccessLog {
+    sender: Option<SyncSender<Entry>>,
+    left_out: Arc<AtomicU64>,
+}
+
+impl AccessLog {
+    /// No log.
+    pub fn off() -> Self {
+        Self {
+            sender: None,
+            left_out: Arc::default(),
+        }
+    }
+
+    /// A log that is written here, until it cannot be written any more.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn to(out: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("access log".to_owned())
+            .spawn(move || write(&receiver, BufWriter::new(out)))?;
+        Ok(Self {
+            sender: Some(sender),
+            left_out: Arc::default(),
+        })
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    pub(super) fn write(&self, mut entry: Entry) {
+        let Some(sender) = &self.sender else {
+            return;
+        };
+        entry.lines_left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if let Err(TrySendError::Full(entry)) = sender.try_send(entry) {
+            let missing = entry.lines_left_out + 1;
+            self.left_out.fetch_add(missing, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes lines, and everything at once whenever none waits.
+fn write(receiver: &Receiver<Entry>, mut out: impl Write) {
+    let mut waiting = None;
+    loop {
+        let entry = match waiting.take() {
+            Some(entry) => entry,
+            None => match receiver.recv() {
+                Ok(entry) => entry,
+                Err(_) => return,
+            },
+        };
+        let written = serde_json::to_writer(&mut out, &entry)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"));
+        waiting = receiver.try_recv().ok();
+        let written = match waiting {
+            None => written.and_then(|()| out.flush()),
+            Some(_) => written,
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}

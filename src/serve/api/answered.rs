@@ -1,0 +1,76 @@
+//! What an answer says of itself, in headers and in the log.
+
+use super::super::app::App;
+use super::super::metrics::Measured;
+use super::super::models::ServedModel;
+use crate::text::Reading;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+
+/// How texts were answered.
+#[derive(Debug, Clone, Default)]
+pub(in crate::serve) struct Answered {
+    pub model: String,
+    pub measured: Measured,
+    /// The longest time that a text waited, and in which its batch was computed.
+    pub queue: Duration,
+    pub inference: Duration,
+    /// The texts, if the log has them.
+    pub inputs: Option<Vec<String>>,
+}
+
+impl Answered {
+    /// Texts that are not answered yet.
+    pub(super) fn new(app: &App, model: &ServedModel, texts: &[String]) -> Self {
+        let characters = texts.iter().map(|text| text.chars().count() as u64).sum();
+        Self {
+            model: model.name.clone(),
+            measured: Measured {
+                characters,
+                ..Measured::default()
+            },
+            inputs: (app.log.is_on() && app.settings.log_texts).then(|| texts.to_vec()),
+            ..Self::default()
+        }
+    }
+
+    /// A text was answered.
+    pub(super) fn add(&mut self, reading: Reading, queue: Duration, inference: Duration) {
+        let measured = &mut self.measured;
+        measured.texts += 1;
+        measured.tokens += reading.read as u64;
+        measured.truncated += u64::from(reading.is_truncated());
+        measured.unknown_tokens += reading.unknown as u64;
+        self.queue = self.queue.max(queue);
+        self.inference = self.inference.max(inference);
+    }
+
+    /// The answer with this body of JSON.
+    pub(super) fn with_body(self, body: Vec<u8>) -> Response {
+        let kind = (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        let mut response = ([kind], body).into_response();
+        let milliseconds = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e3);
+        let measured = self.measured;
+        for (name, value) in [
+            ("x-model", self.model.clone()),
+            ("x-compute-characters", measured.characters.to_string()),
+            ("x-compute-tokens", measured.tokens.to_string()),
+            ("x-truncated-texts", measured.truncated.to_string()),
+            ("x-unknown-tokens", measured.unknown_tokens.to_string()),
+            ("x-queue-time", milliseconds(self.queue)),
+            ("x-inference-time", milliseconds(self.inference)),
+        ] {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), value);
+            }
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,177 @@
+//! Why a model says what it says.
+
+use super::super::app::App;
+use super::super::work::Explain;
+use super::answered::Answered;
+use super::body::{parse, read};
+use super::error::ApiError;
+use super::inputs::Inputs;
+use super::predict::list_or_one;
+use super::schema::{ExplainAnswer, InputsSchema};
+use crate::inference::{ExplainSettings, ExplanationRecord, Method};
+use crate::report::ExplainedText;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Texts to explain.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"inputs": "Not bad at all!"}))]
+pub(super) struct ExplainRequest {
+    /// A text, or a list of texts.
+    #[schema(value_type = InputsSchema)]
+    inputs: Value,
+    /// The class that is explained; by default the predicted one.
+    #[serde(default)]
+    class: Option<String>,
+    /// Integrated gradients, the gradient times the embedding, or leaving out each word.
+    #[serde(default)]
+    method: Option<MethodName>,
+    /// The number of points of integrated gradients.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1024)]
+    points: Option<usize>,
+}
+
+/// More points add nothing.
+const MOST_POINTS: usize = 1024;
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum MethodName {
+    Ig,
+    Gradient,
+    Occlusion,
+}
+
+/// An explanation with the text in parts.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    record: ExplanationRecord<'a>,
+    /// The whole text in parts, each with how strongly it speaks for the class.
+    parts: &'a [crate::report::Part],
+    /// The characters at the end that are in no part.
+    left_out: usize,
+}
+
+/// Explain texts with the first model.
+#[utoipa::path(
+    post, path = "/explain", operation_id = "explain", tag = "explain",
+    request_body = ExplainRequest,
+    responses((status = 200, description = "What each word adds", body = ExplainAnswer), super::Refusals),
+    security((), ("token" = []))
+)]
+pub(super) async fn explain(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    answer(&app, None, &headers, body).await
+}
+
+/// Explain texts with the first model: `/explain` in this version of the interface.
+#[utoipa::path(
+    post, path = "/v1/explain", operation_id = "explain_v1", tag = "explain",
+    request_body = ExplainRequest,
+    responses((status = 200, description = "What each word adds", body = ExplainAnswer), super::Refusals),
+    security((), ("token" = []))
+)]
+pub(super) async fn explain_v1(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    answer(&app, None, &headers, body).await
+}
+
+/// Explain texts with the model of this name.
+#[utoipa::path(
+    post, path = "/v1/models/{name}/explain", operation_id = "explain_with_model", tag = "explain",
+    params(("name" = String, Path, description = "The name of the model")),
+    request_body = ExplainRequest,
+    responses((status = 200, description = "What each word adds", body = ExplainAnswer), super::Refusals, super::NoModel),
+    security((), ("token" = []))
+)]
+pub(super) async fn explain_with_model(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    answer(&app, Some(&name), &headers, body).await
+}
+
+async fn answer(
+    app: &App,
+    name: Option<&str>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let model = app.model(name)?;
+    let _permits = (app.permit()?, app.permit_to_explain()?);
+    let read = read(app, headers, body).await?;
+    let request: ExplainRequest = parse(&read.bytes)?;
+    let inputs = Inputs::read(request.inputs, app.input_limits())?;
+    let labels = model.classifier.labels();
+    let class = match &request.class {
+        None => None,
+        Some(name) => Some(labels.class_of(name).ok_or_else(|| {
+            ApiError::invalid(
+                "no_such_class",
+                format!("class: there is no class {name:?}"),
+                format!("the classes are {}", labels.names().join(", ")),
+            )
+        })?),
+    };
+    let points = request.points.unwrap_or(ExplainSettings::default().points);
+    if !(1..=MOST_POINTS).contains(&points) {
+        return Err(ApiError::invalid(
+            "wrong_field",
+            format!("points: {points} is not from 1 to {MOST_POINTS}"),
+            "leave it out for the default",
+        ));
+    }
+    let settings = ExplainSettings {
+        method: match request.method.unwrap_or(MethodName::Ig) {
+            MethodName::Ig => Method::IntegratedGradients,
+            MethodName::Gradient => Method::Gradient,
+            MethodName::Occlusion => Method::Occlusion,
+        },
+        class,
+        points,
+    };
+    let mut answered = Answered::new(app, &model, &inputs.texts);
+    let works = inputs.texts.iter().map(|text| Explain {
+        model: Arc::clone(&model),
+        text: text.clone(),
+        settings,
+    });
+    let mut found = Vec::new();
+    for computed in app.explain.compute(works.collect()).await {
+        let computed = computed?;
+        let reading = computed.output.0.reading;
+        answered.add(reading, computed.queue, computed.inference);
+        found.push(computed.output);
+    }
+    app.metrics.answered(&model.name, &answered.measured);
+    let names = labels.names();
+    let explained = inputs.texts.iter().zip(&found);
+    let explained: Vec<ExplainedText> = explained
+        .map(|(text, (_, explanation))| ExplainedText::new(text, explanation, names))
+        .collect();
+    let answers = inputs.texts.iter().zip(&found).zip(&explained);
+    let answers = answers.map(|((text, (prediction, explanation)), explained)| Answer {
+        record: ExplanationRecord::new(text, prediction, explanation, names, settings.method),
+        parts: &explained.parts,
+        left_out: explained.left_out,
+    });
+    let body = list_or_one(answers.collect(), inputs.is_list);
+    Ok(answered.with_body(body))
+}

@@ -1,0 +1,79 @@
+//! The description of the interface, made from the code that answers.
+
+use super::super::settings::ServeSettings;
+use super::error::ErrorBody;
+use serde_json::{Value, json};
+use utoipa::IntoResponses;
+
+/// What a request with a body may be answered besides.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) enum Refusals {
+    /// The body is not JSON.
+    #[response(status = 400)]
+    NotJson(ErrorBody),
+    /// The token is missing or wrong.
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// The body has not arrived in time.
+    #[response(status = 408)]
+    Timeout(ErrorBody),
+    /// The body, a text or a list of texts is over a limit.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// The content is not of type `application/json`.
+    #[response(status = 415)]
+    ContentType(ErrorBody),
+    /// The content is not what the interface has.
+    #[response(status = 422)]
+    Invalid(ErrorBody),
+    /// The server has too much to do: try again after the seconds of `Retry-After`.
+    #[response(status = 429)]
+    Overloaded(ErrorBody),
+    /// A bug.
+    #[response(status = 500)]
+    Bug(ErrorBody),
+    /// The server is going to end.
+    #[response(status = 503)]
+    Ending(ErrorBody),
+}
+
+/// Where a token is needed.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) enum Unauthorized {
+    /// The token is missing or wrong.
+    #[response(status = 401)]
+    Token(ErrorBody),
+}
+
+/// Where a model is named.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) enum NoModel {
+    /// There is no model of this name.
+    #[response(status = 404)]
+    Name(ErrorBody),
+}
+
+/// The document, with the limits of this server.
+pub(super) fn document(api: utoipa::openapi::OpenApi, settings: &ServeSettings) -> Value {
+    let mut document = serde_json::to_value(api).unwrap_or_default();
+    document["info"] = json!({
+        "title": "birnn",
+        "description": "Classes of texts by bidirectional recurrent networks, and the words that made them",
+        "version": env!("CARGO_PKG_VERSION"),
+        "license": {"name": "MIT", "identifier": "MIT"},
+    });
+    document["components"]["securitySchemes"] =
+        json!({"token": {"type": "http", "scheme": "bearer"}});
+    let text = json!({"type": "string", "maxLength": settings.max_characters});
+    document["components"]["schemas"]["Inputs"] = json!({
+        "description": "A text, or a list of texts",
+        "oneOf": [
+            text,
+            {"type": "array", "items": text, "minItems": 1, "maxItems": settings.max_texts},
+        ],
+    });
+    document
+}
