@@ -2,7 +2,7 @@
 
 use super::access_log::AccessLog;
 use super::api::ApiError;
-use super::compute::{Compute, Pool};
+use super::compute::Compute;
 use super::metrics::Metrics;
 use super::models::{Models, ServedModel};
 use super::page::Page;
@@ -45,22 +45,15 @@ impl App {
         };
         let metrics = Arc::new(Metrics::new(&models));
         let of_batches = Arc::clone(&metrics);
-        let (classify, classifying) = Compute::start(
-            "classify",
-            Pool::Global,
-            settings.batch_tokens,
-            move |batch| of_batches.batch(batch),
-        )
-        .map_err(failed)?;
+        let threads = rayon::current_num_threads();
+        let on_batch = move |batch: &_| of_batches.batch(batch);
+        let started = Compute::start("classify", threads, settings.batch_tokens, on_batch);
+        let (classify, classifying) = started.map_err(failed)?;
         // An explanation takes a hundred times as long as a prediction: with the same threads, a prediction would wait
         // wherever one of them has begun a part of one. So there are two sets of threads, and the system divides its
         // processors between them.
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(rayon::current_num_threads())
-            .build()
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        let (explain, explaining) =
-            Compute::start("explain", Pool::Own(pool), 1, |_| {}).map_err(failed)?;
+        let started = Compute::start("explain", threads, 1, |_| {});
+        let (explain, explaining) = started.map_err(failed)?;
         let app = Self {
             requests: Arc::new(Semaphore::new(settings.max_requests)),
             explanations: Arc::new(Semaphore::new(settings.max_explanations)),

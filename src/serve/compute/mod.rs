@@ -9,6 +9,7 @@ mod pending;
 use crate::error::{Error, Result};
 use pending::{Pending, Waiting};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -59,23 +60,6 @@ pub(super) struct BatchMeasures {
     pub inference: Duration,
 }
 
-/// Where the parts of a batch are computed in parallel.
-pub(super) enum Pool {
-    /// The threads of the program.
-    Global,
-    Own(rayon::ThreadPool),
-}
-
-impl Pool {
-    /// Runs this on one of the threads, for the time of which this one waits: there each parallel part begins at once.
-    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match self {
-            Self::Global => rayon::scope(|_| work()),
-            Self::Own(pool) => pool.install(work),
-        }
-    }
-}
-
 /// A piece of work, and who waits for it.
 struct Asked<W: Work> {
     work: W,
@@ -103,19 +87,42 @@ pub(super) struct Compute<W: Work> {
 }
 
 impl<W: Work> Compute<W> {
-    /// Starts the thread, which ends when nothing can be sent any more and everything is answered.
+    /// Starts the thread, which ends when nothing can be sent any more and everything is answered. It computes with so many
+    /// threads, of which it is one itself: a short text need not be handed to another.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub(super) fn start(
         name: &str,
-        pool: Pool,
+        threads: usize,
         batch_tokens: usize,
         on_batch: impl Fn(&BatchMeasures) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let run = move || run(receiver, &pool, batch_tokens, &on_batch);
-        let thread = Builder::new().name(name.to_owned()).spawn(run)?;
+        let (started, is_started) = channel();
+        let workers = name.to_owned();
+        let work = move || {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .use_current_thread()
+                .thread_name(move |number| format!("{workers} {number}"))
+                .build();
+            let (pool, result) = match pool {
+                Ok(pool) => (Some(pool), Ok(())),
+                Err(error) => (None, Err(std::io::Error::other(error))),
+            };
+            let is_well = result.is_ok();
+            // Whoever starts it waits for this.
+            let _ = started.send(result);
+            if is_well {
+                run(receiver, batch_tokens, &on_batch);
+            }
+            // The other threads end with it.
+            drop(pool);
+        };
+        let thread = Builder::new().name(name.to_owned()).spawn(work)?;
+        let ended = |_| std::io::Error::other("the thread has ended");
+        is_started.recv().map_err(ended)??;
         Ok((Self { sender }, thread))
     }
 
@@ -143,7 +150,6 @@ impl<W: Work> Compute<W> {
 
 fn run<W: Work>(
     mut receiver: mpsc::UnboundedReceiver<Asked<W>>,
-    pool: &Pool,
     batch_tokens: usize,
     on_batch: &dyn Fn(&BatchMeasures),
 ) {
@@ -160,13 +166,13 @@ fn run<W: Work>(
         }
         let batch = pending.take();
         if !batch.is_empty() {
-            on_batch(&answer(batch, pool));
+            on_batch(&answer(batch));
         }
     }
 }
 
 /// Computes a batch and sends the answers.
-fn answer<W: Work>(batch: Vec<Asked<W>>, pool: &Pool) -> BatchMeasures {
+fn answer<W: Work>(batch: Vec<Asked<W>>) -> BatchMeasures {
     let started = Instant::now();
     let tokens = batch.iter().map(Waiting::tokens).sum();
     let (mut works, mut askers) = (Vec::new(), Vec::new());
@@ -179,7 +185,7 @@ fn answer<W: Work>(batch: Vec<Asked<W>>, pool: &Pool) -> BatchMeasures {
         works.push(work);
         askers.push((answer, started.duration_since(arrived)));
     }
-    let outputs = pool.run(|| outputs(&works));
+    let outputs = outputs(&works);
     let measures = BatchMeasures {
         texts: works.len(),
         tokens,
@@ -287,11 +293,7 @@ mod tests {
             .unwrap();
         for seed in 0..20 {
             let mut rng = Rng::new(seed, Stream::Shuffle, 0, 0);
-            let own = rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
-                .build()
-                .unwrap();
-            let start = Compute::<Triple>::start("test", Pool::Own(own), 1 + rng.below(40), |_| {});
+            let start = Compute::<Triple>::start("test", 2, 1 + rng.below(40), |_| {});
             let (compute, thread) = start.unwrap();
             let compute = Arc::new(compute);
             let seen = Arc::new(Mutex::new(Vec::new()));
@@ -366,13 +368,7 @@ mod tests {
         let (first, second) = (ask(1), ask(2));
         drop(first);
         drop(sender);
-        let pool = Pool::Own(
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
-                .build()
-                .unwrap(),
-        );
-        run(receiver, &pool, 10, &|batch| assert_eq!(batch.texts, 1));
+        run(receiver, 10, &|batch| assert_eq!(batch.texts, 1));
         assert_eq!(runtime.block_on(second).unwrap().unwrap().output, 6);
         assert_eq!(*seen.lock().unwrap(), [2]);
     }
