@@ -102,6 +102,7 @@ impl Connections {
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
             .max_buf_size(HEAD)
+            .max_header_size(HEAD / 2)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = self.graceful.watch(connection);
         let app = Arc::clone(&self.app);

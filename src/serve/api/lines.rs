@@ -64,6 +64,8 @@ struct Lines {
     /// Its share of the memory of all bodies.
     room: Vec<OwnedSemaphorePermit>,
     number: u64,
+    /// Whether the line of which this is a part is too long.
+    is_skipping: bool,
     is_at_end: bool,
     answered: Answered,
     log: Deferred,
@@ -87,6 +89,7 @@ pub(super) fn answer(
         rest: BytesMut::new(),
         room: Vec::new(),
         number: 0,
+        is_skipping: false,
         is_at_end: false,
         _permit: permit,
     };
@@ -123,7 +126,6 @@ impl Lines {
 
     /// The next whole lines, at least one unless this is the end, and no more than are classified at once.
     async fn read(&mut self) -> Result<Vec<Asked>, ApiError> {
-        let limit = self.app.settings.max_body;
         let mut searched = 0;
         loop {
             if let Some(at) = self.rest[searched..].iter().position(|&byte| byte == b'\n') {
@@ -132,12 +134,12 @@ impl Lines {
                 return Ok(self.whole_lines(&first));
             }
             searched = self.rest.len();
-            if searched > limit {
-                return Err(ApiError::too_large(
-                    "line_too_long",
-                    format!("the line has more than {limit} bytes"),
-                    "send a part of the text; what follows is not answered",
-                ));
+            if searched > self.app.settings.max_body {
+                // Nothing is kept of a line that is refused.
+                self.is_skipping = true;
+                self.rest.clear();
+                self.room.clear();
+                searched = 0;
             }
             let wait = self.app.settings.body_timeout;
             let data = timeout(wait, next(&mut self.body)).await;
@@ -149,7 +151,7 @@ impl Lines {
                 None => {
                     self.is_at_end = true;
                     let last = self.rest.split();
-                    return Ok(parsed(&last).into_iter().collect());
+                    return Ok(self.parsed(&last).into_iter().collect());
                 }
             }
         }
@@ -157,7 +159,7 @@ impl Lines {
 
     /// This line, and those after it that are there already.
     fn whole_lines(&mut self, first: &[u8]) -> Vec<Asked> {
-        let mut asked: Vec<Asked> = parsed(first).into_iter().collect();
+        let mut asked: Vec<Asked> = self.parsed(first).into_iter().collect();
         let mut bytes = first.len();
         while asked.len() < LINES && bytes < BYTES {
             let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') else {
@@ -165,9 +167,23 @@ impl Lines {
             };
             let line = self.rest.split_to(end + 1);
             bytes += line.len();
-            asked.extend(parsed(&line));
+            asked.extend(self.parsed(&line));
         }
         asked
+    }
+
+    /// What a line asks; nothing if it is blank.
+    fn parsed(&mut self, line: &[u8]) -> Option<Asked> {
+        let limit = self.app.settings.max_body;
+        if !std::mem::take(&mut self.is_skipping) && line.len() <= limit {
+            return parsed(line);
+        }
+        let text = Err(ApiError::too_large(
+            "line_too_long",
+            format!("the line has more than {limit} bytes"),
+            "send a part of the text",
+        ));
+        Some(Asked { id: None, text })
     }
 
     async fn answers(
