@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A model whose folder changes is loaded beside the old one and replaces it; one that is broken is refused and the old one
 /// goes on. SIGTERM and Ctrl-C stop accepting, finish what was accepted and end; SIGHUP loads all models again.
 ///
-/// There is no TLS: on a network, put a proxy before it that has, and give a token.
+/// There is no TLS: on a network, put a proxy before it that does, and give a token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     birnn serve\n  \
@@ -27,8 +27,8 @@ use std::time::Duration;
     birnn serve --model runs/reviews --model old=runs/reviews-2025 --listen 0.0.0.0:8080 --token-file token.txt")]
 pub(super) struct Arguments {
     /// The folder of a model or a run, with the name that it has in addresses; several are served beside each other, and the
-    /// first one answers where no name is given [default: the model that is part of this program; its name: that of the
-    /// folder].
+    /// first one answers where no name is given. A name has letters, digits, `-`, `_` and `.` [default: the model that is part
+    /// of this program; the default name is that of the folder].
     #[arg(long, value_name = "[NAME=]DIR")]
     model: Vec<String>,
     /// The address; with port 0, the system chooses one.
@@ -37,8 +37,8 @@ pub(super) struct Arguments {
     /// Answer only requests with `Authorization: Bearer` and the content of this file.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Let pages of this origin ask, such as https://example.org; * for all.
-    #[arg(long, value_name = "ORIGIN")]
+    /// Let pages of this origin ask, such as https://example.org, or of all with *; may be given several times.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     cors: Vec<String>,
     #[command(flatten)]
     limits: Limits,
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     /// Do not print a line of JSON for each request.
     #[arg(long)]
     no_access_log: bool,
-    /// Put the texts into these lines.
+    /// Put the texts into these lines, except those of streams.
     #[arg(long, conflicts_with = "no_access_log")]
     log_texts: bool,
     /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
@@ -59,7 +59,7 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct Limits {
-    /// The bytes of a request.
+    /// The bytes of a request, or of a line of a stream.
     #[arg(long, value_name = "BYTES", default_value_t = ServeSettings::default().max_body)]
     max_body: usize,
     /// The texts of a request.
@@ -71,7 +71,7 @@ struct Limits {
     /// The requests that are answered at the same time; more are refused with 429.
     #[arg(long, value_name = "N", default_value_t = ServeSettings::default().max_requests)]
     max_requests: usize,
-    /// Those of them that ask for explanations.
+    /// The requests for explanations that are answered at the same time.
     #[arg(long, value_name = "N", default_value_t = ServeSettings::default().max_explanations)]
     max_explanations: usize,
     /// The connections at the same time.
@@ -107,12 +107,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     };
     let device = device::open(&arguments.device)?;
     let has_token = settings.token.is_some();
-    let models = Models::load(sources, &device)?;
+    let models = Models::load(sources, &device).map_err(usage)?;
     let log = match arguments.no_access_log {
         true => AccessLog::off(),
         false => AccessLog::to(std::io::stdout()).context("cannot start the access log")?,
     };
-    let server = Server::bind(arguments.listen.as_str(), models, settings, log)?;
+    let server = Server::bind(arguments.listen.as_str(), models, settings, log);
+    let server = server.map_err(usage)?;
     let address = server.address();
     if !address.ip().is_loopback() && !has_token {
         note(
@@ -124,6 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let ended = server.run(|notice| note(&notice.to_string()))?;
     match ended.unanswered {
         0 => Ok(Ending::Done),
+        1 => anyhow::bail!("1 request was not answered within --drain-timeout"),
         requests => anyhow::bail!("{requests} requests were not answered within --drain-timeout"),
     }
 }
@@ -153,6 +155,35 @@ fn settings(arguments: &Arguments) -> anyhow::Result<ServeSettings> {
         token,
         log_texts: arguments.log_texts,
     })
+}
+
+/// An argument of the library is one of the command line.
+fn usage(error: birnn::Error) -> anyhow::Error {
+    match error {
+        birnn::Error::Argument { argument, problem } => {
+            let flag = match argument {
+                "models" => "model".to_owned(),
+                argument => argument.replace('_', "-"),
+            };
+            Usage(format!("--{flag}: {problem}")).into()
+        }
+        error => error.into(),
+    }
+}
+
+/// An origin as browsers send it.
+fn origin(origin: &str) -> Result<String, String> {
+    let host = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        !host.is_empty() && host.chars().all(is_plain)
+    };
+    match origin == "*" || host.is_some_and(is_host) {
+        true => Ok(origin.to_ascii_lowercase()),
+        false => Err("write an origin as https://example.org, without a path, or *".to_owned()),
+    }
 }
 
 /// `NAME=DIR`, or a folder, which gives its name.

@@ -8,10 +8,12 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// So many lines may wait.
 const WAITING: usize = 4096;
+/// At the end, its reader has so long for them.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of a request when it is answered.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -56,10 +58,17 @@ fn time<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Resul
     }
 }
 
+/// What the thread is sent.
+enum Message {
+    Entry(Box<Entry>),
+    /// Everything before this is to be written now; then the sender is dropped.
+    Flush(SyncSender<()>),
+}
+
 /// Takes the entries.
 #[derive(Clone)]
 pub struct AccessLog {
-    sender: Option<SyncSender<Entry>>,
+    sender: Option<SyncSender<Message>>,
     left_out: Arc<AtomicU64>,
 }
 
@@ -96,27 +105,33 @@ impl AccessLog {
             return;
         };
         entry.lines_left_out = self.left_out.swap(0, Ordering::Relaxed);
-        if let Err(TrySendError::Full(entry)) = sender.try_send(entry) {
-            let missing = entry.lines_left_out + 1;
+        let missing = entry.lines_left_out + 1;
+        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Entry(Box::new(entry))) {
             self.left_out.fetch_add(missing, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until everything is written, but not for a reader that does not read.
+    pub(super) fn flush(&self) {
+        let Some(sender) = &self.sender else {
+            return;
+        };
+        let (done, is_done) = sync_channel(0);
+        if sender.try_send(Message::Flush(done)).is_ok() {
+            // The sender is dropped when it is done.
+            let _ = is_done.recv_timeout(PATIENCE);
         }
     }
 }
 
 /// Writes lines, and everything at once whenever none waits.
-fn write(receiver: &Receiver<Entry>, mut out: impl Write) {
+fn write(receiver: &Receiver<Message>, mut out: impl Write) {
     let mut waiting = None;
-    loop {
-        let entry = match waiting.take() {
-            Some(entry) => entry,
-            None => match receiver.recv() {
-                Ok(entry) => entry,
-                Err(_) => return,
-            },
+    while let Some(message) = waiting.take().or_else(|| receiver.recv().ok()) {
+        let written = match message {
+            Message::Entry(entry) => line(&entry, &mut out),
+            Message::Flush(_done) => out.flush(),
         };
-        let written = serde_json::to_writer(&mut out, &entry)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"));
         waiting = receiver.try_recv().ok();
         let written = match waiting {
             None => written.and_then(|()| out.flush()),
@@ -126,4 +141,9 @@ fn write(receiver: &Receiver<Entry>, mut out: impl Write) {
             return;
         }
     }
+}
+
+fn line(entry: &Entry, out: &mut impl Write) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, entry)?;
+    out.write_all(b"\n")
 }

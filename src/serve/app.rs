@@ -78,14 +78,15 @@ impl App {
         &self,
         name: Option<&str>,
     ) -> std::result::Result<Arc<ServedModel>, ApiError> {
-        self.models.get(name).ok_or_else(|| {
-            let names: Vec<String> = self
-                .models
-                .all()
-                .map(|(model, _)| model.name.clone())
-                .collect();
-            ApiError::no_model(name.unwrap_or_default(), &names.join(", "))
-        })
+        let model = self.models.get(name);
+        model.ok_or_else(|| self.no_model(name.unwrap_or_default()))
+    }
+
+    /// The error for a name that no model has.
+    pub(super) fn no_model(&self, name: &str) -> ApiError {
+        let models = self.models.all();
+        let names: Vec<String> = models.map(|(model, _)| model.name.clone()).collect();
+        ApiError::no_model(name, &names.join(", "))
     }
 
     /// The permit of a request.

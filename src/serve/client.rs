@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::inference::{Prediction, Predictor};
 use crate::text::Reading;
 use futures_util::{StreamExt, stream};
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +28,8 @@ pub struct RemoteClassifier {
     /// Where texts are sent.
     predict: Url,
     token: Option<String>,
+    /// The SHA-256 of the model's files.
+    fingerprint: String,
     labels: Labels,
     thresholds: Option<Vec<f64>>,
     /// So many tokens of a text are read; 0 for all.
@@ -53,6 +54,7 @@ struct Limits {
 #[derive(Deserialize)]
 struct Model {
     name: String,
+    fingerprint: String,
     labels: Vec<String>,
     thresholds: Option<Vec<f64>>,
     max_tokens: usize,
@@ -98,7 +100,7 @@ impl RemoteClassifier {
         let client = builder.build().map_err(|error| failed(causes(&error)))?;
         let join = |path: &str| base.join(path).map_err(|error| failed(error.to_string()));
         let request = with_token(client.get(join("info")?), token.as_deref());
-        let information: Information = runtime.block_on(answer(&base, request))?;
+        let (information, _) = runtime.block_on(answer::<Information>(&base, request))?;
         let mut models = information.models.into_iter();
         let (model, path) = match name {
             None => (models.next(), "v1/predict".to_owned()),
@@ -115,6 +117,7 @@ impl RemoteClassifier {
             predict: join(&path)?,
             labels: Labels::new(model.labels).map_err(|error| failed(error.to_string()))?,
             thresholds: model.thresholds,
+            fingerprint: model.fingerprint,
             max_tokens: model.max_tokens,
             limits: information.limits,
             runtime,
@@ -152,7 +155,12 @@ impl RemoteClassifier {
             self.client.post(self.predict.clone()),
             self.token.as_deref(),
         );
-        let answers: Vec<Answer> = answer(&self.predict, request.json(&content)).await?;
+        let answered = answer(&self.predict, request.json(&content)).await?;
+        let (answers, fingerprint): (Vec<Answer>, _) = answered;
+        if fingerprint.is_some_and(|fingerprint| fingerprint != self.fingerprint) {
+            let problem = "the server has replaced the model in the meantime";
+            return Err(Error::data(self.predict.as_str(), problem, REPLACED));
+        }
         if answers.len() != texts.len() {
             let problem = format!("{} answers to {} texts", answers.len(), texts.len());
             return Err(Error::data(self.predict.as_str(), problem, REPLACED));
@@ -207,7 +215,7 @@ impl RemoteClassifier {
 }
 
 /// What to do if the model of a server has changed.
-const REPLACED: &str = "the server has got another model: start again";
+const REPLACED: &str = "start again, so that all texts are classified by the same one";
 
 impl Predictor for RemoteClassifier {
     fn labels(&self) -> &Labels {
@@ -290,34 +298,36 @@ fn with_token(request: RequestBuilder, token: Option<&str>) -> RequestBuilder {
     }
 }
 
-/// The content of an answer; while the server has no room, the request is sent again.
-async fn answer<T: DeserializeOwned>(url: &Url, request: RequestBuilder) -> Result<T> {
+/// The content of an answer, and the fingerprint of the model that gave it; while the server has no room, the request is
+/// sent again.
+async fn answer<T: DeserializeOwned>(
+    url: &Url,
+    request: RequestBuilder,
+) -> Result<(T, Option<String>)> {
     let failed = |problem: String| {
         let remedy = "is it the address of a running `birnn serve`?";
         Error::data(url.as_str(), problem, remedy)
     };
     let mut attempt = 1;
     loop {
-        let again = request
-            .try_clone()
-            .ok_or_else(|| failed("the request cannot be sent".to_owned()))?;
+        let again = request.try_clone();
+        let again = again.ok_or_else(|| failed("the request cannot be sent".to_owned()))?;
         let response = again.send().await.map_err(|error| failed(causes(&error)))?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if status == StatusCode::TOO_MANY_REQUESTS && attempt < ATTEMPTS {
             attempt += 1;
-            let after = response.headers().get(RETRY_AFTER);
-            let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
+            let after = header("retry-after").and_then(|after| after.parse().ok());
             sleep(Duration::from_secs(after.unwrap_or(1).clamp(1, 60))).await;
             continue;
         }
-        let body = response
-            .bytes()
-            .await
-            .map_err(|error| failed(causes(&error)))?;
+        let body = response.bytes().await;
+        let body = body.map_err(|error| failed(causes(&error)))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| {
+            let content = serde_json::from_slice(&body).map_err(|error| {
                 failed(format!("the answer is not that of `birnn serve`: {error}"))
-            });
+            })?;
+            return Ok((content, header("x-model-fingerprint").map(str::to_owned)));
         }
         return Err(match serde_json::from_slice::<Refusal>(&body) {
             Ok(Refusal { error, remedy }) => Error::data(url.as_str(), error, remedy),

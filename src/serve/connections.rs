@@ -80,6 +80,7 @@ impl Connections {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => self.serve(stream, client, place),
             Err(_) => {
+                self.app.metrics.refused_connections.inc();
                 if let Ok(place) = Arc::clone(&self.refused).try_acquire_owned() {
                     tokio::spawn(refuse(stream, place));
                 }

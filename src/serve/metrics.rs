@@ -46,10 +46,13 @@ pub(super) struct Metrics {
     reloads: Family<Reload, Counter>,
     queue_seconds: Histogram,
     batch_seconds: Histogram,
+    explanation_seconds: Histogram,
     batch_texts: Histogram,
     batch_tokens: Histogram,
     /// Open connections.
     pub connections: Gauge,
+    /// Connections over the limit.
+    pub refused_connections: Counter,
     /// Requests that are being answered.
     pub in_flight: Gauge,
 }
@@ -73,9 +76,11 @@ impl Metrics {
             reloads: Family::default(),
             queue_seconds: seconds(),
             batch_seconds: seconds(),
+            explanation_seconds: seconds(),
             batch_texts: numbers(),
             batch_tokens: numbers(),
             connections: Gauge::default(),
+            refused_connections: Counter::default(),
             in_flight: Gauge::default(),
         };
         metrics.register();
@@ -120,6 +125,11 @@ impl Metrics {
         );
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register(
+            "refused_connections",
+            "Connections over the limit",
+            self.refused_connections.clone(),
+        );
+        registry.register(
             "requests_in_flight",
             "Requests that are being answered",
             self.in_flight.clone(),
@@ -143,6 +153,11 @@ impl Metrics {
             self.queue_seconds.clone(),
         );
         of_time("batch", "Time of a batch", self.batch_seconds.clone());
+        of_time(
+            "explanation",
+            "Time of an explanation",
+            self.explanation_seconds.clone(),
+        );
         registry.register_with_unit(
             "request",
             "Time from the head of a request to its answer",
@@ -183,6 +198,11 @@ impl Metrics {
     /// A text waited so long.
     pub(super) fn queue(&self, time: Duration) {
         self.queue_seconds.observe(time.as_secs_f64());
+    }
+
+    /// A text was explained.
+    pub(super) fn explanation(&self, time: Duration) {
+        self.explanation_seconds.observe(time.as_secs_f64());
     }
 
     /// A batch was classified.

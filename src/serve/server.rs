@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -67,6 +68,7 @@ impl fmt::Display for Notice {
                 f,
                 "{possible} connections are possible at once, not {wanted}: the system allows no more open files (ulimit -n)"
             ),
+            Self::Draining(1) => write!(f, "ending: 1 request is still being answered"),
             Self::Draining(requests) => {
                 write!(f, "ending: {requests} requests are still being answered")
             }
@@ -165,13 +167,15 @@ impl Server {
         for notice in &self.notices {
             on_notice(notice);
         }
+        let log = self.app.log.clone();
         let ended = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
             let on_notice: Arc<dyn Fn(&Notice) + Send + Sync> = Arc::new(on_notice);
             Ok(run(self.app, listener, self.control, on_notice).await)
         });
-        // Whatever is still computed is not waited for.
-        runtime.shutdown_background();
+        // What is still computed is not waited for; requests that are dropped come into the log.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        log.flush();
         ended
     }
 }

@@ -136,7 +136,7 @@ fn what_is_cut_is_counted_and_can_be_refused() {
     );
     assert_eq!(
         (refused.status, refused.code().as_str()),
-        (413, "text_too_long")
+        (413, "too_many_tokens")
     );
     assert_eq!(
         refused.json()["error"],

@@ -189,10 +189,10 @@ fn explanations_have_a_limit_of_their_own() {
 fn settings_with_which_nothing_could_be_answered_are_refused() {
     use super::support::birnn;
     for (arguments, part) in [
-        (&["--max-texts", "0"][..], "max_texts: 0 is not from 1 to"),
+        (&["--max-texts", "0"][..], "--max-texts: 0 is not from 1 to"),
         (
             &["--max-body", "9", "--max-waiting-bytes", "8"],
-            "max_waiting_bytes: 8 is not from 9",
+            "--max-waiting-bytes: 8 is not from 9",
         ),
         (&["--listen", "nowhere"], "cannot listen at nowhere"),
         (&["--model", "/nowhere"], "there is no such folder"),

@@ -47,7 +47,7 @@ fn each_line_gets_a_line_in_order_also_one_that_is_wrong() {
         .iter()
         .map(|line| line["line"].as_u64().unwrap())
         .collect();
-    assert_eq!(numbers, (1..=10).collect::<Vec<u64>>());
+    assert_eq!(numbers, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     let labels: Vec<&str> = found[..3]
         .iter()
         .map(|line| line["label"].as_str().unwrap())

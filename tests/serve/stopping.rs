@@ -76,7 +76,7 @@ fn what_is_not_answered_in_time_is_counted() {
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(
         ended.notices.last().unwrap(),
-        "error: 1 requests were not answered within --drain-timeout"
+        "error: 1 request was not answered within --drain-timeout"
     );
 }
 

@@ -113,6 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
             .map(|name| class(model, name))
             .transpose()?,
         points: arguments.points,
+        most_points: arguments.points.saturating_mul(16),
     };
     let mut stdout = match arguments.printed {
         Some(Printed::Ansi) => anstream::AutoStream::always(std::io::stdout()),

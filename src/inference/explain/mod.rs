@@ -37,8 +37,10 @@ pub struct ExplainSettings {
     /// The class whose output is explained; by default the one with the highest.
     pub class: Option<usize>,
     /// The number of points of integrated gradients. Where the contributions miss the difference of the outputs by more than
-    /// one per cent of it, the number is doubled, up to 16 times as many.
+    /// one per cent of it, the number is doubled.
     pub points: usize,
+    /// But not beyond this number.
+    pub most_points: usize,
 }
 
 impl Default for ExplainSettings {
@@ -47,6 +49,7 @@ impl Default for ExplainSettings {
             method: Method::default(),
             class: None,
             points: 32,
+            most_points: 512,
         }
     }
 }
@@ -114,8 +117,6 @@ impl Explanation {
 
 /// With a larger share of the difference that is missed, integrated gradients need more points.
 const LARGEST_GAP: f64 = 0.01;
-/// But not more than so many times as many.
-const MOST_POINTS: usize = 16;
 
 impl Classifier {
     /// Explains what the classifier says of a text.
@@ -237,7 +238,7 @@ fn contributions(
         Method::IntegratedGradients => loop {
             let found = target.integrated_gradients(points)?;
             let gap = (found.iter().sum::<f64>() - difference).abs();
-            if gap <= LARGEST_GAP * difference.abs() || points >= MOST_POINTS * settings.points {
+            if gap <= LARGEST_GAP * difference.abs() || 2 * points > settings.most_points {
                 return Ok((found, points));
             }
             points *= 2;

@@ -8,10 +8,24 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
+/// The headers of an answer; a stream has the first two.
+pub(super) const HEADERS: [&str; 8] = [
+    "x-model",
+    "x-model-fingerprint",
+    "x-compute-characters",
+    "x-compute-tokens",
+    "x-truncated-texts",
+    "x-unknown-tokens",
+    "x-queue-time",
+    "x-inference-time",
+];
+
 /// How texts were answered.
 #[derive(Debug, Clone, Default)]
 pub(in crate::serve) struct Answered {
     pub model: String,
+    /// The SHA-256 of the model's files.
+    pub fingerprint: String,
     pub measured: Measured,
     /// The longest time that a text waited, and in which its batch was computed.
     pub queue: Duration,
@@ -26,6 +40,7 @@ impl Answered {
         let characters = texts.iter().map(|text| text.chars().count() as u64).sum();
         Self {
             model: model.name.clone(),
+            fingerprint: model.fingerprint.clone(),
             measured: Measured {
                 characters,
                 ..Measured::default()
@@ -48,26 +63,24 @@ impl Answered {
 
     /// The answer with this body of JSON.
     pub(super) fn with_body(self, body: Vec<u8>) -> Response {
-        let kind = (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        let mut response = ([kind], body).into_response();
+        let kind = HeaderValue::from_static("application/json");
+        let mut response = ([(header::CONTENT_TYPE, kind)], body).into_response();
         let milliseconds = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e3);
         let measured = self.measured;
-        for (name, value) in [
-            ("x-model", self.model.clone()),
-            ("x-compute-characters", measured.characters.to_string()),
-            ("x-compute-tokens", measured.tokens.to_string()),
-            ("x-truncated-texts", measured.truncated.to_string()),
-            ("x-unknown-tokens", measured.unknown_tokens.to_string()),
-            ("x-queue-time", milliseconds(self.queue)),
-            ("x-inference-time", milliseconds(self.inference)),
-        ] {
+        let values = [
+            self.model.clone(),
+            self.fingerprint.clone(),
+            measured.characters.to_string(),
+            measured.tokens.to_string(),
+            measured.truncated.to_string(),
+            measured.unknown_tokens.to_string(),
+            milliseconds(self.queue),
+            milliseconds(self.inference),
+        ];
+        for (name, value) in HEADERS.into_iter().zip(values) {
             if let Ok(value) = HeaderValue::try_from(value) {
-                response
-                    .headers_mut()
-                    .insert(HeaderName::from_static(name), value);
+                let name = HeaderName::from_static(name);
+                response.headers_mut().insert(name, value);
             }
         }
         response.extensions_mut().insert(self);

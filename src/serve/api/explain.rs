@@ -1,17 +1,19 @@
 //! Why a model says what it says.
 
 use super::super::app::App;
-use super::super::work::Explain;
+use super::super::models::ServedModel;
+use super::super::work::{Classify, Explain};
 use super::answered::Answered;
 use super::body::{parse, read};
 use super::error::ApiError;
 use super::inputs::Inputs;
-use super::predict::list_or_one;
+use super::name::Name;
+use super::predict::{list_or_one, tokenize};
 use super::schema::{ExplainAnswer, InputsSchema};
 use crate::inference::{ExplainSettings, ExplanationRecord, Method};
 use crate::report::ExplainedText;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -35,12 +37,16 @@ pub(super) struct ExplainRequest {
     method: Option<MethodName>,
     /// The number of points of integrated gradients.
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 1024)]
+    #[schema(minimum = 1, maximum = 512)]
     points: Option<usize>,
 }
 
 /// More points add nothing.
-const MOST_POINTS: usize = 1024;
+const MOST_POINTS: usize = 512;
+/// The steps through the network that a request may need: a few seconds of two cores.
+const MOST_WORK: usize = 500_000;
+/// A point of integrated gradients needs a step forward and one backward, with everything kept in between.
+const WORK_OF_POINT: usize = 10;
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -101,7 +107,7 @@ pub(super) async fn explain_v1(
 )]
 pub(super) async fn explain_with_model(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -146,16 +152,14 @@ async fn answer(
         },
         class,
         points,
+        most_points: points,
     };
+    let works = works(&model, &inputs.texts, settings).await?;
     let mut answered = Answered::new(app, &model, &inputs.texts);
-    let works = inputs.texts.iter().map(|text| Explain {
-        model: Arc::clone(&model),
-        text: text.clone(),
-        settings,
-    });
     let mut found = Vec::new();
-    for computed in app.explain.compute(works.collect()).await {
+    for computed in app.explain.compute(works).await {
         let computed = computed?;
+        app.metrics.explanation(computed.inference);
         let reading = computed.output.0.reading;
         answered.add(reading, computed.queue, computed.inference);
         found.push(computed.output);
@@ -174,4 +178,43 @@ async fn answer(
     });
     let body = list_or_one(answers.collect(), inputs.is_list);
     Ok(answered.with_body(body))
+}
+
+/// The texts to explain.
+///
+/// # Errors
+/// All of them together would take too long.
+async fn works(
+    model: &Arc<ServedModel>,
+    texts: &[String],
+    settings: ExplainSettings,
+) -> Result<Vec<Explain>, ApiError> {
+    let tokenized = tokenize(model, texts.to_vec()).await?;
+    let mut work = 0;
+    let mut works = Vec::with_capacity(texts.len());
+    for Classify { text, ids, .. } in tokenized {
+        let tokens = ids.len();
+        let of_point = WORK_OF_POINT * tokens;
+        work += match settings.method {
+            Method::IntegratedGradients => settings.points * of_point,
+            Method::Gradient => of_point,
+            Method::Occlusion => tokens * tokens,
+        };
+        works.push(Explain {
+            model: Arc::clone(model),
+            text,
+            settings: ExplainSettings {
+                most_points: (MOST_WORK / of_point.max(1)).clamp(settings.points, MOST_POINTS),
+                ..settings
+            },
+        });
+    }
+    if work <= MOST_WORK {
+        return Ok(works);
+    }
+    Err(ApiError::too_large(
+        "too_much_to_explain",
+        "these texts would take too long to explain",
+        "send fewer or shorter ones, ask for fewer points, or use the method gradient",
+    ))
 }

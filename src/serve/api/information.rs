@@ -3,10 +3,11 @@
 use super::super::app::App;
 use super::super::models::ServedModel;
 use super::error::ApiError;
+use super::name::Name;
 use super::predict::json;
 use crate::inference::Predictor;
 use crate::text::Truncation;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -192,7 +193,7 @@ pub(super) async fn list_models(State(app): State<Arc<App>>) -> Response {
 )]
 pub(super) async fn one_model(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Response, ApiError> {
     app.model(Some(&name))?;
     let found = models(&app).into_iter().find(|model| model.name == name);

@@ -6,7 +6,7 @@
 use super::super::app::App;
 use super::super::compute::{Computed, Failure};
 use super::super::models::ServedModel;
-use super::answered::Answered;
+use super::answered::{Answered, HEADERS};
 use super::body::next;
 use super::error::{ApiError, ErrorBody};
 use super::inputs::{check_length, text};
@@ -14,7 +14,7 @@ use super::logged::Deferred;
 use super::predict::tokenize;
 use crate::inference::{Prediction, PredictionRecord};
 use axum::body::Body;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -32,7 +32,7 @@ const BYTES: usize = 256 << 10;
 /// The answer to a line.
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Its number, from 1.
+    /// Its number, from 1; blank lines count.
     line: u64,
     /// What the line named itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +50,7 @@ enum Content<'a> {
 
 /// A line with what was asked.
 struct Asked {
+    number: u64,
     id: Option<Value>,
     text: Result<String, ApiError>,
 }
@@ -63,6 +64,7 @@ struct Lines {
     rest: BytesMut,
     /// Its share of the memory of all bodies.
     room: Vec<OwnedSemaphorePermit>,
+    /// The lines so far.
     number: u64,
     /// Whether the line of which this is a part is too long.
     is_skipping: bool,
@@ -80,6 +82,7 @@ pub(super) fn answer(
     permit: OwnedSemaphorePermit,
 ) -> Response {
     let deferred = Deferred::default();
+    let of_model = [&model.name, &model.fingerprint].map(HeaderValue::try_from);
     let lines = Lines {
         answered: Answered::new(app, &model, &[]),
         log: deferred.clone(),
@@ -99,6 +102,10 @@ pub(super) fn answer(
     });
     let kind = HeaderValue::from_static("application/x-ndjson");
     let mut response = ([(header::CONTENT_TYPE, kind)], Body::from_stream(stream)).into_response();
+    for (name, value) in HEADERS.into_iter().zip(of_model.into_iter().flatten()) {
+        let name = HeaderName::from_static(name);
+        response.headers_mut().insert(name, value);
+    }
     response.extensions_mut().insert(deferred);
     response
 }
@@ -175,15 +182,20 @@ impl Lines {
     /// What a line asks; nothing if it is blank.
     fn parsed(&mut self, line: &[u8]) -> Option<Asked> {
         let limit = self.app.settings.max_body;
+        self.number += 1;
         if !std::mem::take(&mut self.is_skipping) && line.len() <= limit {
-            return parsed(line);
+            return parsed(self.number, line);
         }
         let text = Err(ApiError::too_large(
             "line_too_long",
             format!("the line has more than {limit} bytes"),
             "send a part of the text",
         ));
-        Some(Asked { id: None, text })
+        Some(Asked {
+            number: self.number,
+            id: None,
+            text,
+        })
     }
 
     async fn answers(
@@ -229,7 +241,6 @@ impl Lines {
         let several = model.classifier.parts().thresholds.is_some();
         let before = self.answered.measured;
         for line in &asked {
-            self.number += 1;
             let found = match &line.text {
                 Err(error) => Err(error.clone()),
                 Ok(_) => answers.next().unwrap_or(Err(Failure::Panic.into())),
@@ -241,7 +252,7 @@ impl Lines {
                     self.answered
                         .add(reading, computed.queue, computed.inference);
                     let answer = Line {
-                        line: self.number,
+                        line: line.number,
                         id: line.id.as_ref(),
                         content: Content::Found(PredictionRecord::new(
                             &computed.output,
@@ -251,7 +262,7 @@ impl Lines {
                     };
                     write(&answer, out);
                 }
-                Err(error) => self.refuse(self.number, line.id.as_ref(), &error, out),
+                Err(error) => self.refuse(line.number, line.id.as_ref(), &error, out),
             }
         }
         let new = self.answered.measured.since(&before);
@@ -281,7 +292,7 @@ fn write(line: &Line, out: &mut Vec<u8>) {
 }
 
 /// What a line asks; nothing if it is blank.
-fn parsed(line: &[u8]) -> Option<Asked> {
+fn parsed(number: u64, line: &[u8]) -> Option<Asked> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return None;
@@ -316,5 +327,5 @@ fn parsed(line: &[u8]) -> Option<Asked> {
         }
         Ok(value) => (None, text(value)),
     };
-    Some(Asked { id, text })
+    Some(Asked { number, id, text })
 }

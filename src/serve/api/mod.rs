@@ -8,6 +8,7 @@ mod information;
 mod inputs;
 mod lines;
 mod logged;
+mod name;
 mod openapi;
 mod pipeline;
 mod predict;
@@ -29,6 +30,7 @@ use axum::routing::get;
 use inputs::InputLimits;
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -133,11 +135,8 @@ fn cors(settings: &ServeSettings) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .expose_headers([
-            HeaderName::from_static("x-truncated-texts"),
-            HeaderName::from_static("x-unknown-tokens"),
-            header::RETRY_AFTER,
-        ]);
+        .expose_headers(answered::HEADERS.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(600));
     match &settings.cors_origins[..] {
         [] => None,
         origins if origins.iter().any(|origin| origin == "*") => {

@@ -8,10 +8,11 @@ use super::body::{is_lines, parse, read};
 use super::error::ApiError;
 use super::inputs::Inputs;
 use super::lines;
+use super::name::Name;
 use super::schema::{InputsSchema, PredictAnswer};
 use crate::inference::{Prediction, PredictionRecord};
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,7 @@ pub(super) async fn predict_v1(
 )]
 pub(super) async fn predict_with_model(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -207,7 +208,7 @@ fn check_whole(at: usize, work: &Classify) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::too_large(
-        "text_too_long",
+        "too_many_tokens",
         format!(
             "text {} has {} tokens, but the model reads {}",
             at + 1,
