@@ -172,7 +172,7 @@ fn connections_over_the_limit_are_answered_and_closed() {
 #[test]
 fn explanations_have_a_limit_of_their_own() {
     let server = Server::start(&["--max-explanations", "1"]);
-    let long = json!({"inputs": vec!["A film of many words. ".repeat(60); 8]});
+    let long = json!({"inputs": vec!["A film of many words. ".repeat(60); 4]});
     let mut busy = server.connect();
     busy.send(&post("/explain", &long));
     let found = wait_for(|| {

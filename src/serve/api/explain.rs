@@ -6,6 +6,7 @@ use super::super::work::{Classify, Explain};
 use super::answered::Answered;
 use super::body::{parse, read};
 use super::error::ApiError;
+use super::fields::{choice, count};
 use super::inputs::Inputs;
 use super::name::Name;
 use super::predict::{list_or_one, tokenize};
@@ -33,10 +34,10 @@ pub(super) struct ExplainRequest {
     #[serde(default)]
     class: Option<String>,
     /// Integrated gradients, the gradient times the embedding, or leaving out each word.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "choice")]
     method: Option<MethodName>,
     /// The number of points of integrated gradients.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     #[schema(minimum = 1, maximum = 512)]
     points: Option<usize>,
 }

@@ -111,6 +111,7 @@ struct ModelType {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Labels {
+    #[schema(value_type = BTreeMap<String, String>)]
     id2label: BTreeMap<usize, String>,
     label2id: BTreeMap<String, usize>,
 }

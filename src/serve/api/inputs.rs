@@ -82,7 +82,10 @@ pub(super) fn text(value: Value) -> Result<String, ApiError> {
     let kind = match value {
         Value::String(text) => return Ok(text),
         Value::Array(mut values) => match values.len() {
-            1 => return text(values.remove(0)),
+            1 => match values.remove(0) {
+                Value::String(text) => return Ok(text),
+                _ => "a list without a text",
+            },
             2 => return Err(pair()),
             0 => "an empty list",
             _ => "a list of several texts",

@@ -4,6 +4,7 @@ mod answered;
 mod body;
 mod error;
 mod explain;
+mod fields;
 mod information;
 mod inputs;
 mod lines;
@@ -63,6 +64,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let (open, open_api) = OpenApiRouter::new()
         .routes(routes!(information::health))
         .routes(routes!(information::ready))
+        .routes(routes!(page))
         .split_for_parts();
     let document = openapi::document(api.merge_from(open_api), &app.settings);
     let document = predict::json(&document);
@@ -76,7 +78,6 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         // The page and the description have nothing that needs a token.
         .merge(open)
         .route("/openapi.json", document)
-        .route("/", get(page))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -90,6 +91,11 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
+/// A page to try it.
+#[utoipa::path(
+    get, path = "/", operation_id = "page", tag = "operation",
+    responses((status = 200, description = "The page", content_type = "text/html", body = String))
+)]
 async fn page(State(app): State<Arc<App>>) -> Response {
     app.page.response()
 }
@@ -135,7 +141,11 @@ fn cors(settings: &ServeSettings) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .expose_headers(answered::HEADERS.map(HeaderName::from_static))
+        .expose_headers(
+            (answered::HEADERS.into_iter().map(HeaderName::from_static))
+                .chain([header::RETRY_AFTER])
+                .collect::<Vec<_>>(),
+        )
         .max_age(Duration::from_secs(600));
     match &settings.cors_origins[..] {
         [] => None,

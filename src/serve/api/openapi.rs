@@ -3,7 +3,7 @@
 use super::super::settings::ServeSettings;
 use super::error::ErrorBody;
 use serde_json::{Value, json};
-use utoipa::IntoResponses;
+use utoipa::{IntoResponses, PartialSchema};
 
 /// What a request with a body may be answered besides.
 #[derive(IntoResponses)]
@@ -67,13 +67,45 @@ pub(super) fn document(api: utoipa::openapi::OpenApi, settings: &ServeSettings) 
     });
     document["components"]["securitySchemes"] =
         json!({"token": {"type": "http", "scheme": "bearer"}});
+    // What is only in refusals is not collected.
+    document["components"]["schemas"]["ErrorBody"] = json!(ErrorBody::schema());
     let text = json!({"type": "string", "maxLength": settings.max_characters});
+    let object = json!({
+        "type": "object",
+        "properties": {"text": text},
+        "required": ["text"],
+        "additionalProperties": false,
+    });
+    let alone = json!({"type": "array", "items": text, "minItems": 1, "maxItems": 1});
     document["components"]["schemas"]["Inputs"] = json!({
         "description": "A text, or a list of texts",
         "oneOf": [
             text,
-            {"type": "array", "items": text, "minItems": 1, "maxItems": settings.max_texts},
+            {
+                "type": "array",
+                "items": {"oneOf": [text, alone, object]},
+                "minItems": 1,
+                "maxItems": settings.max_texts,
+            },
+            object,
         ],
     });
+    require_token(&mut document, settings.token.is_some());
     document
+}
+
+/// Says of what may need a token that it does, or that it does not.
+fn require_token(document: &mut Value, is_needed: bool) {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    for (_, operation) in operations {
+        if let Some(operation) = operation.as_object_mut()
+            && operation.contains_key("security")
+        {
+            match is_needed {
+                true => operation.insert("security".to_owned(), json!([{"token": []}])),
+                false => operation.remove("security"),
+            };
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::super::app::App;
 use super::body::{parse, read};
 use super::error::ApiError;
+use super::fields::{choice, count, object};
 use super::inputs::Inputs;
 use super::predict::{classify, json, sorted};
 use super::schema::{InputsSchema, RankedSchema};
@@ -26,10 +27,10 @@ pub(super) struct PipelineRequest {
     #[schema(value_type = InputsSchema)]
     inputs: Value,
     /// What is computed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     parameters: Option<Parameters>,
     /// Of the service of Hugging Face; without effect.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     #[schema(value_type = Option<Object>)]
     #[expect(dead_code, reason = "it has no effect")]
     options: Option<serde::de::IgnoredAny>,
@@ -39,11 +40,11 @@ pub(super) struct PipelineRequest {
 #[serde(deny_unknown_fields)]
 struct Parameters {
     /// How many classes of each text are in the answer; all by default.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     #[schema(minimum = 1)]
     top_k: Option<usize>,
     /// What turns logits into scores; by default what the model was trained with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "choice")]
     function_to_apply: Option<Function>,
     /// Whether a text of more tokens than the model reads is cut, which is the default, or refused.
     #[serde(default)]

@@ -14,8 +14,9 @@ pub(super) enum InputsSchema {
     Texts(Vec<String>),
 }
 
-/// A class with its score.
+/// A class with its score, and nothing else: by that it differs from a `Prediction`.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ScoredLabel)]
 pub(super) struct ScoredLabelSchema {
     label: String,
