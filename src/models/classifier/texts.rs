@@ -7,14 +7,20 @@ use crate::ops::dropout::Phase;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
-/// The batches of evaluation and prediction: without a graph, only the number of tokens matters.
+/// The batches of evaluation and prediction on a GPU: without a graph, only the number of tokens matters.
 const BATCHING: Batching = Batching {
     texts: 256,
     tokens: 32_000,
 };
+/// On a CPU smaller ones, of which several are classified beside each other: where a thread has to wait, there is another
+/// batch for it, and what a step needs stays in its cache.
+const BATCHING_ON_CPU: Batching = Batching {
+    texts: 256,
+    tokens: 4_096,
+};
 
-/// Batches of at most this many tokens are classified beside each other, as many at once for each thread: the steps of one
-/// are too short to keep all threads busy. Larger ones are not, for the memory that they need.
+/// Batches of at most this many tokens are classified beside each other, as many at once for each thread. Larger ones, of a
+/// single long text, are not, for the memory that they need.
 const SMALL_BATCH: usize = 8_000;
 const BATCHES_PER_THREAD: usize = 4;
 
@@ -32,10 +38,12 @@ impl BiRnn {
         let lengths = ids.lengths();
         let mut found = vec![Vec::new(); ids.len()];
         let mut done = 0;
-        let batches = BATCHING.by_length(&lengths);
+        let is_on_cpu = self.decoder.weight().device().is_cpu();
+        let batching = if is_on_cpu { BATCHING_ON_CPU } else { BATCHING };
+        let batches = batching.by_length(&lengths);
         let is_small = |batch: &Vec<usize>| {
             let tokens: usize = batch.iter().map(|&text| lengths[text]).sum();
-            self.decoder.weight().device().is_cpu() && tokens <= SMALL_BATCH
+            is_on_cpu && tokens <= SMALL_BATCH
         };
         // The longest texts are in the first batches.
         let large = batches.iter().take_while(|batch| !is_small(batch)).count();

@@ -123,6 +123,6 @@ pub(super) struct PartSchema {
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum ExplainAnswer {
-    One(ExplanationSchema),
+    One(Box<ExplanationSchema>),
     Several(Vec<ExplanationSchema>),
 }

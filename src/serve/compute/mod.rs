@@ -258,11 +258,11 @@ mod tests {
 
         fn compute(batch: &[Self]) -> Result<Vec<usize>> {
             assert!(batch.iter().all(|work| work.model == batch[0].model));
-            if batch.iter().any(|work| work.number % BUG == 0) {
+            if batch.iter().any(|work| work.number.is_multiple_of(BUG)) {
                 // Without the message of a panic in the output of the tests.
                 std::panic::resume_unwind(Box::new(()));
             }
-            if batch.iter().any(|work| work.number % FAILING == 0) {
+            if batch.iter().any(|work| work.number.is_multiple_of(FAILING)) {
                 return Err(Error::argument("number", "it fails"));
             }
             let triple = |work: &Self| {
@@ -276,10 +276,12 @@ mod tests {
     fn is_right(number: usize, answer: &Answer<usize>) -> bool {
         match answer {
             Ok(computed) => {
-                computed.output == 3 * number && number % FAILING != 0 && number % BUG != 0
+                computed.output == 3 * number
+                    && !number.is_multiple_of(FAILING)
+                    && !number.is_multiple_of(BUG)
             }
-            Err(Failure::Panic) => number % BUG == 0,
-            Err(Failure::Error(_)) => number % FAILING == 0,
+            Err(Failure::Panic) => number.is_multiple_of(BUG),
+            Err(Failure::Error(_)) => number.is_multiple_of(FAILING),
             Err(Failure::Ended) => false,
         }
     }
