@@ -211,6 +211,10 @@ fn explanations_are_those_of_the_command_line_with_the_text_in_parts() {
         (json!({"inputs": text, "points": 0}), "wrong_field"),
         (json!({"inputs": text, "points": 100_000}), "wrong_field"),
         (json!({"inputs": text, "method": "magic"}), "wrong_field"),
+        (
+            json!({"inputs": text, "method": {"ig": null}}),
+            "wrong_field",
+        ),
     ] {
         let refused = server.post("/explain", &body);
         assert_eq!(
@@ -284,6 +288,8 @@ fn what_is_no_request_is_refused_with_a_reason_and_a_remedy() {
         ("GET", "/nothing", 404, "not_found"),
         ("POST", "/v1/models/none/predict", 404, "no_such_model"),
         ("GET", "/v1/models/none", 404, "no_such_model"),
+        ("GET", "/v1/models/%FF", 404, "no_such_model"),
+        ("POST", "/v1/models/%FF/predict", 404, "no_such_model"),
         ("GET", "/predict", 405, "wrong_method"),
         ("DELETE", "/", 405, "wrong_method"),
     ] {

@@ -186,6 +186,24 @@ fn explanations_have_a_limit_of_their_own() {
 }
 
 #[test]
+fn what_would_take_too_long_to_explain_is_refused() {
+    let server = Server::start(&[]);
+    let long = "word ".repeat(1500);
+    for (body, status) in [
+        (json!({"inputs": long, "method": "gradient"}), 200),
+        (json!({"inputs": long, "method": "occlusion"}), 413),
+        (json!({"inputs": long, "points": 100}), 413),
+        (json!({"inputs": [long, long]}), 413),
+    ] {
+        let answer = server.post("/explain", &body);
+        assert_eq!(answer.status, status, "{body}");
+        if status == 413 {
+            refused(&answer, 413, "too_much_to_explain");
+        }
+    }
+}
+
+#[test]
 fn settings_with_which_nothing_could_be_answered_are_refused() {
     use super::support::birnn;
     for (arguments, part) in [

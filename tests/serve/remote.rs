@@ -1,8 +1,10 @@
 //! `birnn predict --url`: the same output as with the model here.
 
-use super::http::{Server, run, two_models};
+use super::http::{Server, publish, run, two_models};
 use super::support::birnn;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 
 fn table(rows: usize) -> String {
     let mut table = "id,body\n".to_owned();
@@ -201,4 +203,35 @@ fn errors_name_the_server_and_what_to_do() {
     );
     let message = fail(&["--url", &url, "--model", "x", "a"], 2);
     assert!(message.contains("cannot be used with"), "{message}");
+}
+
+#[test]
+fn a_model_that_is_replaced_in_the_meantime_is_an_error_and_not_a_mixture() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(&two_models().join("first"), &folder.path().join("model"));
+    let server = Server::start_in(folder.path(), &["--model", "model", "--no-watch"]);
+    let mut command = birnn(folder.path(), &["predict", "--url", &server.url()]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one film\n").unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(line.ends_with("\tone film\n"), "{line}");
+    publish(&two_models().join("second"), &folder.path().join("model"));
+    server.signal("-HUP");
+    server.wait_for_notice("the new model is served");
+    input.write_all(b"another film\n").unwrap();
+    drop(input);
+    let ended = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(
+        errors.contains("the server has replaced the model in the meantime; start again"),
+        "{errors}"
+    );
 }
