@@ -4,8 +4,6 @@ use super::{Ending, Usage, device, note, token};
 use anyhow::Context;
 use birnn::device::AUTO;
 use birnn::serve::{AccessLog, ModelSource, Models, SHIPPED, ServeSettings, Server, ServerHandle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -203,8 +201,11 @@ fn source(model: &str) -> anyhow::Result<(String, ModelSource)> {
 }
 
 /// From here on, signals stop the server or load its models again; a second one to stop ends the process.
+#[cfg(unix)]
 fn handle_signals(handle: ServerHandle) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot handle signals")?;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])
+        .context("cannot handle signals")?;
     let wait = move || {
         let mut is_stopping = false;
         for signal in &mut signals {
@@ -219,8 +220,23 @@ fn handle_signals(handle: ServerHandle) -> anyhow::Result<()> {
         }
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread
-        .spawn(wait)
-        .context("cannot start a thread for signals")?;
+    let thread = thread.spawn(wait);
+    thread.context("cannot start a thread for signals")?;
+    Ok(())
+}
+
+/// The same without a signal to load models again, which this system does not have.
+#[cfg(not(unix))]
+fn handle_signals(handle: ServerHandle) -> anyhow::Result<()> {
+    let interrupt = super::interrupt::Interrupt::install()?;
+    let wait = move || {
+        while interrupt.code().is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        handle.stop();
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    let thread = thread.spawn(wait);
+    thread.context("cannot start a thread for signals")?;
     Ok(())
 }

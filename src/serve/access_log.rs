@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,6 +15,10 @@ use std::time::{Duration, SystemTime};
 const WAITING: usize = 4096;
 /// At the end, its reader has so long for them.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Who sent a request: an extension of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientAddress(pub SocketAddr);
 
 /// What is known of a request when it is answered.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -1,8 +1,8 @@
 //! What all requests share.
 
 use super::access_log::AccessLog;
-use super::api::ApiError;
 use super::compute::Compute;
+use super::error::ApiError;
 use super::metrics::Metrics;
 use super::models::{Models, ServedModel};
 use super::page::Page;

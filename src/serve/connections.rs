@@ -1,7 +1,8 @@
 //! Connections: their number, their times, and how they end.
 
-use super::api::{ApiError, ClientAddress};
+use super::access_log::ClientAddress;
 use super::app::App;
+use super::error::ApiError;
 use axum::Router;
 use futures_util::FutureExt;
 use hyper::body::Incoming;

@@ -6,6 +6,7 @@
 //! | `models` | the models, each replaced as a whole when its folder changes: [`Models`] |
 //! | `compute` | the one thread that computes, and what it computes next |
 //! | `work` | what is computed |
+//! | `error` | what a refused request is answered |
 //! | `app` | what all requests share |
 //! | `api` | what is asked and answered |
 //! | `connections` | connections, and how they end |
@@ -35,6 +36,7 @@ mod app;
 mod client;
 mod compute;
 mod connections;
+mod error;
 mod metrics;
 mod models;
 mod page;

@@ -1,7 +1,7 @@
 //! Reading the body of a request within the limits.
 
 use super::super::app::App;
-use super::error::ApiError;
+use super::super::error::ApiError;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};

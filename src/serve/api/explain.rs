@@ -1,11 +1,11 @@
 //! Why a model says what it says.
 
 use super::super::app::App;
+use super::super::error::ApiError;
 use super::super::models::ServedModel;
 use super::super::work::{Classify, Explain};
 use super::answered::Answered;
 use super::body::{parse, read};
-use super::error::ApiError;
 use super::fields::{choice, count};
 use super::inputs::Inputs;
 use super::name::Name;

@@ -1,8 +1,8 @@
 //! What the server is and how it is.
 
 use super::super::app::App;
+use super::super::error::ApiError;
 use super::super::models::ServedModel;
-use super::error::ApiError;
 use super::name::Name;
 use super::predict::json;
 use crate::inference::Predictor;

@@ -1,6 +1,6 @@
 //! The texts of a request.
 
-use super::error::ApiError;
+use super::super::error::ApiError;
 use serde_json::Value;
 
 /// The texts of a request, and whether they were in a list: then so are the answers.

@@ -5,10 +5,10 @@
 
 use super::super::app::App;
 use super::super::compute::{Computed, Failure};
+use super::super::error::{ApiError, ErrorBody};
 use super::super::models::ServedModel;
 use super::answered::{Answered, HEADERS};
 use super::body::next;
-use super::error::{ApiError, ErrorBody};
 use super::inputs::{check_length, text};
 use super::logged::Deferred;
 use super::predict::tokenize;

@@ -1,20 +1,15 @@
 //! Each request in the log and in the metrics, once it is answered.
 
-use super::super::access_log::Entry;
+use super::super::access_log::{ClientAddress, Entry};
 use super::super::app::App;
+use super::super::error::Refused;
 use super::answered::Answered;
-use super::error::Refused;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
-
-/// Who sent a request.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::serve) struct ClientAddress(pub SocketAddr);
 
 /// Counts a request for as long as it is being answered.
 struct InFlight(Arc<App>);

@@ -2,7 +2,6 @@
 
 mod answered;
 mod body;
-mod error;
 mod explain;
 mod fields;
 mod information;
@@ -16,11 +15,10 @@ mod predict;
 mod schema;
 mod token;
 
-pub(super) use error::ApiError;
-pub(super) use logged::ClientAddress;
 use openapi::{NoModel, Refusals, Unauthorized};
 
 use super::app::App;
+use super::error::ApiError;
 use super::settings::ServeSettings;
 use axum::Router;
 use axum::extract::{Request, State};

@@ -1,7 +1,7 @@
 //! The name of a model in a path.
 
 use super::super::app::App;
-use super::error::ApiError;
+use super::super::error::ApiError;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The description of the interface, made from the code that answers.
 
+use super::super::error::ErrorBody;
 use super::super::settings::ServeSettings;
-use super::error::ErrorBody;
 use serde_json::{Value, json};
 use utoipa::{IntoResponses, PartialSchema};
 

@@ -1,8 +1,8 @@
 //! The interface of Hugging Face's text-classification pipeline.
 
 use super::super::app::App;
+use super::super::error::ApiError;
 use super::body::{parse, read};
-use super::error::ApiError;
 use super::fields::{choice, count, object};
 use super::inputs::Inputs;
 use super::predict::{classify, json, sorted};

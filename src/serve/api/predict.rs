@@ -1,11 +1,11 @@
 //! Classes of texts.
 
 use super::super::app::App;
+use super::super::error::ApiError;
 use super::super::models::ServedModel;
 use super::super::work::Classify;
 use super::answered::Answered;
 use super::body::{is_lines, parse, read};
-use super::error::ApiError;
 use super::inputs::Inputs;
 use super::lines;
 use super::name::Name;

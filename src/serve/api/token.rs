@@ -1,7 +1,7 @@
 //! The token of the server.
 
 use super::super::app::App;
-use super::error::ApiError;
+use super::super::error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;

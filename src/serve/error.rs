@@ -1,6 +1,6 @@
 //! What a refused request is answered.
 
-use super::super::compute::Failure;
+use super::compute::Failure;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::serve) struct ApiError {
+pub(super) struct ApiError {
     pub status: StatusCode,
     pub body: ErrorBody,
 }
 
 /// Why a request is refused, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(in crate::serve) struct ErrorBody {
+pub(super) struct ErrorBody {
     /// The problem, as a sentence.
     pub error: String,
     /// The kind of error as Text Embeddings Inference names it.
@@ -27,7 +27,7 @@ pub(in crate::serve) struct ErrorBody {
 }
 
 impl ApiError {
-    pub(in crate::serve) fn new(
+    pub(super) fn new(
         status: StatusCode,
         code: &'static str,
         error: impl Into<String>,
@@ -52,7 +52,7 @@ impl ApiError {
     }
 
     /// The body is not what it should be.
-    pub(in crate::serve) fn invalid(
+    pub(super) fn invalid(
         code: &'static str,
         error: impl Into<String>,
         remedy: impl Into<String>,
@@ -61,7 +61,7 @@ impl ApiError {
     }
 
     /// Something is over a limit of the server.
-    pub(in crate::serve) fn too_large(
+    pub(super) fn too_large(
         code: &'static str,
         error: impl Into<String>,
         remedy: impl Into<String>,
@@ -70,7 +70,7 @@ impl ApiError {
     }
 
     /// The server has too much to do.
-    pub(in crate::serve) fn overloaded(what: &str) -> Self {
+    pub(super) fn overloaded(what: &str) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "overloaded",
@@ -80,7 +80,7 @@ impl ApiError {
     }
 
     /// The body or a part of it took too long.
-    pub(in crate::serve) fn timeout(seconds: u64) -> Self {
+    pub(super) fn timeout(seconds: u64) -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "timeout",
@@ -89,7 +89,7 @@ impl ApiError {
         )
     }
 
-    pub(in crate::serve) fn unauthorized() -> Self {
+    pub(super) fn unauthorized() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
@@ -98,7 +98,7 @@ impl ApiError {
         )
     }
 
-    pub(in crate::serve) fn no_model(name: &str, names: &str) -> Self {
+    pub(super) fn no_model(name: &str, names: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "no_such_model",
@@ -155,4 +155,4 @@ impl IntoResponse for ApiError {
 
 /// The code of the error, for log and metrics.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::serve) struct Refused(pub &'static str);
+pub(super) struct Refused(pub &'static str);
