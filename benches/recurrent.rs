@@ -14,7 +14,7 @@
 use birnn::bench::{Lengths, Shape, Workload};
 use birnn::ops::dropout::Phase;
 use birnn::parameters::Parameters;
-use birnn::rnn::{CellType, Recurrent, RecurrentConfig};
+use birnn::rnn::{CellType, Recurrent, RecurrentConfig, Wanted};
 use candle_core::{DType, Device, Tensor};
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
@@ -131,7 +131,8 @@ impl<'a> Stack<'a> {
             .forward_train(&self.input, &packing, None, Phase::Inference);
         let pass = pass.expect("the same shapes");
         let d_output = pass.output().ones_like().expect("fits in memory");
-        pass.backward(d_output, true).expect("the same shapes").0
+        let gradients = pass.backward(d_output, Wanted::parameters(true));
+        gradients.expect("the same shapes").0
     }
 
     fn forward(&self, layers: &Recurrent, input: &Tensor) -> Tensor {
