@@ -1,6 +1,8 @@
 //! Models with the hash of their files, which names their exact version.
 
-use super::model_directory::{CONFIG, SavedClassifier, TOKENIZER, WEIGHTS, present, read};
+use super::model_directory::{
+    CONFIG, SavedClassifier, TOKENIZER, WEIGHTS, check_folder, present, read,
+};
 use crate::error::{Error, Result};
 use candle_core::Device;
 use sha2::{Digest, Sha256};
@@ -24,11 +26,7 @@ pub(crate) fn hash_of_files(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> 
 impl SavedClassifier {
     /// Reads a model into memory, as [`Loading::Read`](super::Loading::Read) does, with the hash of what was read.
     pub(crate) fn read_with_hash(folder: &Path, device: &Device) -> Result<(Self, String)> {
-        if !folder.is_dir() {
-            // For its error.
-            return Self::load(folder, super::Loading::Read, device)
-                .map(|saved| (saved, String::new()));
-        }
+        check_folder(folder)?;
         let config = read(folder, CONFIG)?;
         let tokenizer = read(folder, TOKENIZER)?;
         let weights = present(folder, WEIGHTS)?;

@@ -165,13 +165,7 @@ impl SavedClassifier {
         renames: &[Rename],
         device: &Device,
     ) -> Result<Self> {
-        if !path.is_dir() {
-            return Err(Error::model(
-                path,
-                "there is no such folder",
-                "give the folder of a trained model (see `birnn train --out`)",
-            ));
-        }
+        check_folder(path)?;
         let config = read(path, CONFIG)?;
         let tokenizer = read(path, TOKENIZER)?;
         let weights_path = present(path, WEIGHTS)?;
@@ -275,6 +269,18 @@ pub(super) fn write_description(
     let config = config_json(description, &tokenizer)?;
     atomic::write_file(&path.join(CONFIG), &config)?;
     atomic::write_file(&path.join(TOKENIZER), &tokenizer)
+}
+
+/// Refuses the folder of a model that is not there.
+pub(super) fn check_folder(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        true => Ok(()),
+        false => Err(Error::model(
+            path,
+            "there is no such folder",
+            "give the folder of a trained model (see `birnn train --out`)",
+        )),
+    }
 }
 
 /// The content of a small file of the directory.

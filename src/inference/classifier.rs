@@ -8,7 +8,7 @@ use crate::data::Labels;
 use crate::dataset::{DatasetProgress, Stage, encode_texts};
 use crate::error::{Error, Result};
 use crate::models::classifier::{BiRnn, OutputKind};
-use crate::text::{TextEncoder, Tokens};
+use crate::text::{Reading, TextEncoder, Tokens};
 use candle_core::Device;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -179,10 +179,10 @@ impl Classifier {
     pub(crate) fn predict_tokens(
         &self,
         texts: &[&str],
-        Tokens { ids, readings }: Tokens,
+        (ids, readings): (&TokenLists, Vec<Reading>),
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
-        let outputs = self.outputs(texts, &ids.into(), progress)?;
+        let outputs = self.outputs(texts, ids, progress)?;
         let thresholds = self.thresholds();
         Ok(outputs.map(|outputs| Prediction::all(outputs, readings, thresholds)))
     }
@@ -264,7 +264,9 @@ impl Predictor for Classifier {
         progress: &mut dyn DatasetProgress,
     ) -> Result<Option<Vec<Prediction>>> {
         match self.tokenize(texts, progress)? {
-            Some(tokens) => self.predict_tokens(texts, tokens, progress),
+            Some(Tokens { ids, readings }) => {
+                self.predict_tokens(texts, (&ids.into(), readings), progress)
+            }
             None => Ok(None),
         }
     }

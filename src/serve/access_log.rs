@@ -7,12 +7,14 @@ use serde::Serialize;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// So many lines may wait.
 const WAITING: usize = 4096;
+/// With texts of so many bytes.
+const WAITING_BYTES: usize = 16 << 20;
 /// At the end, its reader has so long for them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -52,6 +54,14 @@ pub(super) struct Entry {
     pub lines_left_out: u64,
 }
 
+impl Entry {
+    /// The bytes of its texts.
+    fn bytes(&self) -> usize {
+        let inputs = self.inputs.iter().flatten();
+        inputs.map(String::len).sum()
+    }
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -75,6 +85,8 @@ enum Message {
 pub struct AccessLog {
     sender: Option<SyncSender<Message>>,
     left_out: Arc<AtomicU64>,
+    /// The bytes of the texts in the lines that wait.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl AccessLog {
@@ -83,6 +95,7 @@ impl AccessLog {
         Self {
             sender: None,
             left_out: Arc::default(),
+            bytes: Arc::default(),
         }
     }
 
@@ -92,12 +105,15 @@ impl AccessLog {
     /// The thread cannot be started.
     pub fn to(out: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
+        let bytes = Arc::<AtomicUsize>::default();
+        let waiting = Arc::clone(&bytes);
         std::thread::Builder::new()
             .name("access log".to_owned())
-            .spawn(move || write(&receiver, BufWriter::new(out)))?;
+            .spawn(move || write(&receiver, &waiting, BufWriter::new(out)))?;
         Ok(Self {
             sender: Some(sender),
             left_out: Arc::default(),
+            bytes,
         })
     }
 
@@ -110,8 +126,11 @@ impl AccessLog {
             return;
         };
         entry.lines_left_out = self.left_out.swap(0, Ordering::Relaxed);
-        let missing = entry.lines_left_out + 1;
-        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Entry(Box::new(entry))) {
+        let (missing, bytes) = (entry.lines_left_out + 1, entry.bytes());
+        let fits = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES;
+        let sent = fits && sender.try_send(Message::Entry(Box::new(entry))).is_ok();
+        if !sent {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.left_out.fetch_add(missing, Ordering::Relaxed);
         }
     }
@@ -122,19 +141,28 @@ impl AccessLog {
             return;
         };
         let (done, is_done) = sync_channel(0);
-        if sender.try_send(Message::Flush(done)).is_ok() {
-            // The sender is dropped when it is done.
-            let _ = is_done.recv_timeout(PATIENCE);
+        let (mut message, until) = (Message::Flush(done), Instant::now() + PATIENCE);
+        while let Err(TrySendError::Full(refused)) = sender.try_send(message) {
+            if Instant::now() > until {
+                return;
+            }
+            message = refused;
+            std::thread::sleep(Duration::from_millis(5));
         }
+        // The sender is dropped when it is done.
+        let _ = is_done.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
 /// Writes lines, and everything at once whenever none waits.
-fn write(receiver: &Receiver<Message>, mut out: impl Write) {
+fn write(receiver: &Receiver<Message>, bytes: &AtomicUsize, mut out: impl Write) {
     let mut waiting = None;
     while let Some(message) = waiting.take().or_else(|| receiver.recv().ok()) {
         let written = match message {
-            Message::Entry(entry) => line(&entry, &mut out),
+            Message::Entry(entry) => {
+                bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
+                line(&entry, &mut out)
+            }
             Message::Flush(_done) => out.flush(),
         };
         waiting = receiver.try_recv().ok();

@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The rests of so many bodies are read and thrown away at once.
+const DISCARDING: usize = 256;
 
 /// What all requests share.
 pub(super) struct App {
@@ -27,6 +29,7 @@ pub(super) struct App {
     requests: Arc<Semaphore>,
     explanations: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    discarding: Arc<Semaphore>,
     is_draining: AtomicBool,
 }
 
@@ -39,7 +42,7 @@ impl App {
         settings: ServeSettings,
         models: Arc<Models>,
         log: AccessLog,
-    ) -> Result<(Self, [JoinHandle<()>; 2])> {
+    ) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::io("start the threads of", Path::new("the server"))(error)
         };
@@ -48,15 +51,16 @@ impl App {
         let threads = rayon::current_num_threads();
         let on_batch = move |batch: &_| of_batches.batch(batch);
         let started = Compute::start("classify", threads, settings.batch_tokens, on_batch);
-        let (classify, classifying) = started.map_err(failed)?;
+        let (classify, _) = started.map_err(failed)?;
         // An explanation takes a hundred times as long as a prediction: with the same threads, a prediction would wait
         // wherever one of them has begun a part of one. So there are two sets of threads, and the system divides its
         // processors between them.
         let started = Compute::start("explain", threads, 1, |_| {});
-        let (explain, explaining) = started.map_err(failed)?;
-        let app = Self {
+        let (explain, _) = started.map_err(failed)?;
+        Ok(Self {
             requests: Arc::new(Semaphore::new(settings.max_requests)),
             explanations: Arc::new(Semaphore::new(settings.max_explanations)),
+            discarding: Arc::new(Semaphore::new(DISCARDING)),
             bytes: Arc::new(Semaphore::new(settings.max_waiting_bytes)),
             page: Page::new(),
             settings,
@@ -66,8 +70,7 @@ impl App {
             metrics,
             log,
             is_draining: AtomicBool::new(false),
-        };
-        Ok((app, [classifying, explaining]))
+        })
     }
 
     /// The model of this name, or without one the first.
@@ -115,6 +118,11 @@ impl App {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(bytes);
         permit.map_err(|_| ApiError::overloaded("bytes to read"))
+    }
+
+    /// A place for the rest of a body that is read and thrown away, if there is one.
+    pub(super) fn place_to_discard(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.discarding).try_acquire_owned().ok()
     }
 
     /// Whether the server is going to end.

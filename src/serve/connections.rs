@@ -3,8 +3,8 @@
 use super::access_log::ClientAddress;
 use super::app::App;
 use super::error::ApiError;
+use super::metrics::Counted;
 use axum::Router;
-use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -58,8 +58,23 @@ impl Connections {
                 accepted = listener.accept() => self.begin(accepted).await,
             }
         }
-        while let Some(Ok(accepted)) = listener.accept().now_or_never() {
-            self.begin(Ok(accepted)).await;
+        // The system is asked, not the runtime, which may not know yet of those that have arrived.
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        loop {
+            match listener.accept() {
+                Ok((stream, client)) => {
+                    let stream = stream
+                        .set_nonblocking(true)
+                        .and_then(|()| TcpStream::from_std(stream));
+                    if let Ok(stream) = stream {
+                        self.begin(Ok((stream, client))).await;
+                    }
+                }
+                Err(error) if is_of_client(&error) => {}
+                Err(_) => break,
+            }
         }
     }
 
@@ -67,11 +82,7 @@ impl Connections {
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                let is_of_client = matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-                );
-                if !is_of_client {
+                if !is_of_client(&error) {
                     // Too many open files: it gets better when connections end.
                     sleep(Duration::from_millis(50)).await;
                 }
@@ -107,17 +118,15 @@ impl Connections {
             .max_header_size(HEAD / 2)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = self.graceful.watch(connection);
-        let app = Arc::clone(&self.app);
-        app.metrics.connections.inc();
+        let counted = Counted::new(&self.app.metrics.connections);
         tokio::spawn(async move {
             // A broken connection is no error of the server.
             let _ = connection.await;
-            app.metrics.connections.dec();
-            drop(place);
+            drop((place, counted));
         });
     }
 
-    /// Waits until every request is answered, or the time is over; gives how many connections are left then.
+    /// Waits until every request is answered, or the time is over; gives how many requests are left then.
     pub(super) async fn end(self) -> usize {
         let most = self.app.settings.drain_timeout;
         let ending = async {
@@ -136,6 +145,15 @@ impl Connections {
             Err(_) => usize::try_from(self.app.metrics.in_flight.get()).unwrap_or(0),
         }
     }
+}
+
+/// Whether a connection could not be accepted because of its other end, or for nothing.
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
 }
 
 /// Answers a connection over the limit, and closes it.

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -166,6 +167,11 @@ impl Metrics {
         );
     }
 
+    /// A request has begun.
+    pub(super) fn begin(&self) -> Arc<Counted> {
+        Arc::new(Counted::new(&self.in_flight))
+    }
+
     /// A request was answered.
     pub(super) fn request(&self, route: &str, status: u16, time: Duration) {
         let route = route.to_owned();
@@ -229,6 +235,22 @@ impl Metrics {
         // A string takes everything.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// Is counted for as long as it exists.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

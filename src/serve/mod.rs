@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `settings` | its limits: [`ServeSettings`] |
 //! | `models` | the models, each replaced as a whole when its folder changes: [`Models`] |
-//! | `compute` | the one thread that computes, and what it computes next |
+//! | `compute` | the threads that compute, and what they compute next |
 //! | `work` | what is computed |
 //! | `error` | what a refused request is answered |
 //! | `app` | what all requests share |
+//! | `held` | what a request holds: permits and memory |
 //! | `api` | what is asked and answered |
 //! | `connections` | connections, and how they end |
 //! | `server` | all of it together: [`Server`] |
@@ -37,6 +38,7 @@ mod client;
 mod compute;
 mod connections;
 mod error;
+mod held;
 mod metrics;
 mod models;
 mod page;

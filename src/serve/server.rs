@@ -130,7 +130,7 @@ impl Server {
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (app, _) = App::start(settings, Arc::new(models), log)?;
+        let app = App::start(settings, Arc::new(models), log)?;
         let (sender, control) = unbounded_channel();
         Ok(Self {
             app: Arc::new(app),
@@ -161,6 +161,8 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("connections")
             .worker_threads(io_threads())
+            // They read large bodies, and load models.
+            .max_blocking_threads(rayon::current_num_threads() + 2)
             .enable_all()
             .build()
             .map_err(failed)?;
@@ -170,7 +172,7 @@ impl Server {
         let log = self.app.log.clone();
         let ended = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
-            let on_notice: Arc<dyn Fn(&Notice) + Send + Sync> = Arc::new(on_notice);
+            let on_notice: OnNotice = Arc::new(on_notice);
             Ok(run(self.app, listener, self.control, on_notice).await)
         });
         // What is still computed is not waited for; requests that are dropped come into the log.
@@ -232,7 +234,7 @@ async fn reload(app: &Arc<App>, all: bool, on_notice: &OnNotice) {
 
 /// Threads that read and write; what they do takes far less time than computing.
 fn io_threads() -> usize {
-    rayon::current_num_threads().div_ceil(4)
+    rayon::current_num_threads().div_ceil(4).max(2)
 }
 
 /// As many connections as are wanted, or as the system allows.

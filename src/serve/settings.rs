@@ -89,6 +89,11 @@ impl ServeSettings {
             );
             return Err(Error::argument("max_waiting_bytes", problem));
         }
+        let origins = self.cors_origins.iter();
+        if let Some(origin) = origins.clone().find(|origin| !is_origin(origin)) {
+            let problem = format!("{origin:?} is not an origin such as https://example.org, or *");
+            return Err(Error::argument("cors", problem));
+        }
         if self
             .token
             .as_ref()
@@ -98,4 +103,13 @@ impl ServeSettings {
         }
         Ok(())
     }
+}
+
+/// Whether browsers can send this as an origin.
+fn is_origin(origin: &str) -> bool {
+    let host = origin
+        .strip_prefix("https://")
+        .or(origin.strip_prefix("http://"));
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    origin == "*" || host.is_some_and(|host| !host.is_empty() && host.chars().all(is_part))
 }

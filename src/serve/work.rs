@@ -1,7 +1,9 @@
 //! What is computed for requests: predictions, many at once, and explanations, one at a time.
 
 use super::compute::Work;
+use super::held::Held;
 use super::models::ServedModel;
+use crate::batch::TokenLists;
 use crate::error::Result;
 use crate::inference::{ExplainSettings, Explanation, Prediction};
 use crate::text::{Reading, Tokens};
@@ -14,28 +16,37 @@ pub(super) struct Classify {
     /// At least one.
     pub ids: Vec<u32>,
     pub reading: Reading,
+    _held: Arc<Held>,
 }
 
 impl Classify {
-    /// Texts with their tokens.
+    /// A text with its tokens.
     ///
     /// # Errors
-    /// A text on which the tokenizer fails.
-    pub(super) fn new(model: &Arc<ServedModel>, texts: Vec<String>) -> Result<Vec<Self>> {
-        let tokenize = |text: String| {
-            let tokens = model.classifier.tokenize(&[&text], &mut ())?;
-            let Tokens {
-                mut ids,
-                mut readings,
-            } = tokens.unwrap_or_default();
-            Ok(Self {
-                model: Arc::clone(model),
-                ids: ids.pop().unwrap_or_default(),
-                reading: readings.pop().unwrap_or_default(),
-                text,
-            })
-        };
-        texts.into_iter().map(tokenize).collect()
+    /// The tokenizer fails on it.
+    pub(super) fn new(model: &Arc<ServedModel>, text: String, held: &Arc<Held>) -> Result<Self> {
+        let tokens = model.classifier.tokenize(&[&text], &mut ())?;
+        let Tokens {
+            mut ids,
+            mut readings,
+        } = tokens.unwrap_or_default();
+        Ok(Self {
+            model: Arc::clone(model),
+            ids: ids.pop().unwrap_or_default(),
+            reading: readings.pop().unwrap_or_default(),
+            text,
+            _held: Arc::clone(held),
+        })
+    }
+
+    /// The same text, to be explained.
+    pub(super) fn explain(self, settings: ExplainSettings) -> Explain {
+        Explain {
+            model: self.model,
+            text: self.text,
+            settings,
+            _held: self._held,
+        }
     }
 }
 
@@ -55,14 +66,11 @@ impl Work for Classify {
             return Ok(Vec::new());
         };
         let texts: Vec<&str> = batch.iter().map(|work| work.text.as_str()).collect();
-        let tokens = Tokens {
-            ids: batch.iter().map(|work| work.ids.clone()).collect(),
-            readings: batch.iter().map(|work| work.reading).collect(),
-        };
-        let predictions = first
-            .model
-            .classifier
-            .predict_tokens(&texts, tokens, &mut ())?;
+        let mut ids = TokenLists::default();
+        batch.iter().try_for_each(|work| ids.push(&work.ids))?;
+        let readings = batch.iter().map(|work| work.reading).collect();
+        let classifier = &first.model.classifier;
+        let predictions = classifier.predict_tokens(&texts, (&ids, readings), &mut ())?;
         // `()` never stops it.
         Ok(predictions.unwrap_or_default())
     }
@@ -70,9 +78,10 @@ impl Work for Classify {
 
 /// A text to explain.
 pub(super) struct Explain {
-    pub model: Arc<ServedModel>,
-    pub text: String,
-    pub settings: ExplainSettings,
+    model: Arc<ServedModel>,
+    text: String,
+    settings: ExplainSettings,
+    _held: Arc<Held>,
 }
 
 impl Work for Explain {

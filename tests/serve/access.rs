@@ -1,6 +1,6 @@
 //! Who may ask, and what is written about it.
 
-use super::http::{Server, predicted};
+use super::http::{Server, predicted, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -172,4 +172,32 @@ fn queries_are_not_in_the_log() {
         log.contains("/predict") && !log.contains("a-secret"),
         "{log}"
     );
+}
+
+#[test]
+fn a_request_whose_client_leaves_is_in_the_log_too() {
+    let server = Server::start(&[]);
+    let mut connection = server.connect();
+    connection.send(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{");
+    let flying = "birnn_requests_in_flight 2\n";
+    assert!(wait_for(|| server.get("/metrics").text().contains(flying).then_some(())).is_some());
+    drop(connection);
+    let counted = r#"birnn_requests_total{route="/predict",status="4"#;
+    assert!(
+        wait_for(|| server
+            .get("/metrics")
+            .text()
+            .contains(counted)
+            .then_some(()))
+        .is_some()
+    );
+    let log = server.stop().log;
+    let entries = lines(&log);
+    let entry = entries
+        .iter()
+        .find(|entry| entry["path"] == "/predict")
+        .unwrap();
+    // Its connection is seen to be closed, or its body to be broken.
+    let code = entry["code"].as_str().unwrap();
+    assert!(["client_left", "broken_body"].contains(&code), "{entry}");
 }

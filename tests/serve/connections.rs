@@ -164,3 +164,58 @@ fn an_answer_that_is_not_read_ends_its_connection() {
     assert!(wait_for(|| (status() == 200).then_some(())).is_some());
     assert!(connection.answer().is_err());
 }
+
+#[test]
+fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let server = Server::start(&["--max-requests", "1"]);
+    // It has the one permit.
+    let mut busy = server.connect();
+    let bytes = post("/predict", &json!({"inputs": "a"}));
+    busy.send(&bytes[..bytes.len() - 1]);
+    let text = "a".repeat(400_000);
+    for (path, kind, status) in [
+        ("/predict", "application/json", 429),
+        ("/nothing", "application/json", 404),
+        ("/health", "application/json", 405),
+    ] {
+        let found = wait_for(|| {
+            let bytes = request("POST", path, &[("Content-Type", kind)], text.as_bytes());
+            let mut connection = server.connect();
+            for part in bytes.chunks(20_000) {
+                connection.send(part);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let answer = connection.answer().unwrap();
+            // The connection goes on.
+            assert_eq!(connection.ask("GET", "/health", &[], b"").status, 200);
+            (answer.status == status).then_some(())
+        });
+        assert!(found.is_some(), "{path}");
+    }
+    busy.send(&bytes[bytes.len() - 1..]);
+    assert_eq!(busy.answer().unwrap().status, 200);
+}
+
+#[test]
+fn a_large_body_does_not_stop_others() {
+    let server = Server::start(&[]);
+    let zeros = format!("{{\"inputs\":[{}0]}}", "0,".repeat(900_000));
+    let bytes = request(
+        "POST",
+        "/predict",
+        &[("Content-Type", "application/json")],
+        zeros.as_bytes(),
+    );
+    let mut large: Vec<Connection> = (0..8).map(|_| server.connect()).collect();
+    for connection in &mut large {
+        connection.send(&bytes);
+    }
+    assert_eq!(server.get("/health").status, 200);
+    for connection in &mut large {
+        let answer = connection.answer().unwrap();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (413, "too_many_texts")
+        );
+    }
+}

@@ -165,3 +165,31 @@ fn an_address_that_is_in_use_is_an_error() {
         "{errors}"
     );
 }
+
+#[test]
+fn connections_that_have_arrived_are_answered_even_if_the_server_was_busy() {
+    for _ in 0..5 {
+        let server = Server::start(&[]);
+        let zeros = format!("{{\"inputs\":[{}0]}}", "0,".repeat(900_000));
+        let large = request(
+            "POST",
+            "/predict",
+            &[("Content-Type", "application/json")],
+            zeros.as_bytes(),
+        );
+        let mut busy: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
+        for connection in &mut busy {
+            connection.send(&large);
+        }
+        let mut arrived: Vec<Connection> = (0..200).map(|_| server.connect()).collect();
+        for connection in &mut arrived {
+            connection.send(&post("/predict", &json!({"inputs": "a"})));
+        }
+        server.signal("-TERM");
+        for connection in &mut arrived {
+            assert_eq!(connection.answer().unwrap().status, 200);
+        }
+        drop(busy);
+        assert_eq!(server.wait().status.code(), Some(0));
+    }
+}

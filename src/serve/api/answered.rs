@@ -1,11 +1,13 @@
 //! What an answer says of itself, in headers and in the log.
 
 use super::super::app::App;
+use super::super::held::Held;
 use super::super::metrics::Measured;
 use super::super::models::ServedModel;
 use crate::text::Reading;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The headers of an answer; a stream has the first two.
@@ -61,10 +63,10 @@ impl Answered {
         self.inference = self.inference.max(inference);
     }
 
-    /// The answer with this body of JSON.
-    pub(super) fn with_body(self, body: Vec<u8>) -> Response {
+    /// The answer with this body of JSON, for which the request holds what it holds until it is sent.
+    pub(super) fn with_body(self, body: Vec<u8>, held: &Arc<Held>) -> Response {
         let kind = HeaderValue::from_static("application/json");
-        let mut response = ([(header::CONTENT_TYPE, kind)], body).into_response();
+        let mut response = ([(header::CONTENT_TYPE, kind)], held.bytes(body)).into_response();
         let milliseconds = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e3);
         let measured = self.measured;
         let values = [

@@ -1,65 +1,92 @@
 //! Reading the body of a request within the limits.
 
 use super::super::app::App;
+use super::super::compute::Failure;
 use super::super::error::ApiError;
+use super::super::held::Held;
+use super::inputs::{InputLimits, Inputs};
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
+use serde_json::Value;
+use std::sync::Arc;
 use tokio::time::timeout;
 
-/// A body that was read, and its share of the memory that all of them may have.
-pub(super) struct ReadBody {
-    pub bytes: Bytes,
-    _room: Vec<OwnedSemaphorePermit>,
-}
-
-/// So many times the limit are read and thrown away of a body that is too large, so that its sender reads the answer
-/// instead of finding the connection closed.
-const DISCARDED: usize = 8;
-
-/// Reads a body of JSON.
+/// Reads a body of JSON; the request holds room for it.
 ///
 /// # Errors
 /// Another type of content, a body over the limit, no room for it, or one that does not arrive in time.
-pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<ReadBody, ApiError> {
+pub(super) async fn read(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    held: &Held,
+) -> Result<Bytes, ApiError> {
     check_type(headers)?;
     let seconds = app.settings.body_timeout.as_secs();
-    timeout(app.settings.body_timeout, read_all(app, body))
+    timeout(app.settings.body_timeout, read_all(app, body, held))
         .await
         .unwrap_or_else(|_| Err(ApiError::timeout(seconds)))
 }
 
-async fn read_all(app: &App, mut body: Body) -> Result<ReadBody, ApiError> {
+async fn read_all(app: &App, mut body: Body, held: &Held) -> Result<Bytes, ApiError> {
     let limit = app.settings.max_body;
-    let (mut bytes, mut room) = (BytesMut::new(), Vec::new());
-    let mut length = 0;
+    let mut bytes = BytesMut::new();
     while let Some(data) = next(&mut body).await? {
-        length += data.len();
-        if length > limit {
-            bytes = BytesMut::new();
-            room.clear();
-            if length > limit.saturating_mul(DISCARDED) {
-                break;
-            }
-            continue;
+        if bytes.len() + data.len() > limit {
+            return Err(ApiError::too_large(
+                "body_too_large",
+                format!("the body has more than {limit} bytes"),
+                "send fewer texts at once, or JSON lines (Content-Type: application/x-ndjson), which have no limit together",
+            ));
         }
-        room.push(app.room(data.len())?);
+        held.take_room(app, data.len())?;
         bytes.extend_from_slice(&data);
     }
-    if length > limit {
-        return Err(ApiError::too_large(
-            "body_too_large",
-            format!("the body has more than {limit} bytes"),
-            "send fewer texts at once, or JSON lines (Content-Type: application/x-ndjson), which have no limit together",
-        ));
+    Ok(bytes.freeze())
+}
+
+/// Does this here if it is about a few bytes, else on a thread on which nobody waits for anything else.
+///
+/// # Errors
+/// It panics.
+pub(super) async fn elsewhere<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    const FEW: usize = 16 << 10;
+    if bytes <= FEW {
+        return Ok(work());
     }
-    Ok(ReadBody {
-        bytes: bytes.freeze(),
-        _room: room,
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Failure::Panic.into())
+}
+
+/// The content of a body with its texts.
+///
+/// # Errors
+/// It is not JSON, or not what is expected, or has too many or too long texts.
+pub(super) async fn content<T: Content>(
+    app: &App,
+    bytes: Bytes,
+    held: &Arc<Held>,
+) -> Result<(T, Inputs), ApiError> {
+    let (limits, held) = (InputLimits::of(&app.settings), Arc::clone(held));
+    elsewhere(bytes.len(), move || {
+        let _held = held;
+        let mut content: T = parse(&bytes)?;
+        let inputs = Inputs::read(content.take_inputs(), limits)?;
+        Ok((content, inputs))
     })
+    .await?
+}
+
+/// The content of a request for texts.
+pub(super) trait Content: DeserializeOwned + Send + 'static {
+    /// What it has as `inputs`.
+    fn take_inputs(&mut self) -> Value;
 }
 
 /// The next part of a body, which is not empty; `None` at its end.
@@ -130,7 +157,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// It is not JSON, or not what is expected.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let not_json = |error: serde_json::Error| {
         ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -139,7 +166,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             "send an object such as {\"inputs\": \"a text\"}",
         )
     };
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(not_json)?;
+    let value: Value = serde_json::from_slice(bytes).map_err(not_json)?;
     if !value.is_object() {
         return Err(ApiError::invalid(
             "not_an_object",

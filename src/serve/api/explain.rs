@@ -1,13 +1,15 @@
 //! Why a model says what it says.
 
 use super::super::app::App;
+use super::super::compute::Failure;
 use super::super::error::ApiError;
+use super::super::held::Held;
 use super::super::models::ServedModel;
 use super::super::work::{Classify, Explain};
 use super::answered::Answered;
-use super::body::{parse, read};
+use super::body::{Content, content, read};
 use super::fields::{choice, count};
-use super::inputs::Inputs;
+use super::hold::HoldToExplain;
 use super::name::Name;
 use super::predict::{list_or_one, tokenize};
 use super::schema::{ExplainAnswer, InputsSchema};
@@ -40,6 +42,12 @@ pub(super) struct ExplainRequest {
     #[serde(default, deserialize_with = "count")]
     #[schema(minimum = 1, maximum = 512)]
     points: Option<usize>,
+}
+
+impl Content for ExplainRequest {
+    fn take_inputs(&mut self) -> Value {
+        self.inputs.take()
+    }
 }
 
 /// More points add nothing.
@@ -77,10 +85,11 @@ struct Answer<'a> {
 )]
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
+    HoldToExplain(held): HoldToExplain,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(&app, None, &headers, body).await
+    answer(&app, None, &headers, body, held).await
 }
 
 /// Explain texts with the first model: `/explain` in this version of the interface.
@@ -92,10 +101,11 @@ pub(super) async fn explain(
 )]
 pub(super) async fn explain_v1(
     State(app): State<Arc<App>>,
+    HoldToExplain(held): HoldToExplain,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(&app, None, &headers, body).await
+    answer(&app, None, &headers, body, held).await
 }
 
 /// Explain texts with the model of this name.
@@ -109,10 +119,11 @@ pub(super) async fn explain_v1(
 pub(super) async fn explain_with_model(
     State(app): State<Arc<App>>,
     Name(name): Name,
+    HoldToExplain(held): HoldToExplain,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(&app, Some(&name), &headers, body).await
+    answer(&app, Some(&name), &headers, body, held).await
 }
 
 async fn answer(
@@ -120,12 +131,12 @@ async fn answer(
     name: Option<&str>,
     headers: &HeaderMap,
     body: Body,
+    held: Held,
 ) -> Result<Response, ApiError> {
     let model = app.model(name)?;
-    let _permits = (app.permit()?, app.permit_to_explain()?);
-    let read = read(app, headers, body).await?;
-    let request: ExplainRequest = parse(&read.bytes)?;
-    let inputs = Inputs::read(request.inputs, app.input_limits())?;
+    let held = Arc::new(held);
+    let bytes = read(app, headers, body, &held).await?;
+    let (request, inputs): (ExplainRequest, _) = content(app, bytes, &held).await?;
     let labels = model.classifier.labels();
     let class = match &request.class {
         None => None,
@@ -155,7 +166,7 @@ async fn answer(
         points,
         most_points: points,
     };
-    let works = works(&model, &inputs.texts, settings).await?;
+    let works = works(&model, &inputs.texts, settings, &held).await?;
     let mut answered = Answered::new(app, &model, &inputs.texts);
     let mut found = Vec::new();
     for computed in app.explain.compute(works).await {
@@ -178,7 +189,7 @@ async fn answer(
         left_out: explained.left_out,
     });
     let body = list_or_one(answers.collect(), inputs.is_list);
-    Ok(answered.with_body(body))
+    Ok(answered.with_body(body, &held))
 }
 
 /// The texts to explain.
@@ -189,33 +200,30 @@ async fn works(
     model: &Arc<ServedModel>,
     texts: &[String],
     settings: ExplainSettings,
+    held: &Arc<Held>,
 ) -> Result<Vec<Explain>, ApiError> {
-    let tokenized = tokenize(model, texts.to_vec()).await?;
-    let mut work = 0;
-    let mut works = Vec::with_capacity(texts.len());
-    for Classify { text, ids, .. } in tokenized {
-        let tokens = ids.len();
-        let of_point = WORK_OF_POINT * tokens;
-        work += match settings.method {
-            Method::IntegratedGradients => settings.points * of_point,
-            Method::Gradient => of_point,
-            Method::Occlusion => tokens * tokens,
-        };
-        works.push(Explain {
-            model: Arc::clone(model),
-            text,
-            settings: ExplainSettings {
-                most_points: (MOST_WORK / of_point.max(1)).clamp(settings.points, MOST_POINTS),
-                ..settings
-            },
-        });
+    let tokenized = tokenize(model, texts.to_vec(), held).await?.into_iter();
+    let tokenized: crate::Result<Vec<Classify>> = tokenized.collect();
+    let tokenized = tokenized.map_err(|error| ApiError::from(Failure::Error(error)))?;
+    let work = |text: &Classify| match settings.method {
+        Method::IntegratedGradients => WORK_OF_POINT * settings.points * text.ids.len(),
+        Method::Gradient => WORK_OF_POINT * text.ids.len(),
+        Method::Occlusion => text.ids.len() * text.ids.len(),
+    };
+    let work: usize = tokenized.iter().map(work).sum();
+    if work > MOST_WORK {
+        return Err(ApiError::too_large(
+            "too_much_to_explain",
+            "these texts would take too long to explain",
+            "send fewer or shorter ones, ask for fewer points, or use the method gradient",
+        ));
     }
-    if work <= MOST_WORK {
-        return Ok(works);
-    }
-    Err(ApiError::too_large(
-        "too_much_to_explain",
-        "these texts would take too long to explain",
-        "send fewer or shorter ones, ask for fewer points, or use the method gradient",
-    ))
+    // So many times the points fit for all of the texts.
+    let times = MOST_WORK / work.max(1);
+    let settings = ExplainSettings {
+        most_points: (settings.points * times).clamp(settings.points, MOST_POINTS),
+        ..settings
+    };
+    let works = tokenized.into_iter();
+    Ok(works.map(|text| text.explain(settings)).collect())
 }

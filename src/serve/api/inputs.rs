@@ -1,6 +1,7 @@
 //! The texts of a request.
 
 use super::super::error::ApiError;
+use super::super::settings::ServeSettings;
 use serde_json::Value;
 
 /// The texts of a request, and whether they were in a list: then so are the answers.
@@ -15,6 +16,15 @@ pub(super) struct Inputs {
 pub(super) struct InputLimits {
     pub texts: usize,
     pub characters: usize,
+}
+
+impl InputLimits {
+    pub(super) fn of(settings: &ServeSettings) -> Self {
+        Self {
+            texts: settings.max_texts,
+            characters: settings.max_characters,
+        }
+    }
 }
 
 const EXAMPLE: &str = "give a text, or a list of texts: {\"inputs\": [\"one\", \"two\"]}";

@@ -4,11 +4,12 @@
 //! batches; nothing waits for more.
 
 use super::super::app::App;
-use super::super::compute::{Computed, Failure};
+use super::super::compute::{Answer, Failure};
 use super::super::error::{ApiError, ErrorBody};
+use super::super::held::Held;
 use super::super::models::ServedModel;
 use super::answered::{Answered, HEADERS};
-use super::body::next;
+use super::body::{elsewhere, next};
 use super::inputs::{check_length, text};
 use super::logged::Deferred;
 use super::predict::tokenize;
@@ -22,7 +23,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// So many lines, or bytes of lines, are classified at once.
@@ -48,6 +48,12 @@ enum Content<'a> {
     Refused(&'a ErrorBody),
 }
 
+/// A line as it came, of which nothing is kept if it is too long.
+struct Raw {
+    number: u64,
+    bytes: Option<BytesMut>,
+}
+
 /// A line with what was asked.
 struct Asked {
     number: u64,
@@ -62,8 +68,6 @@ struct Lines {
     body: Body,
     /// What was read after the last whole line.
     rest: BytesMut,
-    /// Its share of the memory of all bodies.
-    room: Vec<OwnedSemaphorePermit>,
     /// The lines so far.
     number: u64,
     /// Whether the line of which this is a part is too long.
@@ -71,7 +75,7 @@ struct Lines {
     is_at_end: bool,
     answered: Answered,
     log: Deferred,
-    _permit: OwnedSemaphorePermit,
+    held: Arc<Held>,
 }
 
 /// Answers a stream with a stream.
@@ -79,7 +83,7 @@ pub(super) fn answer(
     app: &Arc<App>,
     model: Arc<ServedModel>,
     body: Body,
-    permit: OwnedSemaphorePermit,
+    held: Arc<Held>,
 ) -> Response {
     let deferred = Deferred::default();
     let of_model = [&model.name, &model.fingerprint].map(HeaderValue::try_from);
@@ -90,11 +94,10 @@ pub(super) fn answer(
         model,
         body,
         rest: BytesMut::new(),
-        room: Vec::new(),
         number: 0,
         is_skipping: false,
         is_at_end: false,
-        _permit: permit,
+        held,
     };
     let stream = stream::unfold(lines, |mut lines| async {
         let answers = lines.next().await?;
@@ -113,13 +116,15 @@ pub(super) fn answer(
 impl Lines {
     /// The answers to the next lines; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
+        // The last answers are on their way, and with them what they were made of.
+        self.held.keep_room(self.rest.len());
         let mut out = Vec::new();
         while out.is_empty() {
             if self.is_at_end {
                 return None;
             }
             match self.read().await {
-                Ok(asked) => self.classify(asked, &mut out).await,
+                Ok(lines) => self.classify(lines, &mut out).await,
                 // Nothing after this can be understood.
                 Err(error) => {
                     self.is_at_end = true;
@@ -128,114 +133,114 @@ impl Lines {
                 }
             }
         }
-        Some(out.into())
+        Some(self.held.bytes(out))
     }
 
     /// The next whole lines, at least one unless this is the end, and no more than are classified at once.
-    async fn read(&mut self) -> Result<Vec<Asked>, ApiError> {
+    async fn read(&mut self) -> Result<Vec<Raw>, ApiError> {
         let mut searched = 0;
         loop {
             if let Some(at) = self.rest[searched..].iter().position(|&byte| byte == b'\n') {
                 let first = self.rest.split_to(searched + at + 1);
-                self.room.clear();
-                return Ok(self.whole_lines(&first));
+                return Ok(self.whole_lines(first));
             }
             searched = self.rest.len();
             if searched > self.app.settings.max_body {
                 // Nothing is kept of a line that is refused.
                 self.is_skipping = true;
                 self.rest.clear();
-                self.room.clear();
+                self.held.keep_room(0);
                 searched = 0;
             }
             let wait = self.app.settings.body_timeout;
             let data = timeout(wait, next(&mut self.body)).await;
             match data.map_err(|_| ApiError::timeout(wait.as_secs()))?? {
                 Some(data) => {
-                    self.room.push(self.app.room(data.len())?);
+                    self.held.take_room(&self.app, data.len())?;
                     self.rest.extend_from_slice(&data);
                 }
                 None => {
                     self.is_at_end = true;
                     let last = self.rest.split();
-                    return Ok(self.parsed(&last).into_iter().collect());
+                    return Ok(vec![self.raw(last)]);
                 }
             }
         }
     }
 
     /// This line, and those after it that are there already.
-    fn whole_lines(&mut self, first: &[u8]) -> Vec<Asked> {
-        let mut asked: Vec<Asked> = self.parsed(first).into_iter().collect();
+    fn whole_lines(&mut self, first: BytesMut) -> Vec<Raw> {
         let mut bytes = first.len();
-        while asked.len() < LINES && bytes < BYTES {
+        let mut lines = vec![self.raw(first)];
+        while lines.len() < LINES && bytes < BYTES {
             let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') else {
                 break;
             };
             let line = self.rest.split_to(end + 1);
             bytes += line.len();
-            asked.extend(self.parsed(&line));
+            lines.push(self.raw(line));
         }
-        asked
+        lines
     }
 
-    /// What a line asks; nothing if it is blank.
-    fn parsed(&mut self, line: &[u8]) -> Option<Asked> {
-        let limit = self.app.settings.max_body;
+    /// A line with its number; no bytes of one that is too long.
+    fn raw(&mut self, line: BytesMut) -> Raw {
         self.number += 1;
-        if !std::mem::take(&mut self.is_skipping) && line.len() <= limit {
-            return parsed(self.number, line);
-        }
-        let text = Err(ApiError::too_large(
-            "line_too_long",
-            format!("the line has more than {limit} bytes"),
-            "send a part of the text",
-        ));
-        Some(Asked {
+        let is_whole = !std::mem::take(&mut self.is_skipping);
+        Raw {
             number: self.number,
-            id: None,
-            text,
-        })
+            bytes: (is_whole && line.len() <= self.app.settings.max_body).then_some(line),
+        }
     }
 
+    /// What is asked, and the answers to the texts in it.
     async fn answers(
         app: &App,
         model: &Arc<ServedModel>,
-        texts: Vec<String>,
-    ) -> Vec<Result<Computed<Prediction>, ApiError>> {
-        let compute = async |works| {
-            let answers = app.classify.compute(works).await;
-            answers
-                .into_iter()
-                .map(|answer| answer.map_err(ApiError::from))
+        lines: Vec<Raw>,
+        held: &Arc<Held>,
+    ) -> Result<(Vec<Asked>, Vec<Answer<Prediction>>), ApiError> {
+        let (most, limit) = (app.settings.max_body, app.settings.max_characters);
+        let bytes = lines.iter().flat_map(|line| &line.bytes);
+        let bytes = bytes.map(BytesMut::len).sum();
+        let read = move || -> Vec<Asked> {
+            let asked = lines.iter().filter_map(|line| line.asked(most));
+            asked.map(|asked| asked.within(limit)).collect()
         };
-        if let Ok(works) = tokenize(model, texts.clone()).await {
-            return compute(works).await.collect();
+        let mut asked = elsewhere(bytes, read).await?;
+        let texts = asked.iter_mut().filter_map(|line| line.text.as_mut().ok());
+        let texts = texts.map(std::mem::take).collect();
+        // Those that the tokenizer refuses are not computed.
+        let (mut works, mut refused) = (Vec::new(), Vec::new());
+        for work in tokenize(model, texts, held).await? {
+            refused.push(match work {
+                Ok(work) => {
+                    works.push(work);
+                    None
+                }
+                Err(error) => Some(Failure::Error(error)),
+            });
         }
-        // One of them cannot be read: each alone.
-        let mut answers = Vec::with_capacity(texts.len());
-        for text in texts {
-            match tokenize(model, vec![text]).await {
-                Ok(work) => answers.extend(compute(work).await),
-                Err(error) => answers.push(Err(error)),
-            }
-        }
-        answers
+        let mut computed = app.classify.compute(works).await.into_iter();
+        let answers = refused.into_iter().map(|refused| match refused {
+            Some(failure) => Err(failure),
+            None => computed.next().unwrap_or(Err(Failure::Ended)),
+        });
+        Ok((asked, answers.collect()))
     }
 
-    async fn classify(&mut self, asked: Vec<Asked>, out: &mut Vec<u8>) {
-        let limit = self.app.settings.max_characters;
-        let mut asked = asked;
-        for line in &mut asked {
-            if let Ok(text) = &line.text
-                && let Err(error) = check_length(text, limit)
-            {
-                line.text = Err(error);
+    async fn classify(&mut self, lines: Vec<Raw>, out: &mut Vec<u8>) {
+        let first = lines.first().map_or(self.number, |line| line.number);
+        let answers = Self::answers(&self.app, &self.model, lines, &self.held);
+        let (asked, answers) = match answers.await {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.is_at_end = true;
+                self.refuse(first, None, &error, out);
+                return;
             }
-        }
-        let texts = asked.iter().filter_map(|line| line.text.as_ref().ok());
-        let answers = Self::answers(&self.app, &self.model, texts.cloned().collect());
-        let mut answers = answers.await.into_iter();
+        };
+        let mut answers = answers.into_iter();
         let model = Arc::clone(&self.model);
         let names = model.classifier.labels().names();
         let several = model.classifier.parts().thresholds.is_some();
@@ -243,7 +248,10 @@ impl Lines {
         for line in &asked {
             let found = match &line.text {
                 Err(error) => Err(error.clone()),
-                Ok(_) => answers.next().unwrap_or(Err(Failure::Panic.into())),
+                Ok(_) => match answers.next() {
+                    Some(answer) => answer.map_err(ApiError::from),
+                    None => Err(Failure::Ended.into()),
+                },
             };
             match found {
                 Ok(computed) => {
@@ -281,7 +289,7 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.log.finish(&self.answered);
+        self.log.finish(std::mem::take(&mut self.answered));
     }
 }
 
@@ -291,41 +299,63 @@ fn write(line: &Line, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// What a line asks; nothing if it is blank.
-fn parsed(number: u64, line: &[u8]) -> Option<Asked> {
-    let line = line.trim_ascii();
-    if line.is_empty() {
-        return None;
+impl Raw {
+    /// What the line asks; nothing if it is blank.
+    fn asked(&self, most: usize) -> Option<Asked> {
+        let (id, text) = match &self.bytes {
+            None => (
+                None,
+                Err(ApiError::too_large(
+                    "line_too_long",
+                    format!("the line has more than {most} bytes"),
+                    "send a part of the text",
+                )),
+            ),
+            Some(bytes) => match bytes.trim_ascii() {
+                [] => return None,
+                line => parsed(line),
+            },
+        };
+        let number = self.number;
+        Some(Asked { number, id, text })
     }
+}
+
+impl Asked {
+    /// The same, with a text over the limit refused.
+    fn within(mut self, limit: usize) -> Self {
+        if let Ok(text) = &self.text
+            && let Err(error) = check_length(text, limit)
+        {
+            self.text = Err(error);
+        }
+        self
+    }
+}
+
+/// What a line names itself, and its text.
+fn parsed(line: &[u8]) -> (Option<Value>, Result<String, ApiError>) {
     let refused = |code, error: String| {
         let remedy = "write a text as a JSON string, or {\"inputs\": \"a text\"}, on each line";
-        ApiError::invalid(code, error, remedy)
+        Err(ApiError::invalid(code, error, remedy))
     };
-    let (id, text) = match serde_json::from_slice::<Value>(line) {
-        Err(error) => (
-            None,
-            Err(refused(
-                "not_json",
-                format!("the line is not JSON: {error}"),
-            )),
-        ),
+    match serde_json::from_slice::<Value>(line) {
+        Err(error) => {
+            let problem = format!("the line is not JSON: {error}");
+            (None, refused("not_json", problem))
+        }
         Ok(Value::Object(mut fields)) => {
             let id = fields.remove("id");
             let inputs = fields.remove("inputs").or_else(|| fields.remove("text"));
             let text = match (inputs, fields.keys().next()) {
-                (Some(_), Some(other)) => Err(refused(
-                    "wrong_field",
-                    format!("the line has a field {other:?}"),
-                )),
+                (Some(_), Some(other)) => {
+                    refused("wrong_field", format!("the line has a field {other:?}"))
+                }
                 (Some(value), None) => text(value),
-                (None, _) => Err(refused(
-                    "not_a_text",
-                    "the line has no field \"inputs\"".to_owned(),
-                )),
+                (None, _) => refused("not_a_text", "the line has no field \"inputs\"".to_owned()),
             };
             (id, text)
         }
         Ok(value) => (None, text(value)),
-    };
-    Some(Asked { number, id, text })
+    }
 }

@@ -4,6 +4,7 @@ mod answered;
 mod body;
 mod explain;
 mod fields;
+mod hold;
 mod information;
 mod inputs;
 mod lines;
@@ -14,6 +15,7 @@ mod pipeline;
 mod predict;
 mod schema;
 mod token;
+mod unread;
 
 use openapi::{NoModel, Refusals, Unauthorized};
 
@@ -26,7 +28,6 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use inputs::InputLimits;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,15 +35,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-impl App {
-    fn input_limits(&self) -> InputLimits {
-        InputLimits {
-            texts: self.settings.max_texts,
-            characters: self.settings.max_characters,
-        }
-    }
-}
 
 /// All routes.
 pub(super) fn router(app: &Arc<App>) -> Router {

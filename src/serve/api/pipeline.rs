@@ -2,9 +2,9 @@
 
 use super::super::app::App;
 use super::super::error::ApiError;
-use super::body::{parse, read};
+use super::body::{Content, content, read};
 use super::fields::{choice, count, object};
-use super::inputs::Inputs;
+use super::hold::Hold;
 use super::predict::{classify, json, sorted};
 use super::schema::{InputsSchema, RankedSchema};
 use crate::inference::Prediction;
@@ -59,6 +59,12 @@ enum Function {
     None,
 }
 
+impl Content for PipelineRequest {
+    fn take_inputs(&mut self) -> Value {
+        self.inputs.take()
+    }
+}
+
 /// Classify texts as Hugging Face's text-classification pipeline does.
 ///
 /// For each text the classes with their probabilities, the highest first.
@@ -70,13 +76,14 @@ enum Function {
 )]
 pub(super) async fn pipeline(
     State(app): State<Arc<App>>,
+    Hold(held): Hold,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let model = app.model(None)?;
-    let _permit = app.permit()?;
-    let read = read(&app, &headers, body).await?;
-    let request: PipelineRequest = parse(&read.bytes)?;
+    let held = Arc::new(held);
+    let bytes = read(&app, &headers, body, &held).await?;
+    let (request, inputs): (PipelineRequest, _) = content(&app, bytes, &held).await?;
     let parameters = request.parameters.unwrap_or_default();
     if parameters.top_k == Some(0) {
         return Err(ApiError::invalid(
@@ -85,9 +92,8 @@ pub(super) async fn pipeline(
             "leave it out for all classes",
         ));
     }
-    let inputs = Inputs::read(request.inputs, app.input_limits())?;
     let truncate = parameters.truncation.unwrap_or(true);
-    let (predictions, answered) = classify(&app, &model, inputs.texts, truncate).await?;
+    let (predictions, answered) = classify(&app, &model, inputs.texts, truncate, &held).await?;
     let names = model.classifier.labels().names();
     let temperature = model.classifier.parts().temperature;
     let ranked = |prediction: &Prediction| {
@@ -102,5 +108,5 @@ pub(super) async fn pipeline(
         ranked
     };
     let ranked: Vec<_> = predictions.iter().map(ranked).collect();
-    Ok(answered.with_body(json(&ranked)))
+    Ok(answered.with_body(json(&ranked), &held))
 }

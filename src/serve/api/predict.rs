@@ -1,12 +1,14 @@
 //! Classes of texts.
 
 use super::super::app::App;
+use super::super::compute::Failure;
 use super::super::error::ApiError;
+use super::super::held::Held;
 use super::super::models::ServedModel;
 use super::super::work::Classify;
 use super::answered::Answered;
-use super::body::{is_lines, parse, read};
-use super::inputs::Inputs;
+use super::body::{Content, content, elsewhere, is_lines, read};
+use super::hold::Hold;
 use super::lines;
 use super::name::Name;
 use super::schema::{InputsSchema, PredictAnswer};
@@ -39,6 +41,12 @@ pub(super) struct PredictRequest {
     details: Option<bool>,
 }
 
+impl Content for PredictRequest {
+    fn take_inputs(&mut self) -> Value {
+        self.inputs.take()
+    }
+}
+
 /// Classify texts with the first model.
 ///
 /// The classes of each text with their probabilities, the highest first: of a text a list, of a list of texts a list of
@@ -52,10 +60,11 @@ pub(super) struct PredictRequest {
 )]
 pub(super) async fn predict(
     State(app): State<Arc<App>>,
+    Hold(held): Hold,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(&app, None, &headers, body).await
+    answer(&app, None, &headers, body, held).await
 }
 
 /// Classify texts with the first model: `/predict` in this version of the interface.
@@ -67,10 +76,11 @@ pub(super) async fn predict(
 )]
 pub(super) async fn predict_v1(
     State(app): State<Arc<App>>,
+    Hold(held): Hold,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(&app, None, &headers, body).await
+    answer(&app, None, &headers, body, held).await
 }
 
 /// Classify texts with the model of this name.
@@ -84,10 +94,11 @@ pub(super) async fn predict_v1(
 pub(super) async fn predict_with_model(
     State(app): State<Arc<App>>,
     Name(name): Name,
+    Hold(held): Hold,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(&app, Some(&name), &headers, body).await
+    answer(&app, Some(&name), &headers, body, held).await
 }
 
 async fn answer(
@@ -95,18 +106,18 @@ async fn answer(
     name: Option<&str>,
     headers: &HeaderMap,
     body: Body,
+    held: Held,
 ) -> Result<Response, ApiError> {
     let model = app.model(name)?;
-    let permit = app.permit()?;
+    let held = Arc::new(held);
     if is_lines(headers) {
-        return Ok(lines::answer(app, model, body, permit));
+        return Ok(lines::answer(app, model, body, held));
     }
-    let read = read(app, headers, body).await?;
-    let request: PredictRequest = parse(&read.bytes)?;
-    let inputs = Inputs::read(request.inputs, app.input_limits())?;
+    let bytes = read(app, headers, body, &held).await?;
+    let (request, inputs): (PredictRequest, _) = content(app, bytes, &held).await?;
     let truncate = request.truncate.unwrap_or(true);
     let is_list = inputs.is_list;
-    let (predictions, answered) = classify(app, &model, inputs.texts, truncate).await?;
+    let (predictions, answered) = classify(app, &model, inputs.texts, truncate, &held).await?;
     let names = model.classifier.labels().names();
     let body = match (
         request.details == Some(true),
@@ -130,7 +141,7 @@ async fn answer(
             is_list,
         ),
     };
-    Ok(answered.with_body(body))
+    Ok(answered.with_body(body, &held))
 }
 
 /// A class with its score.
@@ -180,9 +191,14 @@ pub(super) async fn classify(
     model: &Arc<ServedModel>,
     texts: Vec<String>,
     truncate: bool,
+    held: &Arc<Held>,
 ) -> Result<(Vec<Prediction>, Answered), ApiError> {
     let mut answered = Answered::new(app, model, &texts);
-    let works = tokenize(model, texts).await?;
+    let tokenized = tokenize(model, texts, held).await?.into_iter().enumerate();
+    let works: Result<Vec<Classify>, ApiError> = tokenized
+        .map(|(at, work)| work.map_err(|error| of_text(at, Failure::Error(error))))
+        .collect();
+    let works = works?;
     if !truncate {
         for (at, work) in works.iter().enumerate() {
             check_whole(at, work)?;
@@ -190,11 +206,7 @@ pub(super) async fn classify(
     }
     let mut predictions = Vec::with_capacity(works.len());
     for (at, found) in app.classify.compute(works).await.into_iter().enumerate() {
-        let computed = found.map_err(|failure| {
-            let mut error = ApiError::from(failure);
-            error.body.error = format!("text {}: {}", at + 1, error.body.error);
-            error
-        })?;
+        let computed = found.map_err(|failure| of_text(at, failure))?;
         app.metrics.queue(computed.queue);
         answered.add(computed.output.reading, computed.queue, computed.inference);
         predictions.push(computed.output);
@@ -219,22 +231,29 @@ fn check_whole(at: usize, work: &Classify) -> Result<(), ApiError> {
     ))
 }
 
-/// Texts with their tokens. Only a few take so little time that others can wait for it.
+/// Why the text at this place has no answer.
+fn of_text(at: usize, failure: Failure) -> ApiError {
+    let mut error = ApiError::from(failure);
+    error.body.error = format!("text {}: {}", at + 1, error.body.error);
+    error
+}
+
+/// Texts with their tokens.
+///
+/// # Errors
+/// The tokenizer panics.
 pub(super) async fn tokenize(
     model: &Arc<ServedModel>,
     texts: Vec<String>,
-) -> Result<Vec<Classify>, ApiError> {
-    const BYTES: usize = 16 << 10;
+    held: &Arc<Held>,
+) -> Result<Vec<crate::Result<Classify>>, ApiError> {
     let bytes: usize = texts.iter().map(String::len).sum();
-    let works = match bytes <= BYTES {
-        true => Classify::new(model, texts),
-        false => {
-            let model = Arc::clone(model);
-            let tokenize = move || Classify::new(&model, texts);
-            tokio::task::spawn_blocking(tokenize)
-                .await
-                .map_err(|_| ApiError::from(super::super::compute::Failure::Panic))?
-        }
+    let (model, held) = (Arc::clone(model), Arc::clone(held));
+    let tokenize = move || {
+        let texts = texts.into_iter();
+        texts
+            .map(|text| Classify::new(&model, text, &held))
+            .collect()
     };
-    works.map_err(|error| ApiError::from(super::super::compute::Failure::Error(error)))
+    elsewhere(bytes, tokenize).await
 }

@@ -1,4 +1,4 @@
-//! The thread on which everything that arrives is computed.
+//! A thread on which everything of a kind that arrives is computed.
 //!
 //! Requests send their work through a channel, each piece with a channel of its own for the answer, and what waits belongs
 //! to the one thread that computes: there is no shared state, and an answer can reach nobody but its asker. Work whose asker

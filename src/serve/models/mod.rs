@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::inference::Classifier;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use candle_core::Device;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use watch::Stamp;
@@ -148,7 +149,12 @@ impl Models {
             return None;
         }
         let served = entry.current.load_full();
-        let loaded = load(&served.name, &entry.source, &self.device);
+        // A bug on these files must not end the server, nor be tried again every second.
+        let load = || load(&served.name, &entry.source, &self.device);
+        let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
+            let problem = "this is a bug in birnn: loading it has failed";
+            Err(Error::model(Path::new(&served.name), problem, "report it"))
+        });
         if Stamp::of(&entry.source) != now && !is_forced {
             // They changed while they were read: next time.
             return None;
