@@ -212,6 +212,10 @@ fn settings_with_which_nothing_could_be_answered_are_refused() {
             &["--max-body", "9", "--max-waiting-bytes", "8"],
             "--max-waiting-bytes: 8 is not from 9",
         ),
+        (
+            &["--cors", "example.org"],
+            "--cors: \"example.org\" is not an origin",
+        ),
         (&["--listen", "nowhere"], "cannot listen at nowhere"),
         (&["--model", "/nowhere"], "there is no such folder"),
         (
