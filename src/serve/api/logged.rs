@@ -91,7 +91,7 @@ pub(super) async fn logged(State(app): State<Arc<App>>, request: Request, next: 
     };
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(in_flight);
-    let request = Request::from_parts(parts, Unread::new(body, &app));
+    let request = Request::from_parts(parts, Unread::wrap(body, &app));
     let mut response = next.run(request).await;
     begun.entry.status = response.status().as_u16();
     let extensions = response.extensions_mut();

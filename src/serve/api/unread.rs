@@ -28,7 +28,7 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    pub(super) fn new(body: Body, app: &Arc<App>) -> Body {
+    pub(super) fn wrap(body: Body, app: &Arc<App>) -> Body {
         if body.is_end_stream() {
             return body;
         }
