@@ -38,8 +38,6 @@ pub(super) struct Arguments {
     /// Let pages of this origin ask, such as https://example.org, or of all with *; may be given several times.
     #[arg(long, value_name = "ORIGIN")]
     cors: Vec<String>,
-    #[command(flatten)]
-    limits: Limits,
     /// Do not look for changes in the folders of models; SIGHUP still does.
     #[arg(long)]
     no_watch: bool,
@@ -52,6 +50,8 @@ pub(super) struct Arguments {
     /// cpu, cuda, cuda:N, metal, or auto: the best device that this build supports and finds.
     #[arg(long, default_value = AUTO)]
     device: String,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 #[derive(Debug, clap::Args)]

@@ -62,7 +62,8 @@ impl Connections {
         let Ok(listener) = listener.into_std() else {
             return;
         };
-        loop {
+        // No more than fit: others may arrive for ever.
+        for _ in 0..self.app.settings.max_connections {
             match listener.accept() {
                 Ok((stream, client)) => {
                     let stream = stream

@@ -158,6 +158,7 @@ fn an_answer_that_is_not_read_ends_its_connection() {
         lines.as_bytes(),
     );
     connection.send(&bytes);
+    server.wait_for_request();
     let status = || server.post("/predict", &json!({"inputs": "a"})).status;
     assert!(wait_for(|| (status() == 429).then_some(())).is_some());
     // Its permit is free again, since the connection has ended.
@@ -172,6 +173,7 @@ fn a_refusal_reaches_a_client_that_is_still_sending() {
     let mut busy = server.connect();
     let bytes = post("/predict", &json!({"inputs": "a"}));
     busy.send(&bytes[..bytes.len() - 1]);
+    server.wait_for_request();
     let text = "a".repeat(400_000);
     for (path, kind, status) in [
         ("/predict", "application/json", 429),

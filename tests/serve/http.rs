@@ -101,6 +101,15 @@ impl Server {
         self.connect().ask("GET", path, &[], b"")
     }
 
+    /// Waits until one request is being answered besides that for the metrics, and has its permits and room.
+    pub fn wait_for_request(&self) {
+        let flying = "birnn_requests_in_flight 2\n";
+        let is_there = || self.get("/metrics").text().contains(flying).then_some(());
+        assert!(wait_for(is_there).is_some(), "no request");
+        // It gets them right after it is counted.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([name, &id]).status();

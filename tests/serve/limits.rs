@@ -81,8 +81,8 @@ fn a_body_over_the_limit_is_refused_with_an_answer_that_arrives() {
 #[test]
 fn a_burst_over_the_limit_gets_answers_or_a_time_to_come_back() {
     let server = Server::start(&["--max-requests", "4"]);
-    let text = "A film of many words. ".repeat(100);
-    let body = json!({"inputs": vec![text; 8]});
+    let text = "A film of many words. ".repeat(300);
+    let body = json!({"inputs": vec![text; 16]});
     let clients = (0..40).map(|_| {
         let (port, body) = (server.port, body.clone());
         spawn(move || Connection::open(port).post("/predict", &body))
@@ -115,6 +115,7 @@ fn a_batch_is_one_request_and_bodies_that_are_being_sent_count() {
     let mut slow = server.connect();
     let bytes = post("/predict", &json!({"inputs": "a"}));
     slow.send(&bytes[..bytes.len() - 1]);
+    server.wait_for_request();
     let found = wait_for(|| {
         let answer = server.post("/predict", &json!({"inputs": "b"}));
         (answer.status == 429).then_some(answer)
@@ -137,6 +138,7 @@ fn all_bodies_together_have_a_limit() {
     let bytes = post("/predict", &json!({"inputs": text}));
     let mut slow = server.connect();
     slow.send(&bytes[..bytes.len() - 1]);
+    server.wait_for_request();
     let found = wait_for(|| {
         let answer = server.post("/predict", &json!({"inputs": text}));
         (answer.status == 429).then_some(answer)
@@ -172,9 +174,10 @@ fn connections_over_the_limit_are_answered_and_closed() {
 #[test]
 fn explanations_have_a_limit_of_their_own() {
     let server = Server::start(&["--max-explanations", "1"]);
-    let long = json!({"inputs": vec!["A film of many words. ".repeat(60); 4]});
+    let bytes = post("/explain", &json!({"inputs": "a"}));
     let mut busy = server.connect();
-    busy.send(&post("/explain", &long));
+    busy.send(&bytes[..bytes.len() - 1]);
+    server.wait_for_request();
     let found = wait_for(|| {
         let answer = server.post("/explain", &json!({"inputs": "a"}));
         (answer.status == 429).then_some(answer)
@@ -182,6 +185,7 @@ fn explanations_have_a_limit_of_their_own() {
     refused(&found.unwrap(), 429, "overloaded");
     // Predictions do not wait for them.
     assert_eq!(server.post("/predict", &json!({"inputs": "a"})).status, 200);
+    busy.send(&bytes[bytes.len() - 1..]);
     assert_eq!(busy.answer().unwrap().status, 200);
 }
 

@@ -168,6 +168,16 @@ fn a_line_over_the_limit_is_refused_and_the_next_ones_are_answered() {
 }
 
 #[test]
+fn blank_lines_take_no_room() {
+    let server = Server::start(&["--max-body", "10000", "--max-waiting-bytes", "200000"]);
+    let body = "\n".repeat(1_000_000) + "\"a\"\n";
+    let mut connection = server.connect();
+    let answer = connection.ask("POST", "/predict", &[NDJSON], body.as_bytes());
+    let found = lines(&answer.body);
+    assert_eq!((found.len(), &found[0]["line"]), (1, &json!(1_000_001)));
+}
+
+#[test]
 fn a_pause_over_the_time_ends_the_stream_with_a_reason() {
     let server = Server::start(&["--body-timeout", "1"]);
     let mut connection = server.connect();

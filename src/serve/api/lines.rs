@@ -116,10 +116,10 @@ pub(super) fn answer(
 impl Lines {
     /// The answers to the next lines; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        // The last answers are on their way, and with them what they were made of.
-        self.held.keep_room(self.rest.len());
         let mut out = Vec::new();
         while out.is_empty() {
+            // The last answers are on their way, and with them what they were made of.
+            self.held.keep_room(self.rest.len());
             if self.is_at_end {
                 return None;
             }
