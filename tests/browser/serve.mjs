@@ -1,10 +1,11 @@
 // Uses the page of `birnn serve` in a real browser, like a person who types, presses and reads.
 //
-//     node serve.mjs http://127.0.0.1:PORT [--token T] [--pictures FOLDER]
+//     node serve.mjs http://127.0.0.1:PORT [--token T] [--pictures FOLDER] [--scheme light|dark]
 //
 // The page must say what the server says, ask nothing of any other server, print no error, keep nothing, and have, in each
 // state, no horizontal overflow at 390 and at 1280 pixels, in light and in dark, and no violation that axe finds. What a server
-// in order does not do (to be busy, slow, broken or away) is put in its place here. With --pictures, screenshots are kept.
+// in order does not do (to be busy, slow, broken or away) is put in its place here. With --pictures, screenshots are kept,
+// with --scheme only one of the two is looked at.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -35,6 +36,7 @@ const option = (flag) => {
 };
 const token = option("--token");
 const pictures = option("--pictures");
+const scheme = option("--scheme");
 if (parameters.length !== 1) throw new Error("name the address of a server");
 const address = parameters[0].replace(/\/?$/, "/");
 
@@ -57,7 +59,7 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
 });
-for (const colorScheme of ["light", "dark"]) {
+for (const colorScheme of scheme ? [scheme] : ["light", "dark"]) {
   // What does not come at all ends the use, but does not hide where.
   await usePage(colorScheme).catch((error) => check(false, error.stack));
 }
