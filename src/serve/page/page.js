@@ -86,8 +86,8 @@
       }
       if (answer.status === 429 && tries < TRIES) {
         tries += 1;
-        const told = Number(answer.headers.get("Retry-After"));
-        const seconds = told > 0 ? Math.min(told, 60) : 1;
+        const after = Number(answer.headers.get("Retry-After"));
+        const seconds = after > 0 ? Math.min(after, 60) : 1;
         say(`The server is busy: trying again in ${plural(seconds, "second", "seconds")} (${tries} of ${TRIES}).`);
         await pause(seconds, signal);
         continue;
@@ -303,13 +303,13 @@
   // What is left to say of how the text was read.
   const READ = { head: "the first part", tail: "the last part", both: "the beginning and the end" };
   function remarks(answer, model) {
-    const said = [];
+    const notes = [];
     if (answer.unknown_tokens > 0) {
       const verb = answer.unknown_tokens === 1 ? "is" : "are";
-      said.push(`${grouped(answer.unknown_tokens)} of ${plural(answer.tokens, "word", "words")} ${verb} not in the vocabulary.`);
+      notes.push(`${grouped(answer.unknown_tokens)} of ${plural(answer.tokens, "word", "words")} ${verb} not in the vocabulary.`);
     }
-    if (answer.truncated) said.push(`Only ${READ[model.truncation] ?? "a part"} of the text was read: ${plural(answer.tokens, "word", "words")}.`);
-    return said.map((text) => element("p", { textContent: text }));
+    if (answer.truncated) notes.push(`Only ${READ[model.truncation] ?? "a part"} of the text was read: ${plural(answer.tokens, "word", "words")}.`);
+    return notes.map((text) => element("p", { textContent: text }));
   }
 
   function marked(parts) {
