@@ -52,7 +52,7 @@ impl App {
         let on_batch = move |batch: &_| of_batches.batch(batch);
         let started = Compute::start("classify", threads, settings.batch_tokens, on_batch);
         let (classify, _) = started.map_err(failed)?;
-        // An explanation takes a hundred times as long as a prediction: with the same threads, a prediction would wait
+        // An explanation takes many times as long as a prediction: with the same threads, a prediction would wait
         // wherever one of them has begun a part of one. So there are two sets of threads, and the system divides its
         // processors between them.
         let started = Compute::start("explain", threads, 1, |_| {});

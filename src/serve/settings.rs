@@ -17,7 +17,7 @@ pub struct ServeSettings {
     pub max_texts: usize,
     /// The requests that are read and answered at the same time; more are refused with 429.
     pub max_requests: usize,
-    /// Those of them that ask for explanations, which take a hundred times as long.
+    /// Those of them that ask for explanations, which take many times as long.
     pub max_explanations: usize,
     /// The characters of a text.
     pub max_characters: usize,

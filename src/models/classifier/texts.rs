@@ -13,7 +13,7 @@ const BATCHING: Batching = Batching {
     tokens: 32_000,
 };
 /// On a CPU smaller ones, of which several are classified beside each other: where a thread has to wait, there is another
-/// batch for it, and what a step needs stays in its cache.
+/// batch for it.
 const BATCHING_ON_CPU: Batching = Batching {
     texts: 256,
     tokens: 4_096,
