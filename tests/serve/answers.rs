@@ -281,6 +281,19 @@ fn what_is_no_request_is_refused_with_a_reason_and_a_remedy() {
             "{body:?}"
         );
     }
+    let compressed = [json, ("Content-Encoding", "gzip")];
+    let refused = connection.ask("POST", "/predict", &compressed, b"\x1f\x8b");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (415, "content_encoding")
+    );
+    let marked = connection.ask(
+        "POST",
+        "/predict",
+        &[json],
+        b"\xef\xbb\xbf{\"inputs\": \"a\"}",
+    );
+    assert_eq!(marked.status, 200);
     let utf8 = ("Content-Type", "application/json; charset=utf-8");
     let answer = connection.ask("POST", "/predict", &[utf8], b"{\"inputs\": \"a\"}");
     assert_eq!(answer.status, 200);

@@ -25,6 +25,7 @@ pub(super) async fn read(
     held: &Held,
 ) -> Result<Bytes, ApiError> {
     check_type(headers)?;
+    check_encoding(headers)?;
     let seconds = app.settings.body_timeout.as_secs();
     timeout(app.settings.body_timeout, read_all(app, body, held))
         .await
@@ -133,6 +134,22 @@ pub(super) fn is_lines(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|kind| NAMES.contains(&kind.as_str()))
 }
 
+/// Refuses compressed bodies, which would be taken for broken JSON.
+pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_encoding",
+            format!(
+                "the body is compressed: {}",
+                String::from_utf8_lossy(encoding.as_bytes())
+            ),
+            "send it uncompressed, without the header `Content-Encoding`",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let kind = content_type(headers);
     let is_json = |kind: &str| {
@@ -163,9 +180,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             StatusCode::BAD_REQUEST,
             "not_json",
             format!("the body is not JSON: {error}"),
-            "send an object such as {\"inputs\": \"a text\"}",
+            "send an object in UTF-8 such as {\"inputs\": \"a text\"}",
         )
     };
+    // Some programs write it before UTF-8.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let value: Value = serde_json::from_slice(bytes).map_err(not_json)?;
     if !value.is_object() {
         return Err(ApiError::invalid(

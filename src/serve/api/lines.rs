@@ -311,7 +311,12 @@ impl Raw {
                     "send a part of the text",
                 )),
             ),
-            Some(bytes) => match bytes.trim_ascii() {
+            // Some programs write a mark before UTF-8.
+            Some(bytes) => match bytes
+                .strip_prefix(b"\xef\xbb\xbf")
+                .unwrap_or(bytes)
+                .trim_ascii()
+            {
                 [] => return None,
                 line => parsed(line),
             },

@@ -7,7 +7,7 @@ use super::super::held::Held;
 use super::super::models::ServedModel;
 use super::super::work::Classify;
 use super::answered::Answered;
-use super::body::{Content, content, elsewhere, is_lines, read};
+use super::body::{Content, check_encoding, content, elsewhere, is_lines, read};
 use super::hold::Hold;
 use super::lines;
 use super::name::Name;
@@ -111,6 +111,7 @@ async fn answer(
     let model = app.model(name)?;
     let held = Arc::new(held);
     if is_lines(headers) {
+        check_encoding(headers)?;
         return Ok(lines::answer(app, model, body, held));
     }
     let bytes = read(app, headers, body, &held).await?;
