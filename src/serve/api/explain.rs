@@ -78,28 +78,12 @@ struct Answer<'a> {
 
 /// Explain texts with the first model.
 #[utoipa::path(
-    post, path = "/explain", operation_id = "explain", tag = "explain",
-    request_body = ExplainRequest,
-    responses((status = 200, description = "What each word adds", body = ExplainAnswer), super::Refusals),
-    security((), ("token" = []))
-)]
-pub(super) async fn explain(
-    State(app): State<Arc<App>>,
-    HoldToExplain(held): HoldToExplain,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    answer(&app, None, &headers, body, held).await
-}
-
-/// Explain texts with the first model: `/explain` in this version of the interface.
-#[utoipa::path(
     post, path = "/v1/explain", operation_id = "explain_v1", tag = "explain",
     request_body = ExplainRequest,
     responses((status = 200, description = "What each word adds", body = ExplainAnswer), super::Refusals),
     security((), ("token" = []))
 )]
-pub(super) async fn explain_v1(
+pub(super) async fn explain(
     State(app): State<Arc<App>>,
     HoldToExplain(held): HoldToExplain,
     headers: HeaderMap,

@@ -27,7 +27,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,16 +40,17 @@ use utoipa_axum::routes;
 pub(super) fn router(app: &Arc<App>) -> Router {
     let (router, api) = OpenApiRouter::new()
         .routes(routes!(predict::predict))
-        .routes(routes!(predict::predict_v1))
         .routes(routes!(predict::predict_with_model))
         .routes(routes!(pipeline::pipeline))
         .routes(routes!(explain::explain))
-        .routes(routes!(explain::explain_v1))
         .routes(routes!(explain::explain_with_model))
         .routes(routes!(information::info))
         .routes(routes!(information::list_models))
         .routes(routes!(information::one_model))
         .routes(routes!(information::metrics))
+        // As other servers have them, without a version.
+        .route(openapi::PREDICT, post(predict::predict))
+        .route(openapi::EXPLAIN, post(explain::explain))
         .split_for_parts();
     let (open, open_api) = OpenApiRouter::new()
         .routes(routes!(information::health))

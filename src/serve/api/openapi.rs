@@ -56,9 +56,18 @@ pub(super) enum NoModel {
     Name(ErrorBody),
 }
 
+/// Paths without a version, which are the same as those of version 1.
+pub(super) const PREDICT: &str = "/predict";
+pub(super) const EXPLAIN: &str = "/explain";
+
 /// The document, with the limits of this server.
 pub(super) fn document(api: utoipa::openapi::OpenApi, settings: &ServeSettings) -> Value {
     let mut document = serde_json::to_value(api).unwrap_or_default();
+    for alias in [PREDICT, EXPLAIN] {
+        let mut operations = document["paths"][format!("/v1{alias}")].clone();
+        operations["post"]["operationId"] = json!(alias.trim_start_matches('/'));
+        document["paths"][alias] = operations;
+    }
     document["info"] = json!({
         "title": "birnn",
         "description": "Classes of texts by bidirectional recurrent networks, and the words that made them",

@@ -53,28 +53,12 @@ impl Content for PredictRequest {
 /// lists. With `Content-Type: application/x-ndjson` texts and answers are streams of JSON lines without a limit of their
 /// number.
 #[utoipa::path(
-    post, path = "/predict", operation_id = "predict", tag = "predict",
-    request_body(content((PredictRequest = "application/json"), (String = "application/x-ndjson"))),
-    responses((status = 200, description = "The classes", content((PredictAnswer = "application/json"), (String = "application/x-ndjson"))), super::Refusals),
-    security((), ("token" = []))
-)]
-pub(super) async fn predict(
-    State(app): State<Arc<App>>,
-    Hold(held): Hold,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    answer(&app, None, &headers, body, held).await
-}
-
-/// Classify texts with the first model: `/predict` in this version of the interface.
-#[utoipa::path(
     post, path = "/v1/predict", operation_id = "predict_v1", tag = "predict",
     request_body(content((PredictRequest = "application/json"), (String = "application/x-ndjson"))),
     responses((status = 200, description = "The classes", content((PredictAnswer = "application/json"), (String = "application/x-ndjson"))), super::Refusals),
     security((), ("token" = []))
 )]
-pub(super) async fn predict_v1(
+pub(super) async fn predict(
     State(app): State<Arc<App>>,
     Hold(held): Hold,
     headers: HeaderMap,
