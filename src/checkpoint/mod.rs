@@ -6,11 +6,10 @@ mod checkpoints;
 mod checksums;
 mod discard;
 mod export;
-#[cfg(feature = "serve")]
-mod hashed;
 mod language_directory;
 mod manifest;
 mod model_directory;
+mod model_files;
 mod output_fit;
 mod run_directory;
 mod shipped;
@@ -26,10 +25,9 @@ pub(crate) use checkpoints::{Lock, lock_file};
 pub use checksums::FileState;
 pub use discard::{discard_checkpoints, discard_model};
 pub use export::export;
-#[cfg(feature = "serve")]
-pub(crate) use hashed::{hash_of_files, model_files};
 pub use language_directory::{LanguageDirectory, LanguageFile};
 pub use model_directory::{Loading, ModelFile, SavedClassifier};
+pub use model_files::ModelFiles;
 pub use output_fit::OutputFit;
 pub use run_directory::{Description, Resumed, RunDirectory};
 pub use space::check_space;

@@ -193,7 +193,17 @@ impl SavedClassifier {
         weights: impl Into<Cow<'static, [u8]>>,
         device: &Device,
     ) -> Result<Self> {
-        let weights = WeightFile::of_bytes(&path.join(WEIGHTS), weights.into().into())?;
+        Self::of_contents(path, config, tokenizer, weights.into().into(), device)
+    }
+
+    pub(super) fn of_contents(
+        path: &Path,
+        config: &[u8],
+        tokenizer: &[u8],
+        weights: Bytes,
+        device: &Device,
+    ) -> Result<Self> {
+        let weights = WeightFile::of_bytes(&path.join(WEIGHTS), weights)?;
         Self::new(path, config, tokenizer, &weights, device)
     }
 

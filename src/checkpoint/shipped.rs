@@ -43,16 +43,6 @@ impl SavedClassifier {
     }
 }
 
-#[cfg(feature = "serve")]
-impl SavedClassifier {
-    /// The same with the SHA-256 of its files.
-    pub(crate) fn shipped_with_hash(device: &Device) -> Result<(Self, String)> {
-        let (config, tokenizer, weights) = files()?;
-        let hash = super::hash_of_files(config, tokenizer, weights);
-        Ok((Self::shipped(device)?, hash))
-    }
-}
-
 #[cfg(all(test, feature = "shipped"))]
 mod tests {
     use super::*;

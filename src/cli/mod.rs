@@ -46,9 +46,9 @@ mod vectors;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bidirectional recurrent text classification: train, evaluate, predict.
@@ -92,6 +92,12 @@ enum Command {
     Completions(completions::Arguments),
 }
 
+/// The exit codes but those of signals.
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+const BUG: u8 = 101;
+
 /// How a command ended, if it did not fail.
 enum Ending {
     Done,
@@ -99,28 +105,39 @@ enum Ending {
     Signal(u8),
 }
 
-pub(crate) fn main() -> ExitCode {
+/// Runs the command line with these arguments, the first of which is the name of the program, and returns the exit code.
+pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    shell::set_program(arguments.first());
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        // Also the answers to --help and --version.
+        Err(error) => {
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(USAGE);
+        }
+    };
     // A panic is a bug, except those of a parser that the library catches: print only panics that reach this point.
     let panic = Arc::new(Mutex::new(String::new()));
     let noted = panic.clone();
     std::panic::set_hook(Box::new(move |info| {
         *noted.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
     }));
-    match catch_unwind(AssertUnwindSafe(|| run(Arguments::parse().command))) {
-        Ok(Ok(Ending::Done)) => ExitCode::SUCCESS,
-        Ok(Ok(Ending::Signal(code))) => ExitCode::from(code),
+    match catch_unwind(AssertUnwindSafe(|| run(command))) {
+        Ok(Ok(Ending::Done)) => SUCCESS,
+        Ok(Ok(Ending::Signal(code))) => code,
         // The reader of our output has closed it.
-        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) if is_broken_pipe(&error) => SUCCESS,
         Ok(Err(error)) => {
             note(&format!("error: {error:#}"));
-            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+            if is_usage(&error) { USAGE } else { FAILURE }
         }
         Err(_) => {
             let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
             note(&format!(
                 "error: this is a bug in birnn, please report it: {panic}"
             ));
-            ExitCode::from(101)
+            BUG
         }
     }
 }

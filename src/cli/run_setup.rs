@@ -7,15 +7,12 @@ use super::note;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early, test_stopped};
 use super::shell::free_path;
-use super::source::{
-    DataArguments, ValidationArguments, all_sources, lost_source, reads_stdin, stored_source,
-};
+use super::source::{DataArguments, ValidationArguments, all_sources, lost_source, reads_stdin};
 use super::{Ending, Usage};
 use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
 use birnn::config::{Config, DataConfig};
 use birnn::device::{AUTO, Precision, set_precision};
 use birnn::recipe::Recipe;
-use birnn::text::TokenKind;
 use birnn::train::{Outcome, TestReport};
 use candle_core::Device;
 use std::io::{IsTerminal, Write};
@@ -183,7 +180,7 @@ impl RunArguments {
         device: &Device,
     ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
         if !self.resume {
-            let stored = stored_config(config)?;
+            let stored = config.with_absolute_paths()?;
             return Ok((recipe.create_run(out, &stored, self.force)?, None));
         }
         let resumed = RunDirectory::resume(out, R::KIND, recipe.fingerprints(), device)?;
@@ -234,21 +231,4 @@ pub(super) fn check_sources(config: &Config, out: &Path) -> anyhow::Result<()> {
     };
     let problem = format!("{} was trained on {lost}: {remedy}", out.display());
     Err(Usage(problem).into())
-}
-
-/// The config as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
-pub(super) fn stored_config(config: &Config) -> std::io::Result<Config> {
-    let mut config = config.clone();
-    stored_source(&mut config.data)?;
-    let train = &mut config.train;
-    let mut paths: Vec<&mut PathBuf> = train.teachers.iter_mut().collect();
-    paths.extend(train.init_from.folder_mut());
-    paths.extend(&mut train.vectors);
-    if let TokenKind::File(path) = &mut config.text.tokenizer {
-        paths.push(path);
-    }
-    for path in paths {
-        *path = std::path::absolute(&path)?;
-    }
-    Ok(config)
 }

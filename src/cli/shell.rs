@@ -1,12 +1,22 @@
 //! Commands for copying into a shell, and names derived from the data.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The name under which this program was called.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets it, once; later ones change nothing.
+pub(super) fn set_program(name: Option<&OsString>) {
+    let _ = PROGRAM.set(name.map_or_else(|| "birnn".into(), PathBuf::from));
+}
 
 /// The name under which this program was called, quoted for a shell.
 pub(super) fn program() -> String {
-    std::env::args()
-        .next()
-        .map_or_else(|| "birnn".into(), |program| quoted(Path::new(&program)))
+    PROGRAM
+        .get()
+        .map_or_else(|| "birnn".into(), |program| quoted(program))
 }
 
 /// A path, quoted for a shell.

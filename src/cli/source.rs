@@ -165,33 +165,3 @@ pub(super) fn training_sources(data: &DataConfig) -> impl Iterator<Item = &str> 
 pub(super) fn all_sources(data: &DataConfig) -> impl Iterator<Item = &str> + Clone {
     training_sources(data).chain(data.test_source.as_deref())
 }
-
-/// Sources as stored with a run: with absolute paths, so that the run can be resumed and evaluated from any folder.
-pub(super) fn stored_source(data: &mut DataConfig) -> std::io::Result<()> {
-    let others = data
-        .validation_source
-        .iter_mut()
-        .chain(&mut data.test_source);
-    for source in std::iter::once(&mut data.source)
-        .chain(&mut data.additional_sources)
-        .chain(others)
-    {
-        if source == "sample" {
-            continue;
-        }
-        if Path::new(source.as_str()).exists() {
-            *source = absolute(source)?;
-        } else if source.contains([',', '*', '?', '[']) {
-            let parts: std::io::Result<Vec<String>> = list_parts(source)
-                .iter()
-                .map(|part| absolute(part))
-                .collect();
-            *source = parts?.join(",");
-        }
-    }
-    Ok(())
-}
-
-fn absolute(path: &str) -> std::io::Result<String> {
-    Ok(std::path::absolute(path)?.display().to_string())
-}

@@ -1,17 +1,16 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
-use super::config::{default_recipe, read_config};
+use super::config::read_config;
 use super::print_config::print_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
 use super::source::{TestArguments, reads_stdin, training_sources};
 use super::table::{joined, percent};
 use super::{Ending, Usage};
-use birnn::checkpoint::{Beginning, LanguageDirectory, RunKind};
+use birnn::checkpoint::RunKind;
 use birnn::config::Config;
 use birnn::inference::{Classifier, Predictor};
-use birnn::recipe::{ClassifierRecipe, grouped};
-use birnn::text::TokenKind;
+use birnn::recipe::{ClassifierRecipe, default_recipe, grouped};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -71,19 +70,13 @@ fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
         return Ok(config);
     }
     let mut overrides = arguments.run.overrides();
-    let default = default_recipe(arguments.run.data.source(), &overrides);
+    let default = default_recipe(arguments.run.data.source().as_deref(), &overrides);
     if let Some(beginning) = &arguments.init_from {
         overrides.push(("train.init_from".into(), toml_string(beginning)));
     }
     let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
     arguments.run.apply(&mut config.data);
     arguments.test.apply(&mut config.data);
-    if let Some(folder) = config.train.init_from.folder()
-        && !Beginning::is_in(folder)
-    {
-        // The vocabulary must be identical, as the rows of the embedding table are the language model's.
-        config.text.tokenizer = TokenKind::File(LanguageDirectory::tokenizer_of(folder));
-    }
     Ok(config)
 }
 

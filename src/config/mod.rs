@@ -6,6 +6,7 @@
 //! can be used for a run. A `Config` that a program makes is checked by whatever uses it, or at once
 //! by [`Config::validate`].
 
+mod absolute;
 mod auto_or;
 mod class_weights;
 mod data;

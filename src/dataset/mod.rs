@@ -193,6 +193,32 @@ impl Dataset {
         Self::prepare(config, splits, None, unlabelled, None, cache, progress)
     }
 
+    /// The same for texts in memory that are divided as those of a source are: a part of them is held out for validation,
+    /// or all are cross-validated (`train.folds`); with the tokenizer of a model from which another one begins.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_splits`]; [`Error::Stopped`] if `progress` stopped it.
+    pub fn of_split(
+        config: &Config,
+        train: Split,
+        beginning: Option<&TextEncoder>,
+        progress: &mut dyn DatasetProgress,
+    ) -> Result<Self> {
+        config.data.validate()?;
+        let splits = RunSplits::divided(config, train)?;
+        let cache = Cache::off();
+        Self::prepare(
+            config,
+            splits,
+            None,
+            Vec::new(),
+            beginning,
+            &cache,
+            progress,
+        )?
+        .ok_or(Error::Stopped)
+    }
+
     /// The same with a test split, and with the tokenizer of a model from which another one begins.
     ///
     /// # Errors

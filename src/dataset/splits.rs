@@ -74,21 +74,7 @@ pub fn read_splits(config: &Config, progress: &mut dyn DatasetProgress) -> Resul
         let validation = source.split(&data.validation_split, progress)?;
         return Ok(RunSplits::of(train, validation));
     }
-    let folds = folds(config, &train);
-    if folds > 0 {
-        let validation = Split {
-            origin: train.origin.clone(),
-            ..Split::default()
-        };
-        return Ok(RunSplits {
-            train,
-            validation,
-            folds,
-        });
-    }
-    let share = held_out(data, train.records.len());
-    let (train, validation) = hold_out(train, share, config.seed)?;
-    Ok(RunSplits::of(train, validation))
+    RunSplits::divided(config, train)
 }
 
 /// The share of so many texts that is held out.
@@ -102,6 +88,28 @@ fn held_out(data: &DataConfig, texts: usize) -> f64 {
 }
 
 impl RunSplits {
+    /// A training split from which the texts to validate are held out, unless it is to be cross-validated (`train.folds`).
+    ///
+    /// # Errors
+    /// It is too small to be divided.
+    pub(super) fn divided(config: &Config, train: Split) -> Result<Self> {
+        let folds = folds(config, &train);
+        if folds > 0 {
+            let validation = Split {
+                origin: train.origin.clone(),
+                ..Split::default()
+            };
+            return Ok(Self {
+                train,
+                validation,
+                folds,
+            });
+        }
+        let share = held_out(&config.data, train.records.len());
+        let (train, validation) = hold_out(train, share, config.seed)?;
+        Ok(Self::of(train, validation))
+    }
+
     fn of(train: Split, validation: Split) -> Self {
         Self {
             train,

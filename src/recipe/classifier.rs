@@ -9,14 +9,16 @@ use super::preparation::{check_stop, data, epochs, model, ngrams, teachers, text
 use super::shared::SharedInputs;
 use super::test_split::test_report;
 use super::{Monitor, Recipe, Step};
-use crate::checkpoint::{ModelFile, RunDirectory, RunKind, Snapshot, check_space};
+use crate::checkpoint::{
+    ModelFile, ModelFiles, RunDirectory, RunKind, SavedClassifier, Snapshot, check_space,
+};
 use crate::config::{Config, InitFrom, TrainerConfig};
 use crate::dataset::{Dataset, Fingerprints};
 use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
-use crate::inference::{Classifier, ClassifierParts};
-use crate::models::classifier::{BiRnn, EMBEDDING};
-use crate::parameters::{Parameters, builder};
+use crate::inference::Classifier;
+use crate::models::classifier::BiRnn;
+use crate::parameters::Parameters;
 use crate::train::classifier::{ClassifierTask, SoftLabels, TrainingTexts};
 use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer, Validation};
 use candle_core::Device;
@@ -190,26 +192,32 @@ impl<'a> ClassifierRecipe<'a> {
     ///
     /// # Errors
     /// As [`Recipe::train`]; [`Error::Stopped`] if the monitor stopped it.
-    pub fn train_in_memory(mut self, monitor: &mut dyn Monitor) -> Result<Classifier> {
+    pub fn train_in_memory(self, monitor: &mut dyn Monitor) -> Result<Classifier> {
+        let device = match &self.model {
+            Some((_, parameters)) => parameters.device().clone(),
+            None => Device::Cpu,
+        };
+        let (files, _) = self.train_to_files(monitor)?;
+        let name = Path::new("trained in memory");
+        SavedClassifier::from_files(name, &files, &device).map(Classifier::from)
+    }
+
+    /// The same, with the contents of the model's files, and how the training ended.
+    ///
+    /// # Errors
+    /// As [`ClassifierRecipe::train_in_memory`].
+    pub fn train_to_files(mut self, monitor: &mut dyn Monitor) -> Result<(ModelFiles, Outcome)> {
         let mut results = InMemory::default();
         let outcome = self.train(&mut results, None, monitor)?;
-        let (Outcome::Finished { .. }, Some(best)) = (outcome, results.best()) else {
+        let (Outcome::Finished { .. }, Some(best)) = (&outcome, results.best()) else {
             return Err(Error::Stopped);
         };
-        let (rows, classes) = (
-            self.dataset.encoder.vocabulary_size(),
-            self.dataset.labels.len(),
-        );
-        let device = best.weights[EMBEDDING].device().clone();
-        let weights = builder(best.weights, &device);
-        Classifier::from_parts(ClassifierParts {
-            name: "trained in memory".into(),
-            model: BiRnn::new(&self.config.model, rows, classes, weights)?.prepared()?,
-            encoder: self.dataset.encoder.clone(),
-            labels: self.dataset.labels.clone(),
-            temperature: best.output_fit.temperature.unwrap_or(1.0),
-            thresholds: best.output_fit.thresholds,
-        })
+        let Dataset {
+            labels, encoder, ..
+        } = &*self.dataset;
+        let file = ModelFile::new(self.config.model.clone(), &self.config.text, labels.clone());
+        let files = ModelFiles::of_trained(&file, encoder, &best.weights, &best.output_fit)?;
+        Ok((files, outcome))
     }
 }
 

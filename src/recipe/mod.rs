@@ -21,6 +21,8 @@ mod classifier;
 mod cross_validation;
 mod decisions;
 mod language;
+#[cfg(feature = "toml")]
+mod named;
 mod ngrams;
 mod notes;
 mod out_of_fold;
@@ -32,6 +34,8 @@ mod vectors;
 pub use classifier::ClassifierRecipe;
 pub use decisions::Decision;
 pub use language::LanguageRecipe;
+#[cfg(feature = "toml")]
+pub use named::{default_recipe, read_config, settle_beginning};
 pub use notes::{coverage_notes, grouped};
 pub use out_of_fold::{OutOfFold, out_of_fold};
 pub use shared::SharedInputs;

@@ -1,10 +1,11 @@
 //! What several runs on the same texts have in common.
 
-use super::Monitor;
 use super::beginning::Start;
 use super::ngrams::{TextHead, fit_texts};
 use super::preparation::{data, describe};
+use super::{Monitor, Step};
 use crate::config::{ClassWeights, Config, NgramCost};
+use crate::data::Split;
 use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::fs::cache::Cache;
@@ -54,6 +55,24 @@ impl SharedInputs {
     ) -> Result<Self> {
         let start = Start::of(config, device)?;
         let dataset = data(config, &start, cache, monitor)?;
+        Ok(Self::new(config, Arc::new(start), dataset))
+    }
+
+    /// The same for texts in memory, which are divided as those of a source are.
+    ///
+    /// # Errors
+    /// As [`SharedInputs::load`].
+    pub fn of_split(
+        config: &Config,
+        train: Split,
+        device: &Device,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        config.validate()?;
+        let start = Start::of(config, device)?;
+        monitor.begins(Step::Data);
+        let beginning = start.classifier().map(|beginning| &beginning.encoder);
+        let dataset = Dataset::of_split(config, train, beginning, monitor)?;
         Ok(Self::new(config, Arc::new(start), dataset))
     }
 

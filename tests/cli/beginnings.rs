@@ -208,8 +208,8 @@ fn sizes_on_the_command_line_are_not_replaced_in_silence() {
     ];
     assert_eq!(
         fail(&train(path, &both), 2),
-        "model.num_hiddens is that of the model with which the run begins (train.init_from): leave it out, or give \
-         --init-from none"
+        "configuration, model.num_hiddens: it is that of the model with which the run begins (train.init_from); leave it \
+         out, or set train.init_from to \"none\""
     );
 }
 

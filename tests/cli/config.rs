@@ -155,11 +155,17 @@ fn old_keys_are_noted() {
 #[test]
 fn a_missing_config_file_is_named() {
     let folder = temp();
-    let message = refuse(folder.path(), &["train", "--config", "no.toml"], 1);
+    let message = refuse(folder.path(), &["train", "--config", "no.toml"], 2);
     assert!(
         message.starts_with(
-            "the config file (the recipes of this program are d2l, imdb, imdb-fast, imdb-pretrained, imdb-unlabelled, \
-             language, pretrained, sample, sentences, text): cannot read no.toml: "
+            "configuration, no.toml: this config file cannot be read: No such file or directory"
+        ),
+        "{message}"
+    );
+    assert!(
+        message.ends_with(
+            "; give another one, or a recipe of this program: d2l, imdb, imdb-fast, imdb-pretrained, imdb-unlabelled, \
+             language, pretrained, sample, sentences, text"
         ),
         "{message}"
     );

@@ -1,6 +1,6 @@
 //! The texts of a report, and what is said about them.
 
-use super::super::config::{default_recipe, read_config};
+use super::super::config::read_config;
 use super::super::eval_split::{Request, name_labels};
 use super::super::progress::Terminal;
 use super::super::source::{lost_source, training_sources};
@@ -12,7 +12,7 @@ use birnn::data::{DownloadProgress, Split};
 use birnn::dataset::check::empty_texts;
 use birnn::dataset::read_splits;
 use birnn::inference::{Ensemble, Predictor, Scored, score};
-use birnn::recipe::{OutOfFold, coverage_notes, out_of_fold};
+use birnn::recipe::{OutOfFold, coverage_notes, default_recipe, out_of_fold};
 use birnn::report::Heldout;
 use candle_core::Device;
 use std::path::Path;
@@ -147,7 +147,10 @@ fn out_of_parts(
 ) -> anyhow::Result<OutOfFold> {
     let mut config = match folder {
         Some(folder) => RunDirectory::config_of(folder, RunKind::Classifier)?,
-        None => read_config(None, default_recipe(arguments.data.source(), &[]), &[])?,
+        None => {
+            let default = default_recipe(arguments.data.source().as_deref(), &[]);
+            read_config(None, default, &[])?
+        }
     };
     arguments.data.apply(&mut config.data);
     if arguments.data.source().is_some() {

@@ -3,19 +3,19 @@
 mod output;
 mod progress;
 
-use super::config::{default_recipe, key_value, read_config, settle_beginning};
+use super::config::{key_value, read_config};
 use super::device;
 use super::interrupt::Interrupt;
 use super::note;
 use super::progress::Terminal;
-use super::run_setup::{MAX_SEED, check_sources, stored_config};
+use super::run_setup::{MAX_SEED, check_sources};
 use super::shell::{free_path, program, quoted};
 use super::source::{DataArguments, ValidationArguments, all_sources, reads_stdin};
 use super::{Ending, Usage};
 use anyhow::Context;
 use birnn::config::{Config, Folds};
 use birnn::device::{AUTO, set_precision};
-use birnn::recipe::ClassifierRecipe;
+use birnn::recipe::{ClassifierRecipe, default_recipe, settle_beginning};
 use birnn::tune::{Budget, Ended, Search, Space};
 use progress::{Progress, duration};
 use std::io::Write;
@@ -206,7 +206,7 @@ fn begun(arguments: &Arguments) -> anyhow::Result<Search> {
     }
     Ok(Search::create(
         &out,
-        stored_config(&config)?,
+        config.with_absolute_paths()?,
         space,
         budget,
     )?)
@@ -220,12 +220,12 @@ fn starting_config(arguments: &Arguments) -> anyhow::Result<Config> {
     if let Some(metric) = &arguments.metric {
         overrides.push(("train.metric".into(), metric.clone()));
     }
-    let default = default_recipe(arguments.data.source(), &overrides);
+    let default = default_recipe(arguments.data.source().as_deref(), &overrides);
     let mut config = read_config(arguments.config.as_deref(), default, &overrides)?;
     arguments.data.apply(&mut config.data);
     arguments.validation.apply(&mut config.data);
     if let Some(space) = given_space(arguments, &mut |_| ())? {
-        settle_beginning(&mut config, space.keys().map(|(key, _)| key))?;
+        settle_beginning(&mut config, space.keys().map(|(key, _)| key), &mut note)?;
     }
     decided(arguments, &config)
 }

@@ -2,7 +2,7 @@
 
 mod watch;
 
-use crate::checkpoint::SavedClassifier;
+use crate::checkpoint::{ModelFiles, SavedClassifier};
 use crate::error::{Error, Result};
 use crate::inference::Classifier;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -181,14 +181,15 @@ impl Models {
 
 /// Loads a model into memory: its files may be written to while it is in use.
 fn load(name: &str, source: &ModelSource, device: &Device) -> Result<ServedModel> {
-    let (saved, fingerprint) = match source {
-        ModelSource::Shipped => SavedClassifier::shipped_with_hash(device)?,
-        ModelSource::Folder(folder) => SavedClassifier::read_with_hash(folder, device)?,
+    let (path, files) = match source {
+        ModelSource::Shipped => (Path::new(SHIPPED), ModelFiles::shipped()?),
+        ModelSource::Folder(folder) => (folder.as_path(), ModelFiles::read(folder)?),
     };
+    let saved = SavedClassifier::from_files(path, &files, device)?;
     Ok(ServedModel {
         name: name.to_owned(),
         classifier: saved.into(),
-        fingerprint,
+        fingerprint: files.hash(),
         loaded: SystemTime::now(),
     })
 }

@@ -1,7 +1,7 @@
 //! What can be seen of the files of a model without reading them.
 
 use super::ModelSource;
-use crate::checkpoint::model_files;
+use crate::checkpoint::ModelFiles;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -22,7 +22,9 @@ impl Stamp {
     pub(super) fn of(source: &ModelSource) -> Self {
         match source {
             ModelSource::Shipped => Self(Vec::new()),
-            ModelSource::Folder(folder) => Self(model_files(folder).iter().map(file).collect()),
+            ModelSource::Folder(folder) => {
+                Self(ModelFiles::paths(folder).iter().map(file).collect())
+            }
         }
     }
 }
