@@ -87,6 +87,15 @@ pub enum Error {
         remedy: String,
     },
 
+    /// The ranks of a run on several machines do not fit each other.
+    #[error("ranks: {problem}; {remedy}")]
+    Ranks {
+        /// The problem.
+        problem: String,
+        /// The remedy.
+        remedy: String,
+    },
+
     /// The observer of a run stopped it before there was anything to save.
     #[error("stopped before the first step")]
     Stopped,

@@ -3,7 +3,8 @@
 use crate::config::{Config, Metric};
 use crate::dataset::Fingerprints;
 use crate::error::{Error, Result, one_line, plain_words};
-use candle_core::Tensor;
+use crate::parameters::to_safetensors;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -144,6 +145,43 @@ pub struct Snapshot {
     pub tensors: BTreeMap<String, Tensor>,
 }
 
+impl Snapshot {
+    /// The snapshot as bytes, for other ranks of a run.
+    ///
+    /// # Errors
+    /// A transfer from the device fails.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let state = serde_json::to_vec(&self.state).map_err(|error| no_snapshot(&error))?;
+        let mut bytes = (state.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(state);
+        bytes.extend(to_safetensors(&self.tensors, None)?);
+        Ok(bytes)
+    }
+
+    /// The snapshot of these bytes, with its tensors on the device.
+    ///
+    /// # Errors
+    /// They are not those of a snapshot.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self> {
+        let cut = || no_snapshot(&"the bytes end early");
+        let (length, rest) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let (state, tensors) = rest.split_at_checked(length).ok_or_else(cut)?;
+        let tensors = candle_core::safetensors::load_buffer(tensors, device)?;
+        Ok(Self {
+            state: serde_json::from_slice(state).map_err(|error| no_snapshot(&error))?,
+            tensors: tensors.into_iter().collect(),
+        })
+    }
+}
+
+fn no_snapshot(problem: &dyn std::fmt::Display) -> Error {
+    Error::Ranks {
+        problem: format!("the state to resume from cannot be sent: {problem}"),
+        remedy: "start the same program on every rank".to_owned(),
+    }
+}
+
 /// Reads the state of the checkpoint in a folder.
 pub(super) fn read_state(folder: &Path, kind: RunKind) -> Result<StateFile> {
     let file = folder.join(STATE);
@@ -198,6 +236,26 @@ mod tests {
         let state: RunState = serde_json::from_str(json).unwrap();
         assert_eq!((state.epoch_examples, state.batches), (40, 0));
         assert_eq!((state.best_accuracy, state.best_loss), (None, Some(2.5)));
+    }
+
+    #[test]
+    fn a_snapshot_goes_through_bytes() {
+        let values = Tensor::new(&[[1f32, -0.5]], &Device::Cpu).unwrap();
+        let snapshot = Snapshot {
+            state: RunState {
+                step: 7,
+                epoch_loss: 0.1 + 0.2,
+                ..RunState::default()
+            },
+            tensors: BTreeMap::from([("parameter/a".to_owned(), values)]),
+        };
+        let bytes = snapshot.to_bytes().unwrap();
+        let read = Snapshot::from_bytes(&bytes, &Device::Cpu).unwrap();
+        assert_eq!(read.state, snapshot.state);
+        let values = read.tensors["parameter/a"].to_vec2::<f32>().unwrap();
+        assert_eq!(values, [[1.0, -0.5]]);
+        assert!(Snapshot::from_bytes(&bytes[..20], &Device::Cpu).is_err());
+        assert!(Snapshot::from_bytes(&[], &Device::Cpu).is_err());
     }
 
     #[test]

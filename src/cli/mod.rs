@@ -20,6 +20,7 @@ mod export;
 mod format;
 mod generate;
 mod interrupt;
+mod job;
 mod output_file;
 mod predict;
 mod pretrain;
@@ -49,6 +50,7 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bidirectional recurrent text classification: train, evaluate, predict.
@@ -129,13 +131,13 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         // The reader of our output has closed it.
         Ok(Err(error)) if is_broken_pipe(&error) => SUCCESS,
         Ok(Err(error)) => {
-            note(&format!("error: {error:#}"));
+            print_error(&format!("{error:#}"));
             if is_usage(&error) { USAGE } else { FAILURE }
         }
         Err(_) => {
             let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
-            note(&format!(
-                "error: this is a bug in birnn, please report it: {panic}"
+            print_error(&format!(
+                "this is a bug in birnn, please report it: {panic}"
             ));
             BUG
         }
@@ -171,9 +173,33 @@ fn run(command: Command) -> anyhow::Result<Ending> {
     }
 }
 
+/// The number of this process among several of one job; that of the first one if it is the only one.
+static RANK: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes this process one of several, of which only the first one prints what is not an error.
+fn be_rank(rank: usize) {
+    RANK.store(rank, Ordering::Relaxed);
+}
+
+/// Whether this process prints what is not an error.
+fn is_printing() -> bool {
+    RANK.load(Ordering::Relaxed) == 0
+}
+
 /// Prints a line on stderr. Unlike `eprintln!` it does not panic if stderr is closed.
 fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    if is_printing() {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// Prints an error on stderr.
+fn print_error(line: &str) {
+    let place = match RANK.load(Ordering::Relaxed) {
+        0 => String::new(),
+        rank => format!("rank {rank}: "),
+    };
+    let _ = writeln!(io::stderr(), "{place}error: {line}");
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -2,6 +2,7 @@
 
 use super::Ending;
 use super::config::read_config;
+use super::job::Job;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted, quoted_source};
 use birnn::checkpoint::RunKind;
@@ -35,8 +36,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let config = effective_config(arguments)?;
-    let run = arguments.run.run(&config, config.pretrain.precision)?;
+    let mut job = Job::start()?;
+    let config = effective_config(arguments, &mut job)?;
+    let run = arguments.run.run(&config, config.pretrain.precision, job)?;
     match run {
         Run::Ended(ending) => Ok(ending),
         Run::Finished(finished) => {
@@ -46,8 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     }
 }
 
-fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
-    if let Some(config) = arguments.run.resumed_config(RunKind::LanguageModel)? {
+fn effective_config(arguments: &Arguments, job: &mut Job) -> anyhow::Result<Config> {
+    if let Some(config) = arguments.run.resumed_config(RunKind::LanguageModel, job)? {
         return Ok(config);
     }
     let overrides = arguments.run.overrides();

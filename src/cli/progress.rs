@@ -1,8 +1,8 @@
 //! Progress on stderr: a bar on a terminal, plain lines otherwise.
 
 use super::interrupt::Interrupt;
-use super::note;
 use super::sparkline::Sparkline;
+use super::{is_printing, note};
 use birnn::dataset::Stage;
 use birnn::models::language::perplexity;
 use birnn::recipe::grouped;
@@ -40,7 +40,7 @@ impl Terminal {
         Self {
             interrupt,
             bar: ProgressBar::hidden(),
-            interactive: std::io::stderr().is_terminal(),
+            interactive: is_printing() && std::io::stderr().is_terminal(),
             task: String::new(),
             subject: None,
             last_line: Instant::now(),
@@ -271,6 +271,13 @@ impl Observer for Terminal {
             report.epoch,
             if report.best { " (best)" } else { "" },
             report.seconds,
+        ));
+    }
+
+    fn left_alone(&mut self, step: u64) {
+        self.print(&format!(
+            "other processes of the run do not answer: all end here. The state after step {step} is saved; --resume goes on \
+             from it"
         ));
     }
 

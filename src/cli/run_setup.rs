@@ -3,6 +3,7 @@
 use super::config::key_value;
 use super::device;
 use super::interrupt::Interrupt;
+use super::job::Job;
 use super::note;
 use super::progress::Terminal;
 use super::resume::{Resume, stopped_early, test_stopped};
@@ -12,8 +13,8 @@ use super::{Ending, Usage};
 use birnn::checkpoint::{RunDirectory, RunKind, Snapshot};
 use birnn::config::{Config, DataConfig};
 use birnn::device::{AUTO, Precision, set_precision};
-use birnn::recipe::Recipe;
-use birnn::train::{Outcome, TestReport};
+use birnn::recipe::{Recipe, grouped};
+use birnn::train::{Nowhere, Outcome, Sink, TestReport};
 use candle_core::Device;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -77,9 +78,13 @@ pub(super) enum Run<R> {
 
 impl RunArguments {
     /// The config of the interrupted run, if one is to be resumed.
-    pub(super) fn resumed_config(&self, kind: RunKind) -> birnn::Result<Option<Config>> {
+    pub(super) fn resumed_config(
+        &self,
+        kind: RunKind,
+        job: &mut Job,
+    ) -> anyhow::Result<Option<Config>> {
         match (self.resume, &self.out) {
-            (true, Some(out)) => RunDirectory::config_of(out, kind).map(Some),
+            (true, Some(out)) => job.resumed_config(out, kind).map(Some),
             _ => Ok(None),
         }
     }
@@ -104,6 +109,7 @@ impl RunArguments {
         &self,
         config: &'a Config,
         precision: Precision,
+        mut job: Job,
     ) -> anyhow::Result<Run<R>> {
         if self.print_config {
             std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
@@ -112,30 +118,50 @@ impl RunArguments {
         birnn::rnn::kernels::cpu::keep_freed_memory();
         let device = device::open(&self.device)?;
         set_precision(precision);
-        let out = self.folder(config, R::KIND)?;
+        let out = self.folder(config, R::KIND, &job)?;
         let interrupt = Interrupt::install()?;
         let mut terminal = Terminal::new(Some(interrupt.clone()));
         let cache = self.data.cache();
         let recipe = match self.resume {
             true => R::resume(config, &cache, &device, &out, &mut terminal),
-            false => R::begin(config, &cache, &device, Some(&out), &mut terminal),
+            false => {
+                let folder = job.is_first().then_some(out.as_path());
+                R::begin(config, &cache, &device, folder, &mut terminal)
+            }
         };
         terminal.clear();
         let mut recipe = match recipe {
             Err(birnn::Error::Stopped) => return Ok(Run::Ended(stopped_early(&interrupt))),
             recipe => recipe?,
         };
-        let (mut run, snapshot) = self.open_run(&recipe, config, &out, &device)?;
+        job.check_inputs(config, &recipe.fingerprints())?;
+        let (mut run, snapshot) = match job.is_first() {
+            true => self.open_run(&recipe, config, &out, &device)?,
+            false => (None, None),
+        };
+        let snapshot = job.share(snapshot, &device)?;
         let resume = Resume::new(
             R::KIND.command(),
             &out,
             &self.device,
             reads_stdin(all_sources(&config.data)),
         );
+        let sink: &mut dyn Sink = match &mut run {
+            Some(run) => run,
+            None => &mut Nowhere,
+        };
         let outcome = recipe
-            .train(&mut run, snapshot, &mut terminal)
+            .train_as(&mut *job.ranks, sink, snapshot, &mut terminal)
             .map_err(|error| resume.failed(error))?;
         terminal.clear();
+        if job.has_several() {
+            note(&format!(
+                "{} processes; each received {} kB from others",
+                job.ranks.size(),
+                grouped((job.ranks.received() / 1000) as usize)
+            ));
+        }
+        job.finish();
         let (best_epoch, best_loss, best_accuracy, best_macro_f1) = match outcome {
             Outcome::Interrupted { step } => {
                 return Ok(Run::Ended(resume.interrupted(step, &terminal, &interrupt)));
@@ -153,6 +179,9 @@ impl RunArguments {
                 }
                 (best_epoch, best_loss, best_accuracy, best_macro_f1)
             }
+        };
+        let Some(mut run) = run else {
+            return Ok(Run::Ended(Ending::Done));
         };
         let test = recipe.test(&mut run, &cache, &device, &mut terminal);
         terminal.clear();
@@ -178,10 +207,10 @@ impl RunArguments {
         config: &Config,
         out: &Path,
         device: &Device,
-    ) -> anyhow::Result<(RunDirectory, Option<Snapshot>)> {
+    ) -> anyhow::Result<(Option<RunDirectory>, Option<Snapshot>)> {
         if !self.resume {
             let stored = config.with_absolute_paths()?;
-            return Ok((recipe.create_run(out, &stored, self.force)?, None));
+            return Ok((Some(recipe.create_run(out, &stored, self.force)?), None));
         }
         let resumed = RunDirectory::resume(out, R::KIND, recipe.fingerprints(), device)?;
         for problem in &resumed.skipped {
@@ -191,12 +220,12 @@ impl RunArguments {
             let step = resumed.snapshot.state.step;
             note(&format!("resuming from step {step}"));
         }
-        Ok((resumed.run, Some(resumed.snapshot)))
+        Ok((Some(resumed.run), Some(resumed.snapshot)))
     }
 
     /// The folder of a new or resumed run: the given one, or a new one named after its data. A new run needs a free
     /// folder, or `force`.
-    fn folder(&self, config: &Config, kind: RunKind) -> anyhow::Result<PathBuf> {
+    fn folder(&self, config: &Config, kind: RunKind, job: &Job) -> anyhow::Result<PathBuf> {
         let ending = match kind {
             RunKind::Classifier => "",
             RunKind::LanguageModel => "-language",
@@ -207,6 +236,13 @@ impl RunArguments {
                 RunDirectory::check_free(folder, false).is_ok()
             }),
         };
+        if job.has_several() && reads_stdin(all_sources(&config.data)) {
+            let problem = "standard input cannot be read by several processes: give a file";
+            return Err(Usage(problem.to_owned()).into());
+        }
+        if !job.is_first() {
+            return Ok(out);
+        }
         match self.resume {
             true => check_sources(config, &out)?,
             false => RunDirectory::check_free(&out, self.force)?,

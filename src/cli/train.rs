@@ -1,6 +1,7 @@
 //! `birnn train`: trains a classifier on labelled texts.
 
 use super::config::read_config;
+use super::job::Job;
 use super::print_config::print_config;
 use super::run_setup::{Finished, Run, RunArguments};
 use super::shell::{program, quoted};
@@ -45,12 +46,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
-    let config = effective_config(&arguments)?;
+    let mut job = Job::start()?;
+    let config = effective_config(&arguments, &mut job)?;
     if arguments.run.print_config {
         print_config(&arguments.run, &config)?;
         return Ok(Ending::Done);
     }
-    let run = arguments.run.run(&config, config.train.precision)?;
+    let run = arguments.run.run(&config, config.train.precision, job)?;
     match run {
         Run::Ended(ending) => Ok(ending),
         Run::Finished(finished) => {
@@ -61,12 +63,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
 }
 
 /// The config of the run: that of the interrupted run, or from the file and the command line.
-fn effective_config(arguments: &Arguments) -> anyhow::Result<Config> {
+fn effective_config(arguments: &Arguments, job: &mut Job) -> anyhow::Result<Config> {
     if arguments.run.resume && arguments.test.is_given() {
         let problem = "--test cannot be used with --resume, as a run keeps its sources: use birnn eval --data";
         return Err(Usage(problem.to_owned()).into());
     }
-    if let Some(config) = arguments.run.resumed_config(RunKind::Classifier)? {
+    if let Some(config) = arguments.run.resumed_config(RunKind::Classifier, job)? {
         return Ok(config);
     }
     let mut overrides = arguments.run.overrides();

@@ -116,6 +116,24 @@ impl Weights {
         }
     }
 
+    /// A hash of the parameters, which tells whether those of two processes are the same.
+    ///
+    /// # Errors
+    /// A transfer from the device fails.
+    pub(crate) fn hash(&self) -> Result<u32> {
+        let mut hash = crc32fast::Hasher::new();
+        for (_, parameter) in self.parameters.iter() {
+            let host = parameter
+                .to_device(&candle_core::Device::Cpu)?
+                .contiguous()?;
+            read(&host, |values| {
+                hash.update(bytemuck::cast_slice(values));
+                Ok(())
+            })?;
+        }
+        Ok(hash.finalize())
+    }
+
     /// A value that is not finite among the parameters and their state, if there is one.
     ///
     /// # Errors

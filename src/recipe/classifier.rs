@@ -20,6 +20,7 @@ use crate::inference::Classifier;
 use crate::models::classifier::BiRnn;
 use crate::parameters::Parameters;
 use crate::train::classifier::{ClassifierTask, SoftLabels, TrainingTexts};
+use crate::train::ranks::Ranks;
 use crate::train::{Event, InMemory, Outcome, Sink, TestReport, Trainer, Validation};
 use candle_core::Device;
 use std::borrow::Cow;
@@ -274,8 +275,9 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
 
-    fn train(
+    fn train_as(
         &mut self,
+        ranks: &mut dyn Ranks,
         sink: &mut dyn Sink,
         from: Option<Snapshot>,
         monitor: &mut dyn Monitor,
@@ -325,7 +327,7 @@ impl<'a> Recipe<'a> for ClassifierRecipe<'a> {
         if let Some(snapshot) = from {
             trainer = trainer.resume(snapshot)?;
         }
-        let outcome = trainer.run(sink, monitor)?;
+        let outcome = trainer.run_with(ranks, sink, monitor)?;
         if let Outcome::Finished { missed_classes, .. } = &outcome {
             describe_missed(missed_classes, &self.dataset, &self.config, monitor);
         }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::fs::cache::Cache;
 use crate::models::language::LanguageConfig;
 use crate::train::language::LanguageTask;
+use crate::train::ranks::Ranks;
 use crate::train::{Outcome, Sink, Task, Trainer};
 use crate::vectors::VectorTable;
 use candle_core::Device;
@@ -93,8 +94,9 @@ impl<'a> Recipe<'a> for LanguageRecipe<'a> {
         RunDirectory::create(folder, &config, &file, encoder, self.fingerprints(), force)
     }
 
-    fn train(
+    fn train_as(
         &mut self,
+        ranks: &mut dyn Ranks,
         sink: &mut dyn Sink,
         from: Option<Snapshot>,
         monitor: &mut dyn Monitor,
@@ -108,7 +110,7 @@ impl<'a> Recipe<'a> for LanguageRecipe<'a> {
         if let Some(snapshot) = from {
             trainer = trainer.resume(snapshot)?;
         }
-        trainer.run(sink, monitor)
+        trainer.run_with(ranks, sink, monitor)
     }
 }
 

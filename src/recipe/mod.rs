@@ -47,6 +47,7 @@ use crate::dataset::{DatasetProgress, Fingerprints};
 use crate::error::Result;
 use crate::fs::cache::Cache;
 use crate::text::TokenKind;
+use crate::train::ranks::{Alone, Ranks};
 use crate::train::{Observer, Outcome, Sink, TestReport};
 use candle_core::Device;
 use std::path::Path;
@@ -97,6 +98,20 @@ pub trait Recipe<'a>: Sized {
     /// A loss or gradient that is not finite, results that cannot be saved, or a failing tensor operation.
     fn train(
         &mut self,
+        sink: &mut dyn Sink,
+        from: Option<Snapshot>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Outcome> {
+        self.train_as(&mut Alone, sink, from, monitor)
+    }
+
+    /// The same as one of several ranks, all of which train this run at the same time; see [`ranks`](crate::train::ranks).
+    ///
+    /// # Errors
+    /// As [`Recipe::train`]; ranks that differ in their batches or parameters.
+    fn train_as(
+        &mut self,
+        ranks: &mut dyn Ranks,
         sink: &mut dyn Sink,
         from: Option<Snapshot>,
         monitor: &mut dyn Monitor,

@@ -12,10 +12,13 @@
 //! |---|---|
 //! | [`classifier`] | a classifier, from labels or soft labels |
 //! | [`language`] | a language model, from texts alone |
+//!
+//! [`ranks`] is what several machines make of it.
 
 pub mod classifier;
 pub mod language;
 mod log;
+pub mod ranks;
 mod report;
 mod sink;
 mod task;
@@ -23,6 +26,6 @@ mod trainer;
 
 pub use log::read_log;
 pub use report::{EpochReport, Event, FirstReport, Observer, Outcome, StepReport, TestReport};
-pub use sink::{BestWeights, InMemory, Sink};
+pub use sink::{BestWeights, InMemory, Nowhere, Sink};
 pub use task::{Collator, StepMetrics, Task, Validation};
 pub use trainer::Trainer;

@@ -122,6 +122,9 @@ pub trait Observer: Send {
     fn first(&mut self, _report: &FirstReport) {}
     /// Called after every epoch.
     fn epoch(&mut self, report: &EpochReport);
+    /// Called if other ranks of the run do not answer after it was to stop: its state after this step is saved, and then the
+    /// process ends.
+    fn left_alone(&mut self, _step: u64) {}
     /// Called after every step, during evaluations and before every epoch but the first: whether to save and stop.
     fn stop(&mut self) -> bool;
 }

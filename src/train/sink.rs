@@ -58,6 +58,28 @@ impl Sink for RunDirectory {
     }
 }
 
+/// A run whose results another process stores: nothing is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nowhere;
+
+impl Sink for Nowhere {
+    fn log(&mut self, _: &Event) -> Result<()> {
+        Ok(())
+    }
+
+    fn save_state(&mut self, _: &Snapshot) -> Result<()> {
+        Ok(())
+    }
+
+    fn save_best(&mut self, _: &BTreeMap<String, Tensor>, _: &OutputFit) -> Result<()> {
+        Ok(())
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
+}
+
 /// A run without files: its best weights are kept, states for resuming are not.
 #[derive(Debug, Default)]
 pub struct InMemory {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::optim::{Gradients, Weights};
 use candle_core::Tensor;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{AddAssign, ControlFlow};
 
 /// A model that a [`Trainer`](super::Trainer) can train, with its training texts.
 ///
@@ -26,11 +26,15 @@ pub trait Task: Send {
     /// The device cannot open a stream for transfers.
     fn collator(&self) -> Result<Self::Collator>;
 
-    /// The gradients of the mean loss over the examples of all batches of a step.
+    /// The weight of a batch among those of a step, such as its number of examples: a step is taken along the gradients
+    /// of the mean of its batches' mean losses with these weights.
+    fn batch_weight(&self, batch: &Self::Batch) -> f64;
+
+    /// The gradients of `share` times the mean loss over the examples of a batch, and the sums over them.
     ///
     /// # Errors
     /// A token id or label that the model does not have, or a failing tensor operation.
-    fn gradients(&self, batches: &[Self::Batch]) -> Result<(Gradients, StepMetrics)>;
+    fn batch_gradients(&self, batch: &Self::Batch, share: f64) -> Result<(Gradients, StepMetrics)>;
 
     /// Clips the gradients and updates the parameters, after `epochs` epochs; returns the gradients' norm before
     /// clipping. If it is not finite, nothing is updated.
@@ -81,6 +85,18 @@ pub struct StepMetrics {
     pub correct: Option<u64>,
     /// Number of tokens read.
     pub tokens: u64,
+}
+
+impl AddAssign for StepMetrics {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.examples += other.examples;
+        self.correct = match (self.correct, other.correct) {
+            (Some(some), Some(more)) => Some(some + more),
+            (some, more) => some.or(more),
+        };
+        self.tokens += other.tokens;
+    }
 }
 
 /// The result of an evaluation on the validation split.

@@ -1,14 +1,20 @@
 //! The training loop.
 
+use super::ranks::{Alone, Ranks, StepBatches, agree, check_parameters, gradients};
 use super::report::{EpochReport, Event, FirstReport, Observer, Outcome, StepReport};
 use super::sink::Sink;
 use super::task::{Collator, StepMetrics, Task, Validation};
 use crate::checkpoint::{RunState, Snapshot};
 use crate::config::TrainerConfig;
 use crate::error::{Error, Result};
-use crate::optim::Schedule;
+use crate::optim::{Gradients, Schedule};
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// After as many steps the ranks of a run compare their parameters.
+const BETWEEN_COMPARISONS: u64 = 100;
+/// As long a rank that is to stop waits for others before it gives them up: rank 0, which saves, and the others.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// There is a first model within the first epoch if that has as many times its steps.
 const LONG_EPOCH: u64 = 4;
@@ -21,11 +27,24 @@ pub struct Trainer<T> {
     state: RunState,
 }
 
-/// The observer and the sink of a run.
+/// The observer, the sink and the ranks of a run.
 struct Ends<'a> {
     sink: &'a mut dyn Sink,
     observer: &'a mut dyn Observer,
+    ranks: &'a mut dyn Ranks,
+    /// Whether one of several ranks is to stop, as all of them know.
+    stop: bool,
     clock: Clock,
+}
+
+impl Ends<'_> {
+    /// Whether the run is to stop. Several ranks do so after the step before which they have agreed on it.
+    fn stop(&mut self) -> bool {
+        match self.ranks.size() {
+            1 => self.observer.stop(),
+            _ => self.stop,
+        }
+    }
 }
 
 /// How an epoch ended.
@@ -73,11 +92,26 @@ impl<T: Task> Trainer<T> {
     /// A setting out of range, a loss or gradient that is not finite (the last good state is kept), a state that cannot be saved, or a failing
     /// tensor operation.
     pub fn run(&mut self, sink: &mut dyn Sink, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.run_with(&mut Alone, sink, observer)
+    }
+
+    /// The same as one of several ranks, all of which run at the same time. Only the sink of rank 0 is needed.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`]; ranks that differ in their batches or parameters.
+    pub fn run_with(
+        &mut self,
+        ranks: &mut dyn Ranks,
+        sink: &mut dyn Sink,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
         self.config.validate()?;
         let clock = Clock::new(self.state.seconds);
         let mut ends = Ends {
             sink,
             observer,
+            ranks,
+            stop: false,
             clock,
         };
         // On a thread of the pool, where parallel work starts without waking another thread first.
@@ -111,7 +145,7 @@ impl<T: Task> Trainer<T> {
                 return Ok(self.outcome(true));
             }
             // The state after an epoch has been saved.
-            if self.is_between_epochs() && ends.observer.stop() {
+            if self.is_between_epochs() && ends.stop() {
                 return Ok(Outcome::Interrupted {
                     step: self.state.step,
                 });
@@ -143,8 +177,11 @@ impl<T: Task> Trainer<T> {
             ..
         } = self.config;
         let step_at = |from: usize| &batches[from..batches.len().min(from + accumulate)];
+        let (rank, size) = (ends.ranks.rank(), ends.ranks.size());
+        // Of the batches of a step, a rank makes its own ones.
         let collate = |batches: &[Vec<usize>], first_pass: u64| -> Result<Vec<T::Batch>> {
             let numbered = batches.iter().zip(first_pass..);
+            let numbered = numbered.skip(rank).step_by(size);
             numbered
                 .map(|(examples, pass)| collator.collate(examples, pass))
                 .collect()
@@ -159,9 +196,12 @@ impl<T: Task> Trainer<T> {
                 None => collate(step_at(from), self.state.batches)?,
             };
             let next_pass = self.state.batches + (to - from) as u64;
-            let clock = &mut ends.clock;
+            let batches_now = StepBatches {
+                own: &now,
+                all: to - from,
+            };
             let (report, next) = rayon::join(
-                || self.step(&now, schedule, clock),
+                || self.step(&batches_now, schedule, ends),
                 || collate(step_at(to), next_pass),
             );
             let report = report?;
@@ -173,7 +213,7 @@ impl<T: Task> Trainer<T> {
                 ends.sink.log(&Event::Step(report))?;
             }
             let due = checkpoint_every > 0 && step.is_multiple_of(checkpoint_every);
-            let stop = ends.observer.stop();
+            let stop = ends.stop();
             if (due && !epoch_is_done) || stop {
                 self.save_state(ends)?;
             }
@@ -192,12 +232,15 @@ impl<T: Task> Trainer<T> {
     /// One optimizer step over some batches.
     fn step(
         &mut self,
-        batches: &[T::Batch],
+        batches: &StepBatches<T::Batch>,
         schedule: &Schedule,
-        clock: &mut Clock,
+        ends: &mut Ends,
     ) -> Result<StepReport> {
-        let (gradients, metrics) = self.task.gradients(batches)?;
         let step = self.state.step + 1;
+        if self.state.step.is_multiple_of(BETWEEN_COMPARISONS) {
+            check_parameters(&self.task, self.state.step, ends.ranks)?;
+        }
+        let (gradients, metrics) = self.gradients(batches, ends)?;
         check_finite("loss", metrics.loss, step)?;
         let learning_rate = schedule.rate(self.state.step);
         let epochs = self.state.step as f64 / schedule.steps as f64 * self.config.epochs as f64;
@@ -209,11 +252,11 @@ impl<T: Task> Trainer<T> {
             correct,
             tokens,
         } = metrics;
-        clock.tokens += tokens;
+        ends.clock.tokens += tokens;
         let state = &mut self.state;
         state.step = step;
-        state.batches += batches.len() as u64;
-        state.batch_in_epoch += batches.len() as u64;
+        state.batches += batches.all as u64;
+        state.batch_in_epoch += batches.all as u64;
         state.epoch_loss += loss;
         state.epoch_correct += correct.unwrap_or_default();
         state.epoch_examples += examples;
@@ -225,17 +268,65 @@ impl<T: Task> Trainer<T> {
             accuracy: correct.map(|_| state.accuracy()),
             gradient_norm,
             learning_rate,
-            tokens_per_second: clock.tokens_per_second(),
+            tokens_per_second: ends.clock.tokens_per_second(),
         })
+    }
+
+    /// The gradients of a step, of which each rank computes its part, and the sums over its batches.
+    fn gradients(
+        &self,
+        batches: &StepBatches<T::Batch>,
+        ends: &mut Ends,
+    ) -> Result<(Gradients, StepMetrics)> {
+        let Ends {
+            sink,
+            observer,
+            ranks,
+            clock,
+            ..
+        } = ends;
+        let is_first = ranks.rank() == 0;
+        let patience = if is_first { PATIENCE.0 } else { PATIENCE.1 };
+        let stop = observer.stop();
+        // While others are waited for, the parameters are those after the last step.
+        let mut to_stop: Option<Instant> = None;
+        let mut waiting = || {
+            if !observer.stop() || to_stop.get_or_insert_with(Instant::now).elapsed() < patience {
+                return ControlFlow::Continue(());
+            }
+            if is_first && self.save_snapshot(*sink, clock).is_ok() {
+                observer.left_alone(self.state.step);
+            }
+            ControlFlow::Break(())
+        };
+        let agreed = agree(&self.task, batches, stop, *ranks, &mut waiting)?;
+        let device = self.task.weights().parameters().device();
+        let found = gradients(
+            &self.task,
+            batches,
+            &agreed.weights,
+            device,
+            *ranks,
+            &mut waiting,
+        )?;
+        ends.stop |= agreed.stop;
+        Ok(found)
     }
 
     /// Evaluates; if the observer stops that, saves the state and returns `None`.
     fn evaluate(&mut self, ends: &mut Ends) -> Result<Option<Validation>> {
         let observer = &mut ends.observer;
         let epoch = self.state.epoch + 1;
+        let (is_alone, is_first) = (ends.ranks.size() == 1, ends.ranks.rank() == 0);
+        let mut is_saved = false;
         let validation = self.task.evaluate(epoch, &mut |done, total| {
             observer.evaluating(done, total);
-            match observer.stop() {
+            let stop = observer.stop();
+            if stop && !is_alone && is_first && !is_saved {
+                // Several ranks go on together, unless what has sent the signal ends them before.
+                is_saved = self.save_snapshot(ends.sink, &ends.clock).is_ok();
+            }
+            match stop && is_alone {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -325,12 +416,20 @@ impl<T: Task> Trainer<T> {
 
     /// Saves the state for resuming; a state that is not finite never replaces a good one.
     fn save_state(&mut self, ends: &mut Ends) -> Result<()> {
+        self.save_snapshot(ends.sink, &ends.clock)?;
+        self.state.seconds = ends.clock.seconds();
+        Ok(())
+    }
+
+    fn save_snapshot(&self, sink: &mut dyn Sink, clock: &Clock) -> Result<()> {
         if let Some(value) = self.task.weights().not_finite()? {
             check_finite("a parameter", value, self.state.step)?;
         }
-        self.state.seconds = ends.clock.seconds();
-        ends.sink.save_state(&Snapshot {
-            state: self.state.clone(),
+        sink.save_state(&Snapshot {
+            state: RunState {
+                seconds: clock.seconds(),
+                ..self.state.clone()
+            },
             tensors: self.task.weights().tensors(),
         })
     }

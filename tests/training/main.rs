@@ -10,5 +10,6 @@ mod folders;
 mod learning;
 mod not_finite;
 mod prefixes;
+mod ranks;
 mod resuming;
 mod several_labels;

@@ -76,8 +76,16 @@ impl<'a> Task for Kept<'a> {
         self.task.collator()
     }
 
-    fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, StepMetrics)> {
-        self.task.gradients(batches)
+    fn batch_weight(&self, batch: &LabelledBatch) -> f64 {
+        self.task.batch_weight(batch)
+    }
+
+    fn batch_gradients(
+        &self,
+        batch: &LabelledBatch,
+        share: f64,
+    ) -> Result<(Gradients, StepMetrics)> {
+        self.task.batch_gradients(batch, share)
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, epochs: f64) -> Result<f64> {

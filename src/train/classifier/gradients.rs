@@ -26,30 +26,50 @@ impl Learner {
     /// # Errors
     /// A token id or label that the model does not have, or a failing tensor operation.
     pub fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, StepMetrics)> {
-        let weight_of =
-            |batch: &LabelledBatch| self.objective.batch_weight(batch.targets(), batch.len());
-        let total: f64 = batches.iter().map(weight_of).sum();
+        let total: f64 = batches.iter().map(|batch| self.batch_weight(batch)).sum();
         let mut metrics = StepMetrics::default();
-        let mut correct = 0;
         let mut gradients = Gradients::default();
         for batch in batches {
-            let weight = weight_of(batch);
-            let (batch_gradients, loss, logits) = self.gradients_of_batch(batch, weight / total)?;
-            gradients.add(batch_gradients)?;
-            metrics.loss += loss * weight;
-            if self.objective.output == OutputKind::Sigmoid {
-                metrics.examples += batch.len() as u64;
-                correct += exactly_right(&logits, &batch.probabilities)?;
-            }
-            for (class, label) in argmax_rows(&logits)?.into_iter().zip(batch.known_labels()) {
-                if let Some(label) = label {
-                    metrics.examples += 1;
-                    correct += u64::from(class == label as usize);
-                }
-            }
-            metrics.tokens += batch.batch.tokens() as u64;
+            let share = self.batch_weight(batch) / total;
+            let (of_batch, more) = self.batch_gradients(batch, share)?;
+            gradients.add(of_batch)?;
+            metrics += more;
         }
-        metrics.correct = Some(correct);
+        Ok((gradients, metrics))
+    }
+
+    /// The weight of a batch among those of a step: its number of texts, or the sum of their weights.
+    pub fn batch_weight(&self, batch: &LabelledBatch) -> f64 {
+        self.objective.batch_weight(batch.targets(), batch.len())
+    }
+
+    /// The gradients of `share` times the mean loss of a batch, and the sums over its texts.
+    ///
+    /// # Errors
+    /// As [`Learner::gradients`].
+    pub fn batch_gradients(
+        &self,
+        batch: &LabelledBatch,
+        share: f64,
+    ) -> Result<(Gradients, StepMetrics)> {
+        let (gradients, loss, logits) = self.gradients_of_batch(batch, share)?;
+        let (mut examples, mut correct) = (0, 0);
+        if self.objective.output == OutputKind::Sigmoid {
+            examples += batch.len() as u64;
+            correct += exactly_right(&logits, &batch.probabilities)?;
+        }
+        for (class, label) in argmax_rows(&logits)?.into_iter().zip(batch.known_labels()) {
+            if let Some(label) = label {
+                examples += 1;
+                correct += u64::from(class == label as usize);
+            }
+        }
+        let metrics = StepMetrics {
+            loss: loss * self.batch_weight(batch),
+            examples,
+            correct: Some(correct),
+            tokens: batch.batch.tokens() as u64,
+        };
         Ok((gradients, metrics))
     }
 

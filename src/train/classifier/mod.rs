@@ -224,8 +224,16 @@ impl<'a> Task for ClassifierTask<'a> {
         })
     }
 
-    fn gradients(&self, batches: &[LabelledBatch]) -> Result<(Gradients, StepMetrics)> {
-        self.learner.gradients(batches)
+    fn batch_weight(&self, batch: &LabelledBatch) -> f64 {
+        self.learner.batch_weight(batch)
+    }
+
+    fn batch_gradients(
+        &self,
+        batch: &LabelledBatch,
+        share: f64,
+    ) -> Result<(Gradients, StepMetrics)> {
+        self.learner.batch_gradients(batch, share)
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, epochs: f64) -> Result<f64> {

@@ -99,8 +99,12 @@ impl<'a> Task for LanguageTask<'a> {
         })
     }
 
-    fn gradients(&self, batches: &[TextBatch]) -> Result<(Gradients, StepMetrics)> {
-        let (gradients, loss) = self.learner.gradients(batches)?;
+    fn batch_weight(&self, batch: &TextBatch) -> f64 {
+        batch.targets.len() as f64
+    }
+
+    fn batch_gradients(&self, batch: &TextBatch, share: f64) -> Result<(Gradients, StepMetrics)> {
+        let (gradients, loss, _) = self.learner.gradients_of_batch(batch, None, share)?;
         let metrics = StepMetrics {
             loss: loss.nats.iter().sum(),
             examples: loss.tokens.iter().sum(),
