@@ -19,6 +19,8 @@ pub struct PretrainConfig {
     pub batch_size: usize,
     /// Maximum number of tokens in a batch; 0 means no limit.
     pub batch_tokens: usize,
+    /// Number of batches per optimizer step, whose gradients are averaged over all predicted tokens.
+    pub accumulate: usize,
     /// Longer texts are split into segments of this many tokens; no state is carried between them.
     #[serde(alias = "piece_tokens")]
     pub segment_tokens: usize,
@@ -62,6 +64,7 @@ impl Default for PretrainConfig {
             epochs: 1,
             batch_size: 512,
             batch_tokens: 4000,
+            accumulate: 1,
             segment_tokens: 400,
             learning_rate: 2e-3,
             schedule: ScheduleKind::Linear,
@@ -118,6 +121,7 @@ impl PretrainConfig {
             &[
                 positive("epochs", self.epochs),
                 positive("batch_size", self.batch_size as u64),
+                positive("accumulate", self.accumulate as u64),
                 ("segment_tokens", self.segment_tokens >= 2, "at least 2"),
                 above_zero("learning_rate", self.learning_rate),
                 share("warmup", self.warmup),

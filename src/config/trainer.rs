@@ -92,7 +92,7 @@ impl TrainerConfig {
                 texts: pretrain.batch_size,
                 tokens: pretrain.batch_tokens,
             },
-            accumulate: 1,
+            accumulate: pretrain.accumulate,
             schedule: pretrain.schedule(0),
             clip_norm: pretrain.clip_norm,
             metric: Metric::Loss,

@@ -96,7 +96,7 @@ pub fn check_same(ranks: &mut dyn Ranks, what: &str, own: &[u8]) -> Result<()> {
     match all.iter().position(|value| *value != all[0]) {
         None => Ok(()),
         Some(rank) => Err(Error::Ranks {
-            problem: format!("{what} of rank {rank} are not those of rank 0"),
+            problem: format!("rank {rank} and rank 0 differ in {what}"),
             remedy: "give every rank the same program, files and arguments".to_owned(),
         }),
     }
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!((&first[..], received), (&b"a"[..], received.clamp(2, 3)));
             assert_eq!(
                 error,
-                "ranks: the texts of rank 2 are not those of rank 0; give every rank the same program, files and arguments"
+                "ranks: rank 2 and rank 0 differ in the texts; give every rank the same program, files and arguments"
             );
         }
         assert_eq!(broadcast(&mut Alone, b"own").unwrap(), b"own");
