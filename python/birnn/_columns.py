@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
-import pyarrow.compute  # type: ignore[import-untyped,unused-ignore]
+import pyarrow as pa
 
 from birnn import _native
+from birnn._arrays import made
 from birnn.errors import ArgumentError, BirnnError, DataError, ModelError
-from birnn.model import Model, load
+from birnn.model import _DTYPES, Model, load
 
 OnError = Literal["fail", "null"]
 #: Gives the contents of a model's files, by name.
@@ -70,8 +70,6 @@ class Scorer:
         self.has_several_labels = model.has_several_labels
         self.hash = model.hash
         self.version = _native.VERSION
-        #: The added columns: name, and type in Arrow.
-        self.added: dict[str, Any] = {}
         label = pa.list_(pa.string()) if model.has_several_labels else pa.string()
         columns = [("label", label), ("score", pa.float32())]
         if scores:
@@ -81,14 +79,15 @@ class Scorer:
         if on_error == "null":
             columns.append(("error", pa.string()))
         self._scores, self._truncated = scores, truncated
-        self.added = {prefix + name: kind for name, kind in columns}
+        #: The added columns: name, and type in Arrow.
+        self.added: dict[str, Any] = {prefix + name: kind for name, kind in columns}
         self._files: Mapping[str, bytes] | None = model.to_bytes()
 
     @property
     def files(self) -> Mapping[str, bytes]:
         """The contents of the model's files, which are not pickled with this."""
         if self._files is None:
-            raise BirnnError("the files of the model stay where the job was written, and were not given to the task")
+            raise BirnnError("the files of the model stayed where the job was written, and were not given to the task")
         return self._files
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,8 +119,8 @@ class Scorer:
         for name in self.added:
             if folded(name) in taken:
                 raise ArgumentError(
-                    f"column {taken[folded(name)]!r} is there already, and the column {name!r} is added: rename or drop it, "
-                    'or give the added ones other names, as in prefix="predicted_"'
+                    f"column {taken[folded(name)]!r} is there already, and the column {name!r} is added: rename or drop "
+                    'it, or give the added ones other names, as in prefix="predicted_"'
                 )
             taken[folded(name)] = name
 
@@ -227,21 +226,19 @@ class Scorer:
 
     def _classify(self, model: Model, texts: Any, problems: dict[int, str]) -> tuple[dict[str, Any], dict[int, str]]:
         """Predictions for all texts but those with problems, to which it adds those at which prediction fails."""
-        # Not `predict_proba`: classes and probabilities are needed, from one pass, and warnings would be in logs of workers.
         try:
-            return model._native.classify(texts, True, self.threads), problems
+            return self._predict(model, texts), problems
         except BaseException as error:
             if not _is_of_a_text(error):
                 raise
         problems = {**problems, **self._failing(model, texts, 0)}
-        kept = pa.array([row not in problems for row in range(len(texts))])
-        left = pa.compute.if_else(kept, texts, pa.scalar(None, texts.type))
-        return model._native.classify(left, True, self.threads), problems
+        left = [None if row in problems else text for row, text in enumerate(texts.to_pylist())]
+        return self._predict(model, pa.array(left, texts.type)), problems
 
     def _failing(self, model: Model, texts: Any, first: int) -> dict[int, str]:
         """The texts at which prediction fails, by row, and its message."""
         try:
-            model._native.classify(texts, True, self.threads)
+            self._predict(model, texts)
             return {}
         except BaseException as error:
             if not _is_of_a_text(error):
@@ -254,13 +251,19 @@ class Scorer:
             **self._failing(model, texts.slice(half), first + half),
         }
 
+    def _predict(self, model: Model, texts: Any) -> dict[str, Any]:
+        # Not a method of the model: classes and probabilities are needed from one pass, and its warnings of unknown
+        # words would fill the logs of workers.
+        found = model._native.classify(texts, True, self.threads)
+        return {name: made(found[name], dtype) for name, dtype in _DTYPES.items() if name in found}
+
     def _why(self, problems: dict[int, str], rows: int) -> str:
         reasons = Counter(problems.values()).most_common()
         some = "; ".join(f"{count:,}: {reason}" for reason, count in reasons[:3])
         more = "; ..." if len(reasons) > 3 else ""
         return (
-            f"column {self.text!r}: {len(problems):,} of the {rows:,} rows of a batch cannot be classified ({some}{more}): leave "
-            'them out, or give on_error="null" for a column `error` and predictions that are null'
+            f"column {self.text!r}: {len(problems):,} of the {rows:,} rows of a batch cannot be classified ({some}{more}): "
+            'leave them out, or give on_error="null" for a column `error` and predictions that are null'
         )
 
 
@@ -305,8 +308,8 @@ def _bytes(values: Any) -> list[bytes | None]:
     """The bytes of each item, also of strings that are not UTF-8."""
     if _is_string(values.type):
         # A view does not look at the contents, as a cast would.
-        of = {"string": pa.binary(), "large_string": pa.large_binary(), "string_view": pa.binary_view()}
-        values = values.view(of[str(values.type)])
+        of = {"string": "binary", "large_string": "large_binary", "string_view": "binary_view"}
+        values = values.view(getattr(pa, of[str(values.type)])())
     items: list[bytes | None] = values.to_pylist()
     return items
 
@@ -366,15 +369,26 @@ def _loaded(scorer: Scorer, fetch: Fetch | None) -> Model:
     with _lock:
         model = _models.get(scorer.hash)
         if model is None:
-            model = load(dict(scorer.files if fetch is None else fetch()))
-            if model.hash != scorer.hash:
-                raise ModelError(
-                    f"the files of the model that arrived have the hash {model.hash}, but {scorer.hash} was sent: they were "
-                    "changed or damaged on the way; run the job again, and if it happens again, look at the network and "
-                    "the disks of this node"
-                )
+            model = _arrived(dict(scorer.files if fetch is None else fetch()), scorer.hash)
             while len(_models) >= _KEPT:
                 _models.popitem(last=False)
             _models[scorer.hash] = model
         _models.move_to_end(scorer.hash)
         return model
+
+
+def _arrived(files: dict[str, bytes], expected: str) -> Model:
+    """The model of the files that arrived, if they are those that were sent."""
+    remedy = (
+        "it was changed or damaged on the way: run the job again, and if it happens again, look at the network and the disks "
+        "of this node"
+    )
+    try:
+        model = load(files)
+    except BirnnError as error:
+        # Without its remedy, which is for files on disk.
+        problem = str(error).split("; ")[0]
+        raise ModelError(f"the model that arrived cannot be read ({problem}); {remedy}") from error
+    if model.hash != expected:
+        raise ModelError(f"the model that arrived has the hash {model.hash}, but {expected} was sent; {remedy}")
+    return model

@@ -56,12 +56,13 @@ def score(
     of an added one. In tasks: :class:`birnn.DataError` for rows that cannot be read and :class:`birnn.ModelError` if the model
     that arrives is not the one that was sent; Dask does not repeat a task that raises.
 
-    A task that is repeated because a worker was lost gives the same rows with the same bytes. The model that was sent is lost
-    if all workers are lost that have it: then call this again.
+    A task that is repeated because a worker was lost gives the same rows with the same bytes. If all workers are lost that
+    have the model, the result cannot be computed any more; nor can it by another scheduler than the cluster that the model was
+    sent to. In both cases, call this again.
     """
     try:
         import dask.dataframe
-        import pyarrow  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
+        import pyarrow  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f"birnn.dask needs dask[dataframe] and pyarrow ({error}): pip install 'birnn[dask]'"
@@ -81,9 +82,11 @@ def score(
     if not is_text_of_pandas(kind):
         raise scorer.refuse_type(kind)
     added = _series(scorer.column(empty[scorer.text].iloc[:0]), empty.index[:0])
-    return dataframe.map_partitions(
+    frame: Any = dataframe
+    scored: DataFrame = frame.map_partitions(
         _score, scorer, _shipped(scorer), meta=empty.assign(**added), align_dataframes=False
     )
+    return scored
 
 
 def _shipped(scorer: Scorer) -> Any:
@@ -93,33 +96,29 @@ def _shipped(scorer: Scorer) -> Any:
     try:
         from distributed import get_client
 
-        client: Any = get_client()  # type: ignore[no-untyped-call]
+        client: Any = get_client()
         # Data are sent only to workers that there are.
         if not client.asynchronous and client.nthreads():
-            return client.scatter([dict(scorer.files)], broadcast=True)[0]
+            # Each time under a new name: one that was just released could be forgotten after it was sent again.
+            return client.scatter([dict(scorer.files)], broadcast=True, hash=False)[0]
     except (ImportError, ValueError):
         pass
     whole: Any = dask
     return whole.delayed(dict(scorer.files), name=f"birnn-model-{scorer.hash}", traverse=False)
 
 
-def _score(frame: Any, scorer: Scorer, shipped: Any) -> Any:
-    def files() -> Mapping[str, bytes]:
-        # Another scheduler than the one that it was sent to leaves it as it is.
-        found: Mapping[str, bytes] = shipped.result() if hasattr(shipped, "result") else shipped
-        return found
-
+def _score(frame: Any, scorer: Scorer, shipped: Mapping[str, bytes]) -> Any:
     # The columns that there are stay where they are.
     scored = frame.copy(deep=False)
-    for name, column in _series(scorer.column(frame[scorer.text], files), frame.index).items():
+    for name, column in _series(scorer.column(frame[scorer.text], lambda: shipped), frame.index).items():
         scored[name] = column
     return scored
 
 
 def _series(columns: dict[str, Any], index: Any) -> dict[str, Any]:
     """Columns of Arrow as those of pandas."""
-    import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-    import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+    import pandas as pd
+    import pyarrow as pa
 
     def values(column: Any) -> Any:
         if pa.types.is_floating(column.type):

@@ -117,7 +117,8 @@ class Model:
         classes = found["classes"]
         if (classes < 0).any():
             return _objects(None if label < 0 else str(self._names[label]) for label in classes)
-        return self._names[classes]
+        labels: NDArray[Any] = self._names[classes]
+        return labels
 
     def predict_proba(
         self, texts: Any, *, missing: Missing = "error", threads: int | None = None
@@ -128,13 +129,15 @@ class Model:
         >>> load().predict_proba(["Not bad at all!"]).shape
         (1, 2)
         """
-        return self._classify(texts, missing, threads)["scores"]
+        scores: NDArray[np.float32] = self._classify(texts, missing, threads)["scores"]
+        return scores
 
     def predict_logits(
         self, texts: Any, *, missing: Missing = "error", threads: int | None = None
     ) -> NDArray[np.float32]:
         """The output of the model for each class before temperature and softmax: float32 ``[texts, classes]``."""
-        return self._classify(texts, missing, threads)["logits"]
+        logits: NDArray[np.float32] = self._classify(texts, missing, threads)["logits"]
+        return logits
 
     def predict_records(
         self, texts: Any, *, missing: Missing = "error", threads: int | None = None

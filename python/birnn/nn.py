@@ -25,7 +25,8 @@ from birnn.errors import ArgumentError
 __all__ = ["GRU", "LSTM", "RNN"]
 
 Array = NDArray[np.float32]
-Given = "tuple[bytes, list[int]]"
+# The bytes and the shape of an array.
+Given = tuple[bytes, list[int]]
 
 
 class _Recurrent:

@@ -58,7 +58,7 @@ def score(
     A task that is repeated because a worker was lost gives the same rows with the same bytes.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+        import pyarrow as pa
         import ray
         import ray.data
     except ImportError as error:
@@ -80,13 +80,14 @@ def score(
     shipped = ray.put(dict(scorer.files))
     # Whole blocks, which the function divides itself: with a size Ray would join small ones, and use fewer workers.
     blocks: Any = dataset
-    return blocks.map_batches(  # type: ignore[no-any-return]
+    scored: Dataset = blocks.map_batches(
         _score,
         batch_size=None,
         batch_format="pyarrow",
         fn_kwargs={"scorer": scorer, "shipped": shipped},
         num_cpus=threads,
     )
+    return scored
 
 
 def _score(block: Any, *, scorer: Scorer, shipped: Any) -> Iterator[Any]:

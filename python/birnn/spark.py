@@ -15,7 +15,7 @@ from birnn.model import Model
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from birnn._columns import OnError
+    from birnn._columns import Fetch, OnError, Scorer
 
 __all__ = ["score"]
 
@@ -59,11 +59,15 @@ def score(
     A task that is repeated, because a worker was lost or for any other reason, gives the same rows with the same bytes.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+        # Spark itself needs pandas for `mapInArrow`.
+        import pandas  # noqa: F401
+        import pyarrow as pa
         import pyspark
         from pyspark.sql import types
     except ImportError as error:
-        raise ImportError(f"birnn.spark needs pyspark and pyarrow ({error}): pip install 'birnn[spark]'") from error
+        raise ImportError(
+            f"birnn.spark needs pyspark, pandas and pyarrow ({error}): pip install 'birnn[spark]'"
+        ) from error
     if int(pyspark.__version__.split(".")[0]) < 4:
         raise ImportError(
             f"birnn.spark needs Spark 4, but pyspark is {pyspark.__version__}: pip install --upgrade 'birnn[spark]'"
@@ -95,7 +99,7 @@ def score(
     return df.mapInArrow(_task(scorer, _shipped(session, dict(scorer.files))), schema)
 
 
-def _shipped(session: Any, files: dict[str, bytes]) -> Any:
+def _shipped(session: Any, files: dict[str, bytes]) -> Fetch:
     """What gives the files of the model in a task."""
     if type(session).__module__.startswith("pyspark.sql.connect"):
         return lambda: files
@@ -103,8 +107,8 @@ def _shipped(session: Any, files: dict[str, bytes]) -> Any:
     return lambda: broadcast.value
 
 
-def _task(scorer: Any, fetch: Any) -> Any:
+def _task(scorer: Scorer, fetch: Fetch) -> Any:
     def birnn_score(batches: Iterator[Any]) -> Iterator[Any]:
-        return scorer.batches(batches, fetch)  # type: ignore[no-any-return]
+        return scorer.batches(batches, fetch)
 
     return birnn_score

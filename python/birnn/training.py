@@ -155,7 +155,8 @@ def _source(source: Any) -> str | None:
     if source is None or isinstance(source, str):
         return source
     if isinstance(source, os.PathLike):
-        return os.fspath(source)
+        path: str = os.fspath(source)
+        return path
     if isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, os.PathLike)) for part in source):
         return ",".join(os.fspath(part) for part in source)
     raise ArgumentError(
