@@ -1,18 +1,14 @@
 //! Cross-validation of a training: what each epoch is worth, from trainings that leave out one part of the texts each.
 
 use super::{ClassifierCollator, ClassifierTask, LabelledBatch};
-use crate::checkpoint::{OutputFit, Snapshot};
 use crate::config::TrainerConfig;
 use crate::error::Result;
 use crate::optim::{Gradients, Weights};
-use crate::train::report::{EpochReport, Event, Observer, StepReport};
-use crate::train::sink::Sink;
+use crate::train::report::{EpochReport, Observer, StepReport};
+use crate::train::sink::Nowhere;
 use crate::train::task::{StepMetrics, Task, Validation};
 use crate::train::{Outcome, Trainer};
-use candle_core::Tensor;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Logits `[texts][classes]`.
@@ -132,26 +128,5 @@ impl Observer for Steps<'_> {
 
     fn stop(&mut self) -> bool {
         self.is_stopped
-    }
-}
-
-/// Keeps nothing.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn log(&mut self, _: &Event) -> Result<()> {
-        Ok(())
-    }
-
-    fn save_state(&mut self, _: &Snapshot) -> Result<()> {
-        Ok(())
-    }
-
-    fn save_best(&mut self, _: &BTreeMap<String, Tensor>, _: &OutputFit) -> Result<()> {
-        Ok(())
-    }
-
-    fn folder(&self) -> Option<&Path> {
-        None
     }
 }
