@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-BLOCK = re.compile(r"(?P<skip><!-- ci: skip, [^\n]*-->\n)?```python\n(?P<code>.*?)\n```", re.DOTALL)
+BLOCK = re.compile(r"(?P<skip><!-- python: skip, [^\n]*-->\n)?```python\n(?P<code>.*?)\n```", re.DOTALL)
 
 
 @pytest.mark.filterwarnings("default::birnn.BirnnWarning")

@@ -137,6 +137,19 @@ def test_tables_and_numbers_are_refused(model: birnn.Model) -> None:
         model.predict(arrow.array([b"Great."]))
 
 
+def test_strings_of_arrow_that_are_not_utf_8_are_refused(model: birnn.Model) -> None:
+    """Whoever writes them need not have checked them."""
+    arrow = pytest.importorskip("pyarrow")
+    offsets = np.array([0, 3, 6], dtype=np.int32).tobytes()
+    content = b"a\xff\xfebcd"
+    for kind in (arrow.string(), arrow.dictionary(arrow.int32(), arrow.string())):
+        strings = arrow.Array.from_buffers(arrow.string(), 2, [None, arrow.py_buffer(offsets), arrow.py_buffer(content)])
+        if kind != arrow.string():
+            strings = arrow.DictionaryArray.from_arrays(arrow.array([0, 1], arrow.int32()), strings)
+        with pytest.raises(birnn.ArgumentError, match="not UTF-8|damaged"):
+            model.predict(strings)
+
+
 def test_a_surrogate_alone_is_refused_and_the_remedy_works(model: birnn.Model) -> None:
     text = "Great \ud83d"
     with pytest.raises(birnn.ArgumentError, match=r"texts\[0\]: it holds a surrogate alone"):

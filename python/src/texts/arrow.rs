@@ -34,7 +34,10 @@ pub(super) fn arrays(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<ArrayRef>
         return Ok(None);
     };
     match is_text(&data_type) {
-        true => Ok(Some(arrays)),
+        true => {
+            arrays.iter().try_for_each(|array| check(array, object))?;
+            Ok(Some(arrays))
+        }
         false => {
             let remedy = match data_type {
                 DataType::Struct(_) => "give one of its columns",
@@ -48,6 +51,22 @@ pub(super) fn arrays(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<ArrayRef>
             Err(wrong_argument(object.py(), problem))
         }
     }
+}
+
+/// Checks what whoever made an array need not have checked, above all that its strings are UTF-8.
+fn check(array: &ArrayRef, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    array.to_data().validate_full().map_err(|error| {
+        // Its message may quote what is not UTF-8.
+        let problem = match array.data_type() {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                "a column of strings that are not UTF-8".to_owned()
+            }
+            _ => format!("Arrow's data are damaged: {error}"),
+        };
+        let remedy = "read them as bytes, as in [text.decode(errors=\"replace\") for text in \
+                      column.cast(\"binary\").to_pylist()]";
+        wrong_argument(object.py(), format!("texts: {problem}: {remedy}"))
+    })
 }
 
 /// Whether the values are strings, or all missing.
