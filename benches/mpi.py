@@ -1,4 +1,4 @@
-"""How fast several processes train one run: the time of a step, and the bytes that each receives, by ranks and network.
+"""How fast several processes train one run: tokens a second, and the bytes that each receives, by ranks and network.
 
     python benches/mpi.py --birnn target/release/birnn-mpi --data reviews.parquet
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def run(arguments: argparse.Namespace, ranks: int, folder: Path) -> tuple[float, float, bytes]:
-    """Seconds a step after the first ones, kilobytes received a step, and the model."""
+    """Tokens a second, kilobytes received a step, and the model."""
     out = folder / f"of-{ranks}"
     command = ["mpirun", "-n", str(ranks), "--bind-to", "none"]
     if arguments.tcp:

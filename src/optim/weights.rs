@@ -116,7 +116,7 @@ impl Weights {
         }
     }
 
-    /// A hash of the parameters, which tells whether those of two processes are the same.
+    /// A hash of the parameters, by which those of two processes are compared.
     ///
     /// # Errors
     /// A transfer from the device fails.

@@ -158,11 +158,11 @@ fn where_a_rank_dies_the_first_saves_and_another_number_of_ranks_goes_on() {
         ..Fate::default()
     };
     // `mpirun` sends the others a signal.
-    let told = Fate {
+    let signalled = Fate {
         stop_at: Some(2),
         ..Fate::default()
     };
-    let ended = run(&toy, &path, false, &[told, dies]);
+    let ended = run(&toy, &path, false, &[signalled, dies]);
     let (of_first, left_alone) = &ended[0];
     assert!(matches!(of_first, Ok(Err(Error::Stopped))));
     assert_eq!(*left_alone, Some(2));
