@@ -17,9 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from birnn import _native
-from birnn._arrays import made
 from birnn.errors import ArgumentError, BirnnError, DataError, ModelError
-from birnn.model import _DTYPES, Model, load
+from birnn.model import Model, load
 
 OnError = Literal["fail", "null"]
 #: Gives the contents of a model's files, by name.
@@ -252,10 +251,8 @@ class Scorer:
         }
 
     def _predict(self, model: Model, texts: Any) -> dict[str, Any]:
-        # Not a method of the model: classes and probabilities are needed from one pass, and its warnings of unknown
-        # words would fill the logs of workers.
-        found = model._native.classify(texts, True, self.threads)
-        return {name: made(found[name], dtype) for name, dtype in _DTYPES.items() if name in found}
+        # Classes and probabilities are needed from one pass, and warnings of unknown words would fill the logs of workers.
+        return model._arrays(texts, True, self.threads)
 
     def _why(self, problems: dict[int, str], rows: int) -> str:
         reasons = Counter(problems.values()).most_common()

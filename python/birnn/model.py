@@ -232,13 +232,18 @@ class Model:
     def _classify(self, texts: Any, missing: str, threads: int | None) -> dict[str, Any]:
         if missing not in ("error", "null"):
             raise ArgumentError(f'missing: {missing!r}, but there are "error" and "null"')
-        found = self._native.classify(texts, missing == "null", threads)
-        for name, dtype in _DTYPES.items():
-            if name in found:
-                found[name] = made(found[name], dtype)
+        found = self._arrays(texts, missing == "null", threads)
         for line in found["notes"]:
             # The caller of the method that calls this.
             warnings.warn(line, BirnnWarning, stacklevel=3)
+        return found
+
+    def _arrays(self, texts: Any, allow_missing: bool, threads: int | None) -> dict[str, Any]:
+        """All that one pass finds, as arrays with a row for each text, and ``notes``, of which nobody is warned yet."""
+        found = self._native.classify(texts, allow_missing, threads)
+        for name, dtype in _DTYPES.items():
+            if name in found:
+                found[name] = made(found[name], dtype)
         return found
 
 

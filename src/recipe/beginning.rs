@@ -9,6 +9,25 @@ use crate::train::classifier::{init_from_classifier, init_from_language_model};
 use candle_core::Device;
 use std::path::Path;
 
+/// The keys of the network, which a classifier from which a run begins decides.
+pub(super) const NETWORK_KEYS: [&str; 7] = [
+    "model.cell",
+    "model.embedding_size",
+    "model.num_hiddens",
+    "model.num_layers",
+    "model.bidirectional",
+    "model.bias",
+    "model.pooling",
+];
+
+/// The keys of its vocabulary and embeddings, which it decides as well.
+pub(super) const TEXT_KEYS: [&str; 4] = [
+    "text.tokenizer",
+    "text.lowercase",
+    "train.vectors",
+    "train.vector_epochs",
+];
+
 /// Where a run begins.
 #[derive(Debug)]
 pub(super) enum Start {

@@ -1,6 +1,6 @@
 //! The values of a config that follow from the texts of a run.
 
-use super::beginning::Start;
+use super::beginning::{NETWORK_KEYS, Start};
 use super::ngrams::limit_ngrams;
 use super::notes::grouped;
 use crate::config::{Config, Folds, InitFrom, TrainConfig, TrainerConfig};
@@ -136,18 +136,7 @@ fn beginning(config: &mut Config, start: &Start, dataset: &Dataset) -> Vec<Decis
                 ),
             },
         ),
-        Decision::of(
-            vec![
-                "model.cell",
-                "model.embedding_size",
-                "model.num_hiddens",
-                "model.num_layers",
-                "model.bidirectional",
-                "model.bias",
-                "model.pooling",
-            ],
-            format!("as {name} has it"),
-        ),
+        Decision::of(NETWORK_KEYS.to_vec(), format!("as {name} has it")),
     ]
 }
 

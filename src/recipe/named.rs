@@ -1,5 +1,6 @@
 //! The config of a run: a recipe by its name or a file, and single keys over it.
 
+use super::beginning::{NETWORK_KEYS, TEXT_KEYS};
 use crate::checkpoint::{Beginning, LanguageDirectory};
 use crate::config::{Config, Folds, InitFrom};
 use crate::error::{Error, Result};
@@ -97,21 +98,6 @@ fn recipe(name: &Path) -> Option<&'static str> {
     found.map(|(_, text)| text)
 }
 
-/// The keys that a classifier from which a run begins decides.
-const DECIDED: [&str; 11] = [
-    "model.cell",
-    "model.embedding_size",
-    "model.num_hiddens",
-    "model.num_layers",
-    "model.bidirectional",
-    "model.bias",
-    "model.pooling",
-    "text.tokenizer",
-    "text.lowercase",
-    "train.vectors",
-    "train.vector_epochs",
-];
-
 /// Begins a run with random numbers if one of the keys that are set is what the shipped model would decide, and notes it.
 ///
 /// # Errors
@@ -121,7 +107,7 @@ pub fn settle_beginning<'a>(
     mut keys: impl Iterator<Item = &'a str>,
     note: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    let Some(key) = keys.find(|key| DECIDED.contains(key)) else {
+    let Some(key) = keys.find(|key| NETWORK_KEYS.contains(key) || TEXT_KEYS.contains(key)) else {
         return Ok(());
     };
     match &config.train.init_from {

@@ -175,3 +175,73 @@ fn where_a_rank_dies_the_first_saves_and_another_number_of_ranks_goes_on() {
     }
     reference.assert_same(&path, "a dead rank");
 }
+
+/// Runs two ranks, each from its snapshot and with its config, and returns the error of the first.
+fn diverging(toy: &Toy, configs: [&Config; 2], snapshots: [Option<Snapshot>; 2]) -> String {
+    let errors = std::thread::scope(|scope| {
+        let ranks = ThreadRanks::new(2).into_iter().zip(configs).zip(snapshots);
+        let threads: Vec<_> = ranks
+            .map(|((mut ranks, config), snapshot)| {
+                scope.spawn(move || {
+                    let mut life = Life {
+                        fate: Fate::default(),
+                        step: 0,
+                        left_alone: None,
+                    };
+                    let pool = rayon::ThreadPoolBuilder::new()
+                        .num_threads(1)
+                        .build()
+                        .unwrap();
+                    let mut trainer = toy.trainer(config, snapshot).unwrap();
+                    let run = || trainer.run_with(&mut ranks, &mut Nowhere, &mut life);
+                    pool.install(run).unwrap_err().to_string()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(errors[0], errors[1]);
+    errors[0].clone()
+}
+
+#[test]
+fn ranks_whose_parameters_become_different_are_ended() {
+    let toy = Toy::new();
+    let mut config = shared();
+    config.train.accumulate = 2;
+    config.train.epochs = 60;
+    // As one that computes something else would do.
+    let mut other = config.clone();
+    other.train.learning_rate *= 1.01;
+    assert_eq!(
+        diverging(&toy, [&config, &other], [None, None]),
+        "ranks: rank 1 and rank 0 differ in the parameters at step 100; give every rank the same program, files and \
+         arguments"
+    );
+}
+
+#[test]
+fn ranks_that_resume_from_different_states_are_ended_at_once() {
+    let toy = Toy::new();
+    let config = shared();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    toy.begin(&config, &path, &mut super::toy::Watch::stop_at(2))
+        .unwrap();
+    let snapshot = || {
+        let resumed =
+            RunDirectory::resume(&path, RunKind::Classifier, Fingerprints::default(), &CPU);
+        resumed.unwrap().snapshot
+    };
+    let mut other = snapshot();
+    let bias = other.tensors.get_mut("parameters/decoder.bias").unwrap();
+    *bias = (&*bias + 1e-6).unwrap();
+    let found = diverging(&toy, [&config, &config], [Some(snapshot()), Some(other)]);
+    assert!(
+        found.starts_with("ranks: rank 1 and rank 0 differ in the parameters at step 2;"),
+        "{found}"
+    );
+}

@@ -1,20 +1,26 @@
 //! The training loop.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `ends` | what a run is connected with: observer, sink, ranks, clock |
+//! | `step` | one optimizer step, of all ranks |
+//! | `finite` | numbers that are not finite |
 
-use super::ranks::{Alone, Ranks, StepBatches, agree, check_parameters, gradients};
-use super::report::{EpochReport, Event, FirstReport, Observer, Outcome, StepReport};
+mod ends;
+mod finite;
+mod step;
+
+use super::ranks::{Alone, Ranks, StepBatches, check_parameters};
+use super::report::{EpochReport, Event, FirstReport, Observer, Outcome};
 use super::sink::Sink;
-use super::task::{Collator, StepMetrics, Task, Validation};
+use super::task::{Collator, Task, Validation};
 use crate::checkpoint::{RunState, Snapshot};
 use crate::config::TrainerConfig;
-use crate::error::{Error, Result};
-use crate::optim::{Gradients, Schedule};
+use crate::error::Result;
+use crate::optim::Schedule;
+use ends::{Clock, Ends};
+use finite::{check_finite, explain};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
-
-/// After as many steps the ranks of a run compare their parameters.
-const BETWEEN_COMPARISONS: u64 = 100;
-/// As long a rank that is to stop waits for others before it gives them up: rank 0, which saves, and the others.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// There is a first model within the first epoch if that has as many times its steps.
 const LONG_EPOCH: u64 = 4;
@@ -25,26 +31,6 @@ pub struct Trainer<T> {
     task: T,
     config: TrainerConfig,
     state: RunState,
-}
-
-/// The observer, the sink and the ranks of a run.
-struct Ends<'a> {
-    sink: &'a mut dyn Sink,
-    observer: &'a mut dyn Observer,
-    ranks: &'a mut dyn Ranks,
-    /// Whether one of several ranks is to stop, as all of them know.
-    stop: bool,
-    clock: Clock,
-}
-
-impl Ends<'_> {
-    /// Whether the run is to stop. Several ranks do so after the step before which they have agreed on it.
-    fn stop(&mut self) -> bool {
-        match self.ranks.size() {
-            1 => self.observer.stop(),
-            _ => self.stop,
-        }
-    }
 }
 
 /// How an epoch ended.
@@ -116,7 +102,7 @@ impl<T: Task> Trainer<T> {
         };
         // On a thread of the pool, where parallel work starts without waking another thread first.
         let outcome = rayon::scope(|_| self.run_in_pool(&mut ends));
-        outcome.map_err(|error| self.explain(error, ends.sink))
+        outcome.map_err(|error| explain(error, &self.config, ends.sink))
     }
 
     fn run_in_pool(&mut self, ends: &mut Ends) -> Result<Outcome> {
@@ -136,6 +122,7 @@ impl<T: Task> Trainer<T> {
             ..self.config.schedule
         };
         let collator = self.task.collator()?;
+        check_parameters(&self.task, self.state.step, ends.ranks)?;
         if self.state.step == 0 {
             // From here on there is a state to resume from, which also survives failures.
             self.save_state(ends)?;
@@ -227,90 +214,6 @@ impl<T: Task> Trainer<T> {
             }
         }
         Ok(EpochEnd::Completely)
-    }
-
-    /// One optimizer step over some batches.
-    fn step(
-        &mut self,
-        batches: &StepBatches<T::Batch>,
-        schedule: &Schedule,
-        ends: &mut Ends,
-    ) -> Result<StepReport> {
-        let step = self.state.step + 1;
-        if self.state.step.is_multiple_of(BETWEEN_COMPARISONS) {
-            check_parameters(&self.task, self.state.step, ends.ranks)?;
-        }
-        let (gradients, metrics) = self.gradients(batches, ends)?;
-        check_finite("loss", metrics.loss, step)?;
-        let learning_rate = schedule.rate(self.state.step);
-        let epochs = self.state.step as f64 / schedule.steps as f64 * self.config.epochs as f64;
-        let gradient_norm = self.task.update(gradients, learning_rate, epochs)?;
-        check_finite("gradient norm", gradient_norm, step)?;
-        let StepMetrics {
-            loss,
-            examples,
-            correct,
-            tokens,
-        } = metrics;
-        ends.clock.tokens += tokens;
-        let state = &mut self.state;
-        state.step = step;
-        state.batches += batches.all as u64;
-        state.batch_in_epoch += batches.all as u64;
-        state.epoch_loss += loss;
-        state.epoch_correct += correct.unwrap_or_default();
-        state.epoch_examples += examples;
-        Ok(StepReport {
-            epoch: state.epoch + 1,
-            step,
-            steps: schedule.steps,
-            loss: state.mean_loss(),
-            accuracy: correct.map(|_| state.accuracy()),
-            gradient_norm,
-            learning_rate,
-            tokens_per_second: ends.clock.tokens_per_second(),
-        })
-    }
-
-    /// The gradients of a step, of which each rank computes its part, and the sums over its batches.
-    fn gradients(
-        &self,
-        batches: &StepBatches<T::Batch>,
-        ends: &mut Ends,
-    ) -> Result<(Gradients, StepMetrics)> {
-        let Ends {
-            sink,
-            observer,
-            ranks,
-            clock,
-            ..
-        } = ends;
-        let is_first = ranks.rank() == 0;
-        let patience = if is_first { PATIENCE.0 } else { PATIENCE.1 };
-        let stop = observer.stop();
-        // While others are waited for, the parameters are those after the last step.
-        let mut to_stop: Option<Instant> = None;
-        let mut waiting = || {
-            if !observer.stop() || to_stop.get_or_insert_with(Instant::now).elapsed() < patience {
-                return ControlFlow::Continue(());
-            }
-            if is_first && self.save_snapshot(*sink, clock).is_ok() {
-                observer.left_alone(self.state.step);
-            }
-            ControlFlow::Break(())
-        };
-        let agreed = agree(&self.task, batches, stop, *ranks, &mut waiting)?;
-        let device = self.task.weights().parameters().device();
-        let found = gradients(
-            &self.task,
-            batches,
-            &agreed.weights,
-            device,
-            *ranks,
-            &mut waiting,
-        )?;
-        ends.stop |= agreed.stop;
-        Ok(found)
     }
 
     /// Evaluates; if the observer stops that, saves the state and returns `None`.
@@ -453,76 +356,5 @@ impl<T: Task> Trainer<T> {
             missed_classes: self.state.missed_classes.clone(),
             early,
         }
-    }
-
-    /// Adds the remedy and the remaining state to an error about numbers that are not finite.
-    fn explain(&self, error: Error, sink: &dyn Sink) -> Error {
-        let Error::NotFinite {
-            quantity,
-            value,
-            step,
-            ..
-        } = error
-        else {
-            return error;
-        };
-        let TrainerConfig {
-            section, clip_norm, ..
-        } = self.config;
-        let kept = match sink.folder() {
-            Some(folder) => format!("; the last good checkpoint is kept in {}", folder.display()),
-            None => String::new(),
-        };
-        Error::NotFinite {
-            quantity,
-            value,
-            step,
-            remedy: format!(
-                "try a lower {section}.learning_rate (now {:?}), a {section}.clip_norm (now {clip_norm:?}) or \
-                 another seed{kept}",
-                self.config.schedule.peak,
-            ),
-        }
-    }
-}
-
-fn check_finite(quantity: &'static str, value: f64, step: u64) -> Result<()> {
-    match value.is_finite() {
-        true => Ok(()),
-        false => Err(Error::NotFinite {
-            quantity,
-            value,
-            step,
-            // Added by `Trainer::explain`.
-            remedy: String::new(),
-        }),
-    }
-}
-
-/// Time and tokens.
-#[derive(Debug)]
-struct Clock {
-    started: Instant,
-    /// Seconds of the run before it was resumed.
-    before: f64,
-    /// Number of tokens since it was started or resumed.
-    tokens: u64,
-}
-
-impl Clock {
-    fn new(before: f64) -> Self {
-        Self {
-            started: Instant::now(),
-            before,
-            tokens: 0,
-        }
-    }
-
-    fn seconds(&self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
-    }
-
-    fn tokens_per_second(&self) -> f64 {
-        self.tokens as f64 / self.started.elapsed().as_secs_f64()
     }
 }
