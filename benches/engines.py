@@ -124,7 +124,9 @@ def ray(slots: int) -> Iterator[Job]:
         cluster.add_node(num_cpus=1)
 
     def job(source: Path, target: Path) -> None:
-        birnn.ray.score(ray.data.read_parquet(str(source)), scores=True).write_parquet(str(target))
+        # Ray makes one block, and one task, of as few bytes as these.
+        reviews = ray.data.read_parquet(str(source)).repartition(FILES)
+        birnn.ray.score(reviews, scores=True).write_parquet(str(target))
 
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
