@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export RAYON_NUM_THREADS=1 BIRNN_CACHE=$work/cache
-# More processes than processors, also as root in a container; without nothing of it where mpirun is another one.
+# More processes than processors, also as root in a container. Other implementations of mpirun do not read these variables.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 export OMPI_MCA_rmaps_base_oversubscribe=1
 
@@ -97,6 +97,27 @@ ranks 4 train --resume --out first
 same long first
 echo 'the first rank killed, resumed on 4: the bytes of one'
 
+# A process that cannot go on ends all.
+if timeout 60 mpirun -n 1 "$birnn" "${classifier[@]}" --out fails : -n 1 "$birnn" "${classifier[@]}" --data missing.csv \
+    --out fails >out.txt 2>err.txt; then
+    echo 'a missing file was not noticed'
+    exit 1
+fi
+grep -a 'rank 1: error: missing.csv' err.txt
+! pgrep -f "$birnn train.*--out fails" >/dev/null
+echo 'a rank that fails: all ended'
+
+ranks 2 train --data rows.csv --set train.epochs=7 --print-config
+[ "$(grep -c '^epochs = 7$' out.txt)" = 1 ]
+echo 'the config is printed once'
+
+# shellcheck disable=SC2016
+mpirun -n 2 bash -c '"$0" "$@" --alone --seed "$OMPI_COMM_WORLD_RANK" --out "alone-$OMPI_COMM_WORLD_RANK"' \
+    "$birnn" "${classifier[@]}" >out.txt 2>err.txt || { cat out.txt err.txt; exit 1; }
+same classifier-1 alone-0
+[ -s alone-1/model.safetensors ]
+echo 'two that are alone: the bytes of one'
+
 # What differs is refused by all.
 cp rows.csv other.csv
 if mpirun -n 1 "$birnn" "${classifier[@]}" --out differs : -n 1 "$birnn" "${classifier[@]}" --data other.csv --out differs \
@@ -104,4 +125,4 @@ if mpirun -n 1 "$birnn" "${classifier[@]}" --out differs : -n 1 "$birnn" "${clas
     echo 'ranks with different arguments were not refused'
     exit 1
 fi
-grep 'rank 1: error: ranks: rank 1 and rank 0 differ in the config' err.txt
+grep -a 'rank 1: error: ranks: rank 1 and rank 0 differ in the config' err.txt

@@ -24,9 +24,9 @@ OnError = Literal["fail", "null"]
 #: Gives the contents of a model's files, by name.
 Fetch = Callable[[], Mapping[str, bytes]]
 
-#: As many rows are classified at a time, so that memory does not depend on the size of a partition.
+#: The number of rows that are classified at a time, so that memory does not depend on the size of a partition.
 ROWS = 4096
-#: As many models stay loaded in a process.
+#: The number of models that stay loaded in a process.
 _KEPT = 4
 #: The reason of a row without a text.
 _MISSING = "there is no text"

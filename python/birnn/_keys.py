@@ -9,8 +9,6 @@ from typing import Any
 from birnn import _native
 from birnn.errors import ConfigError
 
-Overrides = "list[tuple[str, str]]"
-
 #: All keys, as ``train.epochs``.
 KEYS: tuple[str, ...] = tuple(_native.config_keys())
 _SECTIONS = {key.rsplit(".", 1)[0] for key in KEYS if "." in key}
@@ -63,8 +61,11 @@ def toml(key: str, value: Any) -> str:
     """A value of Python as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
+    if isinstance(value, int):
+        return repr(int(value))
+    if isinstance(value, float):
+        # Also one of NumPy, which would write its type.
+        return repr(float(value))
     if isinstance(value, (str, os.PathLike)):
         return _string(os.fspath(value))
     if hasattr(value, "tolist") and not isinstance(value, (list, tuple)):

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-#: As many seconds lie between two lines about progress where there is no bar.
+import numpy as np
+
+#: The seconds between two lines about progress where there is no bar.
 _BETWEEN_LINES = 10.0
 
 
@@ -48,6 +50,11 @@ def _report(kind: type, content: str) -> Any:
     return kind(**{name: values.get(name) for name in kind._fields})  # type: ignore[attr-defined]
 
 
+def _is_false(answer: Any) -> bool:
+    """Whether a callback wants no more: with ``False``, also that of NumPy, but not with ``None`` or 0."""
+    return isinstance(answer, (bool, np.bool_)) and not answer
+
+
 class Handler:
     """Receives what happens in a run. A callback that returns ``False`` stops the run."""
 
@@ -80,13 +87,13 @@ class Handler:
             return True
         report = _report(StepReport, content)
         self._show(lambda shown: shown.step(report))
-        return self._on_step is None or self._on_step(report) is not False
+        return self._on_step is None or not _is_false(self._on_step(report))
 
     def _epoch(self, content: str) -> bool:
         report = _report(EpochReport, content)
         self.history.append(report)
         self._show(lambda shown: shown.epoch(report))
-        return self._on_epoch is None or self._on_epoch(report) is not False
+        return self._on_epoch is None or not _is_false(self._on_epoch(report))
 
     def _show(self, show: Callable[[_Shown], None]) -> None:
         if self._shown is not None:

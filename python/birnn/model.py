@@ -75,6 +75,7 @@ class Model:
         self._native = native
         self._device = device
         self._names = np.array(native.labels)
+        self._hash: str | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -94,7 +95,9 @@ class Model:
     @property
     def hash(self) -> str:
         """The SHA-256 of the contents of its files, which names this exact model."""
-        return self._native.hash()
+        if self._hash is None:
+            self._hash = self._native.hash()
+        return self._hash
 
     def predict(
         self, texts: Any, *, missing: Missing = "error", threads: int | None = None

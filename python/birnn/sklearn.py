@@ -245,19 +245,35 @@ class BiRnnClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             logarithms: NDArray[np.float32] = np.log(self.predict_proba(X))
         return logarithms
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of texts whose class, or whose set of labels, is right."""
+        check_is_fitted(self, "model_")
+        if not self._several or self._is_indicator:
+            share: float = super().score(X, y, sample_weight)
+            return share
+        right = [set(found) == set(row) for found, row in zip(self.predict(X), y, strict=True)]
+        return float(np.average(right, weights=sample_weight))
+
     def _read_labels(self, y: Any) -> list[list[str]]:
         """The labels of each text, by the names of the classes."""
         if y is None:
             raise ArgumentError("BiRnnClassifier requires y to be passed, but the target y is None: give a class for each text")
         self._several, self._is_indicator = False, False
+        if hasattr(y, "toarray"):
+            # A sparse matrix.
+            y = y.toarray()
+        elif hasattr(y, "columns") and hasattr(y, "to_numpy"):
+            # A table, of which a list would have the names of its columns.
+            y = y.to_numpy()
         values = y.tolist() if hasattr(y, "tolist") else y.to_list() if hasattr(y, "to_list") else list(y)
         is_list = [isinstance(value, (list, tuple, set, frozenset, np.ndarray)) for value in values]
         if any(is_list):
             if not all(is_list):
                 raise ArgumentError(f"y[{is_list.index(False)}]: one label, but others are lists of labels")
-            return self._read_lists([list(value) for value in values], hasattr(y, "shape") and len(y.shape) == 2)
+            rows = [list(value) for value in values]
+            return self._read_lists(rows, (hasattr(y, "shape") and len(y.shape) == 2) or _is_matrix(rows))
         for index, value in enumerate(values):
-            if value is None or value != value:
+            if _is_missing(value):
                 raise ArgumentError(f"y[{index}] is missing: leave its text out")
         kind = type_of_target(values) if values else "binary"
         if kind.startswith("continuous"):
@@ -297,3 +313,15 @@ class BiRnnClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.one_d_array = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _is_matrix(rows: list[list[Any]]) -> bool:
+    """Whether lists are the rows of an indicator matrix: of 0 and 1 alone, all of the same length above 1."""
+    width = len(rows[0])
+    return width > 1 and all(len(row) == width and all(value in (0, 1) for value in row) for row in rows)
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value

@@ -43,12 +43,13 @@ class Run:
     #: Lines about what was found, decided, skipped and cut.
     notes: list[str] = field(repr=False)
     _model: Model | None = field(repr=False, default=None)
+    _device: str = field(repr=False, default="cpu")
 
     @property
     def model(self) -> Model:
         """The model of the best epoch."""
         if self._model is None and self.path is not None:
-            object.__setattr__(self, "_model", load(self.path))
+            object.__setattr__(self, "_model", load(self.path, device=self._device))
         if self._model is None:
             raise ArgumentError("the run was stopped before there was a model")
         return self._model
@@ -117,10 +118,10 @@ def train(
         )
     finally:
         handler.close()
-    return run_of(ending, native, folder, handler, device)
+    return _run_of(ending, native, folder, handler, device)
 
 
-def run_of(
+def _run_of(
     ending: str, native: _native.Model | None, folder: str | None, handler: Handler, device: str
 ) -> Run:
     """The run that ended so."""
@@ -136,6 +137,7 @@ def run_of(
         history=handler.history,
         notes=handler.notes,
         _model=None if native is None else Model(native, device),
+        _device=device,
         **{name: found.get(name) for name in names},
     )
 

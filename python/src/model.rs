@@ -2,7 +2,7 @@
 
 use crate::arrays::{array, matrix};
 use crate::error::{OrRaise, wrong_argument};
-use crate::texts::Texts;
+use crate::texts::{Texts, one_text};
 use crate::threads::{checked, compute};
 use birnn::checkpoint::{ModelFiles, SavedClassifier};
 use birnn::inference::{
@@ -59,7 +59,7 @@ impl Model {
     /// The model in a folder.
     #[staticmethod]
     fn from_folder(py: Python<'_>, folder: PathBuf, device_name: &str) -> PyResult<Self> {
-        let files = ModelFiles::read(&folder).or_raise(py)?;
+        let files = py.detach(|| ModelFiles::read(&folder)).or_raise(py)?;
         Self::load(py, &folder, files, &device(py, device_name)?)
     }
 
@@ -85,8 +85,8 @@ impl Model {
     }
 
     /// The SHA-256 of the contents of its files.
-    fn hash(&self) -> String {
-        self.files.hash()
+    fn hash(&self, py: Python<'_>) -> String {
+        py.detach(|| self.files.hash())
     }
 
     /// Writes its files to a folder.
@@ -136,9 +136,9 @@ impl Model {
         py: Python<'py>,
         texts: &Bound<'py, PyAny>,
         allow_missing: bool,
-        threads: Option<usize>,
+        threads: Option<i64>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let threads = checked(threads)?;
+        let threads = checked(py, threads)?;
         let texts = Texts::of(texts)?;
         let all = texts.all();
         if !allow_missing {
@@ -156,13 +156,15 @@ impl Model {
     fn explain(
         &self,
         py: Python<'_>,
-        text: &str,
+        text: &Bound<'_, PyAny>,
         method: &str,
         class: Option<&str>,
         points: usize,
-        threads: Option<usize>,
+        threads: Option<i64>,
     ) -> PyResult<String> {
-        let threads = checked(threads)?;
+        let threads = checked(py, threads)?;
+        let text = one_text(text)?;
+        let text: &str = &text;
         let method = match method {
             "ig" => Method::IntegratedGradients,
             "gradient" => Method::Gradient,

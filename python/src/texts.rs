@@ -112,6 +112,11 @@ fn strings(texts: &Bound<'_, PyAny>) -> PyResult<Vec<Option<PyBackedStr>>> {
     Ok(strings)
 }
 
+/// A text that is there.
+pub(crate) fn one_text(text: &Bound<'_, PyAny>) -> PyResult<PyBackedStr> {
+    string(text, 0)?.ok_or_else(|| wrong_argument(text.py(), "there is no text".to_owned()))
+}
+
 /// One text.
 fn string(item: &Bound<'_, PyAny>, index: usize) -> PyResult<Option<PyBackedStr>> {
     let py = item.py();
@@ -155,6 +160,10 @@ fn of_array(array: &ArrayRef) -> Vec<Option<&str>> {
         DataType::Utf8View => array.as_string_view().iter().collect(),
         DataType::Dictionary(_, _) => {
             let dictionary = array.as_any_dictionary();
+            if dictionary.values().is_empty() {
+                // All are missing, if there are any.
+                return vec![None; array.len()];
+            }
             let values = of_array(dictionary.values());
             let keys = dictionary.normalized_keys().into_iter().enumerate();
             let text = |(row, key): (usize, usize)| match dictionary.keys().is_null(row) {

@@ -5,7 +5,8 @@
 //!
 //! A process that was forked has none of the threads of the one that it comes from: it starts its own.
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use crate::error::wrong_argument;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::cell::RefCell;
@@ -97,12 +98,17 @@ pub(crate) fn compute<T: Send>(
 }
 
 /// Checks a number of threads that a caller gives.
-pub(crate) fn checked(threads: Option<usize>) -> PyResult<Option<usize>> {
-    match threads {
-        Some(0) => Err(PyValueError::new_err(
-            "threads: 0, but at least 1 is needed; leave it out for all processors",
-        )),
-        threads => Ok(threads),
+pub(crate) fn checked(py: Python<'_>, threads: Option<i64>) -> PyResult<Option<usize>> {
+    match threads.map(usize::try_from) {
+        None => Ok(None),
+        Some(Ok(threads)) if threads > 0 => Ok(Some(threads)),
+        _ => {
+            let threads = threads.unwrap_or_default();
+            let problem = format!(
+                "threads: {threads}, but at least 1 is needed; leave it out for all processors"
+            );
+            Err(wrong_argument(py, problem))
+        }
     }
 }
 
@@ -110,8 +116,8 @@ pub(crate) fn checked(threads: Option<usize>) -> PyResult<Option<usize>> {
 /// many as there are processors.
 #[pyfunction]
 #[pyo3(signature = (threads))]
-pub(crate) fn set_num_threads(threads: Option<usize>) -> PyResult<()> {
-    DEFAULT.store(checked(threads)?.unwrap_or(0), Ordering::Relaxed);
+pub(crate) fn set_num_threads(py: Python<'_>, threads: Option<i64>) -> PyResult<()> {
+    DEFAULT.store(checked(py, threads)?.unwrap_or(0), Ordering::Relaxed);
     Ok(())
 }
 

@@ -162,8 +162,9 @@ impl Request {
         reporter: &mut Reporter,
     ) -> birnn::Result<(Ending, Option<ModelFiles>)> {
         let counts = Counts::of(&recipe);
-        let (files, outcome) = recipe.train_to_files(reporter)?;
-        Ok((Ending::of(outcome, counts, None), Some(files)))
+        let trained = recipe.train_to_files(&self.cache, reporter)?;
+        let ending = Ending::of(trained.outcome, counts, trained.test);
+        Ok((ending, trained.files))
     }
 
     fn train_in(
@@ -194,7 +195,11 @@ impl Request {
         let outcome = recipe.train(&mut run, snapshot, reporter)?;
         let test = match outcome {
             Outcome::Interrupted { .. } => None,
-            _ => recipe.test(&mut run, cache, device, reporter)?,
+            Outcome::Finished { .. } => match recipe.test(&mut run, cache, device, reporter) {
+                // The training has ended by itself, whatever a callback wanted at its last epoch.
+                Err(birnn::Error::Stopped) => None,
+                test => test?,
+            },
         };
         Ok(Ending::of(outcome, Counts::of(&recipe), test))
     }
@@ -258,10 +263,10 @@ pub(crate) fn train(
     resume: bool,
     force: bool,
     device_name: &str,
-    threads: Option<usize>,
+    threads: Option<i64>,
     handler: &Bound<'_, PyAny>,
 ) -> PyResult<(String, Option<Model>)> {
-    let threads = checked(threads)?;
+    let threads = checked(py, threads)?;
     let config = match &out {
         Some(out) if resume => RunDirectory::config_of(out, RunKind::Classifier).or_raise(py)?,
         _ => {
@@ -299,10 +304,10 @@ pub(crate) fn fit(
     config: Option<PathBuf>,
     overrides: Vec<(String, String)>,
     device_name: &str,
-    threads: Option<usize>,
+    threads: Option<i64>,
     handler: &Bound<'_, PyAny>,
 ) -> PyResult<(String, Option<Model>)> {
-    let threads = checked(threads)?;
+    let threads = checked(py, threads)?;
     let texts = Texts::of(texts)?;
     let texts = texts.present(py, "leave them and their labels out")?;
     if texts.len() != labels.len() {

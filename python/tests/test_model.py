@@ -101,6 +101,11 @@ def test_nothing_gives_nothing(model: birnn.Model) -> None:
     assert model.predict([]).tolist() == []
     assert model.predict_proba([]).shape == (0, 2)
     assert model.predict_records([]) == []
+    arrow = pytest.importorskip("pyarrow")
+    categories = arrow.dictionary(arrow.int32(), arrow.string())
+    assert model.predict(arrow.array([], categories)).tolist() == []
+    missing = arrow.array([None, None], arrow.string()).dictionary_encode()
+    assert model.predict(missing, missing="null").tolist() == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +160,11 @@ def test_a_surrogate_alone_is_refused_and_the_remedy_works(model: birnn.Model) -
     with pytest.raises(birnn.ArgumentError, match=r"texts\[0\]: it holds a surrogate alone"):
         model.predict([text])
     assert len(model.predict([text.encode("utf-8", "replace").decode()])) == 1
+
+
+def test_a_surrogate_alone_is_not_explained(model: birnn.Model) -> None:
+    with pytest.raises(birnn.ArgumentError, match="surrogate alone"):
+        model.explain("good \ud83d")
 
 
 def test_missing_texts_have_missing_predictions(model: birnn.Model) -> None:
@@ -234,8 +244,9 @@ def test_threads_give_the_same_bytes(model: birnn.Model) -> None:
     for thread in threads:
         thread.join()
     assert found == [expected] * 4
-    with pytest.raises(ValueError, match="threads: 0"):
-        model.predict(texts, threads=0)
+    for threads in (0, -1):
+        with pytest.raises(birnn.ArgumentError, match=f"threads: {threads}, but at least 1"):
+            model.predict(texts, threads=threads)
 
 
 def test_the_number_of_threads_is_set() -> None:

@@ -87,6 +87,12 @@ def test_several_labels_are_lists_or_a_matrix() -> None:
     assert predicted.shape == matrix.shape and (predicted[:, 0] == matrix[:, 0]).mean() > 0.9
     assert of_lists.classes_.tolist() == ["good", "odd"]
     assert [("good" in row) for row in of_lists.predict(TEXTS)] == predicted[:, 0].astype(bool).tolist()
+    assert of_lists.score(TEXTS, lists) == of_matrix.score(TEXTS, matrix) == (predicted == matrix).all(axis=1).mean()
+    pandas, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
+    for other in (matrix.tolist(), pandas.DataFrame(matrix, columns=["good", "odd"]), sparse.csr_matrix(matrix)):
+        assert small().fit(TEXTS, other).predict(TEXTS).tolist() == predicted.tolist()
+    column = pandas.DataFrame({"label": LABELS})
+    assert small().fit(TEXTS, column).classes_.tolist() == ["no", "yes"]
 
 
 def test_every_key_of_a_network_is_an_argument() -> None:
@@ -146,6 +152,7 @@ def test_it_is_searched_validated_calibrated_and_piped() -> None:
         (TEXTS, [["yes"]] + LABELS[1:], r"y\[1\]: one label, but others are lists of labels"),
         ([None] + TEXTS[1:], LABELS, r"texts\[0\] is missing \(1 of 64 are\): leave them and their labels out"),
         (np.zeros((64, 3)), LABELS, "an array of 2 dimensions"),
+        (TEXTS, np.array([np.nan] + LABELS[1:], dtype=object), r"y\[0\] is missing"),
         ([], [], "y: there is none"),
     ],
 )

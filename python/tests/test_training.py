@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import birnn
+import numpy as np
 import pytest
 from conftest import SMALL
 
@@ -71,10 +72,21 @@ def test_a_callback_stops_a_run_that_is_resumed_to_the_same_bytes(rows: Path, tm
         part.model
     resumed = birnn.train(out=tmp_path / "part", resume=True, progress=False)
     assert not resumed.stopped and resumed.model == whole.model
+    after_one = train(rows, on_epoch=lambda report: np.False_)
+    assert after_one.stopped and after_one.model.labels and len(after_one.history) == 1
     stopped = train(rows, on_step=lambda report: False)
     assert stopped.stopped
     with pytest.raises(birnn.ArgumentError, match="stopped before there was a model"):
         stopped.model
+
+
+def test_a_run_that_ends_by_itself_has_its_results(rows: Path, tmp_path: Path) -> None:
+    for out in (None, tmp_path / "run"):
+        run = train(rows, out=out, test=rows)
+        assert run.test is not None and run.test["texts"] == 24 and run.test["accuracy"] is not None
+    # A callback that wants no more when there is no more.
+    last = train(rows, out=tmp_path / "last", test=rows, on_epoch=lambda report: report.epoch < 2)
+    assert not last.stopped and last.best_epoch is not None and last.model == run.model
 
 
 def test_what_a_callback_raises_ends_the_run(rows: Path, tmp_path: Path) -> None:
@@ -124,6 +136,13 @@ def test_keys_are_written_in_every_way() -> None:
     assert birnn._keys.overrides({"train.epochs": 3, "pooling": ["ends", "max"]}) == [
         ("train.epochs", "3"),
         ("model.pooling", '["ends", "max"]'),
+    ]
+    numbers = {"learning_rate": np.float64(0.002), "dropout": np.float32(0.5), "epochs": np.int64(3)}
+    assert birnn._keys.overrides({**numbers, "bias": np.bool_(False)}) == [
+        ("train.learning_rate", "0.002"),
+        ("model.dropout", "0.5"),
+        ("train.epochs", "3"),
+        ("model.bias", "false"),
     ]
     assert birnn._keys.overrides({"text_column": 'a "b"\n\\', "label_map": {"0": "no"}}) == [
         ("data.text_column", '"a \\"b\\"\\U0000000a\\\\"'),

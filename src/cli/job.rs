@@ -24,8 +24,12 @@ pub(super) struct Job {
     mpi: Option<birnn::train::ranks::Mpi>,
 }
 
-/// To end MPI is to wait for all others, which may be waiting for this process: one that fails ends without, and `mpirun`
-/// ends the others.
+/// Whether MPI runs in this process.
+#[cfg(feature = "mpi")]
+static RUNS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// To finalize MPI is to wait for all others, which may be waiting for this process: one that fails does not, but ends them by
+/// [`end_others`].
 #[cfg(feature = "mpi")]
 impl Drop for Job {
     fn drop(&mut self) {
@@ -33,17 +37,29 @@ impl Drop for Job {
     }
 }
 
+/// Ends all other processes of the job, and this one, if there are others and they have not finished together.
+#[cfg(feature = "mpi")]
+pub(super) fn end_others(code: u8) {
+    if RUNS.load(std::sync::atomic::Ordering::Relaxed) {
+        birnn::train::ranks::Mpi::abort(i32::from(code.max(1)));
+    }
+}
+
+/// There are no others.
+#[cfg(not(feature = "mpi"))]
+pub(super) fn end_others(_: u8) {}
+
 impl Job {
-    /// Finds out whether there are others, and starts MPI if so.
+    /// Finds out whether there are others, and starts MPI if so, unless this process is to train alone.
     ///
     /// # Errors
     /// There are others, but this build has no MPI.
-    pub(super) fn start() -> anyhow::Result<Self> {
+    pub(super) fn start(is_alone: bool) -> anyhow::Result<Self> {
         let size = SIZES
             .iter()
             .find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok());
         let job = match size {
-            Some(size) if size > 1 => Self::of_several(size)?,
+            Some(size) if size > 1 && !is_alone => Self::of_several(size)?,
             _ => Self {
                 ranks: Box::new(Alone),
                 #[cfg(feature = "mpi")]
@@ -59,6 +75,7 @@ impl Job {
     #[cfg(feature = "mpi")]
     fn of_several(_: usize) -> anyhow::Result<Self> {
         let mpi = birnn::train::ranks::Mpi::start()?;
+        RUNS.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(Self {
             ranks: Box::new(mpi.ranks()),
             mpi: Some(mpi),
@@ -69,7 +86,7 @@ impl Job {
     fn of_several(size: usize) -> anyhow::Result<Self> {
         let problem = format!(
             "this is one of {size} processes of one job, but this birnn was built without MPI: build it with --features mpi, \
-             or start it once"
+             or give --alone if each is to train by itself"
         );
         Err(Usage(problem).into())
     }
@@ -77,6 +94,7 @@ impl Job {
     /// Ends a job whose processes all come to their end.
     #[cfg(feature = "mpi")]
     pub(super) fn finish(mut self) {
+        RUNS.store(false, std::sync::atomic::Ordering::Relaxed);
         drop(self.mpi.take());
     }
 
@@ -115,11 +133,8 @@ impl Job {
         texts: &impl serde::Serialize,
     ) -> anyhow::Result<()> {
         if self.has_several() {
-            check_same(
-                &mut *self.ranks,
-                "the version",
-                env!("CARGO_PKG_VERSION").as_bytes(),
-            )?;
+            let version = env!("CARGO_PKG_VERSION").as_bytes();
+            check_same(&mut *self.ranks, "the version", version)?;
             check_same(&mut *self.ranks, "the config", config.to_toml()?.as_bytes())?;
             check_same(&mut *self.ranks, "the texts", &serde_json::to_vec(texts)?)?;
         }

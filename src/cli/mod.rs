@@ -125,7 +125,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     std::panic::set_hook(Box::new(move |info| {
         *noted.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
     }));
-    match catch_unwind(AssertUnwindSafe(|| run(command))) {
+    let code = match catch_unwind(AssertUnwindSafe(|| run(command))) {
         Ok(Ok(Ending::Done)) => SUCCESS,
         Ok(Ok(Ending::Signal(code))) => code,
         // The reader of our output has closed it.
@@ -141,7 +141,9 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             ));
             BUG
         }
-    }
+    };
+    job::end_others(code);
+    code
 }
 
 fn run(command: Command) -> anyhow::Result<Ending> {

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let mut job = Job::start()?;
+    let mut job = Job::start(arguments.run.alone)?;
     let config = effective_config(arguments, &mut job)?;
     let run = arguments.run.run(&config, config.pretrain.precision, job)?;
     match run {

@@ -46,6 +46,10 @@ pub(super) struct RunArguments {
     /// Override a key of the config: --set model.num_hiddens=64.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
+    /// Train in this process alone, although it is one of several that mpirun or srun has started: for trainings that do
+    /// not depend on each other.
+    #[arg(long)]
+    pub(super) alone: bool,
     /// Print the complete config as TOML and exit: values that follow from the texts with the reason for each.
     #[arg(long)]
     pub(super) print_config: bool,
@@ -112,7 +116,10 @@ impl RunArguments {
         mut job: Job,
     ) -> anyhow::Result<Run<R>> {
         if self.print_config {
-            std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
+            if job.is_first() {
+                std::io::stdout().write_all(config.to_toml()?.as_bytes())?;
+            }
+            job.finish();
             return Ok(Run::Ended(Ending::Done));
         }
         birnn::rnn::kernels::cpu::keep_freed_memory();

@@ -46,10 +46,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
-    let mut job = Job::start()?;
+    let mut job = Job::start(arguments.run.alone)?;
     let config = effective_config(&arguments, &mut job)?;
     if arguments.run.print_config {
-        print_config(&arguments.run, &config)?;
+        if job.is_first() {
+            print_config(&arguments.run, &config)?;
+        }
+        job.finish();
         return Ok(Ending::Done);
     }
     let run = arguments.run.run(&config, config.train.precision, job)?;

@@ -119,9 +119,10 @@ impl Files {
 impl Repository {
     /// Downloads a file of the data set unless it is in the cache; returns its path.
     fn fetch(&self, file: &str, progress: &mut dyn DownloadProgress) -> Result<PathBuf> {
-        let path = self
-            .download(file, progress)
-            .map_err(|error| explain(&self.id, error))?;
+        let path = match self.download(file, progress) {
+            Some(path) => path.map_err(|error| explain(&self.id, error))?,
+            None => return Err(Error::Stopped),
+        };
         let blob = fs::canonicalize(&path).map_err(Error::io("read", &path))?;
         if self.is_sound(file, &blob)? {
             return Ok(path);
@@ -140,35 +141,44 @@ impl Repository {
         ))
     }
 
-    /// Downloads on another thread, because `progress` need not be `Send`.
+    /// Downloads on another thread, because `progress` need not be `Send`. `None` if it gives up: the thread, which cannot
+    /// be stopped, then goes on until it or the process ends.
     fn download(
         &self,
         file: &str,
         progress: &mut dyn DownloadProgress,
-    ) -> std::result::Result<PathBuf, HFError> {
+    ) -> Option<std::result::Result<PathBuf, HFError>> {
         let (sender, receiver) = channel();
-        std::thread::scope(|scope| {
-            let worker = std::thread::Builder::new().spawn_scoped(scope, move || {
-                self.repository
-                    .download_file()
-                    .filename(file)
-                    .revision(self.revision.as_str())
-                    .local_files_only(self.offline)
-                    .progress(Relay(sender))
-                    .send()
-            });
-            let worker = worker
-                .map_err(|error| HFError::Other(format!("cannot start a thread: {error}")))?;
-            loop {
-                match receiver.recv_timeout(Duration::from_millis(100)) {
-                    Ok((done, total)) => progress.download(file, done, total),
-                    Err(RecvTimeoutError::Timeout) if !worker.is_finished() => {}
-                    Err(_) => break,
-                }
+        let (repository, name) = (self.clone(), file.to_owned());
+        let worker = std::thread::Builder::new().spawn(move || {
+            repository
+                .repository
+                .download_file()
+                .filename(name)
+                .revision(repository.revision.as_str())
+                .local_files_only(repository.offline)
+                .progress(Relay(sender))
+                .send()
+        });
+        let worker = match worker {
+            Ok(worker) => worker,
+            Err(error) => {
+                let problem = format!("cannot start a thread: {error}");
+                return Some(Err(HFError::Other(problem)));
             }
-            let panicked = |_| Err(HFError::Other("it panicked".to_owned()));
-            worker.join().unwrap_or_else(panicked)
-        })
+        };
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(100)) {
+                Ok((done, total)) => progress.download(file, done, total),
+                Err(RecvTimeoutError::Timeout) if !worker.is_finished() => {}
+                Err(_) => break,
+            }
+            if progress.gives_up() {
+                return None;
+            }
+        }
+        let panicked = |_| Err(HFError::Other("it panicked".to_owned()));
+        Some(worker.join().unwrap_or_else(panicked))
     }
 
     /// Whether a file in the cache matches the hash in its name, or else the size that the hub reports. Without either

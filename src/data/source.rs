@@ -24,6 +24,11 @@ pub trait DownloadProgress {
 
     /// A line of information for the user.
     fn note(&mut self, _line: &str) {}
+
+    /// Whether to give a download up, which is asked several times a second. It then ends with [`Error::Stopped`].
+    fn gives_up(&mut self) -> bool {
+        false
+    }
 }
 
 impl DownloadProgress for () {

@@ -41,6 +41,25 @@ pub struct ClassifierRecipe<'a> {
     epochs: Option<Vec<Validation>>,
 }
 
+/// What a training without a folder has come to.
+#[derive(Debug)]
+pub struct Trained {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The files of the model of the best epoch; `None` if it was stopped before there was one.
+    pub files: Option<ModelFiles>,
+    /// The result on the test source; `None` without one, or if the monitor stopped the training or this.
+    pub test: Option<TestReport>,
+}
+
+/// `None` in place of a report whose making the monitor stopped.
+fn unless_stopped(report: Result<TestReport>) -> Result<Option<TestReport>> {
+    match report {
+        Err(Error::Stopped) => Ok(None),
+        report => report.map(Some),
+    }
+}
+
 impl<'a> ClassifierRecipe<'a> {
     /// Prepares a run as [`Recipe::begin`], with texts that are already read.
     ///
@@ -198,27 +217,50 @@ impl<'a> ClassifierRecipe<'a> {
             Some((_, parameters)) => parameters.device().clone(),
             None => Device::Cpu,
         };
-        let (files, _) = self.train_to_files(monitor)?;
+        let trained = self.train_to_files(&Cache::off(), monitor)?;
+        let (Outcome::Finished { .. }, Some(files)) = (trained.outcome, trained.files) else {
+            return Err(Error::Stopped);
+        };
         let name = Path::new("trained in memory");
         SavedClassifier::from_files(name, &files, &device).map(Classifier::from)
     }
 
-    /// The same, with the contents of the model's files, and how the training ended.
+    /// The same, with the contents of the model's files, and how the training ended: if the monitor stopped it, with the
+    /// best epoch so far. `cache` keeps the tokens of the test source, if there is one.
     ///
     /// # Errors
-    /// As [`ClassifierRecipe::train_in_memory`].
-    pub fn train_to_files(mut self, monitor: &mut dyn Monitor) -> Result<(ModelFiles, Outcome)> {
+    /// As [`Recipe::train`].
+    pub fn train_to_files(mut self, cache: &Cache, monitor: &mut dyn Monitor) -> Result<Trained> {
+        let device = match &self.model {
+            Some((_, parameters)) => parameters.device().clone(),
+            None => Device::Cpu,
+        };
         let mut results = InMemory::default();
         let outcome = self.train(&mut results, None, monitor)?;
-        let (Outcome::Finished { .. }, Some(best)) = (&outcome, results.best()) else {
-            return Err(Error::Stopped);
-        };
         let Dataset {
             labels, encoder, ..
         } = &*self.dataset;
         let file = ModelFile::new(self.config.model.clone(), &self.config.text, labels.clone());
-        let files = ModelFiles::of_trained(&file, encoder, &best.weights, &best.output_fit)?;
-        Ok((files, outcome))
+        let files = match results.best() {
+            Some(best) => {
+                let (weights, fit) = (&best.weights, &best.output_fit);
+                Some(ModelFiles::of_trained(&file, encoder, weights, fit)?)
+            }
+            None => None,
+        };
+        let test = match (&outcome, &files, &self.dataset.test) {
+            (Outcome::Finished { .. }, Some(files), Some(split)) => {
+                let name = Path::new("trained in memory");
+                let classifier = SavedClassifier::from_files(name, files, &device)?;
+                unless_stopped(test_report(classifier.into(), split, cache, monitor))?
+            }
+            _ => None,
+        };
+        Ok(Trained {
+            outcome,
+            files,
+            test,
+        })
     }
 }
 

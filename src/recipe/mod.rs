@@ -31,7 +31,7 @@ mod shared;
 mod test_split;
 mod vectors;
 
-pub use classifier::ClassifierRecipe;
+pub use classifier::{ClassifierRecipe, Trained};
 pub use decisions::Decision;
 pub use language::LanguageRecipe;
 #[cfg(feature = "toml")]

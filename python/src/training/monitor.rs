@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// As often signals are looked for.
+/// The time between two looks for signals.
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(50);
 /// The minimum time between reports of the same count.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(100);
@@ -100,6 +100,10 @@ impl DownloadProgress for Reporter {
 
     fn note(&mut self, line: &str) {
         self.line(line);
+    }
+
+    fn gives_up(&mut self) -> bool {
+        self.stop()
     }
 }
 

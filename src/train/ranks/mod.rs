@@ -92,7 +92,17 @@ pub fn broadcast(ranks: &mut dyn Ranks, own: &[u8]) -> Result<Vec<u8>> {
 /// # Errors
 /// A rank has another value than rank 0.
 pub fn check_same(ranks: &mut dyn Ranks, what: &str, own: &[u8]) -> Result<()> {
-    let all = ranks.all_gather(own, &mut || ControlFlow::Continue(()))?;
+    check_same_while(ranks, what, own, &mut || ControlFlow::Continue(()))
+}
+
+/// The same with what [`Ranks::all_gather`] calls while others are waited for.
+fn check_same_while(
+    ranks: &mut dyn Ranks,
+    what: &str,
+    own: &[u8],
+    waiting: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<()> {
+    let all = ranks.all_gather(own, waiting)?;
     match all.iter().position(|value| *value != all[0]) {
         None => Ok(()),
         Some(rank) => Err(Error::Ranks {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Between looks whether others have answered, where this thread has nothing else to do.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
-/// As many looks pass between two calls of `waiting`.
+/// The number of looks between two calls of `waiting`.
 const LOOKS: u32 = 20;
 /// The exit code with which all ranks are ended where one does not answer after a signal.
 const ENDED: i32 = 143;
@@ -44,6 +44,11 @@ impl Mpi {
             true => Ok(Self(universe)),
             false => Err(failed("this MPI can only be called from its first thread")),
         }
+    }
+
+    /// Ends all ranks, with this exit code: others would wait for this one for ever. It must be called while MPI runs.
+    pub fn abort(code: i32) -> ! {
+        SimpleCommunicator::world().abort(code)
     }
 
     /// This rank of `mpirun -n R`. It must not be used after `self`.

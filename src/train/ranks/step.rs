@@ -1,7 +1,7 @@
 //! The gradients of a step, from all ranks.
 
 use super::wire::{Reader, write};
-use super::{Ranks, check_same};
+use super::{Ranks, check_same_while};
 use crate::error::{Error, Result};
 use crate::optim::Gradients;
 use crate::train::{StepMetrics, Task};
@@ -123,15 +123,17 @@ pub(in crate::train) fn check_parameters<T: Task>(
     task: &T,
     step: u64,
     ranks: &mut dyn Ranks,
+    waiting: Waiting,
 ) -> Result<()> {
     if ranks.size() == 1 {
         return Ok(());
     }
     let hash = task.weights().hash()?;
-    check_same(
+    check_same_while(
         ranks,
         &format!("the parameters at step {step}"),
         &hash.to_le_bytes(),
+        waiting,
     )
 }
 

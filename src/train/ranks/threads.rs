@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// As often a waiting rank looks whether it is to go on waiting.
+/// The time between two looks of a waiting rank whether it is to go on waiting.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// A rank that is a thread.
@@ -32,6 +32,17 @@ struct Place {
     given: Vec<(u64, Arc<Vec<u8>>)>,
     /// The number of exchanges that this rank has left.
     left: u64,
+    /// Whether the rank is gone, and gives no more.
+    is_gone: bool,
+}
+
+/// Others need not wait for a rank that has ended, with an error for example.
+impl Drop for ThreadRanks {
+    fn drop(&mut self) {
+        let places = self.meeting.places.lock();
+        places.unwrap_or_else(PoisonError::into_inner)[self.rank].is_gone = true;
+        self.meeting.changed.notify_all();
+    }
 }
 
 impl ThreadRanks {
@@ -89,6 +100,16 @@ impl Ranks for ThreadRanks {
             };
             if let Some(all) = places.iter().map(of).collect() {
                 break all;
+            }
+            let has_given = |place: &Place| place.given.iter().any(|(of, _)| *of == number);
+            if let Some(rank) = places
+                .iter()
+                .position(|place| place.is_gone && !has_given(place))
+            {
+                return Err(Error::Ranks {
+                    problem: format!("rank {rank} has ended before the others"),
+                    remedy: "see what it says itself".to_owned(),
+                });
             }
             let waited = changed.wait_timeout(places, BETWEEN_LOOKS);
             places = waited.unwrap_or_else(PoisonError::into_inner).0;

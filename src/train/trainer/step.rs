@@ -11,10 +11,10 @@ use crate::train::task::{StepMetrics, Task};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// After as many steps the ranks of a run compare their parameters.
+/// The number of steps after which the ranks of a run compare their parameters again.
 const BETWEEN_COMPARISONS: u64 = 100;
-/// As long a rank that is to stop waits for others before it gives them up: rank 0, which saves, and the others.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long a rank that is to stop waits for others before it gives them up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<T: Task> Trainer<T> {
     /// One optimizer step over some batches.
@@ -25,10 +25,6 @@ impl<T: Task> Trainer<T> {
         ends: &mut Ends,
     ) -> Result<StepReport> {
         let step = self.state.step + 1;
-        // Before the first step they were compared as well.
-        if self.state.step.is_multiple_of(BETWEEN_COMPARISONS) && self.state.step > 0 {
-            check_parameters(&self.task, self.state.step, ends.ranks)?;
-        }
         let (gradients, metrics) = self.gradients(batches, ends)?;
         check_finite("loss", metrics.loss, step)?;
         let learning_rate = schedule.rate(self.state.step);
@@ -75,19 +71,30 @@ impl<T: Task> Trainer<T> {
             ..
         } = ends;
         let is_first = ranks.rank() == 0;
-        let patience = if is_first { PATIENCE.0 } else { PATIENCE.1 };
         let stop = observer.stop();
-        // While others are waited for, the parameters are those after the last step.
+        // While others are waited for, the parameters are those after the last step. What has sent the signal may end this
+        // process soon, so they are saved at once.
+        let mut is_saved = false;
         let mut to_stop: Option<Instant> = None;
         let mut waiting = || {
-            if !observer.stop() || to_stop.get_or_insert_with(Instant::now).elapsed() < patience {
+            if !observer.stop() {
                 return ControlFlow::Continue(());
             }
-            if is_first && self.save_snapshot(*sink, clock).is_ok() {
+            let since = *to_stop.get_or_insert_with(|| {
+                is_saved = is_first && self.save_snapshot(*sink, clock).is_ok();
+                Instant::now()
+            });
+            if since.elapsed() < PATIENCE {
+                return ControlFlow::Continue(());
+            }
+            if is_saved {
                 observer.left_alone(self.state.step);
             }
             ControlFlow::Break(())
         };
+        if self.state.step.is_multiple_of(BETWEEN_COMPARISONS) && self.state.step > 0 {
+            check_parameters(&self.task, self.state.step, *ranks, &mut waiting)?;
+        }
         let agreed = agree(&self.task, batches, stop, *ranks, &mut waiting)?;
         let device = self.task.weights().parameters().device();
         let found = gradients(
