@@ -28,6 +28,10 @@ impl Texts {
         if texts.is_instance_of::<PyList>() || texts.is_instance_of::<PyTuple>() {
             return Ok(Self::Strings(strings(texts)?));
         }
+        if texts.hasattr("collect_schema")? {
+            let problem = "this is a lazy table: compute one of its columns, as in table.select(\"text\").collect()[\"text\"]";
+            return Err(wrong_argument(py, format!("texts: {problem}")));
+        }
         if texts.hasattr("columns")? {
             let problem = "this is a table: give one of its columns, as in table[\"text\"]";
             return Err(wrong_argument(py, format!("texts: {problem}")));

@@ -136,6 +136,8 @@ def test_tables_and_numbers_are_refused(model: birnn.Model) -> None:
     for table in (pandas.DataFrame(columns), polars.DataFrame(columns), arrow.table(columns)):
         with pytest.raises(birnn.ArgumentError, match="this is a table: give one of its columns"):
             model.predict(table)
+    with pytest.raises(birnn.ArgumentError, match=r"this is a lazy table: compute one of its columns"):
+        model.predict(polars.LazyFrame(columns))
     with pytest.raises(birnn.ArgumentError, match="a column of Int64, but texts are strings"):
         model.predict(arrow.array([1]))
     with pytest.raises(birnn.ArgumentError, match="cast it to strings"):

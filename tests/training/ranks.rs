@@ -27,7 +27,6 @@ struct Fate {
 struct Life {
     fate: Fate,
     step: u64,
-    left_alone: Option<u64>,
 }
 
 impl Observer for Life {
@@ -43,10 +42,6 @@ impl Observer for Life {
 
     fn epoch(&mut self, _: &EpochReport) {}
 
-    fn left_alone(&mut self, step: u64) {
-        self.left_alone = Some(step);
-    }
-
     fn stop(&mut self) -> bool {
         self.fate.stop_at.is_some_and(|step| self.step >= step)
     }
@@ -58,7 +53,7 @@ fn run(
     folder: &Path,
     resume: bool,
     fates: &[Fate],
-) -> Vec<(std::thread::Result<Result<Outcome>>, Option<u64>)> {
+) -> Vec<std::thread::Result<Result<Outcome>>> {
     let config = match resume {
         true => RunDirectory::config_of(folder, RunKind::Classifier).unwrap(),
         false => shared(),
@@ -83,7 +78,6 @@ fn run(
                 let mut life = Life {
                     fate: *fate,
                     step: 0,
-                    left_alone: None,
                 };
                 let train = || {
                     let read = |bytes: &Vec<u8>| Snapshot::from_bytes(bytes, &CPU).unwrap();
@@ -100,8 +94,7 @@ fn run(
                     .build()
                     .unwrap();
                 let train = std::panic::AssertUnwindSafe(train);
-                let outcome = pool.install(|| std::panic::catch_unwind(train));
-                (outcome, life.left_alone)
+                pool.install(|| std::panic::catch_unwind(train))
             }));
         }
         threads
@@ -118,7 +111,7 @@ fn any_number_of_ranks_gives_the_bytes_of_one() {
     for size in [1, 2, 3, 4, 7] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        for (outcome, _) in run(&toy, &path, false, &vec![Fate::default(); size]) {
+        for outcome in run(&toy, &path, false, &vec![Fate::default(); size]) {
             assert!(matches!(
                 outcome.unwrap().unwrap(),
                 Outcome::Finished { .. }
@@ -139,7 +132,7 @@ fn one_rank_that_stops_stops_all_at_the_same_step() {
         fates[rank % sizes[0]].stop_at = Some(2);
         let steps: Vec<u64> = run(&toy, &path, false, &fates)
             .into_iter()
-            .map(|(outcome, _)| interrupted(&outcome.unwrap().unwrap()))
+            .map(|outcome| interrupted(&outcome.unwrap().unwrap()))
             .collect();
         assert_eq!(steps, vec![3; sizes[0]]);
         run(&toy, &path, true, &vec![Fate::default(); sizes[1]]);
@@ -163,11 +156,11 @@ fn where_a_rank_dies_the_first_saves_and_another_number_of_ranks_goes_on() {
         ..Fate::default()
     };
     let ended = run(&toy, &path, false, &[signalled, dies]);
-    let (of_first, left_alone) = &ended[0];
-    assert!(matches!(of_first, Ok(Err(Error::Stopped))));
-    assert_eq!(*left_alone, Some(2));
-    assert!(ended[1].0.is_err());
-    for (outcome, _) in run(&toy, &path, true, &[Fate::default(); 3]) {
+    assert!(matches!(&ended[0], Ok(Err(Error::Ranks { .. }))));
+    assert!(ended[1].is_err());
+    let saved = RunDirectory::resume(&path, RunKind::Classifier, Fingerprints::default(), &CPU);
+    assert_eq!(saved.unwrap().snapshot.state.step, 2);
+    for outcome in run(&toy, &path, true, &[Fate::default(); 3]) {
         assert!(matches!(
             outcome.unwrap().unwrap(),
             Outcome::Finished { .. }
@@ -186,7 +179,6 @@ fn diverging(toy: &Toy, configs: [&Config; 2], snapshots: [Option<Snapshot>; 2])
                     let mut life = Life {
                         fate: Fate::default(),
                         step: 0,
-                        left_alone: None,
                     };
                     let pool = rayon::ThreadPoolBuilder::new()
                         .num_threads(1)

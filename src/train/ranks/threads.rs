@@ -106,6 +106,8 @@ impl Ranks for ThreadRanks {
                 .iter()
                 .position(|place| place.is_gone && !has_given(place))
             {
+                // Where a signal has ended that rank, this one may have received one, too.
+                let _ = waiting();
                 return Err(Error::Ranks {
                     problem: format!("rank {rank} has ended before the others"),
                     remedy: "see what it says itself".to_owned(),
