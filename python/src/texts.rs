@@ -28,7 +28,7 @@ impl Texts {
         if texts.is_instance_of::<PyList>() || texts.is_instance_of::<PyTuple>() {
             return Ok(Self::Strings(strings(texts)?));
         }
-        if texts.hasattr("collect_schema")? {
+        if texts.hasattr("collect")? {
             let problem = "this is a lazy table: compute one of its columns, as in table.select(\"text\").collect()[\"text\"]";
             return Err(wrong_argument(py, format!("texts: {problem}")));
         }
