@@ -20,14 +20,6 @@ pub(super) const NETWORK_KEYS: [&str; 7] = [
     "model.pooling",
 ];
 
-/// The keys of its vocabulary and embeddings, which it decides as well.
-pub(super) const TEXT_KEYS: [&str; 4] = [
-    "text.tokenizer",
-    "text.lowercase",
-    "train.vectors",
-    "train.vector_epochs",
-];
-
 /// Where a run begins.
 #[derive(Debug)]
 pub(super) enum Start {

@@ -1,6 +1,6 @@
 //! The config of a run: a recipe by its name or a file, and single keys over it.
 
-use super::beginning::{NETWORK_KEYS, TEXT_KEYS};
+use super::beginning::NETWORK_KEYS;
 use crate::checkpoint::{Beginning, LanguageDirectory};
 use crate::config::{Config, Folds, InitFrom};
 use crate::error::{Error, Result};
@@ -97,6 +97,15 @@ fn recipe(name: &Path) -> Option<&'static str> {
     let found = RECIPES.into_iter().find(|(recipe, _)| *recipe == name);
     found.map(|(_, text)| text)
 }
+
+/// The keys of the vocabulary and the embeddings, which a classifier from which a run begins decides, beside those of the
+/// network.
+const TEXT_KEYS: [&str; 4] = [
+    "text.tokenizer",
+    "text.lowercase",
+    "train.vectors",
+    "train.vector_epochs",
+];
 
 /// Begins a run with random numbers if one of the keys that are set is what the shipped model would decide, and notes it.
 ///
